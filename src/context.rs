@@ -1,0 +1,105 @@
+//! What every kernel call is given: the instruction set, the threads, and reusable scratch memory.
+
+use crate::error::Result;
+use crate::matrix::{LINE, aligned_buffer};
+use crate::parallel::Threads;
+use crate::simd::Isa;
+
+/// Instruction set, threads and scratch memory of kernel calls: an argument, not a surprise.
+///
+/// Make one per caller and keep it: the scratch memory grows to what the largest call needs and is then reused.
+///
+/// ```
+/// use neuropil::{Context, Threads};
+/// let mut context = Context::new()?.with_threads(Threads::new(2)?);
+/// assert_eq!(context.threads().get(), 2);
+/// # Ok::<(), neuropil::Error>(())
+/// ```
+pub struct Context {
+    isa: Isa,
+    threads: Threads,
+    buffer: Vec<f32>,
+    offset: usize,
+}
+
+impl Context {
+    /// One thread on the best instruction set of this CPU, or on the one the variable `NEUROPIL_SIMD` names.
+    ///
+    /// # Errors
+    /// [`Error::InstructionSet`](crate::Error::InstructionSet) if the variable names a set that cannot be had.
+    pub fn new() -> Result<Self> {
+        Context::on(Isa::from_environment()?)
+    }
+
+    /// One thread on this instruction set.
+    ///
+    /// # Errors
+    /// [`Error::InstructionSet`](crate::Error::InstructionSet) if this CPU lacks it.
+    pub fn on(isa: Isa) -> Result<Self> {
+        Ok(Context { isa: isa.require()?, threads: Threads::ONE, buffer: Vec::new(), offset: 0 })
+    }
+
+    /// The same with this many threads.
+    #[must_use]
+    pub fn with_threads(self, threads: Threads) -> Self {
+        Context { threads, ..self }
+    }
+
+    /// The instruction set in use.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// The threads in use.
+    pub fn threads(&self) -> Threads {
+        self.threads
+    }
+
+    /// Scratch memory of these lengths, each on a cache line, holding whatever the last call left.
+    pub(crate) fn scratch<const N: usize>(&mut self, lengths: [usize; N]) -> [&mut [f32]; N] {
+        let padded = lengths.map(|len| len.next_multiple_of(LINE));
+        let total: usize = padded.iter().sum();
+        if self.buffer.len() < total + self.offset {
+            (self.buffer, self.offset) = aligned_buffer(total);
+        }
+        let mut rest = &mut self.buffer[self.offset..];
+        let mut index = 0;
+        lengths.map(|len| {
+            let (head, tail) = std::mem::take(&mut rest).split_at_mut(padded[index]);
+            index += 1;
+            rest = tail;
+            &mut head[..len]
+        })
+    }
+}
+
+impl Clone for Context {
+    /// The same settings; scratch memory is not shared.
+    fn clone(&self) -> Self {
+        Context { buffer: Vec::new(), offset: 0, ..*self }
+    }
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("isa", &self.isa).field("threads", &self.threads).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scratch_pieces_are_aligned_disjoint_and_reused() {
+        let mut context = Context::on(Isa::Scalar).unwrap();
+        let [a, b] = context.scratch([3, 20]);
+        assert_eq!((a.len(), b.len()), (3, 20));
+        a.fill(1.0);
+        b.fill(2.0);
+        assert!(a.iter().all(|&v| v == 1.0));
+        assert_eq!([a.as_ptr() as usize % 64, b.as_ptr() as usize % 64], [0, 0]);
+        let first = a.as_ptr();
+        assert_eq!(context.scratch([16]).map(|s| s.as_ptr()), [first]);
+    }
+}

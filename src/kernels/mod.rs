@@ -1,0 +1,1 @@
+//! The kernels, a family a module. Each has an obvious `f64` reference beside it, public, which tests and benches compare with.

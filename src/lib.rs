@@ -1,0 +1,15 @@
+//! neuropil: SIMD kernels for learning without backpropagation, and the learning systems built on them.
+
+pub mod context;
+pub mod error;
+pub mod kernels;
+pub mod matrix;
+pub mod parallel;
+pub mod random;
+pub mod simd;
+
+pub use context::Context;
+pub use error::{Error, Result};
+pub use matrix::{MatMut, MatRef, Matrix};
+pub use parallel::Threads;
+pub use simd::Isa;

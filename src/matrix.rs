@@ -1,0 +1,507 @@
+//! Row-major `f32` matrices: an owned, 64-byte aligned [`Matrix`] and the views [`MatRef`] and [`MatMut`].
+//!
+//! A view is a slice with a shape: `rows` rows of `cols` neighbouring values, each row `stride` values after the one
+//! before. It borrows whatever the caller has (a `Vec`, a memory map, a `faer` or `ndarray` matrix) without a copy.
+//!
+//! ```
+//! use neuropil::{MatRef, Matrix};
+//! let values = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+//! let view = MatRef::new(&values, 2, 3)?;
+//! assert_eq!(view.row(1), &[4.0, 5.0, 6.0]);
+//! assert_eq!(view.columns(1..3).row(0), &[2.0, 3.0]);
+//! let owned: Matrix = view.to_owned();
+//! assert_eq!(owned[(1, 2)], 6.0);
+//! # Ok::<(), neuropil::Error>(())
+//! ```
+
+use std::fmt;
+use std::ops::{Index, IndexMut, Range};
+
+use crate::error::{Error, Result};
+use crate::simd::rows::{Rows, RowsMut, span};
+
+/// Values in one cache line of 64 bytes: the alignment of owned matrices and scratch memory.
+pub(crate) const LINE: usize = 16;
+
+/// A zeroed buffer whose returned offset lies on a cache line.
+pub(crate) fn aligned_buffer(len: usize) -> (Vec<f32>, usize) {
+    let data = vec![0.0f32; len + LINE - 1];
+    let offset = data.as_ptr().align_offset(LINE * size_of::<f32>());
+    // align_offset may decline to answer; alignment is speed here, never correctness.
+    let offset = if offset < LINE { offset } else { 0 };
+    (data, offset)
+}
+
+/// An owned row-major matrix whose first value lies on a 64-byte boundary.
+pub struct Matrix {
+    data: Vec<f32>,
+    offset: usize,
+    rows: usize,
+    cols: usize,
+}
+
+impl Matrix {
+    /// A matrix of zeros.
+    ///
+    /// # Panics
+    /// If `rows * cols` overflows.
+    #[track_caller]
+    pub fn zeros(rows: usize, cols: usize) -> Self {
+        let len = rows.checked_mul(cols).unwrap_or_else(|| panic!("a {rows} x {cols} matrix does not fit in memory"));
+        let (data, offset) = aligned_buffer(len);
+        Matrix { data, offset, rows, cols }
+    }
+
+    /// A matrix whose value at `(row, col)` is `value(row, col)`, filled in row-major order.
+    pub fn from_fn(rows: usize, cols: usize, mut value: impl FnMut(usize, usize) -> f32) -> Self {
+        let mut matrix = Matrix::zeros(rows, cols);
+        for row in 0..rows {
+            for (col, slot) in matrix.row_mut(row).iter_mut().enumerate() {
+                *slot = value(row, col);
+            }
+        }
+        matrix
+    }
+
+    /// A copy of `rows * cols` values in row-major order.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if `values` has another length.
+    pub fn from_slice(values: &[f32], rows: usize, cols: usize) -> Result<Self> {
+        Ok(MatRef::new(values, rows, cols)?.to_owned())
+    }
+
+    /// Number of rows.
+    #[inline]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns.
+    #[inline]
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// All values in row-major order.
+    #[inline]
+    pub fn as_slice(&self) -> &[f32] {
+        &self.data[self.offset..self.offset + self.rows * self.cols]
+    }
+
+    /// All values in row-major order, to change.
+    #[inline]
+    pub fn as_mut_slice(&mut self) -> &mut [f32] {
+        &mut self.data[self.offset..self.offset + self.rows * self.cols]
+    }
+
+    /// One row.
+    #[inline]
+    #[track_caller]
+    pub fn row(&self, row: usize) -> &[f32] {
+        &self.as_slice()[row * self.cols..(row + 1) * self.cols]
+    }
+
+    /// One row, to change.
+    #[inline]
+    #[track_caller]
+    pub fn row_mut(&mut self, row: usize) -> &mut [f32] {
+        let cols = self.cols;
+        &mut self.as_mut_slice()[row * cols..(row + 1) * cols]
+    }
+
+    /// A view of the whole.
+    #[inline]
+    pub fn view(&self) -> MatRef<'_> {
+        MatRef(Rows::from_slice(self.as_slice(), self.rows, self.cols, self.cols))
+    }
+
+    /// A view of the whole, to change.
+    #[inline]
+    pub fn view_mut(&mut self) -> MatMut<'_> {
+        let (rows, cols) = (self.rows, self.cols);
+        MatMut(RowsMut::from_slice(self.as_mut_slice(), rows, cols, cols))
+    }
+
+    /// The transpose, as a new matrix.
+    pub fn transposed(&self) -> Matrix {
+        self.view().transposed()
+    }
+}
+
+impl Clone for Matrix {
+    fn clone(&self) -> Self {
+        // Not derived: a copied buffer may start elsewhere in its cache line.
+        self.view().to_owned()
+    }
+}
+
+impl PartialEq for Matrix {
+    fn eq(&self, other: &Self) -> bool {
+        (self.rows, self.cols) == (other.rows, other.cols) && self.as_slice() == other.as_slice()
+    }
+}
+
+impl fmt::Debug for Matrix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.view().fmt(f)
+    }
+}
+
+impl Index<(usize, usize)> for Matrix {
+    type Output = f32;
+    #[inline]
+    fn index(&self, (row, col): (usize, usize)) -> &f32 {
+        &self.row(row)[col]
+    }
+}
+
+impl IndexMut<(usize, usize)> for Matrix {
+    #[inline]
+    fn index_mut(&mut self, (row, col): (usize, usize)) -> &mut f32 {
+        &mut self.row_mut(row)[col]
+    }
+}
+
+/// Checks that `len` values can be seen as `rows` x `cols` with this stride.
+fn check(what: &'static str, len: usize, rows: usize, cols: usize, stride: usize) -> Result<()> {
+    if stride < cols && rows > 1 {
+        return Err(Error::setting("row stride", format!("at least the {cols} columns"), stride));
+    }
+    let expected = span(rows, cols, stride)
+        .ok_or_else(|| Error::setting("matrix shape", "a size that fits in memory", format!("{rows} x {cols}")))?;
+    if len < expected { Err(Error::Length { what, expected, found: len }) } else { Ok(()) }
+}
+
+/// A borrowed row-major matrix.
+#[derive(Clone, Copy)]
+pub struct MatRef<'a>(Rows<'a>);
+
+impl<'a> MatRef<'a> {
+    /// Sees a slice of exactly `rows * cols` values as a matrix.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if the slice has another length.
+    pub fn new(data: &'a [f32], rows: usize, cols: usize) -> Result<Self> {
+        check("matrix", data.len(), rows, cols, cols)?;
+        if data.len() > rows * cols {
+            return Err(Error::Length { what: "matrix", expected: rows * cols, found: data.len() });
+        }
+        Ok(MatRef(Rows::from_slice(data, rows, cols, cols)))
+    }
+
+    /// Sees a slice as rows that start `stride` values apart.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if the slice ends before the last row does, [`Error::Setting`] if rows would overlap.
+    pub fn with_stride(data: &'a [f32], rows: usize, cols: usize, stride: usize) -> Result<Self> {
+        check("matrix", data.len(), rows, cols, stride)?;
+        Ok(MatRef(Rows::from_slice(data, rows, cols, stride)))
+    }
+
+    /// Sees a `faer` matrix whose rows are contiguous, without a copy; `None` if they are not.
+    ///
+    /// A column-major `faer` matrix is the transpose of a row-major one: pass `matrix.transpose()`.
+    pub fn from_faer(matrix: faer::MatRef<'a, f32>) -> Option<Self> {
+        Rows::from_faer(matrix).map(MatRef)
+    }
+
+    /// Sees an `ndarray` view whose rows are contiguous, without a copy; `None` if they are not.
+    #[cfg(feature = "ndarray")]
+    pub fn from_ndarray(array: ndarray::ArrayView2<'a, f32>) -> Option<Self> {
+        Rows::from_ndarray(&array).map(MatRef)
+    }
+
+    /// Number of rows.
+    #[inline]
+    pub fn rows(&self) -> usize {
+        self.0.rows
+    }
+
+    /// Number of columns.
+    #[inline]
+    pub fn cols(&self) -> usize {
+        self.0.cols
+    }
+
+    /// Values from the start of one row to the start of the next.
+    #[inline]
+    pub fn stride(&self) -> usize {
+        self.0.stride
+    }
+
+    /// One row.
+    #[inline]
+    #[track_caller]
+    pub fn row(&self, row: usize) -> &'a [f32] {
+        self.0.row(row)
+    }
+
+    /// The rows in order.
+    pub fn iter_rows(self) -> impl ExactSizeIterator<Item = &'a [f32]> + use<'a> {
+        (0..self.rows()).map(move |row| self.row(row))
+    }
+
+    /// A range of rows.
+    #[track_caller]
+    pub fn rows_range(&self, range: Range<usize>) -> MatRef<'a> {
+        assert!(range.start <= range.end, "rows {range:?}");
+        MatRef(self.0.block(range.start, range.len(), 0, self.cols()))
+    }
+
+    /// A range of columns.
+    #[track_caller]
+    pub fn columns(&self, range: Range<usize>) -> MatRef<'a> {
+        assert!(range.start <= range.end, "columns {range:?}");
+        MatRef(self.0.block(0, self.rows(), range.start, range.len()))
+    }
+
+    /// All values as one slice, if no gaps lie between the rows.
+    pub fn as_contiguous(&self) -> Option<&'a [f32]> {
+        self.0.contiguous()
+    }
+
+    /// The same values as a `faer` view.
+    pub fn to_faer(&self) -> faer::MatRef<'a, f32> {
+        self.0.to_faer()
+    }
+
+    /// A copy.
+    pub fn to_owned(&self) -> Matrix {
+        let mut copy = Matrix::zeros(self.rows(), self.cols());
+        copy.view_mut().copy_from(*self);
+        copy
+    }
+
+    /// The transpose, as a new matrix.
+    pub fn transposed(&self) -> Matrix {
+        Matrix::from_fn(self.cols(), self.rows(), |row, col| self.row(col)[row])
+    }
+}
+
+impl fmt::Debug for MatRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} x {} ", self.rows(), self.cols())?;
+        f.debug_list().entries(self.iter_rows().take(8)).finish()
+    }
+}
+
+/// A borrowed row-major matrix, to change.
+pub struct MatMut<'a>(RowsMut<'a>);
+
+impl<'a> MatMut<'a> {
+    /// Sees a slice of exactly `rows * cols` values as a matrix.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if the slice has another length.
+    pub fn new(data: &'a mut [f32], rows: usize, cols: usize) -> Result<Self> {
+        MatRef::new(data, rows, cols)?;
+        Ok(MatMut(RowsMut::from_slice(data, rows, cols, cols)))
+    }
+
+    /// Sees a slice as rows that start `stride` values apart.
+    ///
+    /// # Errors
+    /// As [`MatRef::with_stride`].
+    pub fn with_stride(data: &'a mut [f32], rows: usize, cols: usize, stride: usize) -> Result<Self> {
+        check("matrix", data.len(), rows, cols, stride)?;
+        Ok(MatMut(RowsMut::from_slice(data, rows, cols, stride)))
+    }
+
+    /// Sees a `faer` matrix whose rows are contiguous, without a copy; `None` if they are not.
+    pub fn from_faer(matrix: faer::MatMut<'a, f32>) -> Option<Self> {
+        RowsMut::from_faer(matrix).map(MatMut)
+    }
+
+    /// Sees an `ndarray` view whose rows are contiguous, without a copy; `None` if they are not.
+    #[cfg(feature = "ndarray")]
+    pub fn from_ndarray(array: ndarray::ArrayViewMut2<'a, f32>) -> Option<Self> {
+        RowsMut::from_ndarray(array).map(MatMut)
+    }
+
+    /// Number of rows.
+    #[inline]
+    pub fn rows(&self) -> usize {
+        self.0.rows
+    }
+
+    /// Number of columns.
+    #[inline]
+    pub fn cols(&self) -> usize {
+        self.0.cols
+    }
+
+    /// Values from the start of one row to the start of the next.
+    #[inline]
+    pub fn stride(&self) -> usize {
+        self.0.stride
+    }
+
+    /// A read-only view.
+    #[inline]
+    pub fn as_ref(&self) -> MatRef<'_> {
+        MatRef(self.0.as_shared())
+    }
+
+    /// A shorter borrow of the same view.
+    #[inline]
+    pub fn reborrow(&mut self) -> MatMut<'_> {
+        MatMut(self.0.reborrow())
+    }
+
+    /// One row.
+    #[inline]
+    #[track_caller]
+    pub fn row(&self, row: usize) -> &[f32] {
+        self.0.as_shared().row(row)
+    }
+
+    /// One row, to change.
+    #[inline]
+    #[track_caller]
+    pub fn row_mut(&mut self, row: usize) -> &mut [f32] {
+        self.0.row_mut(row)
+    }
+
+    /// Splits into the first `rows` rows and the rest.
+    #[track_caller]
+    pub fn split_rows(self, rows: usize) -> (MatMut<'a>, MatMut<'a>) {
+        let (head, tail) = self.0.split_rows(rows);
+        (MatMut(head), MatMut(tail))
+    }
+
+    /// Splits into the first `cols` columns and the rest.
+    #[track_caller]
+    pub fn split_columns(self, cols: usize) -> (MatMut<'a>, MatMut<'a>) {
+        let (left, right) = self.0.split_columns(cols);
+        (MatMut(left), MatMut(right))
+    }
+
+    /// Blocks of `rows` rows (the last may be shorter), in order: the unit of parallel work.
+    #[track_caller]
+    pub fn row_blocks(self, rows: usize) -> RowBlocks<'a> {
+        assert!(rows > 0, "blocks of no rows");
+        RowBlocks { rest: Some(self), block: rows }
+    }
+
+    /// Sets every value.
+    pub fn fill(&mut self, value: f32) {
+        for row in 0..self.rows() {
+            self.row_mut(row).fill(value);
+        }
+    }
+
+    /// Copies the values of a matrix of the same shape.
+    #[track_caller]
+    pub fn copy_from(&mut self, from: MatRef<'_>) {
+        assert_eq!((self.rows(), self.cols()), (from.rows(), from.cols()), "copy between different shapes");
+        for row in 0..self.rows() {
+            self.row_mut(row).copy_from_slice(from.row(row));
+        }
+    }
+}
+
+/// Disjoint row blocks of a [`MatMut`], in order.
+pub struct RowBlocks<'a> {
+    rest: Option<MatMut<'a>>,
+    block: usize,
+}
+
+impl<'a> Iterator for RowBlocks<'a> {
+    type Item = MatMut<'a>;
+
+    fn next(&mut self) -> Option<MatMut<'a>> {
+        let rest = self.rest.take().filter(|rest| rest.rows() > 0)?;
+        let rows = self.block.min(rest.rows());
+        let (head, tail) = rest.split_rows(rows);
+        self.rest = Some(tail);
+        Some(head)
+    }
+}
+
+impl<'a> From<&'a Matrix> for MatRef<'a> {
+    fn from(matrix: &'a Matrix) -> Self {
+        matrix.view()
+    }
+}
+
+impl<'a> From<&'a mut Matrix> for MatMut<'a> {
+    fn from(matrix: &'a mut Matrix) -> Self {
+        matrix.view_mut()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owned_matrices_start_on_a_cache_line_and_stay_there_when_cloned() {
+        for len in [0, 1, 7, 100] {
+            let matrix = Matrix::from_fn(len, 3, |r, c| (r * 3 + c) as f32);
+            let copy = matrix.clone();
+            assert_eq!(copy, matrix);
+            for m in [&matrix, &copy] {
+                assert_eq!(m.as_slice().as_ptr() as usize % 64, 0);
+            }
+        }
+    }
+
+    #[test]
+    fn views_refuse_slices_that_are_short_or_long() {
+        let values = [0.0; 12];
+        assert!(MatRef::new(&values, 3, 4).is_ok());
+        for (rows, cols) in [(3, 5), (2, 4), (4, 4), (usize::MAX, 2), (usize::MAX, usize::MAX)] {
+            assert!(MatRef::new(&values, rows, cols).is_err(), "{rows} x {cols}");
+        }
+        assert!(MatRef::with_stride(&values, 2, 3, 9).is_ok());
+        assert!(MatRef::with_stride(&values, 2, 4, 9).is_err());
+        assert!(MatRef::with_stride(&values, 2, 4, 3).is_err(), "rows must not overlap");
+        assert!(MatRef::new(&[], 0, 5).is_ok());
+    }
+
+    #[test]
+    fn sub_views_reach_the_same_values() {
+        let matrix = Matrix::from_fn(5, 6, |r, c| (10 * r + c) as f32);
+        let part = matrix.view().rows_range(1..4).columns(2..5);
+        assert_eq!((part.rows(), part.cols(), part.stride()), (3, 3, 6));
+        assert_eq!(part.row(2), &[32.0, 33.0, 34.0]);
+        assert_eq!(part.to_owned().transposed().row(1), &[13.0, 23.0, 33.0]);
+        assert_eq!(matrix.view().rows_range(5..5).rows(), 0);
+        assert_eq!(matrix.view().columns(6..6).row(4), &[] as &[f32]);
+    }
+
+    #[test]
+    fn row_blocks_cover_every_row_once() {
+        let mut matrix = Matrix::zeros(7, 3);
+        let mut first = 0;
+        let blocks = MatMut::with_stride(matrix.as_mut_slice(), 7, 2, 3).unwrap().row_blocks(3);
+        for mut block in blocks {
+            for row in 0..block.rows() {
+                block.row_mut(row).fill((first + row + 1) as f32);
+            }
+            first += block.rows();
+        }
+        for row in 0..7 {
+            assert_eq!(matrix.row(row), &[(row + 1) as f32, (row + 1) as f32, 0.0]);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "row 3 of a matrix of 3 rows")]
+    fn a_row_out_of_range_names_both() {
+        Matrix::zeros(3, 2).view().row(3);
+    }
+
+    #[test]
+    fn faer_round_trip_is_the_same_memory() {
+        let matrix = Matrix::from_fn(4, 5, |r, c| (10 * r + c) as f32);
+        let part = matrix.view().columns(1..4);
+        let faer = part.to_faer();
+        assert_eq!(faer[(3, 2)], 33.0);
+        let back = MatRef::from_faer(faer).unwrap();
+        assert_eq!(back.row(3), part.row(3));
+        assert_eq!(back.row(3).as_ptr(), part.row(3).as_ptr());
+        assert!(MatRef::from_faer(faer.transpose()).is_none(), "columns are not rows");
+    }
+}

@@ -1,0 +1,121 @@
+//! How many threads share a call, and how the work is cut so that their number never shows in the result.
+//!
+//! Work is always cut the same way, into items that write disjoint outputs; threads only take items off one queue. What an item
+//! computes never depends on who computes it, so one thread and seven give the same bits.
+
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, PoisonError};
+
+use crate::error::{Error, Result};
+
+/// How many threads a call may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Threads(NonZeroUsize);
+
+impl Threads {
+    /// The calling thread alone.
+    pub const ONE: Threads = Threads(NonZeroUsize::MIN);
+
+    /// Exactly this many. More than the machine has cores is legal: the surplus takes turns.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for zero or more than 1024.
+    pub fn new(count: usize) -> Result<Self> {
+        NonZeroUsize::new(count)
+            .filter(|count| count.get() <= 1024)
+            .map(Threads)
+            .ok_or_else(|| Error::setting("threads", "1 to 1024", count))
+    }
+
+    /// As many as the machine offers this process.
+    pub fn available() -> Self {
+        Threads(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
+    }
+
+    /// The count.
+    pub fn get(self) -> usize {
+        self.0.get()
+    }
+}
+
+/// Multiply-adds below which a second thread costs more (some ten microseconds to wake) than it brings.
+pub(crate) const WORTH_SHARING: usize = 10_000_000;
+
+impl Threads {
+    /// These threads if the work is worth sharing, one otherwise.
+    pub(crate) fn for_work(self, multiply_adds: usize) -> Self {
+        if multiply_adds < WORTH_SHARING { Threads::ONE } else { self }
+    }
+}
+
+/// Calls `f` once for every item, on up to `threads` threads. Each item must write to its own outputs only.
+pub(crate) fn for_each<I>(threads: Threads, items: I, f: impl Fn(I::Item) + Sync)
+where
+    I: IntoIterator<IntoIter: Send, Item: Send>,
+{
+    for_each_with(threads, std::iter::repeat_n((), threads.get()), items, |(), item| f(item));
+}
+
+/// The same, lending each thread one of `workspaces` (at least as many as threads) for scratch.
+pub(crate) fn for_each_with<W, I>(
+    threads: Threads,
+    workspaces: impl IntoIterator<Item = W, IntoIter: Send>,
+    items: I,
+    f: impl Fn(&mut W, I::Item) + Sync,
+) where
+    W: Send,
+    I: IntoIterator<IntoIter: Send, Item: Send>,
+{
+    let mut workspaces = workspaces.into_iter();
+    let mut own = workspaces.next().expect("a workspace for every thread");
+    let items = items.into_iter();
+    if threads == Threads::ONE {
+        items.for_each(|item| f(&mut own, item));
+        return;
+    }
+    let queue = Mutex::new(items);
+    let work = |mut workspace: W| {
+        loop {
+            // A poisoned queue means that another thread panicked; the scope passes that on.
+            let item = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some(item) = item else { break };
+            f(&mut workspace, item);
+        }
+    };
+    rayon::scope(|scope| {
+        for workspace in workspaces.take(threads.get() - 1) {
+            let work = &work;
+            scope.spawn(move |_| work(workspace));
+        }
+        work(own);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_item_is_visited_once_by_any_number_of_threads() {
+        for threads in [1, 2, 3, 7] {
+            let mut values = vec![0u32; 1000];
+            for_each(Threads::new(threads).unwrap(), values.iter_mut().enumerate(), |(index, value)| {
+                *value += index as u32 + 1
+            });
+            assert!(values.iter().enumerate().all(|(index, &value)| value == index as u32 + 1));
+        }
+    }
+
+    #[test]
+    fn each_thread_has_its_own_workspace() {
+        let mut counts = [0usize; 3];
+        for_each_with(Threads::new(3).unwrap(), counts.iter_mut(), 0..100, |count, _| **count += 1);
+        assert_eq!(counts.iter().sum::<usize>(), 100);
+    }
+
+    #[test]
+    fn no_threads_and_absurdly_many_are_refused() {
+        assert!(Threads::new(0).is_err());
+        assert!(Threads::new(100_000).is_err());
+    }
+}

@@ -1,0 +1,237 @@
+//! AVX2 with FMA: a vector is two registers.
+
+use std::arch::x86_64::*;
+
+use super::{Isa, Kernel, LANES, Simd};
+
+/// Proof that this CPU has AVX2 and FMA.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2(());
+
+impl super::private::Sealed for Avx2 {}
+
+impl Avx2 {
+    #[inline]
+    pub(crate) fn detect() -> Option<Self> {
+        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Avx2(()))
+    }
+
+    #[inline]
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        #[target_feature(enable = "avx2,fma")]
+        fn inner<K: Kernel>(token: Avx2, kernel: K) -> K::Output {
+            kernel.run(token)
+        }
+        // SAFETY: the token exists, so detection found every feature `inner` enables.
+        unsafe { inner(self, kernel) }
+    }
+}
+
+/// The sum of eight lanes in the order of [`Simd::reduce_add`].
+///
+/// # Safety
+/// Needs AVX.
+#[inline(always)]
+pub(crate) unsafe fn fold_add(eight: __m256) -> f32 {
+    // SAFETY: the caller has AVX, and with it SSE3; registers only.
+    unsafe {
+        let four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+        let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+        _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+    }
+}
+
+/// An intrinsic on both registers; its features are proved by the token.
+macro_rules! both {
+    ($intrinsic:ident $(::<$n:ident>)? ($($arg:expr),*)) => {
+        // SAFETY: the token exists, so detection found the feature; the intrinsic touches registers only.
+        unsafe { [$intrinsic$(::<$n>)?($($arg[0]),*), $intrinsic$(::<$n>)?($($arg[1]),*)] }
+    };
+}
+
+impl Simd for Avx2 {
+    const ISA: Isa = Isa::Avx2;
+    const REGISTERS: usize = 8;
+
+    type F32 = [__m256; 2];
+    type U32 = [__m256i; 2];
+    type Mask = [__m256; 2];
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> Self::F32 {
+        // SAFETY: the token proves the feature; registers only.
+        let one = unsafe { _mm256_set1_ps(value) };
+        [one, one]
+    }
+    #[inline(always)]
+    fn load(self, from: &[f32; LANES]) -> Self::F32 {
+        // SAFETY: the token proves the feature; both halves of the array are readable without alignment.
+        unsafe { [_mm256_loadu_ps(from.as_ptr()), _mm256_loadu_ps(from.as_ptr().add(8))] }
+    }
+    #[inline(always)]
+    fn store(self, value: Self::F32, to: &mut [f32; LANES]) {
+        // SAFETY: the token proves the feature; both halves of the array are writable without alignment.
+        unsafe {
+            _mm256_storeu_ps(to.as_mut_ptr(), value[0]);
+            _mm256_storeu_ps(to.as_mut_ptr().add(8), value[1]);
+        }
+    }
+    #[inline(always)]
+    fn store_past_caches(self, value: Self::F32, to: &mut [f32; LANES]) {
+        if to.as_ptr().addr().is_multiple_of(64) {
+            // SAFETY: the token proves the feature; the array is writable and was just found aligned.
+            unsafe {
+                _mm256_stream_ps(to.as_mut_ptr(), value[0]);
+                _mm256_stream_ps(to.as_mut_ptr().add(8), value[1]);
+            }
+        } else {
+            self.store(value, to);
+        }
+    }
+    #[inline(always)]
+    fn fence(self) {
+        // SAFETY: every x86_64 CPU has it.
+        unsafe { _mm_sfence() }
+    }
+    #[inline(always)]
+    fn load_u8(self, from: &[u8; LANES]) -> Self::F32 {
+        // SAFETY: the token proves the features; an array of 16 bytes is readable without alignment.
+        unsafe {
+            let bytes = _mm_loadu_si128(from.as_ptr().cast());
+            let high = _mm_unpackhi_epi64(bytes, bytes);
+            [_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)), _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(high))]
+        }
+    }
+    #[inline(always)]
+    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        both!(_mm256_add_ps(a, b))
+    }
+    #[inline(always)]
+    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        both!(_mm256_sub_ps(a, b))
+    }
+    #[inline(always)]
+    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        both!(_mm256_mul_ps(a, b))
+    }
+    #[inline(always)]
+    fn div(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        both!(_mm256_div_ps(a, b))
+    }
+    #[inline(always)]
+    fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
+        both!(_mm256_fmadd_ps(a, b, c))
+    }
+    #[inline(always)]
+    fn neg_mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
+        both!(_mm256_fnmadd_ps(a, b, c))
+    }
+    #[inline(always)]
+    fn sqrt(self, a: Self::F32) -> Self::F32 {
+        both!(_mm256_sqrt_ps(a))
+    }
+    #[inline(always)]
+    fn max(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        both!(_mm256_max_ps(a, b))
+    }
+    #[inline(always)]
+    fn min(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        both!(_mm256_min_ps(a, b))
+    }
+    #[inline(always)]
+    fn round_i32(self, a: Self::F32) -> Self::U32 {
+        both!(_mm256_cvtps_epi32(a))
+    }
+    #[inline(always)]
+    fn from_i32(self, a: Self::U32) -> Self::F32 {
+        both!(_mm256_cvtepi32_ps(a))
+    }
+    #[inline(always)]
+    fn lt(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+        both!(_mm256_cmp_ps::<_CMP_LT_OQ>(a, b))
+    }
+    #[inline(always)]
+    fn le(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+        both!(_mm256_cmp_ps::<_CMP_LE_OQ>(a, b))
+    }
+    #[inline(always)]
+    fn eq(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+        both!(_mm256_cmp_ps::<_CMP_EQ_OQ>(a, b))
+    }
+    #[inline(always)]
+    fn select(self, mask: Self::Mask, yes: Self::F32, no: Self::F32) -> Self::F32 {
+        both!(_mm256_blendv_ps(no, yes, mask))
+    }
+    #[inline(always)]
+    fn mask_bits(self, mask: Self::Mask) -> u16 {
+        let bits = both!(_mm256_movemask_ps(mask));
+        (bits[0] | bits[1] << 8) as u16
+    }
+    #[inline(always)]
+    fn to_bits(self, a: Self::F32) -> Self::U32 {
+        both!(_mm256_castps_si256(a))
+    }
+    #[inline(always)]
+    fn from_bits(self, a: Self::U32) -> Self::F32 {
+        both!(_mm256_castsi256_ps(a))
+    }
+    #[inline(always)]
+    fn splat_u32(self, value: u32) -> Self::U32 {
+        // SAFETY: the token proves the feature; registers only.
+        let one = unsafe { _mm256_set1_epi32(value.cast_signed()) };
+        [one, one]
+    }
+    #[inline(always)]
+    fn load_u32(self, from: &[u32; LANES]) -> Self::U32 {
+        // SAFETY: the token proves the feature; both halves of the array are readable without alignment.
+        unsafe { [_mm256_loadu_si256(from.as_ptr().cast()), _mm256_loadu_si256(from.as_ptr().add(8).cast())] }
+    }
+    #[inline(always)]
+    fn store_u32(self, value: Self::U32, to: &mut [u32; LANES]) {
+        // SAFETY: the token proves the feature; both halves of the array are writable without alignment.
+        unsafe {
+            _mm256_storeu_si256(to.as_mut_ptr().cast(), value[0]);
+            _mm256_storeu_si256(to.as_mut_ptr().add(8).cast(), value[1]);
+        }
+    }
+    #[inline(always)]
+    fn add_u32(self, a: Self::U32, b: Self::U32) -> Self::U32 {
+        both!(_mm256_add_epi32(a, b))
+    }
+    #[inline(always)]
+    fn sub_u32(self, a: Self::U32, b: Self::U32) -> Self::U32 {
+        both!(_mm256_sub_epi32(a, b))
+    }
+    #[inline(always)]
+    fn and(self, a: Self::U32, b: Self::U32) -> Self::U32 {
+        both!(_mm256_and_si256(a, b))
+    }
+    #[inline(always)]
+    fn or(self, a: Self::U32, b: Self::U32) -> Self::U32 {
+        both!(_mm256_or_si256(a, b))
+    }
+    #[inline(always)]
+    fn xor(self, a: Self::U32, b: Self::U32) -> Self::U32 {
+        both!(_mm256_xor_si256(a, b))
+    }
+    #[inline(always)]
+    fn shl<const N: u32>(self, a: Self::U32) -> Self::U32 {
+        // The intrinsic wants an i32 constant; counting in a register compiles to the same immediate form.
+        // SAFETY: the token proves the feature; registers only.
+        let count = unsafe { _mm_cvtsi32_si128(N as i32) };
+        let count = [count, count];
+        both!(_mm256_sll_epi32(a, count))
+    }
+    #[inline(always)]
+    fn shr<const N: u32>(self, a: Self::U32) -> Self::U32 {
+        // SAFETY: as in `shl`.
+        let count = unsafe { _mm_cvtsi32_si128(N as i32) };
+        let count = [count, count];
+        both!(_mm256_srl_epi32(a, count))
+    }
+    #[inline(always)]
+    fn reduce_add(self, value: Self::F32) -> f32 {
+        // SAFETY: the token proves the features; registers only.
+        unsafe { fold_add(_mm256_add_ps(value[0], value[1])) }
+    }
+}

@@ -1,0 +1,1 @@
+//! Elementary functions on 16 lanes.

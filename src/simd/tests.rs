@@ -1,0 +1,136 @@
+use super::*;
+
+/// Numbers that go wrong first: zeros, ones, extremes, denormals, infinities, NaN, halfway cases, and plain ones.
+fn awkward() -> Vec<f32> {
+    let mut values =
+        vec![0.0, 1.0, 0.5, 1.5, 2.5, 3.0, 1e-45, 1e-39, f32::MIN_POSITIVE, f32::MAX, f32::INFINITY, f32::NAN];
+    values.extend([f32::EPSILON, 1.0 + f32::EPSILON, 16_777_215.0, 16_777_217.0, 1e30, 1e-30, 0.1, 1.0 / 3.0]);
+    let mut state = 1u32;
+    for _ in 0..200 {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        values.push(f32::from_bits(state));
+        values.push((state >> 8) as f32 / 1e6 - 8.0);
+    }
+    let negative: Vec<f32> = values.iter().map(|v| -v).collect();
+    values.extend(negative);
+    values
+}
+
+/// Every operation of a token on lanes `a`, `b`, `c`, as bits. NaN payloads are not promised, so NaN is one value.
+struct Everything {
+    a: [f32; LANES],
+    b: [f32; LANES],
+    c: [f32; LANES],
+}
+
+impl Kernel for Everything {
+    type Output = Vec<(&'static str, [u32; LANES])>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Self::Output {
+        let (a, b, c) = (s.load(&self.a), s.load(&self.b), s.load(&self.c));
+        let canonical = |v: f32| if v.is_nan() { f32::NAN.to_bits() } else { v.to_bits() };
+        let float = |v| s.lanes(v).map(canonical);
+        let unsigned = |v| {
+            let mut to = [0; LANES];
+            s.store_u32(v, &mut to);
+            to
+        };
+        let mask = |m| [u32::from(s.mask_bits(m)); LANES];
+        let (p, q) = (s.to_bits(a), s.to_bits(b));
+        // Only in-range numbers may be rounded to integers.
+        let small = self.a.map(|v| if v.abs() < 1e9 { v } else { 7.5 });
+        let bytes = self.a.map(|v| v.to_bits() as u8);
+        let mut partial = [9.0f32; 5];
+        s.store_partial(a, &mut partial);
+        let mut streamed = [0.0; LANES];
+        s.store_past_caches(b, &mut streamed);
+        s.fence();
+        vec![
+            ("splat", float(s.splat(self.a[3]))),
+            ("load_u8", float(s.load_u8(&bytes))),
+            ("add", float(s.add(a, b))),
+            ("sub", float(s.sub(a, b))),
+            ("mul", float(s.mul(a, b))),
+            ("div", float(s.div(a, b))),
+            ("mul_add", float(s.mul_add(a, b, c))),
+            ("neg_mul_add", float(s.neg_mul_add(a, b, c))),
+            ("sqrt", float(s.sqrt(a))),
+            ("max", float(s.max(a, b))),
+            ("min", float(s.min(a, b))),
+            ("abs", float(s.abs(a))),
+            ("round_i32", unsigned(s.round_i32(s.load(&small)))),
+            ("from_i32", float(s.from_i32(p))),
+            ("lt", mask(s.lt(a, b))),
+            ("le", mask(s.le(a, b))),
+            ("eq", mask(s.eq(a, b))),
+            ("select", float(s.select(s.lt(a, c), a, b))),
+            ("splat_u32", unsigned(s.splat_u32(self.a[1].to_bits()))),
+            ("add_u32", unsigned(s.add_u32(p, q))),
+            ("sub_u32", unsigned(s.sub_u32(p, q))),
+            ("and", unsigned(s.and(p, q))),
+            ("or", unsigned(s.or(p, q))),
+            ("xor", unsigned(s.xor(p, q))),
+            ("shl", unsigned(s.shl::<7>(p))),
+            ("shr", unsigned(s.shr::<9>(p))),
+            ("rotate_left", unsigned(s.rotate_left::<11, 21>(p))),
+            ("load_partial", float(s.load_partial(&self.b[..11]))),
+            ("store_partial", float(s.load_partial(&partial))),
+            ("store_past_caches", streamed.map(canonical)),
+            ("reduce_add", [canonical(s.reduce_add(b)); LANES]),
+            ("reduce_max", [canonical(s.reduce_max(b)); LANES]),
+        ]
+    }
+}
+
+#[test]
+fn every_available_set_gives_the_scalar_tokens_bits() {
+    let values = awkward();
+    let pick = |start: usize, step: usize| std::array::from_fn(|i| values[(start + i * step) % values.len()]);
+    let mut ran = Vec::new();
+    for isa in Isa::available() {
+        for round in 0..400 {
+            let inputs = || Everything { a: pick(round, 1), b: pick(round * 7 + 3, 5), c: pick(round * 13 + 1, 3) };
+            let expected = dispatch(Isa::Scalar, inputs());
+            for ((name, want), (_, got)) in expected.into_iter().zip(dispatch(isa, inputs())) {
+                assert_eq!(got, want, "{isa} {name} round {round}");
+            }
+        }
+        ran.push(isa);
+    }
+    // Guards against a set being skipped in silence.
+    #[cfg(target_arch = "x86_64")]
+    {
+        assert_eq!(ran.contains(&Isa::Avx512), is_x86_feature_detected!("avx512f"));
+        assert_eq!(ran.contains(&Isa::Avx2), is_x86_feature_detected!("fma"));
+    }
+    assert!(ran.contains(&Isa::Portable));
+}
+
+#[test]
+fn scalar_operations_are_the_languages_own() {
+    let values = awkward();
+    for window in values.windows(3) {
+        let [a, b, c] = [window[0], window[1], window[2]];
+        let got = dispatch(Isa::Scalar, Everything { a: [a; LANES], b: [b; LANES], c: [c; LANES] });
+        let of = |name| f32::from_bits(got.iter().find(|(n, _)| *n == name).unwrap().1[0]);
+        for (name, want) in [
+            ("add", a + b),
+            ("mul", a * b),
+            ("div", a / b),
+            ("mul_add", a.mul_add(b, c)),
+            ("neg_mul_add", (-a).mul_add(b, c)),
+        ] {
+            assert!(of(name) == want || (of(name).is_nan() && want.is_nan()), "{name} of {a} {b} {c}");
+        }
+    }
+}
+
+#[test]
+fn unknown_and_missing_sets_are_named_in_the_error() {
+    let message = "sse9".parse::<Isa>().unwrap_err().to_string();
+    assert!(message.contains("sse9") && message.contains("scalar, portable"), "{message}");
+    let foreign = if cfg!(target_arch = "x86_64") { "neon" } else { "avx2" };
+    assert!(matches!(foreign.parse::<Isa>(), Err(Error::InstructionSet { .. })));
+    assert_eq!("portable".parse::<Isa>().unwrap(), Isa::Portable);
+}
