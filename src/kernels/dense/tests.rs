@@ -1,0 +1,134 @@
+use super::*;
+use crate::matrix::Matrix;
+use crate::random::Stream;
+
+fn random(rows: usize, cols: usize, purpose: &str) -> Matrix {
+    let mut matrix = Matrix::zeros(rows, cols);
+    Stream::new(5, purpose).item((rows * 10_000 + cols) as u64).uniform(-1.0, 1.0, matrix.as_mut_slice());
+    matrix
+}
+
+/// Shapes at, one below and one above every tile, panel, chunk and depth, and empty ones.
+fn shapes() -> Vec<(usize, usize, usize)> {
+    let mut shapes = vec![(0, 3, 2), (3, 0, 2), (3, 2, 0), (1, 1, 1), (57, 49, 257), (113, 97, 513)];
+    for m in [1, 7, 8, 9, 56] {
+        for n in [1, 10, 15, 16, 17, 47, 48, 49] {
+            for k in [1, 5, 255, 256, 257] {
+                shapes.push((m, n, k));
+            }
+        }
+    }
+    shapes
+}
+
+type Call = fn(&mut Context, MatRef<'_>, MatRef<'_>, MatMut<'_>, Write);
+
+#[test]
+fn products_stay_within_their_bound_on_every_set_with_the_same_bits() {
+    for (m, n, k) in shapes() {
+        let (a, b, old) = (random(m, k, "a"), random(k, n, "b"), random(m, n, "c"));
+        let (at, bt) = (a.transposed(), b.transposed());
+        let want = reference::product(m, n, k, |i, k| a[(i, k)], |k, j| b[(k, j)]);
+        for write in [Write::Replace, Write::Add(0.5), Write::AddNonNegative(-0.25)] {
+            let cases: [(&Matrix, &Matrix, Call); 3] = [(&a, &b, matmul), (&a, &bt, matmul_nt), (&at, &b, matmul_tn)];
+            for (left, right, call) in cases {
+                let mut first: Option<Matrix> = None;
+                for isa in Isa::available() {
+                    // Replace must not read what is there.
+                    let mut c =
+                        if write == Write::Replace { Matrix::from_fn(m, n, |_, _| f32::NAN) } else { old.clone() };
+                    call(&mut Context::on(isa).unwrap(), left.view(), right.view(), c.view_mut(), write);
+                    for (at, &got) in c.as_slice().iter().enumerate() {
+                        let exact = write.apply(f64::from(old.as_slice()[at]), want.sums[at]);
+                        let gamma = f64::from(f32::EPSILON) / 2.0;
+                        let scale =
+                            if let Write::Add(s) | Write::AddNonNegative(s) = write { f64::from(s.abs()) } else { 1.0 };
+                        let blocks = k.div_ceil(256) as f64;
+                        let bound = 1.01
+                            * gamma
+                            * ((k as f64 + blocks) * scale * want.magnitudes[at]
+                                + blocks * 2.0 * exact.abs()
+                                + blocks * scale * want.magnitudes[at])
+                            + blocks * gamma * f64::from(old.as_slice()[at].abs());
+                        assert!(
+                            (f64::from(got) - exact).abs() <= bound,
+                            "{isa} {m}x{n}x{k} {write:?}: {got} for {exact}, bound {bound}"
+                        );
+                    }
+                    let first = first.get_or_insert_with(|| c.clone());
+                    assert!(
+                        c.as_slice().iter().map(|v| v.to_bits()).eq(first.as_slice().iter().map(|v| v.to_bits())),
+                        "{isa} {m}x{n}x{k}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn threads_do_not_show() {
+    let (a, b) = (random(300, 400, "a"), random(400, 130, "b"));
+    let run = |threads| {
+        let mut c = Matrix::zeros(300, 130);
+        let mut context = Context::new().unwrap().with_threads(Threads::new(threads).unwrap());
+        matmul(&mut context, a.view(), b.view(), c.view_mut(), Write::Replace);
+        let mut d = Matrix::zeros(400, 130);
+        matmul_tn(&mut context, a.view(), c.view(), d.view_mut(), Write::Replace);
+        d
+    };
+    let one = run(1);
+    for threads in [2, 3, 7] {
+        assert_eq!(run(threads), one, "{threads} threads");
+    }
+}
+
+#[test]
+fn strided_views_are_read_and_written_in_place() {
+    let (a, b) = (random(20, 40, "a"), random(40, 30, "b"));
+    let (part_a, part_b) = (a.view().columns(3..17).rows_range(2..13), b.view().rows_range(5..19).columns(1..24));
+    let mut whole = vec![7.0f32; 11 * 40];
+    matmul(
+        &mut Context::new().unwrap(),
+        part_a,
+        part_b,
+        MatMut::with_stride(&mut whole, 11, 23, 40).unwrap(),
+        Write::Replace,
+    );
+    let mut want = Matrix::zeros(11, 23);
+    matmul(
+        &mut Context::new().unwrap(),
+        part_a.to_owned().view(),
+        part_b.to_owned().view(),
+        want.view_mut(),
+        Write::Replace,
+    );
+    for row in 0..11 {
+        assert_eq!(&whole[row * 40..row * 40 + 23], want.row(row));
+        assert!(whole[row * 40 + 23..(row + 1) * 40].iter().all(|&v| v == 7.0), "canaries of row {row}");
+    }
+}
+
+#[test]
+fn nan_spreads_to_its_row_and_column_only() {
+    let (mut a, b) = (random(9, 20, "a"), random(20, 17, "b"));
+    a[(4, 3)] = f32::NAN;
+    let mut c = random(9, 17, "c");
+    matmul(&mut Context::new().unwrap(), a.view(), b.view(), c.view_mut(), Write::AddNonNegative(1.0));
+    for row in 0..9 {
+        assert!(c.row(row).iter().all(|v| v.is_nan() == (row == 4)), "row {row}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "matmul: a is 2 x 3, b is 4 x 5, c is 2 x 5")]
+fn disagreeing_shapes_are_named() {
+    let mut c = Matrix::zeros(2, 5);
+    matmul(
+        &mut Context::new().unwrap(),
+        Matrix::zeros(2, 3).view(),
+        Matrix::zeros(4, 5).view(),
+        c.view_mut(),
+        Write::Replace,
+    );
+}
