@@ -53,6 +53,16 @@ pub enum Error {
         /// Values it holds.
         found: usize,
     },
+    /// Files that are not where they were looked for.
+    #[error("{what} not found{places}; {remedy}", places = places(searched))]
+    Missing {
+        /// The files.
+        what: String,
+        /// The folders that were searched, in order.
+        searched: Vec<PathBuf>,
+        /// What can be done about it.
+        remedy: String,
+    },
     /// An instruction set this CPU, or this build, does not have.
     #[error("instruction set '{wanted}' is not available: {reason}; this CPU has {available}")]
     InstructionSet {
@@ -63,6 +73,12 @@ pub enum Error {
         /// The sets that can.
         available: String,
     },
+}
+
+/// ` in A or B`.
+fn places(searched: &[PathBuf]) -> String {
+    let names: Vec<_> = searched.iter().map(|path| path.display().to_string()).collect();
+    if names.is_empty() { String::new() } else { format!(" in {}", names.join(" or ")) }
 }
 
 impl Error {

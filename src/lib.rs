@@ -1,6 +1,8 @@
 //! neuropil: SIMD kernels for learning without backpropagation, and the learning systems built on them.
 
 pub mod context;
+#[cfg(feature = "datasets")]
+pub mod datasets;
 pub mod error;
 pub mod kernels;
 pub mod matrix;

@@ -1,0 +1,698 @@
+//! Labelled images: MNIST and its relatives (IDX), CIFAR-10 (binary), a small set inside the crate; batches of them.
+//!
+//! Pixels stay the bytes of their file, mapped into memory where that can be done safely ([`storage`]); what is copied to
+//! `f32` is one batch at a time, by [`Dataset::gather`]. Everything from outside is checked once, when it is opened: after
+//! that a [`Dataset`] cannot have a label without its class or an image without its label.
+//!
+//! ```
+//! use neuropil::datasets::{Scaling, batches::{Batches, Order}, embedded};
+//! use neuropil::{Context, Matrix, random::Stream};
+//!
+//! let train = embedded().train; // 200 MNIST images of each digit; `open` finds the full sets
+//! let mut context = Context::new()?;
+//! let mut batches = Batches::new(train.labels(), train.classes(), None, 50, Order::ClassBalanced, Stream::new(1, "batches"))?;
+//! let (mut x, mut labels) = (Matrix::zeros(50, train.pixels()), Vec::new());
+//! for step in 0..3 {
+//!     let indices = batches.indices(step);
+//!     train.gather(&mut context, indices, Scaling::UNIT, x.view_mut())?;
+//!     train.gather_labels(indices, &mut labels)?;
+//! }
+//! assert!(x.as_slice().iter().all(|v| (0.0..=1.0).contains(v)) && labels.len() == 50);
+//! # Ok::<(), neuropil::Error>(())
+//! ```
+
+pub mod batches;
+pub mod cifar;
+pub mod gz;
+pub mod idx;
+pub mod storage;
+pub mod transforms;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use self::storage::Bytes;
+use self::transforms::Augmentation;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::matrix::{MatMut, Matrix};
+use crate::parallel::for_each_with;
+use crate::random::Stream;
+
+/// Channels, rows and columns of an image; none of them zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    channels: usize,
+    rows: usize,
+    cols: usize,
+}
+
+impl Shape {
+    /// A shape of 1 or 3 channels with sides of 1 to [`idx::LARGEST_SIDE`].
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for any other.
+    pub fn new(channels: usize, rows: usize, cols: usize) -> Result<Self> {
+        let side = |value| (1..=idx::LARGEST_SIDE).contains(&value);
+        if !matches!(channels, 1 | 3) || !side(rows) || !side(cols) {
+            let expected = format!("1 or 3 channels with sides of 1 to {}", idx::LARGEST_SIDE);
+            return Err(Error::setting("image shape", expected, format!("{channels} x {rows} x {cols}")));
+        }
+        Ok(Shape { channels, rows, cols })
+    }
+
+    /// Colour planes.
+    pub fn channels(self) -> usize {
+        self.channels
+    }
+
+    /// Height.
+    pub fn rows(self) -> usize {
+        self.rows
+    }
+
+    /// Width.
+    pub fn cols(self) -> usize {
+        self.cols
+    }
+
+    /// Values of an image.
+    pub fn pixels(self) -> usize {
+        self.channels * self.rows * self.cols
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} x {} x {}", self.channels, self.rows, self.cols)
+    }
+}
+
+/// What becomes of a byte: `scale * byte + offset`, fused (rounded once).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scaling {
+    /// The factor.
+    pub scale: f32,
+    /// What is added.
+    pub offset: f32,
+}
+
+impl Scaling {
+    /// 0 to 255 becomes 0 to 1.
+    pub const UNIT: Scaling = Scaling { scale: 1.0 / 255.0, offset: 0.0 };
+
+    /// 0 to 255 becomes -1 to 1, in other words `(x - 0.5) / 0.5` of the unit scaling.
+    pub const SIGNED: Scaling = Scaling { scale: 2.0 / 255.0, offset: -1.0 };
+
+    /// The unit scaling, less a mean, divided by a standard deviation.
+    pub fn standardised(mean: f32, deviation: f32) -> Self {
+        Scaling { scale: 1.0 / (255.0 * deviation), offset: -mean / deviation }
+    }
+}
+
+impl Default for Scaling {
+    fn default() -> Self {
+        Scaling::UNIT
+    }
+}
+
+/// A run of images at equal distances in one file.
+#[derive(Clone, Debug)]
+struct Part {
+    bytes: Bytes,
+    /// Where the first image begins, and how far from it the next.
+    first: usize,
+    stride: usize,
+    /// Number in the dataset of this part's first image.
+    start: usize,
+}
+
+/// Labelled images of one shape, immutable.
+///
+/// Images are bytes, `[channels, rows, columns]` each, where their file has them; a clone shares them.
+#[derive(Clone)]
+pub struct Dataset {
+    parts: Vec<Part>,
+    labels: Vec<u8>,
+    shape: Shape,
+    classes: usize,
+}
+
+impl Dataset {
+    /// A dataset of bytes in memory: image after image, and a label below `classes` for each.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if there are not as many pixels as labels ask for, [`Error::Setting`] if there is no image or
+    /// `classes` is not 1 to 256, [`Error::Format`] for a label that is not below `classes`.
+    ///
+    /// ```
+    /// use neuropil::datasets::{Dataset, Shape};
+    /// let set = Dataset::new(vec![0, 50, 100, 150, 200, 250], vec![1, 0], Shape::new(1, 1, 3)?, 2)?;
+    /// assert_eq!((set.len(), set.image(1), set.labels()), (2, &[150, 200, 250][..], &[1, 0][..]));
+    /// # Ok::<(), neuropil::Error>(())
+    /// ```
+    pub fn new(images: impl Into<Bytes>, labels: Vec<u8>, shape: Shape, classes: usize) -> Result<Self> {
+        let bytes = images.into();
+        if !(1..=256).contains(&classes) {
+            return Err(Error::setting("classes", "1 to 256", classes));
+        }
+        if labels.is_empty() || u32::try_from(labels.len()).is_err() {
+            return Err(Error::setting("images", "1 to 4294967295", labels.len()));
+        }
+        let expected = labels.len().saturating_mul(shape.pixels());
+        if bytes.len() != expected {
+            return Err(Error::Length { what: "pixels of the images", expected, found: bytes.len() });
+        }
+        check_labels(&labels, classes, "labels", 0, 1)?;
+        let part = Part { bytes, first: 0, stride: shape.pixels(), start: 0 };
+        Ok(Dataset { parts: vec![part], labels, shape, classes })
+    }
+
+    /// A dataset of an IDX file of images and one of labels, each plain or gzip-compressed.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a file cannot be opened; [`Error::Format`] if one is not a whole IDX file of images, or labels
+    /// below `classes`, or if they do not hold equally many; [`Error::Setting`] if `classes` is not 1 to 256.
+    pub fn from_idx(images: &Path, labels: &Path, classes: usize) -> Result<Self> {
+        let (image_bytes, label_bytes) = (open_idx(images)?, open_idx(labels)?);
+        let origin = |path: &Path| path.display().to_string();
+        Dataset::from_idx_bytes(image_bytes, &origin(images), label_bytes, &origin(labels), classes)
+    }
+
+    /// The same from bytes; the origins name them in errors.
+    ///
+    /// # Errors
+    /// As [`Dataset::from_idx`], but for files that cannot be opened.
+    pub fn from_idx_bytes(
+        images: impl Into<Bytes>,
+        images_origin: &str,
+        labels: impl Into<Bytes>,
+        labels_origin: &str,
+        classes: usize,
+    ) -> Result<Self> {
+        if !(1..=256).contains(&classes) {
+            return Err(Error::setting("classes", "1 to 256", classes));
+        }
+        let images = idx::images(&images.into(), images_origin)?;
+        let labels = idx::labels(&labels.into(), classes, labels_origin)?;
+        if labels.len() != images.count {
+            let expected = format!("{} labels, one for each image of {images_origin}", images.count);
+            return Err(Error::format(labels_origin, 4, expected, labels.len().to_string()));
+        }
+        let shape = Shape { channels: images.channels, rows: images.rows, cols: images.cols };
+        Dataset::new(images.pixels, labels.to_vec(), shape, classes)
+    }
+
+    /// A dataset of CIFAR-10 records from any number of files, one after the other.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a file cannot be opened, [`Error::Format`] if it is not made of [records](cifar::records),
+    /// [`Error::Setting`] if no file is named.
+    pub fn from_cifar10(files: &[impl AsRef<Path>]) -> Result<Self> {
+        Dataset::of_records(files, |bytes, origin| cifar::records(bytes, origin).map(|_| ()))
+    }
+
+    fn of_records(files: &[impl AsRef<Path>], check: impl Fn(&Bytes, &str) -> Result<()>) -> Result<Self> {
+        let (mut parts, mut labels) = (Vec::new(), Vec::new());
+        for path in files {
+            let path = path.as_ref();
+            let bytes = Bytes::open(path)?;
+            check(&bytes, &path.display().to_string())?;
+            let start = labels.len();
+            labels.extend(bytes.iter().step_by(cifar::RECORD));
+            parts.push(Part { bytes, first: 1, stride: cifar::RECORD, start });
+        }
+        if labels.is_empty() || u32::try_from(labels.len()).is_err() {
+            return Err(Error::setting("images", "1 to 4294967295", labels.len()));
+        }
+        let shape = Shape { channels: cifar::CHANNELS, rows: cifar::SIDE, cols: cifar::SIDE };
+        Ok(Dataset { parts, labels, shape, classes: cifar::CLASSES.len() })
+    }
+
+    /// Number of images; at least one.
+    #[allow(clippy::len_without_is_empty)] // A dataset is never empty.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Channels, rows and columns.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// Values of an image: channels times rows times columns.
+    pub fn pixels(&self) -> usize {
+        self.shape.pixels()
+    }
+
+    /// Height of the images.
+    pub fn rows(&self) -> usize {
+        self.shape.rows
+    }
+
+    /// Width of the images.
+    pub fn cols(&self) -> usize {
+        self.shape.cols
+    }
+
+    /// Colour planes of the images: 1 or 3.
+    pub fn channels(&self) -> usize {
+        self.shape.channels
+    }
+
+    /// Number of classes; labels are below it.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// The label of each image.
+    pub fn labels(&self) -> &[u8] {
+        &self.labels
+    }
+
+    /// Images of each class.
+    pub fn class_counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.classes];
+        self.labels.iter().for_each(|&label| counts[usize::from(label)] += 1);
+        counts
+    }
+
+    /// The pixels of an image. For images in a mapped file, [`check_intact`](Dataset::check_intact) first.
+    ///
+    /// # Panics
+    /// If there is no image of that number.
+    #[inline]
+    #[track_caller]
+    pub fn image(&self, index: usize) -> &[u8] {
+        assert!(index < self.len(), "image {index} of a dataset of {}", self.len());
+        let part = match &*self.parts {
+            [part] => part,
+            parts => &parts[parts.partition_point(|part| part.start <= index) - 1],
+        };
+        let from = part.first + (index - part.start) * part.stride;
+        &part.bytes[from..from + self.pixels()]
+    }
+
+    /// Checks that no mapped file became shorter since it was opened: see [`storage`].
+    ///
+    /// # Errors
+    /// [`Error::Format`] naming the file that did.
+    pub fn check_intact(&self) -> Result<()> {
+        self.parts.iter().try_for_each(|part| part.bytes.check_intact())
+    }
+
+    /// Copies the chosen images to rows of `out` as `scaling.scale * byte + scaling.offset`, on the context's threads.
+    ///
+    /// Deterministic; `out` is `[indices.len(), pixels]` and every value of it is written. An image may be chosen more than
+    /// once. Cost: one fused multiply-add, one byte read and four written for each value, and one system call for each
+    /// mapped file (the check that it is still whole).
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if there is no image of a chosen number, [`Error::Format`] if a mapped file was cut off.
+    ///
+    /// # Panics
+    /// If `out` has another shape.
+    #[track_caller]
+    pub fn gather(&self, context: &mut Context, indices: &[u32], scaling: Scaling, out: MatMut<'_>) -> Result<()> {
+        self.check_out(indices, &out);
+        self.check_indices(indices)?;
+        self.convert(context, indices, scaling, out, |_, index, _| Pixels::Image(self.image(index)))
+    }
+
+    /// The same with each image changed at random; row `r` as `stream.item(r)` says, so the same stream gives the same
+    /// batch on any number of threads. Pass a stream per step: `stream.item(step)`.
+    ///
+    /// # Errors
+    /// As [`gather`](Dataset::gather).
+    ///
+    /// # Panics
+    /// If `out` has another shape.
+    #[track_caller]
+    pub fn gather_augmented(
+        &self,
+        context: &mut Context,
+        indices: &[u32],
+        augmentation: &Augmentation,
+        stream: Stream,
+        scaling: Scaling,
+        out: MatMut<'_>,
+    ) -> Result<()> {
+        self.check_out(indices, &out);
+        self.check_indices(indices)?;
+        self.convert(context, indices, scaling, out, |row, index, buffer| {
+            buffer.resize(self.pixels(), 0);
+            augmentation.apply(self.image(index), self.shape, stream.item(row as u64), buffer);
+            Pixels::Buffer
+        })
+    }
+
+    /// All images as one matrix `[len, pixels]`, for sets small enough.
+    ///
+    /// # Errors
+    /// [`Error::Format`] if a mapped file was cut off.
+    pub fn to_matrix(&self, context: &mut Context, scaling: Scaling) -> Result<Matrix> {
+        let indices: Vec<u32> = (0..self.len() as u32).collect();
+        let mut matrix = Matrix::zeros(self.len(), self.pixels());
+        self.gather(context, &indices, scaling, matrix.view_mut())?;
+        Ok(matrix)
+    }
+
+    /// The labels of the chosen images.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if there is no image of a chosen number.
+    pub fn gather_labels(&self, indices: &[u32], out: &mut Vec<u8>) -> Result<()> {
+        self.check_indices(indices)?;
+        out.clear();
+        out.extend(indices.iter().map(|&index| self.labels[index as usize]));
+        Ok(())
+    }
+
+    #[track_caller]
+    fn check_out(&self, indices: &[u32], out: &MatMut<'_>) {
+        let (found, expected) = ((out.rows(), out.cols()), (indices.len(), self.pixels()));
+        assert_eq!(found, expected, "{} images of {} pixels into another shape", expected.0, expected.1);
+    }
+
+    fn check_indices(&self, indices: &[u32]) -> Result<()> {
+        match indices.iter().position(|&index| index as usize >= self.len()) {
+            None => Ok(()),
+            Some(at) => {
+                let expected = format!("an image below {}", self.len());
+                Err(Error::setting(format!("indices[{at}]"), expected, indices[at]))
+            }
+        }
+    }
+
+    fn convert<'a>(
+        &'a self,
+        context: &mut Context,
+        indices: &[u32],
+        scaling: Scaling,
+        out: MatMut<'_>,
+        source: impl Fn(usize, usize, &mut Vec<u8>) -> Pixels<'a> + Sync,
+    ) -> Result<()> {
+        /// Images of one item of work: some 25 microseconds, enough to be worth taking off a queue.
+        const BLOCK: usize = 64;
+        self.check_intact()?;
+        // A byte has 256 values: looking them up gives the bits of computing them.
+        let table: [f32; 256] = std::array::from_fn(|byte| (byte as f32).mul_add(scaling.scale, scaling.offset));
+        // Moving a value costs about what four multiply-adds do.
+        let threads = context.threads().for_work(4 * indices.len() * self.pixels());
+        let buffers = std::iter::repeat_with(Vec::new).take(threads.get());
+        let blocks = out.row_blocks(BLOCK).zip(indices.chunks(BLOCK)).enumerate();
+        for_each_with(threads, buffers, blocks, |buffer, (block, (mut out, indices))| {
+            for (row, &index) in indices.iter().enumerate() {
+                let pixels = match source(block * BLOCK + row, index as usize, buffer) {
+                    Pixels::Image(pixels) => pixels,
+                    Pixels::Buffer => buffer,
+                };
+                for (out, &byte) in out.row_mut(row).iter_mut().zip(pixels) {
+                    *out = table[usize::from(byte)];
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// The chosen images, in that order, as a dataset of their own with its own memory.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if none is chosen or there is no image of a chosen number, [`Error::Format`] if a mapped file
+    /// was cut off.
+    pub fn subset(&self, indices: &[u32]) -> Result<Dataset> {
+        self.check_indices(indices)?;
+        self.check_intact()?;
+        let images: Vec<u8> = indices.iter().flat_map(|&index| self.image(index as usize)).copied().collect();
+        let labels = indices.iter().map(|&index| self.labels[index as usize]).collect();
+        Dataset::new(images, labels, self.shape, self.classes)
+    }
+
+    /// The same images made anew by `change`, which gets each and writes one of shape `shape`.
+    fn map(&self, shape: Shape, mut change: impl FnMut(&[u8], &mut [u8])) -> Result<Dataset> {
+        self.check_intact()?;
+        let len = self.len().checked_mul(shape.pixels()).filter(|&len| len as u64 <= storage::LARGEST_FILE);
+        let len = len.ok_or_else(|| {
+            let expected = format!("at most {} bytes of images", storage::LARGEST_FILE);
+            Error::setting("image shape", expected, format!("{} of {shape}", self.len()))
+        })?;
+        let mut images = vec![0; len];
+        for (index, out) in images.chunks_exact_mut(shape.pixels()).enumerate() {
+            change(self.image(index), out);
+        }
+        Dataset::new(images, self.labels.clone(), shape, self.classes)
+    }
+
+    /// The images cut to their central `rows` x `cols`, as [`transforms::centre_crop`] does.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if that is empty or larger than the images, [`Error::Format`] if a mapped file was cut off.
+    pub fn centre_crop(&self, rows: usize, cols: usize) -> Result<Dataset> {
+        let shape = Shape::new(self.channels(), rows, cols)?;
+        if rows > self.rows() || cols > self.cols() {
+            let expected = format!("at most the image, {} x {}", self.rows(), self.cols());
+            return Err(Error::setting("centre crop", expected, format!("{rows} x {cols}")));
+        }
+        self.map(shape, |image, out| transforms::centre_crop(image, self.shape, rows, cols, out))
+    }
+
+    /// The images in grey, as [`transforms::grayscale`] makes them; a copy if they are grey already.
+    ///
+    /// # Errors
+    /// [`Error::Format`] if a mapped file was cut off.
+    pub fn grayscale(&self) -> Result<Dataset> {
+        let shape = Shape { channels: 1, ..self.shape };
+        self.map(shape, |image, out| match self.channels() {
+            3 => transforms::grayscale(image, out),
+            _ => out.copy_from_slice(image),
+        })
+    }
+
+    /// The images in another size, as [`transforms::resize_bilinear`] does, rounded to whole bytes.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if that is no image, [`Error::Format`] if a mapped file was cut off.
+    pub fn resized(&self, rows: usize, cols: usize) -> Result<Dataset> {
+        let shape = Shape::new(self.channels(), rows, cols)?;
+        let (mut before, mut after) = (vec![0.0; self.pixels()], vec![0.0; shape.pixels()]);
+        self.map(shape, |image, out| {
+            before.iter_mut().zip(image).for_each(|(value, &byte)| *value = f32::from(byte));
+            transforms::resize_bilinear(&before, self.shape, rows, cols, &mut after);
+            out.iter_mut().zip(&after).for_each(|(byte, value)| *byte = value.round() as u8);
+        })
+    }
+}
+
+impl fmt::Debug for Dataset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} images of {} in {} classes", self.len(), self.shape, self.classes)
+    }
+}
+
+/// Where the pixels of a row are to be had.
+enum Pixels<'a> {
+    Image(&'a [u8]),
+    Buffer,
+}
+
+/// Checks the labels at `bytes[0]`, `bytes[stride]`, ...; the first of them lies at `offset` of `origin`.
+fn check_labels(bytes: &[u8], classes: usize, origin: &str, offset: usize, stride: usize) -> Result<()> {
+    match bytes.iter().step_by(stride).position(|&label| usize::from(label) >= classes) {
+        None => Ok(()),
+        Some(at) => {
+            let label = bytes[at * stride];
+            let place = (offset + at * stride) as u64;
+            Err(Error::format(origin, place, format!("a label below {classes}"), label.to_string()))
+        }
+    }
+}
+
+/// A training set and a test set of the same shape and classes.
+#[derive(Clone, Debug)]
+pub struct Split {
+    /// What is learnt from.
+    pub train: Dataset,
+    /// What the learnt is measured on.
+    pub test: Dataset,
+}
+
+/// The file names of an IDX set: images and labels to train with, images and labels to test with.
+pub const MNIST_FILES: [&str; 4] =
+    ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
+
+/// An IDX file, decompressed if need be.
+fn open_idx(path: &Path) -> Result<Bytes> {
+    let bytes = Bytes::open(path)?;
+    match gz::is_gzip(&bytes) {
+        true => Ok(gz::decompress_idx(&bytes, &path.display().to_string())?.into()),
+        false => Ok(bytes),
+    }
+}
+
+/// MNIST, or a set in its form (Fashion-MNIST, Kuzushiji-MNIST): a folder of [`MNIST_FILES`], each plain, or with `.gz`.
+///
+/// # Errors
+/// [`Error::Io`] if a file cannot be opened, [`Error::Format`] if its contents are wrong in any way or the test images
+/// have another shape than the training images.
+pub fn mnist(folder: &Path) -> Result<Split> {
+    let [train_images, train_labels, test_images, test_labels] = MNIST_FILES.map(|name| plain_or_gz(folder, name));
+    let train = Dataset::from_idx(&train_images, &train_labels, 10)?;
+    let test = Dataset::from_idx(&test_images, &test_labels, 10)?;
+    if train.shape() != test.shape() {
+        let expected = format!("images of {}, as in {}", train.shape(), train_images.display());
+        return Err(Error::format(test_images.display().to_string(), 8, expected, test.shape().to_string()));
+    }
+    Ok(Split { train, test })
+}
+
+/// The file, or the compressed one if only that is there.
+fn plain_or_gz(folder: &Path, name: &str) -> PathBuf {
+    let (plain, gz) = (folder.join(name), folder.join(format!("{name}.gz")));
+    if !plain.exists() && gz.exists() { gz } else { plain }
+}
+
+/// CIFAR-10 in its binary version: a folder of [`cifar::TRAIN_FILES`] and [`cifar::TEST_FILE`].
+///
+/// # Errors
+/// [`Error::Io`] if a file cannot be opened, [`Error::Format`] if one does not hold 10,000 sound records.
+pub fn cifar10(folder: &Path) -> Result<Split> {
+    let train = Dataset::of_records(&cifar::TRAIN_FILES.map(|name| folder.join(name)), cifar::batch)?;
+    let test = Dataset::of_records(&[folder.join(cifar::TEST_FILE)], cifar::batch)?;
+    Ok(Split { train, test })
+}
+
+/// The small MNIST inside the crate: the first 200 training and the first 100 test images of each digit, in file order.
+///
+/// # Panics
+/// Never: the files are those of the crate, which its tests have read.
+pub fn embedded() -> Split {
+    macro_rules! part {
+        ($images:literal, $labels:literal) => {{
+            let images = Bytes::from_static(include_bytes!(concat!("../../data/", $images)));
+            let labels = Bytes::from_static(include_bytes!(concat!("../../data/", $labels)));
+            Dataset::from_idx_bytes(images, $images, labels, $labels, 10).expect("the crate's own files are whole")
+        }};
+    }
+    Split {
+        train: part!("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+        test: part!("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+    }
+}
+
+/// The sets this crate can find, open and fetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Set {
+    /// 60,000 + 10,000 grey handwritten digits of 28 x 28.
+    Mnist,
+    /// 50,000 + 10,000 colour images of 32 x 32 in ten classes.
+    Cifar10,
+}
+
+impl Set {
+    /// All of them.
+    pub const ALL: [Set; 2] = [Set::Mnist, Set::Cifar10];
+
+    /// The name a user types.
+    pub fn name(self) -> &'static str {
+        match self {
+            Set::Mnist => "mnist",
+            Set::Cifar10 => "cifar10",
+        }
+    }
+
+    /// The folder the set has within the data folder.
+    pub fn folder(self) -> &'static str {
+        match self {
+            Set::Mnist => "mnist",
+            Set::Cifar10 => "cifar-10-batches-bin",
+        }
+    }
+
+    /// The set's files.
+    pub fn files(self) -> Vec<&'static str> {
+        match self {
+            Set::Mnist => MNIST_FILES.to_vec(),
+            Set::Cifar10 => cifar::TRAIN_FILES.into_iter().chain([cifar::TEST_FILE]).collect(),
+        }
+    }
+
+    /// Whether all of the set's files are in this folder, whatever they hold.
+    fn lies_in(self, folder: &Path) -> bool {
+        self.files().iter().all(|name| plain_or_gz(folder, name).exists())
+    }
+}
+
+impl fmt::Display for Set {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Set {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Set::ALL
+            .into_iter()
+            .find(|set| set.name() == name)
+            .ok_or_else(|| Error::setting("dataset", Set::ALL.map(Set::name).join(" or "), name))
+    }
+}
+
+/// The data folder: `$NEUROPIL_DATA`, else `neuropil` in the user's cache folder (`$XDG_CACHE_HOME`, else `~/.cache`, on
+/// Windows `%LOCALAPPDATA%`); `None` where none of these is set.
+pub fn data_folder() -> Option<PathBuf> {
+    data_folder_of(|name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from))
+}
+
+fn data_folder_of(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    let cache = || {
+        // The XDG specification has relative paths ignored.
+        let xdg = variable("XDG_CACHE_HOME").filter(|path| path.is_absolute());
+        let local = || if cfg!(windows) { variable("LOCALAPPDATA") } else { None };
+        xdg.or_else(local).or_else(|| variable("HOME").map(|home| home.join(".cache")))
+    };
+    variable("NEUROPIL_DATA").or_else(|| cache().map(|cache| cache.join("neuropil")))
+}
+
+/// The folder of a set's files: the one given or its subfolder of the set's [name](Set::folder), else that of the
+/// [data folder](data_folder).
+///
+/// # Errors
+/// [`Error::Missing`], which says where the files were looked for and how they are fetched.
+pub fn locate(set: Set, given: Option<&Path>) -> Result<PathBuf> {
+    locate_in(set, given, data_folder().as_deref())
+}
+
+fn locate_in(set: Set, given: Option<&Path>, default: Option<&Path>) -> Result<PathBuf> {
+    let searched = match given {
+        Some(given) => vec![given.to_owned(), given.join(set.folder())],
+        None => default.iter().map(|folder| folder.join(set.folder())).collect(),
+    };
+    if let Some(folder) = searched.iter().find(|folder| set.lies_in(folder)) {
+        return Ok(folder.clone());
+    }
+    let remedy = match given {
+        Some(given) => format!("`neuropil data fetch {set} --into {}` downloads them", given.display()),
+        None if searched.is_empty() => "set NEUROPIL_DATA to the folder that holds them".to_owned(),
+        None => format!("`neuropil data fetch {set}` downloads them, NEUROPIL_DATA names another folder"),
+    };
+    Err(Error::Missing { what: format!("the files of {set} ({}, ...)", set.files()[0]), searched, remedy })
+}
+
+/// Finds a set as [`locate`] does and opens it.
+///
+/// # Errors
+/// [`Error::Missing`] if it is not found; otherwise as [`mnist`] and [`cifar10`].
+pub fn open(set: Set, given: Option<&Path>) -> Result<Split> {
+    let folder = locate(set, given)?;
+    match set {
+        Set::Mnist => mnist(&folder),
+        Set::Cifar10 => cifar10(&folder),
+    }
+}
+
+#[cfg(test)]
+mod tests;
