@@ -100,7 +100,7 @@ mod tests {
         for threads in [1, 2, 3, 7] {
             let mut values = vec![0u32; 1000];
             for_each(Threads::new(threads).unwrap(), values.iter_mut().enumerate(), |(index, value)| {
-                *value += index as u32 + 1
+                *value += index as u32 + 1;
             });
             assert!(values.iter().enumerate().all(|(index, &value)| value == index as u32 + 1));
         }

@@ -44,6 +44,7 @@ pub const LANES: usize = 16;
 ///
 /// Floating-point results are exactly rounded (IEEE 754, to nearest even) and NaN in any operand gives NaN, except where a method
 /// says otherwise.
+#[allow(clippy::wrong_self_convention)] // The token is the receiver of every operation.
 pub trait Simd: Copy + Send + Sync + 'static + private::Sealed {
     /// The instruction set.
     const ISA: Isa;

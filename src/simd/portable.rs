@@ -24,6 +24,8 @@ fn fused(a: f32, b: f32, c: f32) -> f32 {
     let bits = sum.to_bits();
     // Inexact, and the last bit even: step to the neighbour on the error's side. NaN errors (infinite sums) compare false.
     let step = if (error > 0.0) == (sum > 0.0) { 1 } else { u64::MAX };
+    // Not `!= 0.0`: that holds for NaN.
+    #[allow(clippy::double_comparisons)]
     let inexact = error > 0.0 || error < 0.0;
     let odd = if inexact && bits & 1 == 0 { bits.wrapping_add(step) } else { bits };
     f64::from_bits(odd) as f32

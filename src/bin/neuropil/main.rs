@@ -1,1 +1,3 @@
+//! The `neuropil` command.
+
 fn main() {}

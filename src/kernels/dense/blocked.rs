@@ -73,6 +73,7 @@ impl<'a> Panels<'a> {
     }
 
     /// The panels that cover the columns from `first` (a multiple of the panel width) on.
+    #[allow(dead_code)]
     pub(crate) fn columns(&self, first: usize, cols: usize) -> Panels<'a> {
         debug_assert!(first.is_multiple_of(LANES));
         Panels { data: &self.data[first / LANES * self.depth..], depth: self.depth, cols }
