@@ -1,3 +1,64 @@
-//! The `neuropil` command.
+//! The command line of neuropil.
 
-fn main() {}
+mod failure;
+mod info;
+mod output;
+mod verify;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::failure::Failure;
+
+/// Learning without backpropagation: trains the networks, reproduces the papers, verifies the kernels.
+#[derive(Parser)]
+#[command(
+    version,
+    propagate_version = true,
+    after_help = "NEUROPIL_SIMD=scalar|portable|avx2|avx512|neon forces an instruction set.\n\
+                  Exit codes: 0 done, 1 failure, 2 wrong usage, 130 interrupted."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check every kernel on every instruction set of this CPU against its reference
+    Verify(verify::Arguments),
+    /// Show the version, the CPU, its instruction sets and the data sets found
+    Info(info::Arguments),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // If standard error is gone there is nobody to tell; the exit code still does.
+            let _ = writeln!(std::io::stderr(), "{failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Verify(arguments) => verify::run(&arguments),
+        Command::Info(arguments) => info::run(&arguments),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "neuropil", &mut script);
+            output::print(&String::from_utf8_lossy(&script))
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! `neuropil info`: what this build is and what it finds on this machine.
+
+use clap::Args;
+use neuropil::{Isa, Threads};
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::output;
+
+/// Arguments of `neuropil info`.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints version, CPU, instruction sets, threads and data sets.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let chosen = Isa::from_environment()?;
+    let cpu = cpu_model().unwrap_or_else(|| "unknown".to_owned());
+    let threads = Threads::available().get();
+    let sets: Vec<&str> = Isa::available().map(Isa::name).collect();
+    if arguments.json {
+        return output::json(&json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "target": target(),
+            "cpu": cpu,
+            "instruction_sets": sets,
+            "instruction_set": chosen.name(),
+            "threads": threads,
+        }));
+    }
+    let how = if std::env::var_os("NEUROPIL_SIMD").is_some_and(|name| !name.is_empty()) {
+        "forced by NEUROPIL_SIMD"
+    } else {
+        "the best of them"
+    };
+    output::print(&format!(
+        "neuropil {} for {}\nCPU: {cpu}\ninstruction sets: {}\nused: {chosen} ({how})\nthreads: {threads}\n",
+        env!("CARGO_PKG_VERSION"),
+        target(),
+        sets.join(", "),
+    ))
+}
+
+fn target() -> String {
+    format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS)
+}
+
+/// The CPU's name where the system tells it in a file.
+pub(crate) fn cpu_model() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}

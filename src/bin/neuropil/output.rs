@@ -1,0 +1,29 @@
+//! What the command writes: standard output, which may close early.
+
+use std::io::{self, Write};
+
+use crate::failure::Failure;
+
+/// Writes a text to standard output.
+///
+/// A reader that went away (`neuropil info | head -1`) is no failure: the rest is dropped, and the files and exit code of the
+/// command do not depend on it. Any other refusal, a full disk say, is.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::Message(format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Prints a line.
+pub(crate) fn line(text: &str) -> Result<(), Failure> {
+    print(&format!("{text}\n"))
+}
+
+/// Prints a value as indented JSON.
+pub(crate) fn json(value: &serde_json::Value) -> Result<(), Failure> {
+    line(&format!("{value:#}"))
+}

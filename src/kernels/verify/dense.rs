@@ -1,0 +1,48 @@
+//! Checks of the dense products.
+
+use super::{Case, Check, Dim, gamma};
+use crate::kernels::dense::{self, Write, reference};
+use crate::{Context, MatMut, MatRef, Matrix};
+
+const DIMS: &[Dim] =
+    &[Dim { name: "m", min: 0, max: 150 }, Dim { name: "n", min: 0, max: 150 }, Dim { name: "k", min: 0, max: 600 }];
+
+pub(super) const CHECKS: &[Check] = &[
+    Check { kernel: "dense::matmul", dims: DIMS, run: |case| product(case, dense::matmul, false, false) },
+    Check { kernel: "dense::matmul_nt", dims: DIMS, run: |case| product(case, dense::matmul_nt, false, true) },
+    Check { kernel: "dense::matmul_tn", dims: DIMS, run: |case| product(case, dense::matmul_tn, true, false) },
+];
+
+type Product = fn(&mut Context, MatRef<'_>, MatRef<'_>, MatMut<'_>, Write);
+
+fn product(case: &mut Case<'_>, kernel: Product, a_transposed: bool, b_transposed: bool) {
+    let [m, n, k] = case.sizes();
+    let (a, b, old) = (case.matrix(m, k, -1.0, 1.0), case.matrix(k, n, -1.0, 1.0), case.matrix(m, n, -1.0, 1.0));
+    let left = if a_transposed { a.transposed() } else { a.clone() };
+    let right = if b_transposed { b.transposed() } else { b.clone() };
+    let sums = reference::product(m, n, k, |i, k| a[(i, k)], |k, j| b[(k, j)]);
+    for write in [Write::Replace, Write::Add(0.5), Write::AddNonNegative(-0.25)] {
+        // What is replaced must not be read.
+        let start = if write == Write::Replace { Case::poisoned(m, n) } else { old.clone() };
+        let scale = match write {
+            Write::Replace => 1.0,
+            Write::Add(scale) | Write::AddNonNegative(scale) => f64::from(scale.abs()),
+        };
+        let (mut exact, mut bound) = (Vec::new(), Vec::new());
+        for (at, &old) in old.as_slice().iter().enumerate() {
+            let (old, magnitude) = (f64::from(old), scale * sums.magnitudes[at]);
+            let value = write.apply(old, sums.sums[at]);
+            exact.push(value);
+            // Every term is added by one fused operation, k of them; the depth is cut into blocks of 256, each added to c
+            // by one more, which rounds what c holds by then: at most |old| + the magnitudes.
+            let blocks = k.div_ceil(256) as f64;
+            let operations = k as f64 + 2.0 * blocks;
+            bound.push(gamma(operations) * magnitude + gamma(2.0 * blocks) * (value.abs() + old.abs()));
+        }
+        case.compare(&exact, &bound, |context| {
+            let mut c: Matrix = start.clone();
+            kernel(context, left.view(), right.view(), c.view_mut(), write);
+            c.as_slice().to_vec()
+        });
+    }
+}

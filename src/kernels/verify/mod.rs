@@ -1,0 +1,212 @@
+//! Every kernel against its reference, on this CPU: what `neuropil verify` runs, and any test suite may.
+//!
+//! A check draws a shape and values, computes the result in `f64` together with the error bound that the kernel's documentation
+//! derives, then runs the kernel on each instruction set. It passes where no value is further from the reference than the bound,
+//! and the bits are those of the scalar token. Half of the shapes stand on the edges of what blocking could get wrong: nothing,
+//! one, a vector of 16 lanes, a tile, and one more or less than these; outputs hold NaN before they are replaced.
+//!
+//! ```
+//! use neuropil::{Isa, kernels::verify};
+//! let reports = verify::run(&[Isa::best()], 3, 0)?;
+//! assert!(reports.iter().all(|report| report.passed()));
+//! # Ok::<(), neuropil::Error>(())
+//! ```
+
+mod dense;
+
+use std::fmt::Write;
+
+use rand_core::Rng;
+
+use crate::random::{Stream, below};
+use crate::{Context, Isa, Matrix, Result, Threads};
+
+/// What a check found for one kernel on one instruction set.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The kernel, `family::function`.
+    pub kernel: &'static str,
+    /// The instruction set.
+    pub isa: Isa,
+    /// How many shapes were tried.
+    pub shapes: usize,
+    /// The largest error found, as a multiple of the derived bound: above 1 the kernel is wrong.
+    pub worst: f64,
+    /// The shape that gave it, as `name=size` pairs.
+    pub worst_shape: String,
+    /// Whether every output had the bits that the scalar token gives.
+    pub equals_scalar: bool,
+}
+
+impl Report {
+    /// Within the bound, and equal to the scalar token bit by bit.
+    pub fn passed(&self) -> bool {
+        self.worst <= 1.0 && self.equals_scalar
+    }
+}
+
+/// A dimension of a check's shapes, and the range it is drawn from.
+struct Dim {
+    name: &'static str,
+    min: usize,
+    max: usize,
+}
+
+/// One kernel's check.
+struct Check {
+    kernel: &'static str,
+    dims: &'static [Dim],
+    run: fn(&mut Case),
+}
+
+/// All checks, family by family.
+const FAMILIES: &[&[Check]] = &[dense::CHECKS];
+
+/// Runs every check on these instruction sets, over this many shapes each.
+///
+/// Every second shape is computed on three threads, so that the thread count is seen to leave the bits alone.
+///
+/// # Errors
+/// [`Error::InstructionSet`](crate::Error::InstructionSet) if this CPU lacks one of the sets.
+pub fn run(sets: &[Isa], shapes: usize, seed: u64) -> Result<Vec<Report>> {
+    // The scalar token, on one thread, comes first: its bits are the measure of the others.
+    let mut contexts = vec![Context::on(Isa::Scalar)?];
+    for &isa in sets {
+        contexts.push(Context::on(isa)?);
+    }
+    let mut reports = Vec::new();
+    for check in FAMILIES.iter().copied().flatten() {
+        let first = reports.len();
+        reports.extend(sets.iter().map(|&isa| Report {
+            kernel: check.kernel,
+            isa,
+            shapes,
+            worst: 0.0,
+            worst_shape: String::new(),
+            equals_scalar: true,
+        }));
+        let stream = Stream::new(seed, check.kernel);
+        for number in 0..shapes {
+            let threads = if number % 2 == 0 { Threads::ONE } else { Threads::new(3)? };
+            for context in &mut contexts[1..] {
+                *context = std::mem::replace(context, Context::on(Isa::Scalar)?).with_threads(threads);
+            }
+            let stream = stream.item(number as u64);
+            let sizes = shape(check.dims, number, stream.item(0));
+            let mut case = Case {
+                sizes: &sizes,
+                stream: stream.item(1),
+                drawn: 0,
+                contexts: &mut contexts,
+                reports: &mut reports[first..],
+                dims: check.dims,
+            };
+            (check.run)(&mut case);
+        }
+    }
+    Ok(reports)
+}
+
+/// Sizes at which blocking goes wrong first: around one, and around the multiples of 16 lanes and of tiles.
+const EDGES: [usize; 17] = [0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 129];
+
+/// The shape of this number: the smallest, then every dimension either on an edge or drawn so that each magnitude is as likely.
+fn shape(dims: &[Dim], number: usize, stream: Stream) -> Vec<usize> {
+    let mut generator = stream.generator();
+    dims.iter()
+        .map(|dim| {
+            if number == 0 {
+                return dim.min;
+            }
+            let edges: Vec<usize> = EDGES.into_iter().filter(|size| (dim.min..=dim.max).contains(size)).collect();
+            if generator.next_u64().is_multiple_of(2) && !edges.is_empty() {
+                return edges[below(&mut generator, edges.len() as u64) as usize];
+            }
+            let limit = (dim.max >> below(&mut generator, 1 + u64::from(dim.max.ilog2()))).max(1);
+            (1 + below(&mut generator, limit as u64) as usize).clamp(dim.min, dim.max)
+        })
+        .collect()
+}
+
+/// One shape of one check: where its values come from and its results go.
+struct Case<'a> {
+    sizes: &'a [usize],
+    stream: Stream,
+    drawn: u64,
+    contexts: &'a mut [Context],
+    reports: &'a mut [Report],
+    dims: &'static [Dim],
+}
+
+impl Case<'_> {
+    /// The sizes, in the order of the check's dimensions.
+    fn sizes<const N: usize>(&self) -> [usize; N] {
+        self.sizes.try_into().expect("as many sizes as the check has dimensions")
+    }
+
+    /// A stream no other draw of this case uses.
+    fn stream(&mut self) -> Stream {
+        self.drawn += 1;
+        self.stream.item(self.drawn)
+    }
+
+    /// A matrix uniform in `[low, high)`.
+    fn matrix(&mut self, rows: usize, cols: usize, low: f32, high: f32) -> Matrix {
+        let mut matrix = Matrix::zeros(rows, cols);
+        self.stream().uniform(low, high, matrix.as_mut_slice());
+        matrix
+    }
+
+    /// A matrix of NaN, for outputs that a kernel must replace without reading.
+    fn poisoned(rows: usize, cols: usize) -> Matrix {
+        Matrix::from_fn(rows, cols, |_, _| f32::NAN)
+    }
+
+    /// Runs the kernel in every context, and compares what it returns with the reference and with the scalar token.
+    fn compare(&mut self, reference: &[f64], bound: &[f64], kernel: impl Fn(&mut Context) -> Vec<f32>) {
+        assert_eq!(reference.len(), bound.len(), "a bound for every value of the reference");
+        let (scalar, contexts) = self.contexts.split_first_mut().expect("the scalar context");
+        let oracle = kernel(scalar);
+        for (context, report) in contexts.iter_mut().zip(&mut *self.reports) {
+            let got = kernel(context);
+            report.equals_scalar &=
+                got.len() == oracle.len() && got.iter().zip(&oracle).all(|(a, b)| a.to_bits() == b.to_bits());
+            let worst = worst_ratio(&got, reference, bound);
+            if worst > report.worst || report.worst_shape.is_empty() {
+                report.worst = report.worst.max(worst);
+                report.worst_shape = describe(self.dims, self.sizes);
+            }
+        }
+    }
+}
+
+/// The factor by which n roundings can move a sum of magnitudes: `n u / (1 - n u)` with u half an epsilon (Higham's gamma).
+fn gamma(operations: f64) -> f64 {
+    let u = 0.5 * f64::from(f32::EPSILON) * operations;
+    u / (1.0 - u)
+}
+
+/// The largest |got - reference| / bound. Infinite if a length, a NaN or an infinity disagrees.
+fn worst_ratio(got: &[f32], reference: &[f64], bound: &[f64]) -> f64 {
+    if got.len() != reference.len() {
+        return f64::INFINITY;
+    }
+    let ratio = |((&got, &reference), &bound): ((&f32, &f64), &f64)| {
+        let got = f64::from(got);
+        if got == reference || (got.is_nan() && reference.is_nan()) {
+            return 0.0;
+        }
+        let ratio = (got - reference).abs() / bound;
+        if ratio.is_nan() { f64::INFINITY } else { ratio }
+    };
+    got.iter().zip(reference).zip(bound).map(ratio).fold(0.0, f64::max)
+}
+
+fn describe(dims: &[Dim], sizes: &[usize]) -> String {
+    let mut text = String::new();
+    for (dim, size) in dims.iter().zip(sizes) {
+        let separator = if text.is_empty() { "" } else { " " };
+        write!(text, "{separator}{}={size}", dim.name).expect("writing to a string");
+    }
+    text
+}
