@@ -1,4 +1,8 @@
 //! The kernels, a family a module. Each has an obvious `f64` reference beside it, public, which tests and benches compare with.
 
+pub mod activation;
 pub mod dense;
+pub mod loss;
+pub mod perturb;
+pub mod pixels;
 pub mod verify;

@@ -25,6 +25,9 @@
 
 pub(crate) mod blocked;
 pub mod reference;
+pub(crate) mod skinny;
+
+pub use skinny::matmul_skinny;
 
 use crate::context::Context;
 use crate::matrix::{MatMut, MatRef};

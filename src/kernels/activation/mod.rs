@@ -1,0 +1,480 @@
+//! Activations: ReLU, rectified power, and the magnitude-preserving z-score of the Hebbian networks.
+//!
+//! All work in place on a batch `y` [samples, units], write each value once per pass, and give the same bits on every
+//! instruction set and for any number of threads.
+
+pub mod reference;
+
+use crate::context::Context;
+use crate::matrix::{MatMut, MatRef};
+use crate::parallel::{Threads, for_each};
+use crate::simd::{Isa, Kernel, LANES, Simd, dispatch, math};
+
+/// Values a work item holds at least: rows are grouped until they have this many.
+const VALUES: usize = 32_768;
+/// Rows summed in `f32` before their sums continue in `f64`.
+const ROWS: usize = 64;
+/// What an element-wise pass costs per value, in multiply-adds: it is bound by memory.
+const COST: usize = 16;
+
+/// Rows per work item: a function of the shape only.
+fn rows_per_item(cols: usize) -> usize {
+    VALUES.div_ceil(cols.max(1))
+}
+
+/// `y = max(0, y)`. NaN stays NaN; zeros keep their sign. One read and one write of `y`.
+///
+/// ```
+/// use neuropil::{Context, Matrix, kernels::activation};
+/// let mut y = Matrix::from_slice(&[-1.0, 2.0, -3.0, 4.0], 2, 2)?;
+/// activation::relu(&mut Context::new()?, y.view_mut());
+/// assert_eq!(y.as_slice(), &[0.0, 2.0, 0.0, 4.0]);
+/// # Ok::<(), neuropil::Error>(())
+/// ```
+pub fn relu(context: &mut Context, y: MatMut<'_>) {
+    map(context, y, Map::Relu);
+}
+
+/// `y = max(0, y)^n`: the read-out of Krotov and Hopfield (PNAS 116(16), 2019, eq. 1 of the classifier) takes n = 4.5.
+///
+/// The whole part of `n` is raised by multiplication, a half by a square root, any other rest f by `exp(f ln y)`. The relative error
+/// is at most `(2n + 4 + f |ln y|)` times 2^-24, while the result is a normal number. NaN stays NaN.
+///
+/// # Panics
+/// Unless `0 < n <= 64`.
+#[track_caller]
+pub fn power(context: &mut Context, y: MatMut<'_>, n: f32) {
+    assert!(n > 0.0 && n <= 64.0, "a rectified power of {n}: expected above 0, at most 64");
+    map(context, y, Map::Power(n));
+}
+
+#[derive(Clone, Copy)]
+enum Map {
+    Relu,
+    Power(f32),
+}
+
+fn map(context: &mut Context, y: MatMut<'_>, map: Map) {
+    let isa = context.isa();
+    let (rows, cols) = (y.rows(), y.cols());
+    let threads = context.threads().for_work(rows * cols * COST);
+    for_each(threads, y.row_blocks(rows_per_item(cols)), |y| dispatch(isa, MapRows { map, y }));
+}
+
+struct MapRows<'a> {
+    map: Map,
+    y: MatMut<'a>,
+}
+
+impl Kernel for MapRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        for row in 0..self.y.rows() {
+            let (vectors, tail) = self.y.row_mut(row).as_chunks_mut();
+            match self.map {
+                Map::Relu => {
+                    for vector in vectors {
+                        s.store(relu_lanes(s, s.load(vector)), vector);
+                    }
+                    s.store_partial(relu_lanes(s, s.load_partial(tail)), tail);
+                }
+                Map::Power(n) => {
+                    for vector in vectors {
+                        s.store(power_lanes(s, s.load(vector), n), vector);
+                    }
+                    s.store_partial(power_lanes(s, s.load_partial(tail), n), tail);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn relu_lanes<S: Simd>(s: S, y: S::F32) -> S::F32 {
+    // The second operand where either is NaN.
+    s.max(s.zero(), y)
+}
+
+#[inline(always)]
+fn power_lanes<S: Simd>(s: S, y: S::F32, n: f32) -> S::F32 {
+    let y = relu_lanes(s, y);
+    let whole = n.floor();
+    let rest = n - whole;
+    let (mut factor, mut bits, mut product) = (y, whole as u32, s.splat(1.0));
+    while bits > 0 {
+        if bits & 1 == 1 {
+            product = s.mul(product, factor);
+        }
+        factor = s.mul(factor, factor);
+        bits >>= 1;
+    }
+    if rest == 0.5 {
+        s.mul(product, s.sqrt(y))
+    } else if rest > 0.0 {
+        s.mul(product, math::exp(s, s.mul(s.splat(rest), math::ln(s, y))))
+    } else {
+        product
+    }
+}
+
+/// What a normalisation takes its mean, deviation and maximum over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Axis {
+    /// Over the units, each sample for itself.
+    Sample,
+    /// Over the samples of the batch, each unit for itself.
+    Unit,
+    /// Over everything.
+    Whole,
+}
+
+/// The hidden activation of the Hebbian networks, in place: the z-score of the magnitudes, rectified,
+///
+/// `z = max(0, (|y| - mean |y|) / std |y|)`, and with `rescale` divided by its maximum, into [0, 1].
+///
+/// The mean, the (population) standard deviation and the maximum run along `axis`. With `rescale` the deviation cancels, so that
+/// `z = max(0, |y| - mean) / (max |y| - mean)` is what is computed.
+///
+/// Where all magnitudes along the axis are equal (or so small that their variance underflows) there is nothing to tell apart and
+/// the result is zero. NaN or infinity anywhere along the axis makes all of it NaN.
+///
+/// Error: relative to the largest `z`, about `(2 log2 n + n/64 + 8)` times 2^-24 for n values, as sums of magnitudes have no
+/// cancellation. Deterministic: sums run over constant chunks in index order. Memory: two reads and a write of `y`, one more read
+/// without `rescale`.
+///
+/// ```
+/// use neuropil::{Context, Matrix, kernels::activation::{Axis, magnitude_zscore}};
+/// let mut y = Matrix::from_slice(&[-4.0, 1.0, 0.0, 3.0], 1, 4)?; // magnitudes 4, 1, 0, 3: their mean is 2
+/// magnitude_zscore(&mut Context::new()?, y.view_mut(), Axis::Sample, true);
+/// assert_eq!(y.as_slice(), &[1.0, 0.0, 0.0, 0.5]);
+/// # Ok::<(), neuropil::Error>(())
+/// ```
+pub fn magnitude_zscore(context: &mut Context, y: MatMut<'_>, axis: Axis, rescale: bool) {
+    let (rows, cols) = (y.rows(), y.cols());
+    if rows == 0 || cols == 0 {
+        return;
+    }
+    let isa = context.isa();
+    let threads = context.threads().for_work(rows * cols * COST);
+    match axis {
+        Axis::Sample => for_each(threads, y.row_blocks(rows_per_item(cols)), |y| {
+            dispatch(isa, Samples { y, rescale });
+        }),
+        Axis::Unit => units(context, threads, isa, y, rescale),
+        Axis::Whole => whole(threads, isa, y, rescale),
+    }
+}
+
+/// Sum, largest and smallest of some magnitudes.
+#[derive(Clone, Copy)]
+struct Extent<S: Simd> {
+    sum: [S::F32; 4],
+    max: S::F32,
+    min: S::F32,
+}
+
+impl<S: Simd> Extent<S> {
+    #[inline(always)]
+    fn new(s: S) -> Self {
+        Extent { sum: [s.zero(); 4], max: s.zero(), min: s.splat(f32::INFINITY) }
+    }
+}
+
+/// Sum, largest and smallest magnitude of a row.
+#[inline(always)]
+fn row_extent<S: Simd>(s: S, row: &[f32]) -> (f32, f32, f32) {
+    let mut extent = Extent::new(s);
+    // Four chains of sums, since one would wait for its own last addition.
+    let (groups, rest) = row.as_chunks::<{ 4 * LANES }>();
+    for group in groups {
+        let vectors = group.as_chunks::<LANES>().0;
+        for i in 0..4 {
+            let a = s.abs(s.load(&vectors[i]));
+            extent.sum[i] = s.add(extent.sum[i], a);
+            extent.max = s.max(a, extent.max);
+            extent.min = s.min(a, extent.min);
+        }
+    }
+    let (vectors, tail) = rest.as_chunks::<LANES>();
+    for vector in vectors {
+        let a = s.abs(s.load(vector));
+        extent.sum[0] = s.add(extent.sum[0], a);
+        extent.max = s.max(a, extent.max);
+        extent.min = s.min(a, extent.min);
+    }
+    let (mut max, mut min) = (s.reduce_max(extent.max), -s.reduce_max(s.sub(s.zero(), extent.min)));
+    if !tail.is_empty() {
+        extent.sum[1] = s.add(extent.sum[1], s.abs(s.load_partial(tail)));
+        for value in tail {
+            max = if value.abs() > max { value.abs() } else { max };
+            min = if value.abs() < min { value.abs() } else { min };
+        }
+    }
+    let [a, b, c, d] = extent.sum;
+    (s.reduce_add(s.add(s.add(a, b), s.add(c, d))), max, min)
+}
+
+/// Sum of the squared deviations of the magnitudes of a row.
+#[inline(always)]
+fn row_deviation<S: Simd>(s: S, row: &[f32], mean: f32) -> f32 {
+    let m = s.splat(mean);
+    let mut sum = [s.zero(); 4];
+    let (groups, rest) = row.as_chunks::<{ 4 * LANES }>();
+    for group in groups {
+        let vectors = group.as_chunks::<LANES>().0;
+        for i in 0..4 {
+            let d = s.sub(s.abs(s.load(&vectors[i])), m);
+            sum[i] = s.mul_add(d, d, sum[i]);
+        }
+    }
+    let (vectors, tail) = rest.as_chunks::<LANES>();
+    for vector in vectors {
+        let d = s.sub(s.abs(s.load(vector)), m);
+        sum[0] = s.mul_add(d, d, sum[0]);
+    }
+    let [a, b, c, d] = sum;
+    let mut total = s.reduce_add(s.add(s.add(a, b), s.add(c, d)));
+    for value in tail {
+        let d = value.abs() - mean;
+        total = d.mul_add(d, total);
+    }
+    total
+}
+
+/// `max(0, (|y| - mean) scale)` over a row. A scale of zero gives zeros, of NaN gives NaN.
+#[inline(always)]
+fn apply<S: Simd>(s: S, row: &mut [f32], mean: f32, scale: f32) {
+    let (mean, scale) = (s.splat(mean), s.splat(scale));
+    let (vectors, tail) = row.as_chunks_mut();
+    for vector in vectors {
+        s.store(scored(s, s.load(vector), mean, scale), vector);
+    }
+    s.store_partial(scored(s, s.load_partial(tail), mean, scale), tail);
+}
+
+#[inline(always)]
+fn scored<S: Simd>(s: S, y: S::F32, mean: S::F32, scale: S::F32) -> S::F32 {
+    // Written so that zero comes out as +0 and NaN as NaN.
+    let score = s.mul(s.sub(s.abs(y), mean), scale);
+    s.select(s.le(score, s.zero()), s.zero(), score)
+}
+
+/// The factor that follows `|y| - mean`: one over the largest deviation, or over the standard deviation from its square.
+#[inline(always)]
+fn scale_of(mean: f32, max: f32, min: f32, variance: Option<f32>) -> f32 {
+    if mean.is_nan() || mean.is_infinite() {
+        return f32::NAN;
+    }
+    let width = match variance {
+        None => max - mean,
+        Some(variance) => variance.sqrt(),
+    };
+    // All equal: the rounded mean may still differ from them, by an error that must not be blown up.
+    if max == min || width <= 0.0 { 0.0 } else { 1.0 / width }
+}
+
+struct Samples<'a> {
+    y: MatMut<'a>,
+    rescale: bool,
+}
+
+impl Kernel for Samples<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        let n = self.y.cols() as f32;
+        for row in 0..self.y.rows() {
+            let row = self.y.row_mut(row);
+            let (sum, max, min) = row_extent(s, row);
+            let mean = sum / n;
+            let variance = if self.rescale { None } else { Some(row_deviation(s, row, mean) / n) };
+            apply(s, row, mean, scale_of(mean, max, min, variance));
+        }
+    }
+}
+
+/// One pass over a block of rows, for the axes that reach across rows.
+enum Pass<'a> {
+    /// Sum, maximum and minimum of each column: three rows of `cols` values.
+    Extents(&'a mut [f32]),
+    /// Sum of squared deviations of each column from its mean.
+    Deviations(&'a [f32], &'a mut [f32]),
+}
+
+struct Columns<'a> {
+    y: MatRef<'a>,
+    pass: Pass<'a>,
+}
+
+impl Kernel for Columns<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let cols = self.y.cols();
+        match self.pass {
+            Pass::Extents(out) => {
+                let (sums, rest) = out.split_at_mut(cols);
+                let (maxima, minima) = rest.split_at_mut(cols);
+                sums.fill(0.0);
+                maxima.fill(0.0);
+                minima.fill(f32::INFINITY);
+                for row in self.y.iter_rows() {
+                    let mut col = 0;
+                    while col < cols {
+                        let end = (col + LANES).min(cols);
+                        let a = s.abs(s.load_partial(&row[col..end]));
+                        s.store_partial(s.add(s.load_partial(&sums[col..end]), a), &mut sums[col..end]);
+                        s.store_partial(s.max(a, s.load_partial(&maxima[col..end])), &mut maxima[col..end]);
+                        s.store_partial(s.min(a, s.load_partial(&minima[col..end])), &mut minima[col..end]);
+                        col = end;
+                    }
+                }
+            }
+            Pass::Deviations(means, out) => {
+                out.fill(0.0);
+                for row in self.y.iter_rows() {
+                    let mut col = 0;
+                    while col < cols {
+                        let end = (col + LANES).min(cols);
+                        let d = s.sub(s.abs(s.load_partial(&row[col..end])), s.load_partial(&means[col..end]));
+                        s.store_partial(s.mul_add(d, d, s.load_partial(&out[col..end])), &mut out[col..end]);
+                        col = end;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `max(0, (|y| - mean) scale)` with a mean and a scale for every column.
+struct ApplyColumns<'a> {
+    y: MatMut<'a>,
+    means: &'a [f32],
+    scales: &'a [f32],
+}
+
+impl Kernel for ApplyColumns<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        let cols = self.y.cols();
+        for row in 0..self.y.rows() {
+            let row = self.y.row_mut(row);
+            let mut col = 0;
+            while col < cols {
+                let end = (col + LANES).min(cols);
+                let (mean, scale) = (s.load_partial(&self.means[col..end]), s.load_partial(&self.scales[col..end]));
+                let score = scored(s, s.load_partial(&row[col..end]), mean, scale);
+                s.store_partial(score, &mut row[col..end]);
+                col = end;
+            }
+        }
+    }
+}
+
+/// The row blocks of a shared view, in order.
+fn shared_blocks<'a>(y: MatRef<'a>) -> impl ExactSizeIterator<Item = MatRef<'a>> + Send {
+    let rows = y.rows();
+    (0..rows.div_ceil(ROWS)).map(move |block| y.rows_range(block * ROWS..((block + 1) * ROWS).min(rows)))
+}
+
+fn units(context: &mut Context, threads: Threads, isa: Isa, y: MatMut<'_>, rescale: bool) {
+    let (rows, cols) = (y.rows(), y.cols());
+    let blocks = rows.div_ceil(ROWS);
+    let [partial, means, scales, extremes] = context.scratch([blocks * 3 * cols, cols, cols, 2 * cols]);
+    let (maxima, minima) = extremes.split_at_mut(cols);
+
+    let items = shared_blocks(y.as_ref()).zip(partial.chunks_mut(3 * cols));
+    for_each(threads, items, |(y, out)| dispatch(isa, Columns { y, pass: Pass::Extents(out) }));
+    for col in 0..cols {
+        let (mut sum, mut max, mut min) = (0.0, 0.0, f32::INFINITY);
+        for part in partial.chunks(3 * cols) {
+            sum += f64::from(part[col]);
+            max = f32::max(max, part[cols + col]);
+            min = f32::min(min, part[2 * cols + col]);
+        }
+        (means[col], maxima[col], minima[col]) = ((sum / rows as f64) as f32, max, min);
+    }
+    if !rescale {
+        let items = shared_blocks(y.as_ref()).zip(partial.chunks_mut(cols));
+        for_each(threads, items, |(y, out)| dispatch(isa, Columns { y, pass: Pass::Deviations(means, out) }));
+    }
+    for col in 0..cols {
+        let variance = (!rescale).then(|| {
+            let squares: f64 = partial.chunks(cols).take(blocks).map(|part| f64::from(part[col])).sum();
+            (squares / rows as f64) as f32
+        });
+        scales[col] = scale_of(means[col], maxima[col], minima[col], variance);
+    }
+    let (means, scales) = (&*means, &*scales);
+    for_each(threads, y.row_blocks(ROWS), |y| dispatch(isa, ApplyColumns { y, means, scales }));
+}
+
+/// Sum, maximum and minimum, or sum of squared deviations, of a block of rows: row by row, added in `f64`.
+struct Block<'a> {
+    y: MatRef<'a>,
+    mean: Option<f32>,
+}
+
+impl Kernel for Block<'_> {
+    type Output = (f64, f32, f32);
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Self::Output {
+        let (mut sum, mut max, mut min) = (0.0, 0.0, f32::INFINITY);
+        for row in self.y.iter_rows() {
+            if let Some(mean) = self.mean {
+                sum += f64::from(row_deviation(s, row, mean));
+            } else {
+                let (row_sum, row_max, row_min) = row_extent(s, row);
+                sum += f64::from(row_sum);
+                max = f32::max(max, row_max);
+                min = f32::min(min, row_min);
+            }
+        }
+        (sum, max, min)
+    }
+}
+
+struct Apply<'a> {
+    y: MatMut<'a>,
+    mean: f32,
+    scale: f32,
+}
+
+impl Kernel for Apply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        for row in 0..self.y.rows() {
+            apply(s, self.y.row_mut(row), self.mean, self.scale);
+        }
+    }
+}
+
+fn whole(threads: Threads, isa: Isa, y: MatMut<'_>, rescale: bool) {
+    let (rows, cols) = (y.rows(), y.cols());
+    let count = rows as f64 * cols as f64;
+    let mut partial = vec![(0.0, 0.0, f32::INFINITY); rows.div_ceil(ROWS)];
+    let mut pass = |mean: Option<f32>| {
+        let items = shared_blocks(y.as_ref()).zip(partial.iter_mut());
+        for_each(threads, items, |(y, out)| *out = dispatch(isa, Block { y, mean }));
+        partial.iter().fold((0.0, 0.0, f32::INFINITY), |(sum, max, min), part| {
+            (sum + part.0, f32::max(max, part.1), f32::min(min, part.2))
+        })
+    };
+    let (sum, max, min) = pass(None);
+    let mean = (sum / count) as f32;
+    let variance = (!rescale).then(|| (pass(Some(mean)).0 / count) as f32);
+    let scale = scale_of(mean, max, min, variance);
+    for_each(threads, y.row_blocks(ROWS), |y| dispatch(isa, Apply { y, mean, scale }));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+use super::*;
+use crate::random::Stream;
+use crate::{Matrix, Threads};
+
+const EPS: f64 = 1.0 / (1u64 << 24) as f64;
+
+fn random(rows: usize, cols: usize, seed: u64) -> Matrix {
+    let mut matrix = Matrix::zeros(rows, cols);
+    Stream::new(seed, "activation").uniform(-3.0, 2.0, matrix.as_mut_slice());
+    matrix
+}
+
+fn context(isa: Isa, threads: usize) -> Context {
+    Context::on(isa).unwrap().with_threads(Threads::new(threads).unwrap())
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|v| if v.is_nan() { f32::NAN.to_bits() } else { v.to_bits() }).collect()
+}
+
+const SHAPES: [(usize, usize); 13] = [
+    (0, 5),
+    (5, 0),
+    (1, 1),
+    (1, 15),
+    (3, 16),
+    (2, 17),
+    (5, 64),
+    (4, 65),
+    (63, 31),
+    (64, 33),
+    (65, 130),
+    (200, 7),
+    (2, 999),
+];
+
+/// Applies `f` to a copy whose rows lie `gap` further apart, with NaN in the gaps, and returns the copy without them.
+fn strided(y: &Matrix, gap: usize, mut f: impl FnMut(MatMut<'_>)) -> Vec<f32> {
+    let (rows, cols) = (y.rows(), y.cols());
+    let stride = cols + gap;
+    let mut data = vec![f32::NAN; rows * stride];
+    for row in 0..rows {
+        data[row * stride..row * stride + cols].copy_from_slice(y.row(row));
+    }
+    f(MatMut::with_stride(&mut data, rows, cols, stride).unwrap());
+    let mut dense = Vec::new();
+    for row in data.chunks(stride.max(1)).take(rows) {
+        dense.extend_from_slice(&row[..cols]);
+        assert!(row[cols..].iter().all(|v| v.is_nan()), "the gap was written");
+    }
+    dense
+}
+
+#[test]
+fn relu_is_the_larger_of_zero_and_the_value() {
+    for (rows, cols) in SHAPES {
+        let y = random(rows, cols, 1);
+        for isa in Isa::available() {
+            let got = strided(&y, 3, |y| relu(&mut context(isa, 2), y));
+            let expected: Vec<f32> = y.as_slice().iter().map(|v| v.max(0.0)).collect();
+            assert_eq!(got, expected, "{isa} {rows} x {cols}");
+        }
+    }
+    let mut y = Matrix::from_slice(&[f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0], 1, 4).unwrap();
+    relu(&mut context(Isa::best(), 1), y.view_mut());
+    assert!(y[(0, 0)].is_nan());
+    assert_eq!(y.as_slice()[1..], [f32::INFINITY, 0.0, 0.0]);
+}
+
+#[test]
+fn powers_stay_within_their_bound_with_equal_bits() {
+    let y = random(9, 101, 2);
+    for n in [0.25, 0.5, 1.0, 2.0, 2.5, 3.3, 4.5, 10.0, 31.75] {
+        let scalar = strided(&y, 0, |y| power(&mut context(Isa::Scalar, 1), y, n));
+        for isa in Isa::available() {
+            let got = strided(&y, 1, |y| power(&mut context(isa, 3), y, n));
+            assert_eq!(bits(&got), bits(&scalar), "{isa} n = {n}");
+        }
+        for (&y, &got) in y.as_slice().iter().zip(&scalar) {
+            let exact = reference::power(y, n);
+            if exact < f64::from(f32::MIN_POSITIVE) {
+                assert!(got <= f32::MIN_POSITIVE, "{y}^{n}: {got}, exactly {exact}");
+                continue;
+            }
+            let rest = f64::from(n.fract()) * f64::from(y.abs()).ln().abs();
+            let bound = (2.0 * f64::from(n) + 4.0 + rest) * EPS * exact;
+            assert!((f64::from(got) - exact).abs() <= bound, "{y}^{n}: {got}, exactly {exact}");
+        }
+    }
+    let mut y = Matrix::from_slice(&[f32::NAN, 0.0, -1.0, f32::INFINITY], 1, 4).unwrap();
+    power(&mut context(Isa::best(), 1), y.view_mut(), 3.3);
+    assert!(y[(0, 0)].is_nan());
+    assert_eq!(y.as_slice()[1..], [0.0, 0.0, f32::INFINITY]);
+}
+
+#[test]
+fn zscores_stay_within_their_bound() {
+    for (rows, cols) in SHAPES {
+        let y = random(rows, cols, 3);
+        for axis in [Axis::Sample, Axis::Unit, Axis::Whole] {
+            for rescale in [false, true] {
+                let n = match axis {
+                    Axis::Sample => cols,
+                    Axis::Unit => rows,
+                    Axis::Whole => rows * cols,
+                };
+                let exact = reference::magnitude_zscore(y.as_slice(), rows, cols, axis, rescale);
+                // An error of `sums` ulps in mean and deviation moves a score by as many, times the largest magnitude in deviations.
+                let sums = 2.0 * (n.max(2) as f64).log2() + n.min(2000) as f64 / 64.0 + 8.0;
+                for isa in Isa::available() {
+                    let got = strided(&y, 2, |y| magnitude_zscore(&mut context(isa, 1), y, axis, rescale));
+                    for (&got, &exact) in got.iter().zip(&exact) {
+                        let scale = if rescale { 1.0 } else { exact.abs().max(1.0) };
+                        // Few values of nearly equal size have a small deviation: 3 / min deviation of these seeds.
+                        let condition = if n < 8 { 400.0 } else { 8.0 };
+                        assert!(
+                            (f64::from(got) - exact).abs() <= condition * sums * EPS * scale,
+                            "{isa} {rows} x {cols} {axis:?} {rescale}: {got}, exactly {exact}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn zscores_have_the_same_bits_on_every_set_and_any_number_of_threads() {
+    // Large enough that threads are used.
+    for (rows, cols) in [(700, 1030), (64, 33), (3, 17)] {
+        let y = random(rows, cols, 4);
+        for axis in [Axis::Sample, Axis::Unit, Axis::Whole] {
+            for rescale in [false, true] {
+                let expected = strided(&y, 0, |y| magnitude_zscore(&mut context(Isa::Scalar, 1), y, axis, rescale));
+                for isa in Isa::available() {
+                    for threads in [1, 2, 3, 7] {
+                        let got = strided(&y, 1, |y| magnitude_zscore(&mut context(isa, threads), y, axis, rescale));
+                        assert_eq!(bits(&got), bits(&expected), "{isa} {threads} threads {axis:?} {rescale}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn scores_of_equal_or_missing_or_infinite_magnitudes_are_defined() {
+    for isa in Isa::available() {
+        for rescale in [false, true] {
+            // 1/3 has a rounded mean that differs from it, which must not become a score.
+            let mut y = Matrix::from_fn(1, 77, |_, col| if col % 2 == 0 { 1.0 / 3.0 } else { -1.0 / 3.0 });
+            magnitude_zscore(&mut context(isa, 1), y.view_mut(), Axis::Sample, rescale);
+            assert!(y.as_slice().iter().all(|&v| v.to_bits() == 0), "{isa}: {y:?}");
+            for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                for (axis, nans) in [(Axis::Sample, 20), (Axis::Unit, 3), (Axis::Whole, 60)] {
+                    let mut y = random(3, 20, 5);
+                    y[(1, 13)] = bad;
+                    magnitude_zscore(&mut context(isa, 1), y.view_mut(), axis, rescale);
+                    let found = y.as_slice().iter().filter(|v| v.is_nan()).count();
+                    assert_eq!(found, nans, "{isa} {bad} {axis:?} {rescale}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn rescaled_scores_reach_from_zero_to_one() {
+    let mut y = random(50, 200, 6);
+    magnitude_zscore(&mut context(Isa::best(), 1), y.view_mut(), Axis::Sample, true);
+    for row in y.view().iter_rows() {
+        assert!(row.iter().copied().fold(0.0, f32::max) >= 1.0 - EPS as f32);
+        assert!(row.iter().all(|v| (0.0..=1.0).contains(v)));
+        let positive = row.iter().filter(|&&v| v > 0.0).count();
+        assert!((50..150).contains(&positive), "about half lie above the mean: {positive}");
+    }
+}

@@ -1,0 +1,250 @@
+//! Softmax, its cross-entropy with labels, and accuracy.
+
+pub mod reference;
+
+use crate::context::Context;
+use crate::matrix::{MatMut, MatRef};
+use crate::parallel::for_each;
+use crate::simd::{Kernel, LANES, Simd, dispatch, math};
+
+/// Rows of a work item.
+const ROWS: usize = 256;
+/// What a logit costs, in multiply-adds.
+const COST: usize = 32;
+
+/// Softmax of every row, in place: `exp(l_j - max l) / sum_k exp(l_k - max l)`.
+///
+/// A row with NaN, with plus infinity, or of minus infinity only becomes NaN throughout. Relative error of each probability: at most
+/// `(|l_j - max l| + 2 log2 c + 4)` times 2^-24 for c columns, while it is a normal number.
+///
+/// ```
+/// use neuropil::{Context, Matrix, kernels::loss};
+/// let mut logits = Matrix::from_slice(&[0.0, 0.0, 5.0, 5.0], 2, 2)?;
+/// loss::softmax(&mut Context::new()?, logits.view_mut());
+/// assert_eq!(logits.as_slice(), &[0.5; 4]);
+/// # Ok::<(), neuropil::Error>(())
+/// ```
+pub fn softmax(context: &mut Context, logits: MatMut<'_>) {
+    let isa = context.isa();
+    let threads = context.threads().for_work(logits.rows() * logits.cols() * COST);
+    for_each(threads, logits.row_blocks(ROWS), |logits| dispatch(isa, Softmax(logits)));
+}
+
+struct Softmax<'a>(MatMut<'a>);
+
+impl Kernel for Softmax<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        for row in 0..self.0.rows() {
+            let row = self.0.row_mut(row);
+            let max = row_max(s, row);
+            let sum = s.reduce_add(exponentials_in_place(s, row, max));
+            scale(s, row, 1.0 / sum);
+        }
+    }
+}
+
+/// Which of the last vector's lanes a row of `len` values fills.
+#[inline(always)]
+fn tail_mask<S: Simd>(s: S, len: usize) -> S::Mask {
+    const COUNT: [f32; LANES] = [0., 1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 11., 12., 13., 14., 15.];
+    s.lt(s.load(&COUNT), s.splat(len as f32))
+}
+
+/// The lanes of `tail`, minus infinity beyond its end.
+#[inline(always)]
+fn load_tail<S: Simd>(s: S, tail: &[f32]) -> S::F32 {
+    s.select(tail_mask(s, tail.len()), s.load_partial(tail), s.splat(f32::NEG_INFINITY))
+}
+
+/// The largest value; unspecified beside NaN, which the sum of exponentials then shows.
+#[inline(always)]
+fn row_max<S: Simd>(s: S, row: &[f32]) -> f32 {
+    let (vectors, tail) = row.as_chunks();
+    let mut max = load_tail(s, tail);
+    for vector in vectors {
+        max = s.max(s.load(vector), max);
+    }
+    s.reduce_max(max)
+}
+
+/// Replaces a row by `exp(l - max)` and returns the lanes' sums.
+#[inline(always)]
+fn exponentials_in_place<S: Simd>(s: S, row: &mut [f32], max: f32) -> S::F32 {
+    let max = s.splat(max);
+    let (vectors, tail) = row.as_chunks_mut();
+    let last = math::exp(s, s.sub(load_tail(s, tail), max));
+    s.store_partial(last, tail);
+    // Lanes beyond the tail are exp(-inf) = 0, or NaN if the maximum is no number; then a NaN sum is right.
+    let mut sum = last;
+    for vector in vectors {
+        let e = math::exp(s, s.sub(s.load(vector), max));
+        sum = s.add(sum, e);
+        s.store(e, vector);
+    }
+    sum
+}
+
+/// The same without writing.
+#[inline(always)]
+fn exponentials<S: Simd>(s: S, row: &[f32], max: f32) -> S::F32 {
+    let max = s.splat(max);
+    let (vectors, tail) = row.as_chunks();
+    let mut sum = math::exp(s, s.sub(load_tail(s, tail), max));
+    for vector in vectors {
+        sum = s.add(sum, math::exp(s, s.sub(s.load(vector), max)));
+    }
+    sum
+}
+
+#[inline(always)]
+fn scale<S: Simd>(s: S, row: &mut [f32], factor: f32) {
+    let f = s.splat(factor);
+    let (vectors, tail) = row.as_chunks_mut();
+    for vector in vectors {
+        s.store(s.mul(s.load(vector), f), vector);
+    }
+    s.store_partial(s.mul(s.load_partial(tail), f), tail);
+}
+
+/// The mean over the batch of the cross-entropy `E_b = ln sum_j exp(l_bj) - l_b,label(b)`, in nats.
+///
+/// `losses`, if given, receives `E_b` of each sample, and `gradient` its derivative by the logits, `softmax(l_b) - onehot(label(b))`
+/// (not divided by the batch). The mean is summed in `f64` in the order of the samples, so it is the same for any number of threads;
+/// it is zero for an empty batch.
+///
+/// A row with NaN, with plus infinity, or of minus infinity only has a NaN loss and gradient. Error of each `E_b`: at most
+/// `(2 log2 c + 6 + |l_label - max l| + ln c)` times 2^-24, absolute.
+///
+/// # Panics
+/// If a label is not below the number of columns, or lengths and shapes disagree with `logits`.
+///
+/// ```
+/// use neuropil::{Context, Matrix, kernels::loss};
+/// let logits = Matrix::from_slice(&[0.0, 0.0, 0.0, 100.0], 2, 2)?;
+/// let mut gradient = Matrix::zeros(2, 2);
+/// let mean =
+///     loss::softmax_cross_entropy(&mut Context::new()?, logits.view(), &[1, 1], None, Some(gradient.view_mut()));
+/// assert!((mean - 2f64.ln() / 2.0).abs() < 1e-6);
+/// assert_eq!(gradient.row(0), &[0.5, -0.5]);
+/// # Ok::<(), neuropil::Error>(())
+/// ```
+#[track_caller]
+pub fn softmax_cross_entropy(
+    context: &mut Context,
+    logits: MatRef<'_>,
+    labels: &[u8],
+    losses: Option<&mut [f32]>,
+    gradient: Option<MatMut<'_>>,
+) -> f64 {
+    let (rows, cols) = (logits.rows(), logits.cols());
+    check_labels(logits, labels);
+    if let Some(losses) = &losses {
+        assert_eq!(losses.len(), rows, "{} losses for {rows} samples", losses.len());
+    }
+    if let Some(gradient) = &gradient {
+        let shape = (gradient.rows(), gradient.cols());
+        assert_eq!(shape, (rows, cols), "a gradient of {shape:?} for logits of {:?}", (rows, cols));
+    }
+    if rows == 0 {
+        return 0.0;
+    }
+    let (isa, threads) = (context.isa(), context.threads().for_work(rows * cols * COST));
+    let losses = match losses {
+        Some(losses) => losses,
+        None => {
+            let [losses] = context.scratch([rows]);
+            losses
+        }
+    };
+    let mut gradients = gradient.map(|gradient| gradient.row_blocks(ROWS));
+    let items = losses.chunks_mut(ROWS).enumerate().map(|(block, losses)| {
+        let range = block * ROWS..block * ROWS + losses.len();
+        CrossEntropy {
+            logits: logits.rows_range(range.clone()),
+            labels: &labels[range],
+            losses,
+            gradient: gradients.as_mut().and_then(Iterator::next),
+        }
+    });
+    for_each(threads, items, |item| dispatch(isa, item));
+    losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / rows as f64
+}
+
+struct CrossEntropy<'a> {
+    logits: MatRef<'a>,
+    labels: &'a [u8],
+    losses: &'a mut [f32],
+    gradient: Option<MatMut<'a>>,
+}
+
+impl Kernel for CrossEntropy<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        let count = self.labels.len();
+        let mut first = 0;
+        // Sixteen rows at a time, as they share one logarithm.
+        while first < count {
+            let group = (count - first).min(LANES);
+            let (mut sums, mut picked) = ([1.0; LANES], [0.0; LANES]);
+            for i in 0..group {
+                let (row, label) = (self.logits.row(first + i), usize::from(self.labels[first + i]));
+                let max = row_max(s, row);
+                picked[i] = row[label] - max;
+                if let Some(gradient) = &mut self.gradient {
+                    let out = gradient.row_mut(first + i);
+                    out.copy_from_slice(row);
+                    sums[i] = s.reduce_add(exponentials_in_place(s, out, max));
+                    scale(s, out, 1.0 / sums[i]);
+                    out[label] -= 1.0;
+                } else {
+                    sums[i] = s.reduce_add(exponentials(s, row, max));
+                }
+            }
+            let losses = s.sub(math::ln(s, s.load(&sums)), s.load(&picked));
+            s.store_partial(losses, &mut self.losses[first..first + group]);
+            first += group;
+        }
+    }
+}
+
+#[track_caller]
+fn check_labels(logits: MatRef<'_>, labels: &[u8]) {
+    let (rows, cols) = (logits.rows(), logits.cols());
+    assert_eq!(labels.len(), rows, "{} labels for {rows} samples", labels.len());
+    if let Some(sample) = labels.iter().position(|&label| usize::from(label) >= cols) {
+        panic!("label {} of sample {sample} for logits of {cols} classes", labels[sample]);
+    }
+}
+
+/// The index of the largest value, the first of equals. NaN never is; zero for an empty row or one of NaN alone.
+pub fn argmax(row: &[f32]) -> usize {
+    let mut best = (f32::NEG_INFINITY, 0);
+    for (index, &value) in row.iter().enumerate() {
+        if value > best.0 {
+            best = (value, index);
+        }
+    }
+    best.1
+}
+
+/// The share of samples whose largest logit is their label's; zero for no samples.
+///
+/// # Panics
+/// If the number of labels is not that of the rows, or a label is not below the number of columns.
+#[track_caller]
+pub fn accuracy(logits: MatRef<'_>, labels: &[u8]) -> f64 {
+    check_labels(logits, labels);
+    if labels.is_empty() {
+        return 0.0;
+    }
+    let hits = logits.iter_rows().zip(labels).filter(|(row, label)| argmax(row) == usize::from(**label)).count();
+    hits as f64 / labels.len() as f64
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,191 @@
+use super::super::reference::normal_distribution;
+use super::*;
+use crate::{Isa, Threads};
+
+fn context(isa: Isa, threads: usize) -> Context {
+    Context::on(isa).unwrap().with_threads(Threads::new(threads).unwrap())
+}
+
+fn draw(isa: Isa, threads: usize, stream: Stream, sigma: f32, count: usize) -> Vec<f32> {
+    let mut out = vec![f32::NAN; count];
+    gaussian(&mut context(isa, threads), stream, sigma, &mut out);
+    out
+}
+
+/// Ten steps of the lanes from given states.
+struct Steps([[u32; LANES]; 4]);
+
+impl Kernel for Steps {
+    type Output = [[u32; LANES]; 10];
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Self::Output {
+        let mut normals = Normals::from_states(s, &self.0, 1.0);
+        std::array::from_fn(|_| {
+            let mut lanes = [0; LANES];
+            s.store_u32(normals.bits(), &mut lanes);
+            lanes
+        })
+    }
+}
+
+/// The recurrence as its authors print it.
+fn xoshiro128_plus_plus(s: &mut [u32; 4]) -> u32 {
+    let result = s[0].wrapping_add(s[3]).rotate_left(7).wrapping_add(s[0]);
+    let t = s[1] << 9;
+    s[2] ^= s[0];
+    s[3] ^= s[1];
+    s[1] ^= s[2];
+    s[0] ^= s[3];
+    s[2] ^= t;
+    s[3] = s[3].rotate_left(11);
+    result
+}
+
+#[test]
+fn every_lane_is_xoshiro128_plus_plus() {
+    // The published outputs from the state 1, 2, 3, 4 (the authors' C code, also in the tests of rand_xoshiro).
+    let published = [
+        641,
+        1_573_767,
+        3_222_811_527,
+        3_517_856_514,
+        836_907_274,
+        4_247_214_768,
+        3_867_114_732,
+        1_355_841_295,
+        495_546_011,
+        621_204_420,
+    ];
+    let states: [[u32; 4]; LANES] = std::array::from_fn(|lane| match lane {
+        0 => [1, 2, 3, 4],
+        _ => std::array::from_fn(|word| ((lane * 4 + word) as u32).wrapping_mul(0x9e37_79b9)),
+    });
+    let seeds = std::array::from_fn(|word| states.map(|state| state[word]));
+    for isa in Isa::available() {
+        let got = dispatch(isa, Steps(seeds));
+        for (lane, state) in states.iter().enumerate() {
+            let mut state = *state;
+            for (step, row) in got.iter().enumerate() {
+                assert_eq!(row[lane], xoshiro128_plus_plus(&mut state), "{isa} lane {lane} step {step}");
+            }
+        }
+        assert_eq!(got.map(|row| row[0]), published, "{isa}");
+    }
+}
+
+#[test]
+fn values_follow_the_transform_in_f64() {
+    let stream = Stream::new(11, "transform");
+    let got = draw(Isa::best(), 1, stream, 2.0, BLOCK);
+    let seeds = seeds(stream.item(0));
+    let mut states: [[u32; 4]; LANES] = std::array::from_fn(|lane| seeds.map(|word| word[lane]));
+    for pair in got.chunks(PAIR) {
+        for (lane, state) in states.iter_mut().enumerate() {
+            let (a, b) = (xoshiro128_plus_plus(state), xoshiro128_plus_plus(state));
+            let u = (f64::from(a >> 1) + 0.5) / 2f64.powi(31);
+            let r = 2.0 * (-2.0 * u.ln()).sqrt();
+            // The quarter circle, its two signs drawn apart.
+            let t = (f64::from((b << 2).cast_signed()) / 2f64.powi(31) + 1.0) * std::f64::consts::FRAC_PI_4;
+            let sign = |bit: u32| if b >> bit & 1 == 1 { -1.0 } else { 1.0 };
+            for (value, exact) in [(pair[lane], sign(31) * r * t.cos()), (pair[lane + LANES], sign(30) * r * t.sin())] {
+                // u and phi are rounded to 24 bits: near u = 1 the radius is as uncertain as the root of that.
+                let bound = 1e-6 * r + 2.0 * 2f64.powi(-24) / r.max(1e-4);
+                assert!((f64::from(value) - exact).abs() <= bound, "{value}, exactly {exact}");
+            }
+        }
+    }
+}
+
+#[test]
+fn bits_are_pinned() {
+    // Saved experiments depend on these: a change here is a breaking change.
+    let got = draw(Isa::Scalar, 1, Stream::new(42, "noise"), 1.0, 2 * BLOCK);
+    let hash = got
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325u64, |hash, v| (hash ^ u64::from(v.to_bits())).wrapping_mul(0x0100_0000_01b3));
+    assert_eq!((got[0].to_bits(), got[BLOCK].to_bits(), hash), PINNED);
+}
+
+const PINNED: (u32, u32, u64) = (1_052_569_860, 3_180_860_992, 3_147_873_727_493_082_055);
+
+#[test]
+fn sets_threads_and_lengths_never_show() {
+    let stream = Stream::new(5, "same");
+    let count = 80 * BLOCK + 77;
+    let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    let expected = bits(&draw(Isa::Scalar, 1, stream, 0.5, count));
+    for isa in Isa::available() {
+        for threads in [1, 2, 3, 7] {
+            assert!(bits(&draw(isa, threads, stream, 0.5, count)) == expected, "{isa} {threads} threads");
+        }
+        for count in [0, 1, 15, 16, 17, 31, 32, 33, BLOCK - 1, BLOCK, BLOCK + 1] {
+            assert!(bits(&draw(isa, 1, stream, 0.5, count)) == expected[..count], "{isa} {count} values");
+        }
+    }
+    let unit = draw(Isa::best(), 1, stream, 1.0, 1000);
+    assert_eq!(draw(Isa::best(), 1, stream, 0.5, 1000), unit.iter().map(|v| 0.5 * v).collect::<Vec<_>>());
+    assert!(draw(Isa::best(), 1, stream, 0.0, 100).iter().all(|&v| v == 0.0), "no width, no noise");
+}
+
+const COUNT: usize = 2_000_000;
+
+#[test]
+fn the_distribution_is_normal_by_kolmogorov_and_smirnov() {
+    for seed in 0..3 {
+        let mut values = draw(Isa::best(), 2, Stream::new(seed, "ks"), 1.0, COUNT);
+        values.sort_unstable_by(f32::total_cmp);
+        let n = COUNT as f64;
+        let distance = values.iter().enumerate().fold(0f64, |worst, (index, &value)| {
+            let phi = normal_distribution(f64::from(value));
+            worst.max((phi - index as f64 / n).abs()).max((phi - (index + 1) as f64 / n).abs())
+        });
+        // P(D sqrt n > 1.95) = 0.001
+        assert!(distance * n.sqrt() < 1.95, "seed {seed}: D sqrt n = {}", distance * n.sqrt());
+    }
+}
+
+#[test]
+fn moments_tails_and_signs_are_a_normals() {
+    let values = draw(Isa::best(), 2, Stream::new(9, "moments"), 1.0, COUNT);
+    let n = COUNT as f64;
+    let moment = |k: i32| values.iter().map(|&v| f64::from(v).powi(k)).sum::<f64>() / n;
+    // Five standard errors of each: the variance of x^k is E x^2k - (E x^k)^2.
+    for (k, expected, variance) in [(1, 0.0, 1.0), (2, 1.0, 2.0), (3, 0.0, 15.0), (4, 3.0, 96.0), (6, 15.0, 10_170.0)] {
+        let error = (moment(k) - expected).abs();
+        assert!(error < 5.0 * f64::sqrt(variance / n), "moment {k} off by {error}");
+    }
+    for limit in [0.5, 1.0, 2.0, 3.0, 4.0] {
+        for sign in [1.0, -1.0] {
+            let p = normal_distribution(-limit);
+            let found = values.iter().filter(|&&v| f64::from(sign * v) > limit).count() as f64;
+            assert!(
+                (found - n * p).abs() < 5.0 * (n * p).sqrt(),
+                "beyond {}: {found}, expected {}",
+                sign as f64 * limit,
+                n * p
+            );
+        }
+    }
+    assert!(values.iter().all(|v| v.abs() < 6.67));
+}
+
+#[test]
+fn neighbours_partners_and_blocks_are_uncorrelated() {
+    let values = draw(Isa::best(), 2, Stream::new(10, "correlation"), 1.0, COUNT);
+    // 16: the two values of one transform; 32: the next step of a lane; 8192: the same place in the next block.
+    for lag in [1, 2, 3, 15, 16, 17, 32, 64, BLOCK] {
+        for (name, f) in [("values", (|v| v) as fn(f64) -> f64), ("squares", |v| (v * v - 1.0) / 2f64.sqrt())] {
+            let pairs = values.iter().zip(&values[lag..]);
+            let count = (COUNT - lag) as f64;
+            let correlation = pairs.map(|(&a, &b)| f(f64::from(a)) * f(f64::from(b))).sum::<f64>() / count;
+            assert!(correlation.abs() < 5.0 / count.sqrt(), "{name} at lag {lag}: {correlation}");
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "a standard deviation of -1")]
+fn a_negative_deviation_is_refused() {
+    draw(Isa::best(), 1, Stream::new(0, ""), -1.0, 1);
+}
