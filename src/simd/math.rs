@@ -263,17 +263,20 @@ mod tests {
 
     fn exact(function: Function, x: f32) -> f64 {
         let x = f64::from(x);
-        // Turns are reduced exactly before the multiplication by 2 pi, which would otherwise round.
-        let turn = (x - x.round()) * std::f64::consts::TAU;
+        // Reduced to a quarter turn before the multiplication by 2 pi rounds, so that zeros stay zeros.
+        let sine_of_turns = |turns: f64| {
+            let half = (2.0 * turns).round();
+            let sine = ((turns - half / 2.0) * std::f64::consts::TAU).sin();
+            if half.rem_euclid(2.0) == 1.0 { -sine } else { sine }
+        };
         match function {
             Function::Exp => x.exp(),
             Function::Ln => x.ln(),
             Function::Tanh => x.tanh(),
             Function::Sin => x.sin(),
             Function::Cos => x.cos(),
-            Function::SinTurns => turn.sin(),
-            // A quarter turn off, so that zeros of the cosine are exact zeros of this sine.
-            Function::CosTurns => (0.25 - (x - x.round()).abs()).mul_add(std::f64::consts::TAU, 0.0).sin(),
+            Function::SinTurns => sine_of_turns(x),
+            Function::CosTurns => sine_of_turns(x + 0.25),
         }
     }
 
