@@ -2,6 +2,7 @@
 
 pub mod activation;
 pub mod dense;
+pub mod hebbian;
 pub mod loss;
 pub mod perturb;
 pub mod pixels;

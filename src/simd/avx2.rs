@@ -41,6 +41,33 @@ pub(crate) unsafe fn fold_add(eight: __m256) -> f32 {
     }
 }
 
+/// The transpose of an 8 x 8 block.
+///
+/// # Safety
+/// Needs AVX.
+#[inline(always)]
+unsafe fn transpose_eight(r: [__m256; 8]) -> [__m256; 8] {
+    let (mut p, mut q) = (r, r);
+    // SAFETY: the caller has AVX; registers only.
+    unsafe {
+        for g in 0..4 {
+            p[2 * g] = _mm256_unpacklo_ps(r[2 * g], r[2 * g + 1]);
+            p[2 * g + 1] = _mm256_unpackhi_ps(r[2 * g], r[2 * g + 1]);
+        }
+        for g in 0..2 {
+            for h in 0..2 {
+                q[4 * g + 2 * h] = _mm256_shuffle_ps::<0x44>(p[4 * g + h], p[4 * g + h + 2]);
+                q[4 * g + 2 * h + 1] = _mm256_shuffle_ps::<0xee>(p[4 * g + h], p[4 * g + h + 2]);
+            }
+        }
+        for c in 0..4 {
+            p[c] = _mm256_permute2f128_ps::<0x20>(q[c], q[4 + c]);
+            p[4 + c] = _mm256_permute2f128_ps::<0x31>(q[c], q[4 + c]);
+        }
+    }
+    p
+}
+
 /// An intrinsic on both registers; its features are proved by the token.
 macro_rules! both {
     ($intrinsic:ident $(::<$n:ident>)? ($($arg:expr),*)) => {
@@ -228,6 +255,24 @@ impl Simd for Avx2 {
         let count = unsafe { _mm_cvtsi32_si128(N as i32) };
         let count = [count, count];
         both!(_mm256_srl_epi32(a, count))
+    }
+    #[inline(always)]
+    fn transpose(self, rows: [Self::F32; LANES]) -> [Self::F32; LANES] {
+        let mut to = rows;
+        for half in 0..2 {
+            for side in 0..2 {
+                let mut block = [rows[0][0]; 8];
+                for i in 0..8 {
+                    block[i] = rows[8 * half + i][side];
+                }
+                // SAFETY: the token proves AVX.
+                let block = unsafe { transpose_eight(block) };
+                for i in 0..8 {
+                    to[8 * side + i][half] = block[i];
+                }
+            }
+        }
+        to
     }
     #[inline(always)]
     fn reduce_add(self, value: Self::F32) -> f32 {

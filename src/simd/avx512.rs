@@ -208,6 +208,39 @@ impl Simd for Avx512 {
         unsafe { _mm512_mask_storeu_ps(to.as_mut_ptr(), mask, value) }
     }
     #[inline(always)]
+    fn transpose(self, r: [__m512; LANES]) -> [__m512; LANES] {
+        // Pairs of rows, then pairs of pairs, interleaved within 128-bit quarters: q[4 g + c] holds, in its quarters, columns
+        // c, 4 + c, 8 + c and 12 + c of rows 4 g to 4 g + 3. What is left is a 4 x 4 transpose of quarters.
+        let (mut p, mut q) = (r, r);
+        for g in 0..8 {
+            p[2 * g] = op!(_mm512_unpacklo_ps(r[2 * g], r[2 * g + 1]));
+            p[2 * g + 1] = op!(_mm512_unpackhi_ps(r[2 * g], r[2 * g + 1]));
+        }
+        for g in 0..4 {
+            for h in 0..2 {
+                let (a, b) = (op!(_mm512_castps_pd(p[4 * g + h])), op!(_mm512_castps_pd(p[4 * g + h + 2])));
+                let (low, high) = (op!(_mm512_unpacklo_pd(a, b)), op!(_mm512_unpackhi_pd(a, b)));
+                q[4 * g + 2 * h] = op!(_mm512_castpd_ps(low));
+                q[4 * g + 2 * h + 1] = op!(_mm512_castpd_ps(high));
+            }
+        }
+        for c in 0..4 {
+            let (a, b, c4, d) = (q[c], q[4 + c], q[8 + c], q[12 + c]);
+            // SAFETY: the token proves the feature; registers only.
+            unsafe {
+                let even_low = _mm512_shuffle_f32x4::<0x88>(a, b);
+                let odd_low = _mm512_shuffle_f32x4::<0xdd>(a, b);
+                let even_high = _mm512_shuffle_f32x4::<0x88>(c4, d);
+                let odd_high = _mm512_shuffle_f32x4::<0xdd>(c4, d);
+                p[c] = _mm512_shuffle_f32x4::<0x88>(even_low, even_high);
+                p[8 + c] = _mm512_shuffle_f32x4::<0xdd>(even_low, even_high);
+                p[4 + c] = _mm512_shuffle_f32x4::<0x88>(odd_low, odd_high);
+                p[12 + c] = _mm512_shuffle_f32x4::<0xdd>(odd_low, odd_high);
+            }
+        }
+        p
+    }
+    #[inline(always)]
     fn reduce_add(self, value: __m512) -> f32 {
         // SAFETY: the token proves the features; registers only.
         unsafe {

@@ -162,6 +162,23 @@ pub trait Simd: Copy + Send + Sync + 'static + private::Sealed {
         self.store(value, &mut lanes);
         to.copy_from_slice(&lanes[..to.len()]);
     }
+    /// The transpose of a 16 x 16 block: lane j of vector i becomes lane i of vector j.
+    #[inline(always)]
+    fn transpose(self, rows: [Self::F32; LANES]) -> [Self::F32; LANES] {
+        let mut from = [[0.0; LANES]; LANES];
+        for i in 0..LANES {
+            self.store(rows[i], &mut from[i]);
+        }
+        let mut to = rows;
+        for j in 0..LANES {
+            let mut lanes = [0.0; LANES];
+            for i in 0..LANES {
+                lanes[i] = from[i][j];
+            }
+            to[j] = self.load(&lanes);
+        }
+        to
+    }
     /// The lanes as an array.
     #[inline(always)]
     fn lanes(self, value: Self::F32) -> [f32; LANES] {

@@ -177,4 +177,8 @@ impl Simd for Portable {
     fn shr<const N: u32>(self, a: u32x16) -> u32x16 {
         a >> N
     }
+    #[inline(always)]
+    fn transpose(self, rows: [f32x16; LANES]) -> [f32x16; LANES] {
+        f32x16::transpose(rows)
+    }
 }

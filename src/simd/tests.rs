@@ -46,6 +46,14 @@ impl Kernel for Everything {
         let mut streamed = [0.0; LANES];
         s.store_past_caches(b, &mut streamed);
         s.fence();
+        let mut block = [a; LANES];
+        for i in 0..LANES {
+            let mut row = self.b;
+            row.rotate_left(i);
+            row[i] = self.c[i];
+            block[i] = s.load(&row);
+        }
+        let transposed = s.transpose(block);
         vec![
             ("splat", float(s.splat(self.a[3]))),
             ("load_u8", float(s.load_u8(&bytes))),
@@ -77,6 +85,7 @@ impl Kernel for Everything {
             ("load_partial", float(s.load_partial(&self.b[..11]))),
             ("store_partial", float(s.load_partial(&partial))),
             ("store_past_caches", streamed.map(canonical)),
+            ("transpose", float(transposed[usize::from(self.a[0].to_bits() as u8) % LANES])),
             ("reduce_add", [canonical(s.reduce_add(b)); LANES]),
             ("reduce_max", [canonical(s.reduce_max(b)); LANES]),
         ]

@@ -1,33 +1,40 @@
-//! The blocked product, legal for every shape, and what all dense work of a few samples or more runs on.
+//! The blocked product, legal for every shape, and what all dense work of more than a few samples runs on.
 //!
 //! ```text
-//! pack b into panels of NV vectors: panel[p][k] = b[k, 16 NV p ..][..16 NV]     once per call, shared by all threads
-//! for each chunk of CHUNK rows of c                                             the unit of parallel work
+//! for each panel of NV vectors of columns of b            panel[k] = b[k, 16 NV p ..][..16 NV], packed so that it reads as a stream
 //!   for each block of DEPTH values of k                                         (1)
-//!     for each panel p                                                          stays in L1 for the whole chunk
-//!       for each tile of MR rows                                                MR x NV accumulators in registers
-//!         acc = sum over k of a[row, k] * panel[p][k]                           one broadcast, NV fused multiply-adds
-//!         c   = write(c, acc)                                                   (2)
+//!     for each tile of MR rows                                                  MR x NV accumulators in registers
+//!       acc = sum over k of a[row, k] * panel[k]                                one broadcast, NV fused multiply-adds
+//!       c   = write(c, acc)                                                     (2)
 //! ```
 //! 1. `DEPTH` is the same on every instruction set because it decides the order of the sums: each output is a chain of fused
-//!    multiply-adds over k within a block, and blocks are added in order. `MR`, `NV` and `CHUNK` do not touch that order.
-//! 2. `a` is read where it lies: a broadcast needs no packing, and 8 rows are 8 streams the hardware follows. Only a transposed
-//!    `a` is packed, a chunk at a time.
+//!    multiply-adds over k within a block, and blocks are added in order. `MR`, `NV` and who does which panel do not touch it.
+//! 2. `a` is read where it lies: a broadcast needs no packing, and 8 rows are 8 streams the hardware follows.
+//!
+//! A block of a panel stays in L1 for all its tiles, the panel's columns of c in L2; a streams at 3 bytes a cycle.
 
 use crate::matrix::{MatMut, MatRef};
 use crate::simd::{LANES, Simd};
 
 /// Values of k summed before they are added to c.
 pub(crate) const DEPTH: usize = 256;
-/// Rows of a tile.
-pub(crate) const TILE_ROWS: usize = 8;
-/// Rows of c that are one item of parallel work.
-pub(crate) const CHUNK: usize = 56;
+/// Rows of c that are one item of parallel work where a chunk's rows are done with all panels: a multiple of every tile.
+pub(crate) const CHUNK: usize = 48;
 
-/// Vectors per panel on an instruction set.
+/// The widest panel, in vectors.
+pub(crate) const MAX_PANEL: usize = 4;
+
+/// Vectors of the next panel when `left` are left, on an instruction set with this many registers.
+///
+/// With 32 registers 8 x 3 tiles are best, and 6 x 4 where four vectors are left: 8 x 1 would be bound by its loads.
 #[inline(always)]
-pub(crate) const fn panel_vectors(registers: usize) -> usize {
-    if registers >= 32 { 3 } else { 1 }
+pub(crate) const fn panel_vectors(registers: usize, left: usize) -> usize {
+    match left {
+        _ if registers < 32 => 1,
+        4 => 4,
+        1 | 2 => left,
+        _ => 3,
+    }
 }
 
 /// `b` in panels: for each panel, `depth` rows of `vectors` vectors; columns beyond `cols` are zero.
@@ -71,13 +78,6 @@ impl<'a> Panels<'a> {
         debug_assert!(rest.is_empty());
         &rows[range]
     }
-
-    /// The panels that cover the columns from `first` (a multiple of the panel width) on.
-    #[allow(dead_code)]
-    pub(crate) fn columns(&self, first: usize, cols: usize) -> Panels<'a> {
-        debug_assert!(first.is_multiple_of(LANES));
-        Panels { data: &self.data[first / LANES * self.depth..], depth: self.depth, cols }
-    }
 }
 
 /// `c = write(c, a * panels)` for one chunk of rows.
@@ -95,32 +95,49 @@ pub(crate) fn chunk_product<S: Simd>(
     if depth == 0 {
         return finish_empty(c, epilogue);
     }
-    for k in (0..depth).step_by(DEPTH) {
-        let range = k..depth.min(k + DEPTH);
-        let block = Epilogue {
-            // Later blocks add to what the first has written.
-            scale: if k == 0 { epilogue.scale } else { Some(epilogue.scale.unwrap_or(1.0)) },
-            diagonal: if k == 0 { epilogue.diagonal } else { None },
-            non_negative: epilogue.non_negative && range.end == depth,
-        };
-        let mut vector = 0;
-        while vector < vectors {
-            let width = panel_vectors(S::REGISTERS).min(vectors - vector);
-            let mut row = 0;
-            while row < rows {
-                let live = TILE_ROWS.min(rows - row);
-                // A short last tile repeats its last row and throws the repeats away.
-                let a: [&[f32]; TILE_ROWS] = std::array::from_fn(|i| &a.row(row + i.min(live - 1))[range.clone()]);
-                let place = Place { row, live, col: vector * LANES, cols: panels.cols };
+    let mut vector = 0;
+    while vector < vectors {
+        let width = panel_vectors(S::REGISTERS, vectors - vector);
+        for k in (0..depth).step_by(DEPTH) {
+            let range = k..depth.min(k + DEPTH);
+            let block = Epilogue {
+                // Later blocks add to what the first has written.
+                scale: if k == 0 { epilogue.scale } else { Some(epilogue.scale.unwrap_or(1.0)) },
+                diagonal: if k == 0 { epilogue.diagonal } else { None },
+                non_negative: epilogue.non_negative && range.end == depth,
+            };
+            let place = Place { row: 0, rows, col: vector * LANES };
+            if S::REGISTERS >= 32 {
                 match width {
-                    3 => tile::<S, 3>(s, a, panels.rows(vector, range.clone()), c, place, block),
-                    2 => tile::<S, 2>(s, a, panels.rows(vector, range.clone()), c, place, block),
-                    _ => tile::<S, 1>(s, a, panels.rows(vector, range.clone()), c, place, block),
+                    4 => tiles::<S, 6, 4>(s, a, panels.rows(vector, range.clone()), range, c, place, block),
+                    3 => tiles::<S, 8, 3>(s, a, panels.rows(vector, range.clone()), range, c, place, block),
+                    2 => tiles::<S, 8, 2>(s, a, panels.rows(vector, range.clone()), range, c, place, block),
+                    _ => tiles::<S, 8, 1>(s, a, panels.rows(vector, range.clone()), range, c, place, block),
                 }
-                row += live;
+            } else {
+                tiles::<S, 6, 1>(s, a, panels.rows(vector, range.clone()), range, c, place, block);
             }
-            vector += width;
         }
+        vector += width;
+    }
+}
+
+/// All tiles of one block of a panel.
+#[inline(always)]
+fn tiles<S: Simd, const MR: usize, const NV: usize>(
+    s: S,
+    a: MatRef<'_>,
+    panel: &[[[f32; LANES]; NV]],
+    range: std::ops::Range<usize>,
+    c: &mut MatMut<'_>,
+    mut place: Place,
+    epilogue: Epilogue<'_>,
+) {
+    while place.row < place.rows {
+        // A short last tile repeats its last row and throws the repeats away.
+        let rows: [&[f32]; MR] = std::array::from_fn(|i| &a.row((place.row + i).min(place.rows - 1))[range.clone()]);
+        tile::<S, MR, NV>(s, rows, panel, c, place, epilogue);
+        place.row += MR;
     }
 }
 
@@ -139,19 +156,18 @@ fn finish_empty(c: &mut MatMut<'_>, epilogue: Epilogue<'_>) {
     }
 }
 
-/// Where a tile lies in c: its first row, its rows that count, its first column, and the columns of c.
+/// Where a tile lies in c: its first row of how many, its first column.
 #[derive(Clone, Copy)]
 struct Place {
     row: usize,
-    live: usize,
+    rows: usize,
     col: usize,
-    cols: usize,
 }
 
 #[inline(always)]
-fn tile<S: Simd, const NV: usize>(
+fn tile<S: Simd, const MR: usize, const NV: usize>(
     s: S,
-    a: [&[f32]; TILE_ROWS],
+    a: [&[f32]; MR],
     panel: &[[[f32; LANES]; NV]],
     c: &mut MatMut<'_>,
     place: Place,
@@ -159,41 +175,77 @@ fn tile<S: Simd, const NV: usize>(
 ) {
     let depth = panel.len();
     let a = a.map(|row| &row[..depth]);
-    let mut acc = [[s.zero(); NV]; TILE_ROWS];
+    let mut acc = [[s.zero(); NV]; MR];
     for k in 0..depth {
         let mut b = [s.zero(); NV];
         for v in 0..NV {
             b[v] = s.load(&panel[k][v]);
         }
-        for i in 0..TILE_ROWS {
+        for i in 0..MR {
             let value = s.splat(a[i][k]);
             for v in 0..NV {
                 acc[i][v] = s.mul_add(value, b[v], acc[i][v]);
             }
         }
     }
-    for i in 0..TILE_ROWS {
-        if i >= place.live {
-            break;
+    if place.rows - place.row >= MR && place.col + NV * LANES <= c.cols() && epilogue.diagonal.is_none() {
+        // Small enough to unroll, so that the sums stay in registers.
+        let lowest = s.splat(if epilogue.non_negative { 0.0 } else { f32::NEG_INFINITY });
+        if let Some(scale) = epilogue.scale {
+            let scale = s.splat(scale);
+            for i in 0..MR {
+                let to = whole_vectors::<NV>(c, place.row + i, place.col);
+                for v in 0..NV {
+                    let new = s.mul_add(scale, acc[i][v], s.load(&to[v]));
+                    s.store(s.max(lowest, new), &mut to[v]);
+                }
+            }
+        } else {
+            for i in 0..MR {
+                let to = whole_vectors::<NV>(c, place.row + i, place.col);
+                for v in 0..NV {
+                    s.store(s.max(lowest, acc[i][v]), &mut to[v]);
+                }
+            }
         }
-        let row = c.row_mut(place.row + i);
+        return;
+    }
+    // The sums leave the registers here, in loops that unroll: the loops below need not, and would keep them in memory throughout.
+    let mut sums = [[[0.0; LANES]; NV]; MR];
+    for i in 0..MR {
         for v in 0..NV {
-            let col = place.col + v * LANES;
-            write_vector(s, acc[i][v], col, &mut row[col..place.cols.min(col + LANES)], epilogue);
+            s.store(acc[i][v], &mut sums[i][v]);
+        }
+    }
+    for (i, sums) in sums[..MR.min(place.rows - place.row)].iter().enumerate() {
+        let row = &mut c.row_mut(place.row + i)[place.col..];
+        let (whole, _) = row.as_chunks_mut::<LANES>();
+        if let Some(whole) = whole.first_chunk_mut::<NV>() {
+            for v in 0..NV {
+                write_whole(s, s.load(&sums[v]), place.col + v * LANES, &mut whole[v], epilogue);
+            }
+            continue;
+        }
+        for (v, sum) in sums.iter().enumerate() {
+            let end = row.len().min((v + 1) * LANES);
+            write_vector(s, s.load(sum), place.col + v * LANES, &mut row[v * LANES..end], epilogue);
         }
     }
 }
 
 #[inline(always)]
-fn write_vector<S: Simd>(s: S, sum: S::F32, col: usize, to: &mut [f32], epilogue: Epilogue<'_>) {
+fn whole_vectors<'c, const NV: usize>(c: &'c mut MatMut<'_>, row: usize, col: usize) -> &'c mut [[f32; LANES]; NV] {
+    let (vectors, _) = c.row_mut(row)[col..col + NV * LANES].as_chunks_mut::<LANES>();
+    vectors.first_chunk_mut::<NV>().expect("checked by the caller")
+}
+
+#[inline(always)]
+fn write_whole<S: Simd>(s: S, sum: S::F32, col: usize, to: &mut [f32; LANES], epilogue: Epilogue<'_>) {
     let mut result = sum;
     if let Some(scale) = epilogue.scale {
-        let old = match to.as_array::<LANES>() {
-            Some(full) => s.load(full),
-            None => s.load_partial(to),
-        };
+        let old = s.load(to);
         if let Some(diagonal) = epilogue.diagonal {
-            result = s.mul_add(s.load_partial(&diagonal[col..col + to.len()]), old, result);
+            result = s.mul_add(s.load_partial(&diagonal[col..col + LANES]), old, result);
         }
         result = s.mul_add(s.splat(scale), result, old);
     }
@@ -201,10 +253,23 @@ fn write_vector<S: Simd>(s: S, sum: S::F32, col: usize, to: &mut [f32], epilogue
         // The operands' order keeps NaN: max gives the second if either is NaN.
         result = s.max(s.zero(), result);
     }
-    match to.as_mut_array::<LANES>() {
-        Some(full) => s.store(result, full),
-        None => s.store_partial(result, to),
-    }
+    s.store(result, to);
+}
+
+#[inline(always)]
+fn write_vector<S: Simd>(s: S, sum: S::F32, col: usize, to: &mut [f32], epilogue: Epilogue<'_>) {
+    let mut lanes = [0.0; LANES];
+    let mut diagonal = [0.0; LANES];
+    lanes[..to.len()].copy_from_slice(to);
+    let epilogue = Epilogue {
+        diagonal: epilogue.diagonal.map(|values| {
+            diagonal[..to.len()].copy_from_slice(&values[col..col + to.len()]);
+            &diagonal[..]
+        }),
+        ..epilogue
+    };
+    write_whole(s, sum, 0, &mut lanes, epilogue);
+    to.copy_from_slice(&lanes[..to.len()]);
 }
 
 /// Packs the columns of panel vectors `first..first + width` of `b` (`depth` x `cols`), or of its transpose.
@@ -240,20 +305,69 @@ pub(crate) fn pack_panel<S: Simd>(
     }
 }
 
-/// Packs up to 16 rows of `b` as the columns of vector `v` of a panel, 16 values of k at a time so that both sides stay in L1.
+/// Packs up to 16 rows of `b` as the columns of vector `v` of a panel, a 16 x 16 block at a time.
 #[inline(always)]
-fn pack_transposed<S: Simd>(_s: S, rows: MatRef<'_>, v: usize, width: usize, to: &mut [[f32; LANES]]) {
+fn pack_transposed<S: Simd>(s: S, rows: MatRef<'_>, v: usize, width: usize, to: &mut [[f32; LANES]]) {
     let depth = to.len() / width;
     for k in (0..depth).step_by(LANES) {
-        let end = depth.min(k + LANES);
-        let mut block = [[0.0; LANES]; LANES];
-        for (lane, row) in rows.iter_rows().enumerate() {
-            for (at, &value) in row[k..end].iter().enumerate() {
-                block[at][lane] = value;
-            }
-        }
-        for (at, values) in block[..end - k].iter().enumerate() {
-            to[(k + at) * width + v] = *values;
+        let len = LANES.min(depth - k);
+        let block = transpose_block(s, rows, 0, rows.rows(), k, len);
+        for at in 0..len {
+            s.store(block[at], &mut to[(k + at) * width + v]);
         }
     }
+}
+
+/// The transpose of rows `row..row + height` and columns `col..col + width` (both at most 16), zeros around it.
+#[inline(always)]
+pub(crate) fn transpose_block<S: Simd>(
+    s: S,
+    from: MatRef<'_>,
+    row: usize,
+    height: usize,
+    col: usize,
+    width: usize,
+) -> [S::F32; LANES] {
+    let mut block = [s.zero(); LANES];
+    if height == LANES && width == LANES {
+        for i in 0..LANES {
+            let (values, _) = from.row(row + i)[col..col + LANES].as_chunks::<LANES>();
+            block[i] = s.load(&values[0]);
+        }
+    } else {
+        for i in 0..LANES {
+            if i < height {
+                block[i] = s.load_partial(&from.row(row + i)[col..col + width]);
+            }
+        }
+    }
+    s.transpose(block)
+}
+
+/// Columns `first..first + rows` of `a` as the rows of a matrix in scratch memory.
+#[inline(always)]
+pub(crate) fn transpose_columns<'s, S: Simd>(
+    s: S,
+    a: MatRef<'_>,
+    first: usize,
+    rows: usize,
+    scratch: &'s mut [f32],
+) -> MatRef<'s> {
+    let depth = a.rows();
+    let stride = depth.next_multiple_of(LANES);
+    for k in (0..depth).step_by(LANES) {
+        for i in (0..rows).step_by(LANES) {
+            let (width, height) = (LANES.min(rows - i), LANES.min(depth - k));
+            let block = transpose_block(s, a, k, height, first + i, width);
+            let mut lanes = [[0.0; LANES]; LANES];
+            for at in 0..LANES {
+                s.store(block[at], &mut lanes[at]);
+            }
+            for (at, lanes) in lanes[..width].iter().enumerate() {
+                let start = (i + at) * stride + k;
+                scratch[start..start + height].copy_from_slice(&lanes[..height]);
+            }
+        }
+    }
+    MatRef::with_stride(scratch, rows, depth, stride).expect("scratch memory for a chunk")
 }

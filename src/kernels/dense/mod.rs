@@ -33,7 +33,9 @@ use crate::context::Context;
 use crate::matrix::{MatMut, MatRef};
 use crate::parallel::{Threads, for_each, for_each_with};
 use crate::simd::{Isa, Kernel, LANES, Simd, dispatch};
-use blocked::{CHUNK, Epilogue, Panels, chunk_product, pack_panel, packed_len, panel_vectors};
+use blocked::{
+    CHUNK, Epilogue, MAX_PANEL, Panels, chunk_product, pack_panel, packed_len, panel_vectors, transpose_columns,
+};
 
 /// What becomes of a product.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -124,15 +126,110 @@ fn product(
     let depth = if a_transposed { a.rows() } else { a.cols() };
     let isa = context.isa();
     let threads = context.threads().for_work(rows.saturating_mul(cols).saturating_mul(depth));
-    // A transposed a is packed a chunk at a time, by each thread for itself.
-    let chunk_len = if a_transposed { CHUNK * depth.next_multiple_of(LANES) } else { 0 };
-    let [packed, chunks] = context.scratch([packed_len(depth, cols), chunk_len * threads.get()]);
-    let panels = pack(isa, threads, b, b_transposed, depth, cols, packed);
-    let workspaces =
-        chunks.chunks_mut(chunk_len.max(1)).chain(std::iter::repeat_with(|| &mut [][..])).take(threads.get());
-    for_each_with(threads, workspaces, c.row_blocks(CHUNK).enumerate(), |chunk, (index, c)| {
-        dispatch(isa, ChunkProduct { a, a_transposed, first: index * CHUNK, chunk, panels, c, epilogue });
+    let stride = depth.next_multiple_of(LANES);
+    let transposed_len = if a_transposed { rows * stride } else { 0 };
+    if cols >= BY_PANEL {
+        // Each panel of columns is packed by the thread that uses it, while it is hot.
+        let registers = registers(isa);
+        let panel_len = packed_len(depth, MAX_PANEL * LANES);
+        let [transposed, packed] = context.scratch([transposed_len, panel_len * threads.get()]);
+        let a = if a_transposed { transpose(isa, threads, a, transposed) } else { a };
+        let panels = PanelColumns { rest: Some(c), registers, first: 0 };
+        for_each_with(
+            threads,
+            packed.chunks_mut(panel_len.max(1)).chain(std::iter::repeat_with(|| &mut [][..])),
+            panels,
+            |packed, (first, c)| {
+                dispatch(isa, PanelProduct { a, b, b_transposed, first, packed, c, epilogue });
+            },
+        );
+    } else {
+        let [transposed, packed] = context.scratch([transposed_len, packed_len(depth, cols)]);
+        let a = if a_transposed { transpose(isa, threads, a, transposed) } else { a };
+        let panels = pack(isa, threads, b, b_transposed, depth, cols, packed);
+        for_each(threads, c.row_blocks(CHUNK).enumerate(), |(index, c)| {
+            dispatch(isa, ChunkProduct { a, first: index * CHUNK, panels, c, epilogue });
+        });
+    }
+}
+
+/// Columns from which work is split by panels of columns; below, by chunks of rows, which share the packed panels.
+const BY_PANEL: usize = 384;
+
+/// The register count the tokens state, for cutting work outside of a kernel.
+fn registers(isa: Isa) -> usize {
+    if isa == Isa::Avx512 { 32 } else { 8 }
+}
+
+/// The transpose of `a` in scratch memory.
+fn transpose<'s>(isa: Isa, threads: Threads, a: MatRef<'_>, scratch: &'s mut [f32]) -> MatRef<'s> {
+    let (rows, depth) = (a.cols(), a.rows());
+    let stride = depth.next_multiple_of(LANES);
+    for_each(threads, scratch.chunks_mut((CHUNK * stride).max(1)).enumerate(), |(index, chunk)| {
+        dispatch(isa, TransposeColumns { a, first: index * CHUNK, rows: CHUNK.min(rows - index * CHUNK), to: chunk });
     });
+    MatRef::with_stride(scratch, rows, depth, stride).expect("scratch memory for the transpose")
+}
+
+struct TransposeColumns<'a, 'b> {
+    a: MatRef<'a>,
+    first: usize,
+    rows: usize,
+    to: &'b mut [f32],
+}
+
+impl Kernel for TransposeColumns<'_, '_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        transpose_columns(s, self.a, self.first, self.rows, self.to);
+    }
+}
+
+/// The columns of each panel, in order, with the panel's first vector.
+struct PanelColumns<'a> {
+    rest: Option<MatMut<'a>>,
+    registers: usize,
+    first: usize,
+}
+
+impl<'a> Iterator for PanelColumns<'a> {
+    type Item = (usize, MatMut<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = self.rest.take().filter(|rest| rest.cols() > 0)?;
+        let (first, width) = (self.first, panel_vectors(self.registers, rest.cols().div_ceil(LANES)));
+        let cols = rest.cols().min(width * LANES);
+        let (head, tail) = rest.split_columns(cols);
+        self.rest = Some(tail);
+        self.first += width;
+        Some((first, head))
+    }
+}
+
+struct PanelProduct<'a, 'b, 'c> {
+    a: MatRef<'a>,
+    b: MatRef<'a>,
+    b_transposed: bool,
+    first: usize,
+    packed: &'b mut [f32],
+    c: MatMut<'c>,
+    epilogue: Epilogue<'a>,
+}
+
+impl Kernel for PanelProduct<'_, '_, '_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        let (depth, cols) = (self.a.cols(), self.c.cols());
+        let width = cols.div_ceil(LANES);
+        let (lines, _) = self.packed.as_chunks_mut::<LANES>();
+        let panel = &mut lines[..width * depth];
+        if depth > 0 {
+            pack_panel(s, self.b, self.b_transposed, self.first, width, panel);
+        }
+        chunk_product(s, self.a, Panels { data: panel, depth, cols }, &mut self.c, self.epilogue);
+    }
 }
 
 /// Packs `b` into panels, in parallel.
@@ -146,16 +243,38 @@ pub(crate) fn pack<'p>(
     to: &'p mut [f32],
 ) -> Panels<'p> {
     let vectors = cols.div_ceil(LANES);
-    let width = panel_vectors(if isa == Isa::Avx512 { 32 } else { 8 });
     let (lines, _) = to.as_chunks_mut::<LANES>();
     if depth > 0 {
-        let panels = lines[..vectors * depth].chunks_mut(width * depth).enumerate();
-        for_each(threads, panels, |(index, panel)| {
-            let width_here = panel.len() / depth;
-            dispatch(isa, PackPanel { b, transposed, first: index * width, width: width_here, to: panel });
+        let panels = PackedPanels { rest: &mut lines[..vectors * depth], depth, registers: registers(isa), first: 0 };
+        for_each(threads, panels, |(first, to)| {
+            dispatch(isa, PackPanel { b, transposed, first, width: to.len() / depth, to });
         });
     }
     Panels { data: &lines[..vectors * depth], depth, cols }
+}
+
+/// The memory of each panel, in order, with the panel's first vector.
+struct PackedPanels<'a> {
+    rest: &'a mut [[f32; LANES]],
+    depth: usize,
+    registers: usize,
+    first: usize,
+}
+
+impl<'a> Iterator for PackedPanels<'a> {
+    type Item = (usize, &'a mut [[f32; LANES]]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let left = self.rest.len() / self.depth;
+        if left == 0 {
+            return None;
+        }
+        let (first, width) = (self.first, panel_vectors(self.registers, left));
+        let (panel, rest) = std::mem::take(&mut self.rest).split_at_mut(width * self.depth);
+        self.rest = rest;
+        self.first += width;
+        Some((first, panel))
+    }
 }
 
 struct PackPanel<'a, 'b> {
@@ -174,49 +293,21 @@ impl Kernel for PackPanel<'_, '_> {
     }
 }
 
-struct ChunkProduct<'a, 'b, 'c> {
+struct ChunkProduct<'a, 'c> {
     a: MatRef<'a>,
-    a_transposed: bool,
     first: usize,
-    chunk: &'b mut [f32],
     panels: Panels<'a>,
     c: MatMut<'c>,
     epilogue: Epilogue<'a>,
 }
 
-impl Kernel for ChunkProduct<'_, '_, '_> {
+impl Kernel for ChunkProduct<'_, '_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        let rows = self.c.rows();
-        let a = if self.a_transposed {
-            transpose_columns(self.a, self.first, rows, self.chunk)
-        } else {
-            self.a.rows_range(self.first..self.first + rows)
-        };
+        let a = self.a.rows_range(self.first..self.first + self.c.rows());
         chunk_product(s, a, self.panels, &mut self.c, self.epilogue);
     }
-}
-
-/// Columns `first..first + rows` of `a` as the rows of a matrix in scratch memory.
-#[inline(always)]
-pub(crate) fn transpose_columns<'s>(a: MatRef<'_>, first: usize, rows: usize, scratch: &'s mut [f32]) -> MatRef<'s> {
-    let depth = a.rows();
-    let stride = depth.next_multiple_of(LANES);
-    let mut to = MatMut::with_stride(scratch, rows, depth, stride).expect("scratch memory for a chunk");
-    // Blocks of 16 x 16 keep reads and writes within a few cache lines.
-    for k in (0..depth).step_by(LANES) {
-        for i in (0..rows).step_by(LANES) {
-            let (width, height) = (LANES.min(rows - i), LANES.min(depth - k));
-            for at in 0..width {
-                let row = &mut to.row_mut(i + at)[k..k + height];
-                for (value, step) in row.iter_mut().zip(0..) {
-                    *value = a.row(k + step)[first + i + at];
-                }
-            }
-        }
-    }
-    MatRef::with_stride(scratch, rows, depth, stride).expect("scratch memory for a chunk")
 }
 
 #[cfg(test)]

@@ -1,0 +1,205 @@
+//! The rule of Krotov and Hopfield: winners are pulled towards the sample, the k-th is pushed away.
+//!
+//! ```text
+//! q[u, b] = sum_i sgn(w[u, i]) |w[u, i]|^(p-1) x[b, i]
+//! g[u, b] = 1 for the largest q[., b], -delta for the k-th largest, 0 otherwise
+//! d[u, i] = sum_b g[u, b] x[b, i] - (sum_b g[u, b] q[u, b]) w[u, i]
+//! w      += rate d / max |d|
+//! ```
+//! Only two rows of d a sample differ from zero, so the product is nearly all the cost. Weights are \[units, inputs\]: what
+//! changes is rows. The product takes w as it lies and packs the (few) samples; the competition runs with samples across lanes.
+
+use crate::context::Context;
+use crate::kernels::dense::blocked::{CHUNK, Epilogue, Panels, chunk_product, packed_len};
+use crate::kernels::dense::pack;
+use crate::matrix::{MatMut, MatRef};
+use crate::parallel::{for_each, for_each_with};
+use crate::simd::{Kernel, LANES, Simd, dispatch};
+
+/// The largest k.
+pub const MAX_RANK: usize = 16;
+
+/// What the rule leaves open.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct KrotovHopfield {
+    /// The Lebesgue norm that weights approach: 2 or more.
+    pub p: u32,
+    /// The rank that is pushed away: 2 to [`MAX_RANK`].
+    pub k: usize,
+    /// How strongly, as a share of the winner's pull.
+    pub delta: f32,
+}
+
+/// One step of the rule; returns `max |d|`, by which the step was divided.
+///
+/// x is \[batch, inputs\], w is \[units, inputs\]. A step whose `max |d|` is below 1e-30 changes nothing. The first of equal
+/// activities ranks higher; a NaN activity never wins, and if fewer than k units are left, nobody is pushed away.
+///
+/// Cost: batch inputs units multiply-adds, 4 batch inputs for the update.
+///
+/// # Panics
+/// If the shapes disagree, p is below 2, or k is not in 2..=16 or exceeds the units.
+#[track_caller]
+pub fn krotov_hopfield(
+    context: &mut Context,
+    x: MatRef<'_>,
+    mut w: MatMut<'_>,
+    rule: &KrotovHopfield,
+    rate: f32,
+) -> f32 {
+    let (batch, inputs, units) = (x.rows(), x.cols(), w.rows());
+    assert!(w.cols() == inputs, "krotov_hopfield: x is {batch} x {inputs}, w is {units} x {}", w.cols());
+    assert!(rule.p >= 2, "krotov_hopfield: p is {}, not 2 or more", rule.p);
+    assert!((2..=MAX_RANK).contains(&rule.k) && rule.k <= units, "krotov_hopfield: rank {} of {units} units", rule.k);
+    if batch == 0 || inputs == 0 {
+        return 0.0;
+    }
+    let isa = context.isa();
+    let threads = context.threads().for_work(batch * inputs * units);
+    let stride = batch.next_multiple_of(LANES);
+    let powers = if rule.p == 2 { 0 } else { CHUNK * inputs };
+    let [panels, q, powered] = context.scratch([packed_len(inputs, batch), units * stride, powers * threads.get()]);
+    let panels = pack(isa, threads, x, true, inputs, batch, panels);
+    let mut q = MatMut::with_stride(q, units, batch, stride).expect("scratch for the activities");
+    let workspaces =
+        powered.chunks_mut(powers.max(1)).chain(std::iter::repeat_with(|| &mut [][..])).take(threads.get());
+    let shared = w.as_ref();
+    for_each_with(threads, workspaces, q.reborrow().row_blocks(CHUNK).enumerate(), |powered, (index, q)| {
+        dispatch(isa, Activities { w: shared, first: index * CHUNK, p: rule.p, powered, panels, q });
+    });
+    let mut gates = dispatch(isa, Compete { q: q.as_ref(), k: rule.k, delta: rule.delta });
+    // By unit, samples in order within it: the order of the sums below.
+    gates.sort_unstable_by_key(|gate| (gate.unit, gate.sample));
+    let groups: Vec<&[Gate]> = gates.chunk_by(|a, b| a.unit == b.unit).collect();
+    let [deltas] = context.scratch([groups.len() * inputs]);
+    let shared = w.as_ref();
+    for_each(threads, deltas.chunks_mut(inputs).zip(&groups), |(delta, group)| {
+        dispatch(isa, Delta { x, w: shared.row(group[0].unit as usize), group, delta });
+    });
+    let largest =
+        deltas.iter().fold(0.0f32, |largest, d| if d.abs() > largest || d.is_nan() { d.abs() } else { largest });
+    if largest >= 1e-30 || largest.is_nan() {
+        let step = rate / largest;
+        for (delta, group) in deltas.chunks(inputs).zip(&groups) {
+            for (w, d) in w.row_mut(group[0].unit as usize).iter_mut().zip(delta) {
+                *w += step * d;
+            }
+        }
+    }
+    largest
+}
+
+/// One sample's say in one unit's update.
+#[derive(Clone, Copy, Debug)]
+struct Gate {
+    unit: u32,
+    sample: u32,
+    gate: f32,
+    activity: f32,
+}
+
+struct Activities<'a, 'b, 'c> {
+    w: MatRef<'a>,
+    first: usize,
+    p: u32,
+    powered: &'b mut [f32],
+    panels: Panels<'a>,
+    q: MatMut<'c>,
+}
+
+impl Kernel for Activities<'_, '_, '_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        let w = self.w.rows_range(self.first..self.first + self.q.rows());
+        if self.p == 2 {
+            return chunk_product(s, w, self.panels, &mut self.q, Epilogue::REPLACE);
+        }
+        let inputs = w.cols();
+        for (w, to) in w.iter_rows().zip(self.powered.chunks_mut(inputs)) {
+            for (w, to) in w.chunks(LANES).zip(to.chunks_mut(LANES)) {
+                let w = s.load_partial(w);
+                let size = s.abs(w);
+                let mut power = w;
+                for _ in 2..self.p {
+                    power = s.mul(power, size);
+                }
+                s.store_partial(power, to);
+            }
+        }
+        let powered = MatRef::with_stride(self.powered, w.rows(), inputs, inputs).expect("scratch for the powers");
+        chunk_product(s, powered, self.panels, &mut self.q, Epilogue::REPLACE);
+    }
+}
+
+struct Compete<'a> {
+    q: MatRef<'a>,
+    k: usize,
+    delta: f32,
+}
+
+impl Kernel for Compete<'_> {
+    type Output = Vec<Gate>;
+
+    /// Keeps, for 16 samples at once, the k best activities and their units, by insertion.
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Vec<Gate> {
+        let (units, batch, k) = (self.q.rows(), self.q.cols(), self.k);
+        let mut gates = Vec::with_capacity(2 * batch);
+        for start in (0..batch).step_by(LANES) {
+            let range = start..batch.min(start + LANES);
+            let mut best = [s.splat(f32::NEG_INFINITY); MAX_RANK];
+            let mut who = [s.from_bits(s.splat_u32(u32::MAX)); MAX_RANK];
+            for unit in 0..units {
+                let mut value = s.load_partial(&self.q.row(unit)[range.clone()]);
+                if s.mask_bits(s.lt(best[k - 1], value)) == 0 {
+                    continue;
+                }
+                let mut index = s.from_bits(s.splat_u32(unit as u32));
+                for rank in 0..k {
+                    let better = s.lt(best[rank], value);
+                    let (old, old_index) = (best[rank], who[rank]);
+                    best[rank] = s.select(better, value, old);
+                    who[rank] = s.select(better, index, old_index);
+                    value = s.select(better, old, value);
+                    index = s.select(better, old_index, index);
+                }
+            }
+            for (rank, gate) in [(0, 1.0), (k - 1, -self.delta)] {
+                let (values, indices) = (s.lanes(best[rank]), s.lanes(who[rank]));
+                for lane in 0..range.len() {
+                    let unit = indices[lane].to_bits();
+                    if unit != u32::MAX {
+                        gates.push(Gate { unit, sample: (start + lane) as u32, gate, activity: values[lane] });
+                    }
+                }
+            }
+        }
+        gates
+    }
+}
+
+struct Delta<'a, 'b> {
+    x: MatRef<'a>,
+    w: &'a [f32],
+    group: &'a [Gate],
+    delta: &'b mut [f32],
+}
+
+impl Kernel for Delta<'_, '_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let decay = self.group.iter().fold(0.0f32, |sum, gate| gate.gate.mul_add(gate.activity, sum));
+        let decay = s.splat(-decay);
+        for start in (0..self.w.len()).step_by(LANES) {
+            let range = start..self.w.len().min(start + LANES);
+            let mut sum = s.zero();
+            for gate in self.group {
+                let x = s.load_partial(&self.x.row(gate.sample as usize)[range.clone()]);
+                sum = s.mul_add(s.splat(gate.gate), x, sum);
+            }
+            s.store_partial(s.mul_add(decay, s.load_partial(&self.w[range.clone()]), sum), &mut self.delta[range]);
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Hebbian updates, batched: each changes the weights in place by a sum over the batch of products of inputs and activities.
+//!
+//! With x \[batch, inputs\], z \[batch, units\], w \[inputs, units\], and `rate` divided by the batch size for
+//! [`Reduction::Mean`], the update of `w[i, j]` is `rate` times
+//!
+//! | function | sum over the batch of | source |
+//! |---|---|---|
+//! | [`oja_subspace`] | `z_j (x_i - sum_k z_k w_ik)` | Oja, Int. J. Neural Systems 1(1), 1989 |
+//! | [`oja_excluding_self`] | `z_j (x_i - sum_(k != j) z_k w_ik)` | Stricker et al., IJCNN 2024, rule (2) |
+//! | [`sanger`] | `z_j (x_i - sum_(k <= j) z_k w_ik)` | Sanger, Neural Networks 2(6), 1989 |
+//! | [`oja_per_unit`] | `z_j (x_i - z_j w_ij)` | Oja, J. Math. Biology 15, 1982 |
+//! | [`winner_take_all`] | `g_j (x_i - sgn(z_j) w_ij)`, g the outcome of a [`Competition`] | Lagani et al., Neurocomputing 595, 2024 |
+//! | [`krotov_hopfield`] | see there; its weights are \[units, inputs\] | Krotov and Hopfield, PNAS 116(16), 2019 |
+//!
+//! All weights on the right are those before the call. `non_negative` then clamps every weight at zero in the same pass.
+//!
+//! **Determinism.** Each weight's sums run in a fixed order, whatever the threads and the instruction set: the bits are the same.
+//! **NaN and infinity** spread as the formulas say; a NaN weight stays NaN under the clamp. A NaN activity never wins a competition.
+//! **Scratch** comes from the [`Context`](crate::Context): about `2 batch units` values.
+//!
+//! ```
+//! use neuropil::kernels::hebbian::{Reduction, Update, oja_subspace};
+//! use neuropil::{Context, Matrix};
+//! // One unit on one input direction: Oja's rule finds the direction and keeps its length at one.
+//! let x = Matrix::from_slice(&[0.6, 0.8], 1, 2)?;
+//! let mut w = Matrix::from_slice(&[0.5, 0.1], 2, 1)?;
+//! let update = Update { rate: 0.5, reduction: Reduction::Mean, non_negative: false };
+//! let mut context = Context::new()?;
+//! for _ in 0..100 {
+//!     let z = Matrix::from_slice(&[0.6 * w[(0, 0)] + 0.8 * w[(1, 0)]], 1, 1)?;
+//!     oja_subspace(&mut context, x.view(), z.view(), w.view_mut(), &update);
+//! }
+//! assert!((w[(0, 0)] - 0.6).abs() < 1e-5 && (w[(1, 0)] - 0.8).abs() < 1e-5);
+//! # Ok::<(), neuropil::Error>(())
+//! ```
+
+mod competition;
+mod few;
+mod krotov_hopfield;
+pub mod reference;
+mod residual;
+mod sanger;
+
+pub use competition::{Competition, winner_take_all};
+pub use krotov_hopfield::{KrotovHopfield, MAX_RANK, krotov_hopfield};
+pub use residual::{oja_excluding_self, oja_per_unit, oja_subspace};
+pub use sanger::sanger;
+
+use crate::matrix::{MatMut, MatRef};
+use crate::simd::{LANES, Simd};
+
+/// How the samples of a batch are combined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reduction {
+    /// Their mean: the rate does not depend on the batch size.
+    Mean,
+    /// Their sum.
+    Sum,
+}
+
+/// What all batched updates share.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Update {
+    /// The learning rate eta.
+    pub rate: f32,
+    /// Mean or sum over the batch.
+    pub reduction: Reduction,
+    /// Clamp negative weights to zero after the update.
+    pub non_negative: bool,
+}
+
+impl Update {
+    /// The factor of a sum over `batch` samples.
+    pub(crate) fn scale(&self, batch: usize) -> f32 {
+        match self.reduction {
+            Reduction::Mean => self.rate / batch as f32,
+            Reduction::Sum => self.rate,
+        }
+    }
+}
+
+#[track_caller]
+fn shapes_agree(name: &str, x: MatRef<'_>, z: MatRef<'_>, w: &MatMut<'_>) {
+    assert!(
+        x.rows() == z.rows() && w.rows() == x.cols() && w.cols() == z.cols(),
+        "{name}: x is {} x {}, z is {} x {}, w is {} x {}",
+        x.rows(),
+        x.cols(),
+        z.rows(),
+        z.cols(),
+        w.rows(),
+        w.cols()
+    );
+}
+
+/// `sums[j] = factor * sum_b term(z_bj)`, samples in order.
+#[inline(always)]
+fn column_sums<S: Simd>(
+    s: S,
+    z: MatRef<'_>,
+    factor: f32,
+    sums: &mut [f32],
+    term: impl Fn(S, S::F32, S::F32) -> S::F32,
+) {
+    let cols = z.cols();
+    for start in (0..cols).step_by(LANES) {
+        let range = start..cols.min(start + LANES);
+        let mut sum = s.zero();
+        for row in 0..z.rows() {
+            sum = term(s, s.load_partial(&z.row(row)[range.clone()]), sum);
+        }
+        s.store_partial(s.mul(sum, s.splat(factor)), &mut sums[range]);
+    }
+}
+
+#[cfg(test)]
+mod tests;

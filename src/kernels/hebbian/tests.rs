@@ -1,0 +1,264 @@
+use super::reference::{self, Tied, Updated};
+use super::*;
+use crate::context::Context;
+use crate::matrix::Matrix;
+use crate::parallel::Threads;
+use crate::random::Stream;
+use crate::simd::Isa;
+
+fn random(rows: usize, cols: usize, low: f32, item: u64) -> Matrix {
+    let mut matrix = Matrix::zeros(rows, cols);
+    Stream::new(9, "hebbian tests").item(item).uniform(low, 1.0, matrix.as_mut_slice());
+    matrix
+}
+
+/// (batch, inputs, units) at, below and above few samples, lanes, blocks, chunks and depth.
+const SHAPES: [(usize, usize, usize); 14] = [
+    (1, 1, 1),
+    (1, 57, 130),
+    (2, 8, 16),
+    (3, 5, 47),
+    (4, 60, 129),
+    (5, 7, 48),
+    (8, 56, 49),
+    (15, 113, 96),
+    (16, 9, 97),
+    (17, 3, 260),
+    (47, 20, 17),
+    (64, 58, 50),
+    (257, 9, 20),
+    (300, 4, 3),
+];
+
+type Rule = (&'static str, fn(&mut Context, MatRef<'_>, MatRef<'_>, MatMut<'_>, &Update), Tied);
+
+const RULES: [Rule; 4] = [
+    ("oja_subspace", oja_subspace, Tied::All),
+    ("oja_excluding_self", oja_excluding_self, Tied::Others),
+    ("sanger", sanger, Tied::UpToSelf),
+    ("oja_per_unit", oja_per_unit, Tied::SelfOnly),
+];
+
+fn updates() -> [Update; 3] {
+    [
+        Update { rate: 0.3, reduction: Reduction::Mean, non_negative: false },
+        Update { rate: 0.02, reduction: Reduction::Sum, non_negative: true },
+        Update { rate: -0.5, reduction: Reduction::Mean, non_negative: true },
+    ]
+}
+
+/// Two chained sums of at most n terms each, and a few roundings around them.
+#[track_caller]
+fn assert_within(name: &str, got: &Matrix, want: &Updated, terms: usize) {
+    let gamma = f64::from(f32::EPSILON) / 2.0 * 1.01;
+    for (at, &got) in got.as_slice().iter().enumerate() {
+        let bound = gamma * (terms as f64 + 8.0) * want.magnitudes[at];
+        let error = (f64::from(got) - want.weights[at]).abs();
+        assert!(error <= bound, "{name} at {at}: {got} for {}, error {error}, bound {bound}", want.weights[at]);
+    }
+}
+
+#[test]
+fn rules_follow_their_formulas_with_the_same_bits_on_every_set() {
+    for (batch, inputs, units) in SHAPES {
+        let (x, z, w) = (random(batch, inputs, 0.0, 1), random(batch, units, -0.3, 2), random(inputs, units, -1.0, 3));
+        for (name, rule, tied) in RULES {
+            for update in updates() {
+                let want = reference::oja(x.view(), z.view(), w.view(), tied, &update);
+                let mut first: Option<Matrix> = None;
+                for isa in Isa::available() {
+                    let mut got = w.clone();
+                    rule(&mut Context::on(isa).unwrap(), x.view(), z.view(), got.view_mut(), &update);
+                    let label = format!("{name} {isa} {batch}x{inputs}x{units} {update:?}");
+                    assert_within(&label, &got, &want, batch + units + 48);
+                    assert_eq!(&got, first.get_or_insert_with(|| got.clone()), "{label}: bits differ");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn competitions_follow_their_formulas_with_the_same_bits_on_every_set() {
+    for (batch, inputs, units) in SHAPES {
+        let (x, z, w) = (random(batch, inputs, 0.0, 1), random(batch, units, -1.0, 2), random(inputs, units, -1.0, 3));
+        for competition in [Competition::Hard, Competition::Top(units.min(5)), Competition::Soft { temperature: 0.2 }] {
+            for update in updates() {
+                let want = reference::winner_take_all(x.view(), z.view(), w.view(), competition, &update);
+                let mut first: Option<Matrix> = None;
+                for isa in Isa::available() {
+                    let mut got = w.clone();
+                    winner_take_all(
+                        &mut Context::on(isa).unwrap(),
+                        x.view(),
+                        z.view(),
+                        got.view_mut(),
+                        competition,
+                        &update,
+                    );
+                    let label = format!("{competition:?} {isa} {batch}x{inputs}x{units} {update:?}");
+                    // Soft gates carry the error of an exponential of an argument of up to ten, and of a sum over the units.
+                    assert_within(&label, &got, &want, batch + units + 48);
+                    assert_eq!(&got, first.get_or_insert_with(|| got.clone()), "{label}: bits differ");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn krotov_hopfield_follows_its_formula_with_the_same_bits_on_every_set() {
+    let mut compared = 0;
+    for (batch, inputs, units) in [(1, 1, 2), (3, 20, 7), (16, 57, 58), (17, 100, 113), (100, 33, 60)] {
+        for (p, k, delta) in [(2, 2, 0.4), (3, 7, 0.4), (5, 3, 0.1)] {
+            if k > units {
+                continue;
+            }
+            let rule = KrotovHopfield { p, k, delta };
+            let (x, w) = (random(batch, inputs, 0.0, 4), random(units, inputs, -1.0, 5));
+            let Some((want, largest)) = reference::krotov_hopfield(x.view(), w.view(), &rule, 0.04, 1e-5) else {
+                continue;
+            };
+            compared += 1;
+            let mut first: Option<Matrix> = None;
+            for isa in Isa::available() {
+                let mut got = w.clone();
+                let size = krotov_hopfield(&mut Context::on(isa).unwrap(), x.view(), got.view_mut(), &rule, 0.04);
+                // Sums of at most 2 batch + inputs terms, relative to the largest entry of d.
+                let bound = f64::from(f32::EPSILON) * (2 * batch + inputs + 8) as f64;
+                assert!(
+                    (f64::from(size) - largest).abs() <= bound * largest * inputs as f64,
+                    "{isa}: {size} for {largest}"
+                );
+                for (at, &got) in got.as_slice().iter().enumerate() {
+                    let error = (f64::from(got) - want[at]).abs();
+                    assert!(
+                        error <= bound * (want[at].abs() + 0.04 * inputs as f64),
+                        "{isa} at {at}: {got} for {}",
+                        want[at]
+                    );
+                }
+                assert_eq!(&got, first.get_or_insert_with(|| got.clone()), "{isa}: bits differ");
+            }
+        }
+    }
+    assert!(compared >= 8, "only {compared} cases were far enough from a tie");
+}
+
+#[test]
+fn threads_do_not_show() {
+    // Large enough to be shared: see parallel::WORTH_SHARING.
+    let (batch, inputs, units) = (70, 300, 400);
+    let (x, z, w) = (random(batch, inputs, 0.0, 1), random(batch, units, -0.3, 2), random(inputs, units, -1.0, 3));
+    let run = |threads: usize, rule: &dyn Fn(&mut Context, MatMut<'_>)| {
+        let mut got = w.clone();
+        rule(&mut Context::new().unwrap().with_threads(Threads::new(threads).unwrap()), got.view_mut());
+        got
+    };
+    let update = Update { rate: 0.1, reduction: Reduction::Mean, non_negative: true };
+    let wta = |competition| {
+        move |c: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatMut<'_>| {
+            winner_take_all(c, x, z, w, competition, &update)
+        }
+    };
+    let transposed = w.transposed();
+    for threads in [2, 3, 7] {
+        for (name, rule, _) in RULES {
+            let rule = |c: &mut Context, w: MatMut<'_>| rule(c, x.view(), z.view(), w, &update);
+            assert_eq!(run(threads, &rule), run(1, &rule), "{name} on {threads} threads");
+        }
+        for competition in [Competition::Hard, Competition::Soft { temperature: 1.0 }] {
+            let rule = |c: &mut Context, w: MatMut<'_>| wta(competition)(c, x.view(), z.view(), w);
+            assert_eq!(run(threads, &rule), run(1, &rule), "{competition:?} on {threads} threads");
+        }
+        let hopfield = |threads: usize| {
+            let mut got = transposed.clone();
+            let rule = KrotovHopfield { p: 3, k: 3, delta: 0.4 };
+            let mut context = Context::new().unwrap().with_threads(Threads::new(threads).unwrap());
+            for _ in 0..3 {
+                krotov_hopfield(&mut context, x.view(), got.view_mut(), &rule, 0.04);
+            }
+            got
+        };
+        assert_eq!(hopfield(threads), hopfield(1), "krotov_hopfield on {threads} threads");
+    }
+}
+
+#[test]
+fn an_empty_batch_changes_nothing_but_still_clamps() {
+    let w = random(3, 4, -1.0, 3);
+    for (_, rule, _) in RULES {
+        let mut got = w.clone();
+        let update = Update { rate: 1.0, reduction: Reduction::Mean, non_negative: true };
+        rule(
+            &mut Context::new().unwrap(),
+            Matrix::zeros(0, 3).view(),
+            Matrix::zeros(0, 4).view(),
+            got.view_mut(),
+            &update,
+        );
+        for (got, old) in got.as_slice().iter().zip(w.as_slice()) {
+            assert_eq!(*got, old.max(0.0));
+        }
+    }
+}
+
+#[test]
+fn the_subspace_rule_finds_the_principal_subspace() {
+    // Inputs with clearly separated variances along a random orthonormal basis; faer's eigenvectors are the oracle.
+    let (inputs, units, samples) = (12, 3, 400);
+    let mixing = random(inputs, inputs, -1.0, 7);
+    let noise = random(samples, inputs, -1.0, 8);
+    let x = Matrix::from_fn(samples, inputs, |b, i| {
+        (0..inputs).map(|k| noise[(b, k)] * mixing[(k, i)] * [2.0, 1.5, 1.2, 0.2, 0.1][k.min(4)]).sum()
+    });
+    let covariance = faer::Mat::<f64>::from_fn(inputs, inputs, |i, j| {
+        (0..samples).map(|b| f64::from(x[(b, i)]) * f64::from(x[(b, j)])).sum::<f64>() / samples as f64
+    });
+    let eigen = covariance.self_adjoint_eigen(faer::Side::Lower).unwrap();
+    let mut w = random(inputs, units, -0.3, 9);
+    let mut context = Context::new().unwrap();
+    let update = Update { rate: 0.05, reduction: Reduction::Mean, non_negative: false };
+    for _ in 0..3000 {
+        let z = reference::linear(x.view(), w.view());
+        oja_subspace(&mut context, x.view(), z.view(), w.view_mut(), &update);
+    }
+    // Columns are orthonormal, and lie in the span of the three leading eigenvectors (faer sorts them ascending).
+    for a in 0..units {
+        for b in 0..units {
+            let dot: f64 = (0..inputs).map(|i| f64::from(w[(i, a)]) * f64::from(w[(i, b)])).sum();
+            assert!((dot - f64::from(u8::from(a == b))).abs() < 1e-4, "w^T w at {a}, {b}: {dot}");
+        }
+        let inside: f64 = (inputs - units..inputs)
+            .map(|e| (0..inputs).map(|i| f64::from(w[(i, a)]) * eigen.U()[(i, e)]).sum::<f64>().powi(2))
+            .sum();
+        assert!((inside - 1.0).abs() < 1e-3, "unit {a} has {inside} of its length in the principal subspace");
+    }
+}
+
+#[test]
+fn nan_spreads_by_the_formula_and_survives_the_clamp() {
+    let (x, mut z, w) = (random(6, 5, 0.0, 1), random(6, 7, 0.1, 2), random(5, 7, -1.0, 3));
+    z[(2, 3)] = f32::NAN;
+    let update = Update { rate: 0.1, reduction: Reduction::Mean, non_negative: true };
+    let mut got = w.clone();
+    oja_per_unit(&mut Context::new().unwrap(), x.view(), z.view(), got.view_mut(), &update);
+    for i in 0..5 {
+        assert!(got.row(i).iter().enumerate().all(|(j, v)| v.is_nan() == (j == 3)), "row {i}");
+    }
+    oja_subspace(&mut Context::new().unwrap(), x.view(), z.view(), got.view_mut(), &update);
+    assert!(got.as_slice().iter().all(|v| v.is_nan()));
+}
+
+#[test]
+#[should_panic(expected = "sanger: x is 2 x 3, z is 4 x 5, w is 3 x 5")]
+fn disagreeing_shapes_are_named() {
+    let update = Update { rate: 0.1, reduction: Reduction::Mean, non_negative: true };
+    sanger(
+        &mut Context::new().unwrap(),
+        Matrix::zeros(2, 3).view(),
+        Matrix::zeros(4, 5).view(),
+        Matrix::zeros(3, 5).view_mut(),
+        &update,
+    );
+}
