@@ -129,20 +129,9 @@ fn product(
     let stride = depth.next_multiple_of(LANES);
     let transposed_len = if a_transposed { rows * stride } else { 0 };
     if cols >= BY_PANEL {
-        // Each panel of columns is packed by the thread that uses it, while it is hot.
-        let registers = registers(isa);
-        let panel_len = packed_len(depth, MAX_PANEL * LANES);
-        let [transposed, packed] = context.scratch([transposed_len, panel_len * threads.get()]);
+        let [transposed, packed] = context.scratch([transposed_len, panel_scratch(depth, threads)]);
         let a = if a_transposed { transpose(isa, threads, a, transposed) } else { a };
-        let panels = PanelColumns { rest: Some(c), registers, first: 0 };
-        for_each_with(
-            threads,
-            packed.chunks_mut(panel_len.max(1)).chain(std::iter::repeat_with(|| &mut [][..])),
-            panels,
-            |packed, (first, c)| {
-                dispatch(isa, PanelProduct { a, b, b_transposed, first, packed, c, epilogue });
-            },
-        );
+        by_panel(isa, threads, a, b, b_transposed, c, epilogue, packed);
     } else {
         let [transposed, packed] = context.scratch([transposed_len, packed_len(depth, cols)]);
         let a = if a_transposed { transpose(isa, threads, a, transposed) } else { a };
@@ -156,13 +145,37 @@ fn product(
 /// Columns from which work is split by panels of columns; below, by chunks of rows, which share the packed panels.
 const BY_PANEL: usize = 384;
 
+/// Scratch memory of [`by_panel`].
+pub(crate) fn panel_scratch(depth: usize, threads: Threads) -> usize {
+    packed_len(depth, MAX_PANEL * LANES) * threads.get()
+}
+
+/// The product split by panels of columns of c: each is packed by the thread that uses it, while it is hot.
+pub(crate) fn by_panel(
+    isa: Isa,
+    threads: Threads,
+    a: MatRef<'_>,
+    b: MatRef<'_>,
+    b_transposed: bool,
+    c: MatMut<'_>,
+    epilogue: Epilogue<'_>,
+    packed: &mut [f32],
+) {
+    let panel_len = packed_len(a.cols(), MAX_PANEL * LANES);
+    let workspaces = packed.chunks_mut(panel_len.max(1)).chain(std::iter::repeat_with(|| &mut [][..]));
+    let panels = PanelColumns { rest: Some(c), registers: registers(isa), first: 0 };
+    for_each_with(threads, workspaces, panels, |packed, (first, c)| {
+        dispatch(isa, PanelProduct { a, b, b_transposed, first, packed, c, epilogue });
+    });
+}
+
 /// The register count the tokens state, for cutting work outside of a kernel.
 fn registers(isa: Isa) -> usize {
     if isa == Isa::Avx512 { 32 } else { 8 }
 }
 
 /// The transpose of `a` in scratch memory.
-fn transpose<'s>(isa: Isa, threads: Threads, a: MatRef<'_>, scratch: &'s mut [f32]) -> MatRef<'s> {
+pub(crate) fn transpose<'s>(isa: Isa, threads: Threads, a: MatRef<'_>, scratch: &'s mut [f32]) -> MatRef<'s> {
     let (rows, depth) = (a.cols(), a.rows());
     let stride = depth.next_multiple_of(LANES);
     for_each(threads, scratch.chunks_mut((CHUNK * stride).max(1)).enumerate(), |(index, chunk)| {
