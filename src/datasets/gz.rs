@@ -143,16 +143,16 @@ mod tests {
     }
 
     #[test]
-    fn any_flipped_bit_that_matters_is_found() {
+    fn a_flipped_bit_never_changes_what_comes_out() {
         let plain = image_file();
         let file = compress(&plain);
         for offset in 0..file.len() {
             for bit in 0..8 {
                 let mut wrong = file.clone();
                 wrong[offset] ^= 1 << bit;
-                // Gzip's header holds a time, flags and a system that change nothing; the rest is under the checksum.
+                // A few bits mean nothing: the time and system of the header, the padding of a stored block.
                 match decompress_idx(&wrong, "file") {
-                    Ok(out) => assert!(offset < 10 && out == plain, "byte {offset}, bit {bit}"),
+                    Ok(out) => assert!(out == plain, "byte {offset}, bit {bit}"),
                     Err(error) => assert!(matches!(error, Error::Format { .. }), "{error}"),
                 }
             }

@@ -180,10 +180,10 @@ mod tests {
 
     #[test]
     fn centre_crops_take_the_centre_of_every_plane() {
-        let image: Vec<u8> = (0..2 * 4 * 5).collect();
-        let mut out = [0; 12];
-        centre_crop(&image, shape(2, 4, 5), 2, 3, &mut out);
-        assert_eq!(out, [6, 7, 8, 11, 12, 13, 26, 27, 28, 31, 32, 33]);
+        let image: Vec<u8> = (0..3 * 4 * 5).collect();
+        let mut out = [0; 18];
+        centre_crop(&image, shape(3, 4, 5), 2, 3, &mut out);
+        assert_eq!(out, [6, 7, 8, 11, 12, 13, 26, 27, 28, 31, 32, 33, 46, 47, 48, 51, 52, 53]);
         let mut odd = [0; 2];
         centre_crop(&[1, 2, 3, 4, 5, 6], shape(1, 3, 2), 2, 1, &mut odd);
         assert_eq!(odd, [1, 3]);
@@ -198,9 +198,9 @@ mod tests {
     #[test]
     fn mirroring_reverses_rows_and_twice_is_nothing() {
         let mut image: Vec<u8> = (0..12).collect();
-        flip_horizontal(&mut image, shape(2, 2, 3));
+        flip_horizontal(&mut image, shape(1, 4, 3));
         assert_eq!(image, [2, 1, 0, 5, 4, 3, 8, 7, 6, 11, 10, 9]);
-        flip_horizontal(&mut image, shape(2, 2, 3));
+        flip_horizontal(&mut image, shape(1, 4, 3));
         assert_eq!(image, (0..12).collect::<Vec<_>>());
     }
 
@@ -258,9 +258,9 @@ mod tests {
 
     #[test]
     fn no_augmentation_is_the_image() {
-        let image: Vec<u8> = (0..24).collect();
-        let mut out = [9; 24];
-        Augmentation::default().apply(&image, shape(2, 3, 4), Stream::new(1, "t"), &mut out);
+        let image: Vec<u8> = (0..36).collect();
+        let mut out = [9; 36];
+        Augmentation::default().apply(&image, shape(3, 3, 4), Stream::new(1, "t"), &mut out);
         assert_eq!(out, *image);
     }
 

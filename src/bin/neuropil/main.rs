@@ -1,6 +1,8 @@
 //! The command line of neuropil.
 
+mod data;
 mod failure;
+mod fetch;
 mod info;
 mod output;
 mod verify;
@@ -32,6 +34,8 @@ enum Command {
     Verify(verify::Arguments),
     /// Show the version, the CPU, its instruction sets and the data sets found
     Info(info::Arguments),
+    /// Fetch data sets, say what files are, cut small sets out of full ones
+    Data(data::DataArgs),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -55,6 +59,7 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
+        Command::Data(arguments) => data::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "neuropil", &mut script);

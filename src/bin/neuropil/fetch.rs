@@ -1,0 +1,524 @@
+//! Downloads data sets: mirrors in turn, resumed, bounded, verified, and put in place whole.
+//!
+//! An archive is first collected in `.NAME.part` beside its files, under an exclusive lock. A connection that breaks, or a
+//! program that is killed, leaves that file, and the next attempt asks for the rest of it by a range request. Nothing a
+//! server says is believed: what arrives is bounded by what the archive can sensibly take, and only files whose SHA-256
+//! is right are renamed to their place. A partial file that turns out wrong is thrown away, and the next mirror tried.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use flate2::bufread::MultiGzDecoder;
+use indicatif::{ProgressBar, ProgressStyle};
+use neuropil::Error;
+use neuropil::datasets::Set;
+use sha2::{Digest, Sha256};
+use ureq::http::StatusCode;
+use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
+
+use crate::data::{hexadecimal, publish, temporary_beside};
+use crate::failure::Failure;
+
+/// SHA-256 by file name.
+pub(crate) type Digests = BTreeMap<String, String>;
+
+/// A file of a set, as it lies on the disk in the end.
+struct Target {
+    name: &'static str,
+    bytes: u64,
+    sha256: &'static str,
+}
+
+const MNIST: [Target; 4] = [
+    Target {
+        name: "train-images-idx3-ubyte",
+        bytes: 47_040_016,
+        sha256: "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    },
+    Target {
+        name: "train-labels-idx1-ubyte",
+        bytes: 60_008,
+        sha256: "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    },
+    Target {
+        name: "t10k-images-idx3-ubyte",
+        bytes: 7_840_016,
+        sha256: "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    },
+    Target {
+        name: "t10k-labels-idx1-ubyte",
+        bytes: 10_008,
+        sha256: "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    },
+];
+
+const CIFAR10: [Target; 6] = [
+    Target {
+        name: "data_batch_1.bin",
+        bytes: 30_730_000,
+        sha256: "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5",
+    },
+    Target {
+        name: "data_batch_2.bin",
+        bytes: 30_730_000,
+        sha256: "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed",
+    },
+    Target {
+        name: "data_batch_3.bin",
+        bytes: 30_730_000,
+        sha256: "bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67",
+    },
+    Target {
+        name: "data_batch_4.bin",
+        bytes: 30_730_000,
+        sha256: "014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48",
+    },
+    Target {
+        name: "data_batch_5.bin",
+        bytes: 30_730_000,
+        sha256: "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add",
+    },
+    Target {
+        name: "test_batch.bin",
+        bytes: 30_730_000,
+        sha256: "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b",
+    },
+];
+
+/// The mirrors of a set and the files it consists of.
+fn source(set: Set) -> (&'static [&'static str], &'static [Target]) {
+    match set {
+        Set::Mnist => (
+            &["https://ossci-datasets.s3.amazonaws.com/mnist", "https://storage.googleapis.com/cvdf-datasets/mnist"],
+            &MNIST,
+        ),
+        Set::Cifar10 => (&["https://www.cs.toronto.edu/~kriz"], &CIFAR10),
+        other => unreachable!("the command line offers no set {other}"),
+    }
+}
+
+/// The file of a set that has this digest.
+pub(crate) fn known(sha256: &str) -> Option<(Set, &'static str)> {
+    let mut sets = Set::ALL.into_iter();
+    sets.find_map(|set| Some((set, source(set).1.iter().find(|target| target.sha256 == sha256)?.name)))
+}
+
+/// Checks a mirror's URL.
+pub(crate) fn mirror(url: &str) -> Result<String, String> {
+    let parsed: ureq::http::Uri = url.parse().map_err(|e| format!("not a URL: {e}"))?;
+    match (parsed.scheme_str(), parsed.host()) {
+        (Some("http" | "https"), Some(_)) if parsed.query().is_none() => Ok(url.trim_end_matches('/').to_owned()),
+        _ => Err("expected http://HOST/PATH or https://HOST/PATH".to_owned()),
+    }
+}
+
+/// Something to download, and the files inside.
+struct Archive<'a> {
+    name: String,
+    tar: bool,
+    targets: Vec<(&'a Target, String)>,
+}
+
+impl Archive<'_> {
+    /// The most bytes it may have: as many as its files, which it compresses, and room for headers.
+    fn limit(&self) -> u64 {
+        self.targets.iter().map(|(target, _)| target.bytes).sum::<u64>() + (1 << 20)
+    }
+}
+
+/// Why an attempt came to nothing.
+enum Trouble {
+    /// The mirror does not answer, refuses, or breaks off: what has arrived is good for another attempt.
+    Mirror(String),
+    /// What has arrived is wrong.
+    Contents(String),
+    /// This machine fails: no mirror can help.
+    Here(Error),
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Trouble::Here(error)
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trouble::Mirror(text) | Trouble::Contents(text) => f.write_str(text),
+            Trouble::Here(error) => error.fmt(f),
+        }
+    }
+}
+
+/// Attempts at one mirror: each but the first must be earned by new bytes.
+const ATTEMPTS: usize = 20;
+
+/// Puts the files of a set into a folder; those that are there and right stay.
+pub(crate) fn fetch(
+    set: Set,
+    folder: &Path,
+    mirrors: &[String],
+    digests: Option<&Digests>,
+    timeout: Duration,
+) -> Result<(), Failure> {
+    fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
+    let (public, targets) = source(set);
+    let mirrors: Vec<&str> = match mirrors {
+        [] => public.to_vec(),
+        given => given.iter().map(String::as_str).collect(),
+    };
+    // The public mirrors are to be reached, redirections included, by HTTPS; whoever names a mirror knows its scheme.
+    let agent = agent(timeout, mirrors == public);
+    let mut wanted = Vec::new();
+    for target in targets {
+        let sha256 = match digests {
+            None => target.sha256.to_owned(),
+            Some(digests) => digests
+                .get(target.name)
+                .cloned()
+                .ok_or_else(|| Failure::Message(format!("--digests: no digest of {}", target.name)))?,
+        };
+        wanted.push((target, sha256));
+    }
+    let archives = match set {
+        Set::Cifar10 => vec![Archive { name: "cifar-10-binary.tar.gz".to_owned(), tar: true, targets: wanted }],
+        _ => wanted
+            .into_iter()
+            .map(|wanted| Archive { name: format!("{}.gz", wanted.0.name), tar: false, targets: vec![wanted] })
+            .collect(),
+    };
+    archives.iter().try_for_each(|archive| fetch_archive(&agent, archive, folder, &mirrors))
+}
+
+fn agent(timeout: Duration, https_only: bool) -> ureq::Agent {
+    let config = ureq::Agent::config_builder()
+        .https_only(https_only)
+        .http_status_as_error(false)
+        .user_agent(concat!("neuropil/", env!("CARGO_PKG_VERSION")))
+        .timeout_resolve(Some(timeout))
+        .timeout_connect(Some(timeout))
+        .timeout_recv_response(Some(timeout))
+        .timeout_per_read(Some(timeout))
+        .timeout_per_write(Some(timeout));
+    config.build().into()
+}
+
+/// A line for the user, on standard error.
+fn say(text: &str) {
+    // If standard error is gone there is nobody to tell.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+fn fetch_archive(agent: &ureq::Agent, archive: &Archive<'_>, folder: &Path, mirrors: &[&str]) -> Result<(), Failure> {
+    let path = folder.join(format!(".{}.part", archive.name));
+    if all_present(archive, folder)? {
+        return Ok(());
+    }
+    let open = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+    let mut part = open.map_err(|e| Error::io("open", &path, e))?;
+    match part.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(Failure::Message(format!("{}: another process is fetching it", path.display())));
+        }
+        // Without locks two processes at once can only spoil each other's partial file, which its digest shows.
+        Err(TryLockError::Error(_)) => {}
+    }
+    let mut troubles = Vec::new();
+    for mirror in mirrors {
+        let url = format!("{mirror}/{}", archive.name);
+        match fetch_from(agent, &url, archive, folder, &mut part, &path) {
+            Ok(()) => {
+                drop(part);
+                return Ok(fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e))?);
+            }
+            Err(Trouble::Here(error)) => return Err(error.into()),
+            Err(trouble) => {
+                say(&format!("{url}: {trouble}"));
+                troubles.push(format!("\n  {url}: {trouble}"));
+            }
+        }
+    }
+    let kept = length(&part, &path)?;
+    let advice = match kept {
+        0 => {
+            drop(part);
+            // Nothing worth keeping; that it stays is no failure.
+            let _ = fs::remove_file(&path);
+            "no part of it could be kept".to_owned()
+        }
+        kept => format!("{kept} bytes of it are kept, and the same command resumes there"),
+    };
+    Err(Failure::Message(format!("could not fetch {}: {advice}{}", archive.name, troubles.concat())))
+}
+
+/// Whether every file of an archive is in place and right.
+fn all_present(archive: &Archive<'_>, folder: &Path) -> Result<bool, Error> {
+    let mut all = true;
+    for (target, sha256) in &archive.targets {
+        let path = folder.join(target.name);
+        match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => all = false,
+            Err(error) => return Err(Error::io("open", &path, error)),
+            Ok(file) => {
+                let found = sha256_of(file).map_err(|e| Error::io("read", &path, e))?;
+                match found == *sha256 {
+                    true => say(&format!("{}: already there, verified", path.display())),
+                    false => {
+                        say(&format!("{}: there, but its SHA-256 is wrong; it will be replaced", path.display()));
+                        all = false;
+                    }
+                }
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn sha256_of(file: File) -> io::Result<String> {
+    let mut reader = BufReader::with_capacity(1 << 16, file);
+    let mut hasher = Sha256::new();
+    loop {
+        let bytes = reader.fill_buf()?;
+        if bytes.is_empty() {
+            return Ok(hexadecimal(&hasher.finalize()));
+        }
+        hasher.update(bytes);
+        let count = bytes.len();
+        reader.consume(count);
+    }
+}
+
+/// Downloads from one mirror until the archive is whole, verifies and unpacks it.
+fn fetch_from(
+    agent: &ureq::Agent,
+    url: &str,
+    archive: &Archive<'_>,
+    folder: &Path,
+    part: &mut File,
+    path: &Path,
+) -> Result<(), Trouble> {
+    // Bytes of an earlier run or another mirror may be to blame when the sum is wrong: then this mirror is asked once
+    // more for the whole.
+    let mut clean = length(part, path)? == 0;
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let before = length(part, path)?;
+        let outcome = match download(agent, url, archive, part, path) {
+            Ok(Arrived::Some) => unpack(archive, folder, part, path),
+            // Cut off with nothing to follow is wrong.
+            Ok(Arrived::NothingMore) => unpack(archive, folder, part, path).map_err(|trouble| match trouble {
+                Trouble::Mirror(text) => Trouble::Contents(text),
+                other => other,
+            }),
+            Err(trouble) => Err(trouble),
+        };
+        let after = length(part, path)?;
+        match outcome {
+            Err(Trouble::Contents(text)) => {
+                truncate(part, path)?;
+                if clean {
+                    return Err(Trouble::Contents(text));
+                }
+                say(&format!("{}: {text}; starting again", archive.name));
+                clean = true;
+            }
+            Err(Trouble::Mirror(text)) if after > before && attempt < ATTEMPTS => {
+                say(&format!("{}: {text}; resuming at byte {after}", archive.name));
+            }
+            done => return done,
+        }
+    }
+}
+
+fn length(part: &File, path: &Path) -> Result<u64, Error> {
+    Ok(part.metadata().map_err(|e| Error::io("ask the length of", path, e))?.len())
+}
+
+fn truncate(part: &File, path: &Path) -> Result<(), Error> {
+    part.set_len(0).map_err(|e| Error::io("truncate", path, e))
+}
+
+/// What a download brought.
+enum Arrived {
+    Some,
+    /// The server has no more than is here.
+    NothingMore,
+}
+
+/// Adds to the partial file what it lacks.
+fn download(
+    agent: &ureq::Agent,
+    url: &str,
+    archive: &Archive<'_>,
+    part: &mut File,
+    path: &Path,
+) -> Result<Arrived, Trouble> {
+    let mut have = length(part, path)?;
+    let mut request = agent.get(url);
+    if have > 0 {
+        request = request.header(RANGE, format!("bytes={have}-"));
+    }
+    let response = request.call().map_err(|e| Trouble::Mirror(e.to_string()))?;
+    let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+    match response.status() {
+        StatusCode::OK => {
+            // The whole, asked for or not.
+            truncate(part, path)?;
+            have = 0;
+        }
+        StatusCode::PARTIAL_CONTENT if have > 0 => {
+            let range = header(CONTENT_RANGE).unwrap_or("nothing");
+            let start = range.strip_prefix("bytes ").and_then(|range| range.split_once('-')).map(|(start, _)| start);
+            if start != Some(have.to_string().as_str()) {
+                return Err(Trouble::Mirror(format!("asked for bytes from {have} on, was sent {range}")));
+            }
+        }
+        // No bytes there: the partial file may be all of it, which unpacking finds out.
+        StatusCode::RANGE_NOT_SATISFIABLE if have > 0 => return Ok(Arrived::NothingMore),
+        status => return Err(Trouble::Mirror(format!("the server answered {status}"))),
+    }
+    let promised = header(CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+    let limit = archive.limit();
+    let too_much = |bytes: u64| format!("{bytes} bytes or more, where {limit} are the most it can have");
+    if let Some(total) = promised.map(|promised| promised.saturating_add(have)).filter(|&total| total > limit) {
+        // Nothing of it has arrived: what was there before is not to blame.
+        return Err(Trouble::Mirror(too_much(total)));
+    }
+    part.seek(SeekFrom::Start(have)).map_err(|e| Error::io("write", path, e))?;
+    let bar = progress(&archive.name, url, have, promised.map(|promised| promised + have));
+    // One byte above the limit is read, and shows that there are more.
+    let mut body = response.into_body().into_with_config().limit(u64::MAX).reader().take(limit + 1 - have);
+    let mut buffer = vec![0; 1 << 16];
+    let mut received = 0u64;
+    let outcome = loop {
+        match body.read(&mut buffer) {
+            Ok(0) => break Ok(()),
+            Ok(count) => {
+                part.write_all(&buffer[..count]).map_err(|e| Error::io("write", path, e))?;
+                received += count as u64;
+                bar.inc(count as u64);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => break Err(Trouble::Mirror(format!("broke off after {received} bytes: {error}"))),
+        }
+    };
+    bar.finish_and_clear();
+    if have + received > limit {
+        return Err(Trouble::Contents(too_much(have + received)));
+    }
+    outcome?;
+    match promised {
+        Some(promised) if received < promised => {
+            Err(Trouble::Mirror(format!("broke off after {received} of {promised} bytes")))
+        }
+        _ => Ok(Arrived::Some),
+    }
+}
+
+/// A bar on a terminal, a line elsewhere.
+fn progress(name: &str, url: &str, have: u64, total: Option<u64>) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        let from = if have > 0 { format!(", from byte {have}") } else { String::new() };
+        let size = total.map_or(String::new(), |total| format!(", {total} bytes"));
+        say(&format!("{url}{size}{from}"));
+        return ProgressBar::hidden();
+    }
+    let (bar, template) = match total {
+        Some(total) => (ProgressBar::new(total), "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}"),
+        None => (ProgressBar::no_length(), "{msg} {spinner} {bytes} {bytes_per_sec}"),
+    };
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.with_style(style).with_message(name.to_owned()).with_position(have)
+}
+
+/// Unpacks a whole archive into verified files, and only if all are right puts them in their places.
+fn unpack(archive: &Archive<'_>, folder: &Path, part: &mut File, path: &Path) -> Result<(), Trouble> {
+    part.sync_data().map_err(|e| Error::io("write", path, e))?;
+    part.seek(SeekFrom::Start(0)).map_err(|e| Error::io("read", path, e))?;
+    let mut decoder = MultiGzDecoder::new(BufReader::with_capacity(1 << 16, part));
+    let mut done: Vec<(tempfile::NamedTempFile, PathBuf)> = Vec::new();
+    if archive.tar {
+        // Tables, texts and padding beside the files themselves are small.
+        let limit = archive.limit();
+        let mut tar = tar::Archive::new(decoder.take(limit));
+        for entry in tar.entries().map_err(|e| damaged(&e))? {
+            let mut entry = entry.map_err(|e| damaged(&e))?;
+            if !entry.header().entry_type().is_file() {
+                continue;
+            }
+            // Only the last part of a name counts, and only to choose among our own: no archive says where files go.
+            let name = entry.path().map_err(|e| damaged(&e))?.file_name().map(|name| name.to_os_string());
+            let wanted = archive.targets.iter().find(|(target, _)| name.as_deref() == Some(target.name.as_ref()));
+            let Some((target, sha256)) = wanted else { continue };
+            let place = folder.join(target.name);
+            if done.iter().all(|(_, path)| *path != place) {
+                done.push((extract(&mut entry, target, sha256, &place)?, place));
+            }
+        }
+        let missing =
+            archive.targets.iter().find(|(target, _)| done.iter().all(|(_, path)| !path.ends_with(target.name)));
+        if let Some((target, _)) = missing {
+            return Err(Trouble::Contents(format!("{} is not in the archive", target.name)));
+        }
+    } else {
+        for (target, sha256) in &archive.targets {
+            let place = folder.join(target.name);
+            done.push((extract(&mut decoder, target, sha256, &place)?, place));
+        }
+    }
+    for (file, place) in done {
+        publish(file, &place)?;
+        say(&format!("{}: verified", place.display()));
+    }
+    Ok(())
+}
+
+/// A compressed stream that ends early asks for more of it; any other fault is final.
+fn damaged(error: &io::Error) -> Trouble {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => Trouble::Mirror("the archive is cut off".to_owned()),
+        _ => Trouble::Contents(format!("the archive is damaged: {error}")),
+    }
+}
+
+/// Copies one file out of an archive to a temporary one beside its place, and checks its size and SHA-256.
+fn extract(
+    from: &mut impl Read,
+    target: &Target,
+    sha256: &str,
+    place: &Path,
+) -> Result<tempfile::NamedTempFile, Trouble> {
+    let mut file = temporary_beside(place)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    // One byte above the size is read, and shows that there are more; reading to the end checks gzip's own sum.
+    let mut from = from.take(target.bytes + 1);
+    let mut size = 0;
+    loop {
+        let count = match from.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(damaged(&error)),
+        };
+        hasher.update(&buffer[..count]);
+        file.write_all(&buffer[..count]).map_err(|e| Error::io("write", place, e))?;
+        size += count as u64;
+    }
+    if size > target.bytes {
+        return Err(Trouble::Contents(format!("{} has more than its {} bytes", target.name, target.bytes)));
+    }
+    let found = hexadecimal(&hasher.finalize());
+    if found != sha256 {
+        let text = format!("{} has SHA-256 {found} ({size} bytes), expected {sha256}", target.name);
+        return Err(Trouble::Contents(text));
+    }
+    Ok(file)
+}

@@ -1,0 +1,672 @@
+//! `neuropil data`, and its downloads from servers that are slow, break off, lie and err.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use assert_cmd::Command;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use neuropil::datasets::{self, Set, cifar, idx};
+use neuropil::random::Stream;
+use sha2::{Digest, Sha256};
+
+/// What a server is asked: `GET /name`, and from which byte on.
+#[derive(Clone, Debug, PartialEq)]
+struct Request {
+    name: String,
+    from: Option<usize>,
+}
+
+/// A server on loopback. It lives as long as the test's process, which is what a thread may.
+struct Server {
+    url: String,
+    requests: Arc<Mutex<Vec<Request>>>,
+}
+
+impl Server {
+    /// A server that answers each request, on a connection of its own, as the function does.
+    fn new(answer: impl Fn(&Request, &mut TcpStream) -> std::io::Result<()> + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/some/where", listener.local_addr().unwrap());
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let (log, answer) = (Arc::clone(&requests), Arc::new(answer));
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (log, answer) = (Arc::clone(&log), Arc::clone(&answer));
+                std::thread::spawn(move || {
+                    let mut stream = stream.unwrap();
+                    if let Some(request) = read_request(&stream) {
+                        log.lock().unwrap().push(request.clone());
+                        // A client that has enough hangs up.
+                        let _ = answer(&request, &mut stream);
+                    }
+                });
+            }
+        });
+        Server { url, requests }
+    }
+
+    /// A server of these files that does everything right.
+    fn of(files: &[(String, Vec<u8>)]) -> Self {
+        let files = files.to_vec();
+        Server::new(move |request, stream| match files.iter().find(|(name, _)| *name == request.name) {
+            Some((_, bytes)) => send(stream, request, bytes),
+            None => stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
+        })
+    }
+
+    fn requests(&self) -> Vec<Request> {
+        self.requests.lock().unwrap().clone()
+    }
+
+    /// From which bytes on a file was asked for, in turn.
+    fn asked(&self, name: &str) -> Vec<Option<usize>> {
+        self.requests().into_iter().filter(|request| request.name == name).map(|request| request.from).collect()
+    }
+}
+
+fn read_request(stream: &TcpStream) -> Option<Request> {
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    let first = lines.next()?;
+    let path = first.strip_prefix("GET /some/where/")?.split(' ').next()?;
+    let mut from = None;
+    for line in lines.take_while(|line| !line.is_empty()) {
+        if let Some(range) = line.to_ascii_lowercase().strip_prefix("range: bytes=") {
+            from = Some(range.trim_end_matches('-').parse().ok()?);
+        }
+    }
+    Some(Request { name: path.to_owned(), from })
+}
+
+/// The header of a right answer, and the bytes to follow.
+fn right<'a>(request: &Request, bytes: &'a [u8]) -> (String, &'a [u8]) {
+    let close = "Connection: close\r\n\r\n";
+    match request.from {
+        Some(from) if from < bytes.len() => {
+            let (rest, last, all) = (bytes.len() - from, bytes.len() - 1, bytes.len());
+            let range = format!("Content-Range: bytes {from}-{last}/{all}");
+            (format!("HTTP/1.1 206 Partial Content\r\n{range}\r\nContent-Length: {rest}\r\n{close}"), &bytes[from..])
+        }
+        Some(_) => (format!("HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\n{close}"), &[]),
+        None => (format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n{close}", bytes.len()), bytes),
+    }
+}
+
+fn send(stream: &mut TcpStream, request: &Request, bytes: &[u8]) -> std::io::Result<()> {
+    let (header, body) = right(request, bytes);
+    stream.write_all(header.as_bytes())?;
+    stream.write_all(body)
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Bytes that do not compress, so that archives have a middle to break off in.
+fn noise(len: usize, seed: u64) -> Vec<u8> {
+    let mut values = vec![0.0; len];
+    Stream::new(seed, "noise").uniform(0.0, 256.0, &mut values);
+    values.into_iter().map(|value| value as u8).collect()
+}
+
+/// A small set in MNIST's form, its archives, and a folder for it.
+struct Fixture {
+    folder: tempfile::TempDir,
+    plain: Vec<(String, Vec<u8>)>,
+    archives: Vec<(String, Vec<u8>)>,
+}
+
+const IMAGES: &str = "train-images-idx3-ubyte.gz";
+const PART: &str = ".train-images-idx3-ubyte.gz.part";
+
+impl Fixture {
+    fn mnist() -> Self {
+        let contents = [
+            idx::encode(&[100, 20, 20], &noise(40_000, 1)).unwrap(),
+            idx::encode(&[100], &[3; 100]).unwrap(),
+            idx::encode(&[10, 20, 20], &noise(4_000, 2)).unwrap(),
+            idx::encode(&[10], &[9; 10]).unwrap(),
+        ];
+        let plain: Vec<_> = datasets::MNIST_FILES.map(str::to_owned).into_iter().zip(contents).collect();
+        let archives = plain.iter().map(|(name, bytes)| (format!("{name}.gz"), gzip(bytes))).collect();
+        Fixture::new(plain, archives)
+    }
+
+    fn cifar10() -> Self {
+        let record = |file: usize| [vec![file as u8], noise(cifar::PIXELS, file as u64)].concat();
+        let plain: Vec<_> =
+            Set::Cifar10.files().into_iter().enumerate().map(|(file, name)| (name.to_owned(), record(file))).collect();
+        let archive = tar_gz(&plain);
+        Fixture::new(plain, vec![("cifar-10-binary.tar.gz".to_owned(), archive)])
+    }
+
+    fn new(plain: Vec<(String, Vec<u8>)>, archives: Vec<(String, Vec<u8>)>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let digest = |bytes: &[u8]| Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect::<String>();
+        let digests: String = plain.iter().map(|(name, bytes)| format!("{}  {name}\n", digest(bytes))).collect();
+        fs::write(folder.path().join("digests"), digests).unwrap();
+        Fixture { folder, plain, archives }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join("mnist").join(name)
+    }
+
+    fn archive(&self, name: &str) -> Vec<u8> {
+        self.archives.iter().find(|(archive, _)| archive == name).unwrap().1.clone()
+    }
+
+    /// The outcome of a fetch: its exit code and what it wrote to standard error.
+    fn fetch(&self, set: &str, mirrors: &[&Server]) -> (i32, String) {
+        let mut command = neuropil();
+        command.args(["data", "fetch", set, "--timeout", "1", "--into"]).arg(self.folder.path());
+        command.arg("--digests").arg(self.folder.path().join("digests"));
+        mirrors.iter().for_each(|server| {
+            command.args(["--mirror", &server.url]);
+        });
+        outcome(command)
+    }
+
+    /// Fetches, expects success, and checks that the files are right and nothing else is left.
+    fn fetched(&self, set: Set, mirrors: &[&Server]) -> String {
+        let (code, text) = self.fetch(set.name(), mirrors);
+        assert_eq!(code, 0, "{text}");
+        let folder = self.folder.path().join(set.folder());
+        for (name, bytes) in &self.plain {
+            assert!(fs::read(folder.join(name)).unwrap() == *bytes, "{name}");
+        }
+        assert_eq!(names(&folder).len(), self.plain.len(), "{:?}", names(&folder));
+        text
+    }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+fn tar_gz(files: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (name, bytes) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, format!("cifar-10-batches-bin/{name}"), &bytes[..]).unwrap();
+    }
+    gzip(&archive.into_inner().unwrap())
+}
+
+fn neuropil() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_neuropil"));
+    // Loopback is not to be reached through a proxy, nor the user's data touched.
+    for name in ["http_proxy", "https_proxy", "all_proxy"] {
+        command.env_remove(name).env_remove(name.to_uppercase());
+    }
+    command.env_remove("NEUROPIL_DATA").env("XDG_CACHE_HOME", "/nowhere").env("HOME", "/nowhere");
+    command.timeout(Duration::from_secs(60));
+    command
+}
+
+fn outcome(mut command: Command) -> (i32, String) {
+    let output = command.output().unwrap();
+    (output.status.code().expect("an exit code"), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn a_set_is_fetched_once() {
+    let fixture = Fixture::mnist();
+    let server = Server::of(&fixture.archives);
+    fixture.fetched(Set::Mnist, &[&server]);
+    assert_eq!(server.requests().len(), 4);
+    let text = fixture.fetched(Set::Mnist, &[&server]);
+    assert_eq!(text.matches("already there, verified").count(), 4, "{text}");
+    assert_eq!(server.requests().len(), 4, "what is there and right is not asked for");
+    let split = datasets::open(Set::Mnist, Some(fixture.folder.path())).unwrap();
+    assert_eq!((split.train.len(), split.test.len()), (100, 10));
+}
+
+#[test]
+fn a_file_that_is_there_and_wrong_is_replaced() {
+    let fixture = Fixture::mnist();
+    let server = Server::of(&fixture.archives);
+    fixture.fetched(Set::Mnist, &[&server]);
+    fs::write(fixture.path("t10k-labels-idx1-ubyte"), "wrong").unwrap();
+    let text = fixture.fetched(Set::Mnist, &[&server]);
+    assert!(text.contains("t10k-labels-idx1-ubyte: there, but its SHA-256 is wrong; it will be replaced"), "{text}");
+    assert_eq!(server.requests().len(), 5);
+}
+
+#[test]
+fn a_slow_server_is_waited_for_while_it_sends() {
+    let fixture = Fixture::mnist();
+    let archives = fixture.archives.clone();
+    // Two seconds for the first archive, where one of silence is too long.
+    let server = Server::new(move |request, stream| {
+        let bytes = &archives.iter().find(|(name, _)| *name == request.name).unwrap().1;
+        let (header, body) = right(request, bytes);
+        stream.write_all(header.as_bytes())?;
+        for piece in body.chunks(4000) {
+            stream.write_all(piece)?;
+            std::thread::sleep(Duration::from_millis(if bytes.len() > 8000 { 200 } else { 0 }));
+        }
+        Ok(())
+    });
+    fixture.fetched(Set::Mnist, &[&server]);
+    assert_eq!(server.requests().len(), 4, "{:?}", server.requests());
+}
+
+#[test]
+fn a_server_that_falls_silent_is_left_and_the_next_goes_on_where_it_stopped() {
+    let fixture = Fixture::mnist();
+    let archive = fixture.archive(IMAGES);
+    let silent = Server::new(move |request, stream| {
+        let (header, body) = right(request, &archive);
+        stream.write_all(header.as_bytes())?;
+        // All of it in two goes would be progress: the second finds nothing.
+        stream.write_all(if request.from.is_none() { &body[..9_000] } else { &[] })?;
+        std::thread::sleep(Duration::from_secs(30));
+        Ok(())
+    });
+    let server = Server::of(&fixture.archives);
+    // The silent one has this archive alone; the others are there already.
+    for (name, bytes) in &fixture.plain[1..] {
+        fs::create_dir_all(fixture.path("")).unwrap();
+        fs::write(fixture.path(name), bytes).unwrap();
+    }
+    fixture.fetched(Set::Mnist, &[&silent, &server]);
+    assert_eq!(silent.asked(IMAGES), [None, Some(9_000)]);
+    assert_eq!(server.asked(IMAGES), [Some(9_000)]);
+}
+
+#[test]
+fn a_server_that_breaks_off_again_and_again_is_resumed() {
+    let fixture = Fixture::mnist();
+    let archives = fixture.archives.clone();
+    let server = Server::new(move |request, stream| {
+        let (header, body) = right(request, &archives.iter().find(|(name, _)| *name == request.name).unwrap().1);
+        stream.write_all(header.as_bytes())?;
+        stream.write_all(&body[..body.len().min(10_000)])
+    });
+    let text = fixture.fetched(Set::Mnist, &[&server]);
+    assert_eq!(server.asked(IMAGES), [None, Some(10_000), Some(20_000), Some(30_000), Some(40_000)]);
+    assert!(text.contains("resuming at byte 10000"), "{text}");
+}
+
+#[test]
+fn a_run_that_failed_is_resumed_by_the_next() {
+    let fixture = Fixture::mnist();
+    let archive = fixture.archive(IMAGES);
+    let broken = Server::new(move |request, stream| {
+        let (header, body) = right(request, &archive);
+        match request.from {
+            None => stream.write_all(header.as_bytes()).and_then(|()| stream.write_all(&body[..12_345])),
+            Some(_) => stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"),
+        }
+    });
+    let (code, text) = fixture.fetch("mnist", &[&broken]);
+    assert_eq!(code, 1);
+    assert!(text.contains("12345 bytes of it are kept, and the same command resumes there"), "{text}");
+    assert!(text.contains("the server answered 503"), "{text}");
+    assert_eq!(names(&fixture.path("")), [PART]);
+    let server = Server::of(&fixture.archives);
+    fixture.fetched(Set::Mnist, &[&server]);
+    assert_eq!(server.asked(IMAGES), [Some(12_345)]);
+}
+
+#[test]
+fn a_server_that_ignores_ranges_is_taken_from_the_beginning() {
+    let fixture = Fixture::mnist();
+    let archives = fixture.archives.clone();
+    let (first, server) = (
+        Server::new({
+            let archive = fixture.archive(IMAGES);
+            move |request, stream| {
+                let (header, body) = right(&Request { from: None, ..request.clone() }, &archive);
+                stream.write_all(header.as_bytes())?;
+                stream.write_all(&body[..20_000])
+            }
+        }),
+        Server::new(move |request, stream| {
+            let bytes = &archives.iter().find(|(name, _)| *name == request.name).unwrap().1;
+            send(stream, &Request { from: None, ..request.clone() }, bytes)
+        }),
+    );
+    for (name, bytes) in &fixture.plain[1..] {
+        fs::create_dir_all(fixture.path("")).unwrap();
+        fs::write(fixture.path(name), bytes).unwrap();
+    }
+    fixture.fetched(Set::Mnist, &[&first, &server]);
+    assert_eq!(first.asked(IMAGES), [None, Some(20_000)], "breaking off at the same place is no progress");
+    assert_eq!(server.asked(IMAGES), [Some(20_000)]);
+}
+
+#[test]
+fn a_server_that_sends_another_range_is_left() {
+    let fixture = Fixture::mnist();
+    fs::create_dir_all(fixture.path("")).unwrap();
+    fs::write(fixture.path(PART), &fixture.archive(IMAGES)[..5000]).unwrap();
+    let archive = fixture.archive(IMAGES);
+    let liar = Server::new(move |_, stream| send(stream, &Request { name: String::new(), from: Some(4000) }, &archive));
+    let server = Server::of(&fixture.archives);
+    let (code, text) = fixture.fetch("mnist", &[&liar]);
+    assert_eq!(code, 1);
+    assert!(text.contains("asked for bytes from 5000 on, was sent bytes 4000-"), "{text}");
+    fixture.fetched(Set::Mnist, &[&server]);
+    assert_eq!(server.asked(IMAGES), [Some(5000)], "what was there is not to blame");
+}
+
+#[test]
+fn partial_files_that_are_rubbish_or_too_long_are_thrown_away() {
+    let archive = Fixture::mnist().archive(IMAGES);
+    let rubbish = vec![7; 50_000];
+    let longer = [&archive[..], &[0; 100]].concat();
+    let beginning_of_another = gzip(&noise(60_000, 3))[..50_000].to_vec();
+    let short_rubbish = vec![7; 100];
+    for wrong in [rubbish, longer, beginning_of_another, short_rubbish] {
+        let fixture = Fixture::mnist();
+        fs::create_dir_all(fixture.path("")).unwrap();
+        fs::write(fixture.path(PART), &wrong).unwrap();
+        let server = Server::of(&fixture.archives);
+        let text = fixture.fetched(Set::Mnist, &[&server]);
+        assert!(text.contains("starting again"), "{text}");
+        assert_eq!(server.asked(IMAGES), [Some(wrong.len()), None]);
+    }
+}
+
+#[test]
+fn a_partial_file_that_is_complete_is_used() {
+    let fixture = Fixture::mnist();
+    fs::create_dir_all(fixture.path("")).unwrap();
+    fs::write(fixture.path(PART), fixture.archive(IMAGES)).unwrap();
+    let server = Server::of(&fixture.archives);
+    fixture.fetched(Set::Mnist, &[&server]);
+    assert_eq!(server.asked(IMAGES), [Some(fixture.archive(IMAGES).len())]);
+}
+
+/// The fixture's files from a server that promises another length than it sends.
+fn promising(fixture: &Fixture, length: impl Fn(usize) -> String + Send + Sync + 'static) -> Server {
+    let archives = fixture.archives.clone();
+    Server::new(move |request, stream| {
+        let bytes = &archives.iter().find(|(name, _)| *name == request.name).unwrap().1;
+        let (header, body) = right(request, bytes);
+        let (right, wrong) = (format!("Length: {}\r", body.len()), format!("Length: {}\r", length(body.len())));
+        stream.write_all(header.replace(&right, &wrong).as_bytes())?;
+        stream.write_all(body)
+    })
+}
+
+#[test]
+fn a_length_that_promises_too_much_is_not_believed() {
+    let fixture = Fixture::mnist();
+    let (code, text) = fixture.fetch("mnist", &[&promising(&fixture, |_| "1000000000000".to_owned())]);
+    assert_eq!(code, 1);
+    assert!(text.contains("1000000000000 bytes or more, where 48088592 are the most it can have"), "{text}");
+    assert_eq!(names(&fixture.path("")), [] as [String; 0]);
+}
+
+#[test]
+fn a_length_beyond_the_end_leaves_the_file_complete() {
+    let fixture = Fixture::mnist();
+    let server = promising(&fixture, |length| (length + 1000).to_string());
+    // It looks as if the connection broke; asked for the rest, the server has none.
+    fixture.fetched(Set::Mnist, &[&server]);
+    let all = fixture.archive(IMAGES).len();
+    assert_eq!(server.asked(IMAGES), [None, Some(all)]);
+}
+
+#[test]
+fn a_length_short_of_the_end_is_made_up_for() {
+    let fixture = Fixture::mnist();
+    let server = promising(&fixture, |length| (length - length / 3).to_string());
+    fixture.fetched(Set::Mnist, &[&server]);
+    assert!(server.asked(IMAGES).len() > 2, "{:?}", server.asked(IMAGES));
+}
+
+#[test]
+fn a_length_that_is_no_number_is_an_error_or_ignored() {
+    for length in ["-1", "many", ""] {
+        let fixture = Fixture::mnist();
+        let liar = promising(&fixture, move |_| length.to_owned());
+        fixture.fetched(Set::Mnist, &[&liar, &Server::of(&fixture.archives)]);
+    }
+}
+
+#[test]
+fn a_body_without_end_is_bounded() {
+    let fixture = Fixture::mnist();
+    for (name, bytes) in &fixture.plain {
+        fs::create_dir_all(fixture.path("")).unwrap();
+        fs::write(fixture.path(name), bytes).unwrap();
+    }
+    fs::remove_file(fixture.path("train-labels-idx1-ubyte")).unwrap();
+    let endless = Server::new(|_, stream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")?;
+        loop {
+            stream.write_all(&[0x1f; 10_000])?;
+        }
+    });
+    let (code, text) = fixture.fetch("mnist", &[&endless]);
+    assert_eq!(code, 1);
+    // The labels' 60008 bytes and a mebibyte.
+    assert!(text.contains("1108585 bytes or more, where 1108584 are the most it can have"), "{text}");
+    assert!(!names(&fixture.path("")).iter().any(|name| name.ends_with(".part")));
+}
+
+#[test]
+fn wrong_bytes_never_reach_their_place() {
+    let fixture = Fixture::mnist();
+    let mut other = fixture.archives.clone();
+    other[0].1 = gzip(&idx::encode(&[100, 20, 20], &noise(40_000, 99)).unwrap());
+    let liar = Server::of(&other);
+    let (code, text) = fixture.fetch("mnist", &[&liar]);
+    assert_eq!(code, 1);
+    assert!(
+        text.contains("train-images-idx3-ubyte has SHA-256 ") && text.contains("no part of it could be kept"),
+        "{text}"
+    );
+    assert_eq!(names(&fixture.path("")), [] as [String; 0]);
+    fixture.fetched(Set::Mnist, &[&liar, &Server::of(&fixture.archives)]);
+}
+
+#[test]
+fn flipped_bits_in_the_middle_are_found() {
+    let fixture = Fixture::mnist();
+    let mut other = fixture.archives.clone();
+    let middle = other[0].1.len() / 2;
+    other[0].1[middle] ^= 1;
+    let (code, text) = fixture.fetch("mnist", &[&Server::of(&other)]);
+    assert_eq!(code, 1, "{text}");
+    assert_eq!(names(&fixture.path("")), [] as [String; 0]);
+}
+
+#[test]
+fn an_archive_that_unpacks_to_gigabytes_is_stopped_at_the_files_size() {
+    let fixture = Fixture::mnist();
+    let mut other = fixture.archives.clone();
+    other[1].1 = gzip(&vec![0; 60_009]);
+    let (code, text) = fixture.fetch("mnist", &[&Server::of(&other)]);
+    assert_eq!(code, 1);
+    assert!(text.contains("train-labels-idx1-ubyte has more than its 60008 bytes"), "{text}");
+}
+
+#[test]
+fn a_server_without_the_file_is_left_for_the_next() {
+    let fixture = Fixture::mnist();
+    let (empty, server) = (Server::of(&[]), Server::of(&fixture.archives));
+    fixture.fetched(Set::Mnist, &[&empty, &server]);
+    let fixture = Fixture::mnist();
+    let nobody = Server { url: "http://127.0.0.1:1/".to_owned(), requests: Arc::default() };
+    let (code, text) = fixture.fetch("mnist", &[&nobody, &empty]);
+    assert_eq!(code, 1);
+    let expected = "error: could not fetch train-images-idx3-ubyte.gz: no part of it could be kept\n";
+    assert!(text.contains(expected), "{text}");
+    assert!(text.contains(&format!("\n  {}/{IMAGES}: the server answered 404 Not Found", empty.url)), "{text}");
+    assert!(text.contains(&format!("\n  http://127.0.0.1:1/{IMAGES}: ")), "{text}");
+}
+
+#[test]
+fn what_is_no_http_is_an_error() {
+    let fixture = Fixture::mnist();
+    let babble = Server::new(|_, stream| stream.write_all(b"SSH-2.0-OpenSSH_9.6\r\n"));
+    let (code, text) = fixture.fetch("mnist", &[&babble]);
+    assert_eq!(code, 1, "{text}");
+}
+
+#[test]
+fn two_at_once_do_not_disturb_each_other() {
+    let fixture = Fixture::mnist();
+    fs::create_dir_all(fixture.path("")).unwrap();
+    let part = File::create(fixture.path(PART)).unwrap();
+    part.try_lock().unwrap();
+    let server = Server::of(&fixture.archives);
+    let (code, text) = fixture.fetch("mnist", &[&server]);
+    assert_eq!(code, 1);
+    assert!(text.contains("another process is fetching it"), "{text}");
+    assert!(server.requests().is_empty());
+    drop(part);
+    fixture.fetched(Set::Mnist, &[&server]);
+}
+
+#[test]
+fn cifar_is_unpacked_from_its_archive() {
+    let fixture = Fixture::cifar10();
+    fixture.fetched(Set::Cifar10, &[&Server::of(&fixture.archives)]);
+}
+
+#[test]
+fn an_archive_decides_neither_where_files_go_nor_what_they_are() {
+    let mut fixture = Fixture::cifar10();
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Symlink);
+    header.set_size(0);
+    archive.append_link(&mut header, "data_batch_1.bin", "/etc/passwd").unwrap();
+    for (name, bytes) in fixture.plain.iter().chain([&("evil".to_owned(), b"evil".to_vec())]) {
+        let mut header = tar::Header::new_gnu();
+        // A path that the library would refuse to write, straight into the header.
+        let path = format!("../../{name}");
+        header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
+        header.set_size(bytes.len() as u64);
+        header.set_cksum();
+        archive.append(&header, &bytes[..]).unwrap();
+    }
+    fixture.archives[0].1 = gzip(&archive.into_inner().unwrap());
+    fixture.fetched(Set::Cifar10, &[&Server::of(&fixture.archives)]);
+    assert_eq!(names(fixture.folder.path()).len(), 2, "the digests and the set's folder");
+}
+
+#[test]
+fn an_archive_without_one_of_the_files_puts_none_in_place() {
+    let mut fixture = Fixture::cifar10();
+    fixture.archives[0].1 = tar_gz(&fixture.plain[..5]);
+    let (code, text) = fixture.fetch("cifar10", &[&Server::of(&fixture.archives)]);
+    assert_eq!(code, 1);
+    assert!(text.contains("test_batch.bin is not in the archive"), "{text}");
+    assert_eq!(names(&fixture.folder.path().join("cifar-10-batches-bin")), [] as [String; 0]);
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    for arguments in [
+        &["data", "fetch", "imagenet"][..],
+        &["data", "fetch"],
+        &["data", "fetch", "mnist", "--mirror", "ftp://example.org/"],
+        &["data", "fetch", "mnist", "--mirror", "not a url"],
+        &["data", "fetch", "mnist", "--timeout", "0"],
+        &["data", "fetch", "mnist", "--digests", "file"],
+        &["data", "info"],
+        &["data"],
+    ] {
+        let mut command = neuropil();
+        command.args(arguments);
+        let (code, text) = outcome(command);
+        assert_eq!(code, 2, "{arguments:?}: {text}");
+    }
+}
+
+#[test]
+fn digests_that_are_none_are_refused() {
+    let fixture = Fixture::mnist();
+    let server = Server::of(&fixture.archives);
+    fs::write(fixture.folder.path().join("digests"), "\nabc  train-images-idx3-ubyte\n").unwrap();
+    let (code, text) = fixture.fetch("mnist", &[&server]);
+    assert!(code == 1 && text.contains("digests, line 2: expected 64 hexadecimal digits and a file name"), "{text}");
+    fs::write(fixture.folder.path().join("digests"), "").unwrap();
+    let (code, text) = fixture.fetch("mnist", &[&server]);
+    assert!(code == 1 && text.contains("--digests: no digest of train-images-idx3-ubyte"), "{text}");
+}
+
+fn info(path: &Path) -> (i32, String) {
+    let output = neuropil().args(["data", "info"]).arg(path).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code().unwrap(), String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn info_says_what_files_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    };
+    let images = idx::encode(&[2, 3, 4], &noise(24, 1)).unwrap();
+    let (code, text) = info(&write("images", &images));
+    assert_eq!(code, 0);
+    assert!(text.contains("images: IDX, 2 x 3 x 4 unsigned bytes\n  bytes    40\n  SHA-256  "), "{text}");
+    let (_, text) = info(&write("labels", &idx::encode(&[5], &[3, 0, 3, 9, 0]).unwrap()));
+    assert!(text.contains("IDX, 5 unsigned bytes (labels)") && text.contains("classes  0: 2, 3: 2, 9: 1\n"), "{text}");
+    let compressed = gzip(&images);
+    let (_, text) = info(&write("images.gz", &compressed));
+    assert!(text.contains(&format!("bytes    40, gzip-compressed in {} bytes", compressed.len())), "{text}");
+    let records = [vec![7; cifar::RECORD], vec![1; cifar::RECORD]].concat();
+    let (_, text) = info(&write("records", &records));
+    assert!(text.contains("CIFAR-10 binary, 2 records") && text.contains("classes  1: 1, 7: 1\n"), "{text}");
+    for (name, bytes, expected) in [
+        ("short", &images[..39], "byte 39: expected 40 bytes for 2 x 3 x 4 unsigned bytes, found a file of 39 bytes"),
+        (
+            "text",
+            b"hello",
+            "expected an IDX file, or CIFAR-10 records of 3073 bytes, found 5 bytes that begin with [68",
+        ),
+        ("empty", b"", "found 0 bytes"),
+        ("broken.gz", &compressed[..30], "expected gzip data, found the end of the compressed data"),
+        ("labels", &[10; cifar::RECORD][..], "byte 0: expected a label below 10, found 10"),
+    ] {
+        let (code, text) = info(&write(name, bytes));
+        assert!(code == 1 && text.contains(expected), "{name}: {text}");
+    }
+    let (code, text) = info(&folder.path().join("absent"));
+    assert!(code == 1 && text.contains("absent: cannot open"), "{text}");
+}
+
+#[test]
+fn the_embedded_set_is_its_own_subset_and_its_digests_are_those_of_its_readme() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("data");
+    let small = tempfile::tempdir().unwrap();
+    let subset = |train: &str, test: &str| {
+        let mut command = neuropil();
+        command.args(["data", "subset", "--train", train, "--test", test]);
+        command.arg("--from").arg(&data).arg("--into").arg(small.path());
+        outcome(command)
+    };
+    assert_eq!(subset("200", "100").0, 0);
+    let mut readme = String::new();
+    File::open(data.join("README.md")).unwrap().read_to_string(&mut readme).unwrap();
+    for name in datasets::MNIST_FILES {
+        let bytes = fs::read(small.path().join(name)).unwrap();
+        assert!(bytes == fs::read(data.join(name)).unwrap(), "{name}");
+        let digest: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+        assert!(readme.contains(&format!("| `{name}` |")) && readme.contains(&digest), "{name} {digest}");
+    }
+    assert_eq!(subset("3", "1").0, 0);
+    let split = datasets::open(Set::Mnist, Some(small.path())).unwrap();
+    assert_eq!((split.train.class_counts(), split.test.class_counts()), (vec![3; 10], vec![1; 10]));
+    let (code, text) = subset("201", "1");
+    assert!(code == 1 && text.contains("expected at most the 200 of class 0, found 201"), "{text}");
+}
