@@ -165,7 +165,7 @@ impl Fixture {
     /// The outcome of a fetch: its exit code and what it wrote to standard error.
     fn fetch(&self, set: &str, mirrors: &[&Server]) -> (i32, String) {
         let mut command = neuropil();
-        command.args(["data", "fetch", set, "--timeout", "1", "--into"]).arg(self.folder.path());
+        command.args(["data", "fetch", set, "--timeout", "2", "--into"]).arg(self.folder.path());
         command.arg("--digests").arg(self.folder.path().join("digests"));
         mirrors.iter().for_each(|server| {
             command.args(["--mirror", &server.url]);
@@ -245,14 +245,14 @@ fn a_file_that_is_there_and_wrong_is_replaced() {
 fn a_slow_server_is_waited_for_while_it_sends() {
     let fixture = Fixture::mnist();
     let archives = fixture.archives.clone();
-    // Two seconds for the first archive, where one of silence is too long.
+    // Three and a half seconds for the first archive, where two of silence are too long.
     let server = Server::new(move |request, stream| {
         let bytes = &archives.iter().find(|(name, _)| *name == request.name).unwrap().1;
         let (header, body) = right(request, bytes);
         stream.write_all(header.as_bytes())?;
-        for piece in body.chunks(4000) {
+        for piece in body.chunks(3000) {
             stream.write_all(piece)?;
-            std::thread::sleep(Duration::from_millis(if bytes.len() > 8000 { 200 } else { 0 }));
+            std::thread::sleep(Duration::from_millis(if bytes.len() > 8000 { 250 } else { 0 }));
         }
         Ok(())
     });

@@ -293,6 +293,14 @@ mod tests {
     }
 
     #[test]
+    fn batches_are_pinned() {
+        // Saved experiments depend on these: a change here is a breaking change.
+        assert_eq!(batches(6, Order::Shuffled, 1).indices(100), [0; 6]);
+        assert_eq!(batches(6, Order::ClassBalanced, 1).indices(100), [0; 6]);
+        assert_eq!(per_class(&labels(), 10, 1, Stream::new(1, "test")).unwrap(), [0; 10]);
+    }
+
+    #[test]
     fn the_last_steps_there_are_do_not_overflow() {
         for order in [Order::Shuffled, Order::ClassBalanced] {
             assert_eq!(batches(200, order, 1).indices(u64::MAX).len(), 200);

@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn grey_is_pillows() {
-        // Image.fromarray(..).convert("L") of Pillow 11: white, black, the primaries, and some in between.
+        // Image.fromarray(..).convert("L") of Pillow 13: white, black, the primaries, and some in between.
         let planes = [
             [255, 0, 255, 0, 0, 1, 12, 200, 127],
             [255, 0, 0, 255, 0, 1, 34, 100, 128],
