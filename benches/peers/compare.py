@@ -1,0 +1,235 @@
+"""Times ours and what a user would pick instead, alternating in one run, and prints a Markdown table.
+
+  cargo build --release --bench side_by_side
+  python3 -m venv /tmp/peers && /tmp/peers/bin/pip install -r benches/peers/requirements.txt
+  /tmp/peers/bin/python benches/peers/compare.py [--rounds 9] [OP ...] > benches/record/CPU/DATE.md
+
+Every row: one warm-up, then rounds of (ours, peer, peer ...), each round some 20 ms of calls; medians, and the ratio of the best
+peer's median to ours. OpenBLAS is told to use AVX-512 where the CPU has it: NumPy's own choice, or an exported one, may not.
+"""
+import argparse
+import ctypes
+import glob
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+
+CPUINFO = open("/proc/cpuinfo").read()
+os.environ["OPENBLAS_CORETYPE"] = "SKYLAKEX" if "avx512f" in CPUINFO else "HASWELL"
+os.environ.pop("OPENBLAS_L2_SIZE", None)
+
+# (row, operation, shape, threads)
+ROWS = (
+    [("oja", {"batch": b}, 1) for b in (1, 16, 64, 256, 1000)]
+    + [("sanger", {}, 1), ("krotov", {}, 1), ("gaussian", {}, 1), ("perturb", {}, 1), ("normalise", {}, 1), ("dense", {}, 1)]
+    + [("epoch", {"batch": 2000}, 2), ("epoch", {"batch": 100}, 2)]
+)
+# Ours on one thread against ours on two.
+SCALING = [("oja", {"batch": 1000}), ("sanger", {"batch": 256}), ("krotov", {"batch": 400}), ("gaussian", {}), ("perturb", {}), ("normalise", {}), ("dense", {"m": 2000})]
+
+
+class Ours:
+    def __init__(self, binary, operation, shape, threads):
+        self.process = subprocess.Popen([binary, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.isa = self.ask(" ".join(["prepare", operation, f"threads={threads}", *(f"{k}={v}" for k, v in shape.items())])).split()[1]
+
+    def ask(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline().strip()
+        if not answer or answer.startswith("error"):
+            sys.exit(f"{line}: {answer or 'no answer'}")
+        return answer
+
+    def round(self):
+        return float(self.ask("round"))
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def peers(operation, shape, threads):
+    """The same work by NumPy, torch and MKL, as a list of (name, call)."""
+    import numpy as np
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.set_grad_enabled(False)
+    rng = np.random.default_rng(0)
+    uniform = lambda *size: rng.random(size, dtype=np.float32) + np.float32(0.05)
+    t = torch.from_numpy
+    n, k, batch = 784, 2000, shape.get("batch", 64)
+
+    def packed(x, w):
+        """x @ w by oneDNN with w laid out beforehand."""
+        weight = t(np.ascontiguousarray(w.T)).to_mkldnn()
+        x = t(x)
+        return lambda: torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+
+    if operation == "dense":
+        m = shape.get("m", 256)
+        a, b, c = uniform(m, n), uniform(n, k), np.empty((m, k), np.float32)
+        return [("OpenBLAS", lambda: np.matmul(a, b, out=c)), ("torch.mm", lambda: t(a) @ t(b)), ("oneDNN", packed(a, b))]
+    if operation in ("oja", "sanger"):
+        eta = np.float32(1e-6 / batch)
+        x, z, w = uniform(batch, n), uniform(batch, k), uniform(n, k) * np.float32(0.03)
+        tx, tz, tw = t(x.copy()), t(z.copy()), t(w.copy())
+        if operation == "sanger":
+            return [("torch tril", lambda: tw.add_(tx.T @ tz - tw @ torch.tril(tz.T @ tz).T, alpha=float(eta)))]
+        return [
+            ("NumPy", lambda: np.add(w, (eta * (x - z @ w.T)).T @ z, out=w)),
+            ("torch", lambda: tw.addmm_(torch.addmm(tx, tz, tw.T, alpha=-1).T, tz, alpha=float(eta))),
+        ]
+    if operation == "krotov":
+        w, x, columns = rng.standard_normal((k, n), dtype=np.float32), uniform(n, shape.get("batch", 100)), np.arange(shape.get("batch", 100))
+
+        def numpy_step():
+            total = w @ x
+            best = np.argpartition(total, -2, axis=0)[-2:]
+            order = np.argsort(np.take_along_axis(total, best, 0), axis=0)
+            best = np.take_along_axis(best, order, 0)
+            gate = np.zeros_like(total)
+            gate[best[1], columns], gate[best[0], columns] = 1, -0.4
+            step = gate @ x.T - (gate * total).sum(1)[:, None] * w
+            np.add(w, step * np.float32(1e-4 / np.abs(step).max()), out=w)
+
+        return [("NumPy", numpy_step)]
+    if operation == "gaussian":
+        count = 1_568_000
+        out = np.empty(count, np.float32)
+        mkl = ctypes.CDLL(glob.glob(os.path.join(sys.prefix, "lib", "libmkl_rt.so*"))[0])
+        stream = ctypes.c_void_p()
+        mkl.vslNewStream.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_uint]
+        mkl.vslNewStream(ctypes.byref(stream), 0x00D00000, 1)
+        mkl.vsRngGaussian.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p, ctypes.c_float, ctypes.c_float]
+        tensor = torch.empty(count)
+        return [("MKL", lambda: mkl.vsRngGaussian(2, stream, count, out.ctypes.data, 0.0, 1.0)), ("torch", lambda: tensor.normal_())]
+    if operation == "perturb":
+        batch, classes, sigma = shape.get("batch", 2000), 10, 0.0126
+        z, w, labels = uniform(batch, k), uniform(k, classes) * np.float32(0.05), torch.from_numpy(rng.integers(0, classes, batch))
+        tz, tw = t(z), t(w)
+        noise = torch.empty(k, classes)
+        loss = torch.nn.functional.cross_entropy
+
+        def torch_step(product):
+            def step():
+                noise.normal_(0, sigma)
+                change = loss(product(tw + noise), labels) - loss(product(tw), labels)
+                tw.add_(noise * (tw != 0), alpha=float(-1e-6 / sigma**2 * change))
+
+            return step
+
+        onednn = lambda weight: torch.ops.mkldnn._linear_pointwise(tz, weight.T.contiguous(), None, "none", [], "")
+        return [("torch, oneDNN products", torch_step(onednn)), ("torch.mm products", torch_step(lambda weight: tz @ weight))]
+    if operation == "normalise":
+        u, o = rng.integers(0, 256, (60_000, n), dtype=np.uint8), np.empty((60_000, n), np.float32)
+        tu, to = t(u), t(o)
+        return [("torch", lambda: to.copy_(tu).mul_(1 / 255)), ("NumPy", lambda: np.multiply(u, np.float32(1 / 255), out=o, dtype=np.float32, casting="unsafe"))]
+    if operation == "epoch":
+        batch = shape["batch"]
+        eta, steps = np.float32(1e-6 / batch), 60_000 // batch
+        x, w = uniform(batch, n), rng.standard_normal((n, k), dtype=np.float32) * np.float32(0.01)
+        tx, tw = t(x.copy()), t(w.copy())
+
+        def numpy_epoch():
+            for _ in range(steps):
+                z = np.maximum(x @ w, 0)
+                np.add(w, (eta * (x - z @ w.T)).T @ z, out=w)
+
+        def torch_epoch():
+            for _ in range(steps):
+                z = torch.relu_(tx @ tw)
+                tw.addmm_(torch.addmm(tx, z, tw.T, alpha=-1).T, z, alpha=float(eta))
+
+        def gram_epoch():
+            for _ in range(steps):
+                z = torch.relu_(tx @ tw)
+                tw.add_(tx.T @ z - tw @ (z.T @ z), alpha=float(eta))
+
+        return [("NumPy", numpy_epoch), ("torch", torch_epoch), ("torch, Gram form", gram_epoch)]
+    sys.exit(f"no operation '{operation}'")
+
+
+def mean_milliseconds(call, least=0.02):
+    start, calls = time.perf_counter(), 0
+    while not calls or time.perf_counter() - start < least:
+        call()
+        calls += 1
+    return (time.perf_counter() - start) * 1e3 / calls
+
+
+def describe(shape):
+    return ", ".join(f"{key} {value}" for key, value in shape.items()) or "default"
+
+
+def one_row(binary, operation, shape, threads, rounds):
+    """Runs in a process of its own: the thread count of a BLAS is fixed when it loads."""
+    cases = peers(operation, shape, threads)
+    ours = Ours(binary, operation, shape, threads)
+    seen = {"ours": []} | {name: [] for name, _ in cases}
+    for _, call in cases:
+        call()
+    rounds = 3 if operation == "epoch" else rounds
+    for _ in range(rounds):
+        seen["ours"].append(ours.round())
+        for name, call in cases:
+            seen[name].append(mean_milliseconds(call))
+    ours.close()
+    median = {name: statistics.median(times) for name, times in seen.items()}
+    best = min(median[name] for name, _ in cases)
+    rest = ", ".join(f"{name} {median[name]:.3g}" for name, _ in cases)
+    print(f"| {operation} | {describe(shape)} | {threads} | {median['ours']:.3g} | {rest} | {best / median['ours']:.2f} |", flush=True)
+
+
+def scaling(binary, operation, shape, rounds):
+    runs = [Ours(binary, operation, shape, threads) for threads in (1, 2)]
+    seen = [[], []]
+    for _ in range(rounds):
+        for run, times in zip(runs, seen):
+            times.append(run.round())
+    one, two = (statistics.median(times) for times in seen)
+    for run in runs:
+        run.close()
+    print(f"| {operation} | {describe(shape)} | {one:.3g} | {two:.3g} | {one / two:.2f} |", flush=True)
+
+
+def find_binary():
+    found = sorted(glob.glob(os.path.join(os.environ.get("CARGO_TARGET_DIR", "target"), "release", "deps", "side_by_side-*")), key=os.path.getmtime)
+    found = [path for path in found if os.access(path, os.X_OK) and not path.endswith(".d")]
+    return found[-1] if found else sys.exit("build first: cargo build --release --bench side_by_side")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("operations", nargs="*", help="only these operations")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--binary", help="the side_by_side bench (default: the newest build)")
+    parser.add_argument("--row", type=int, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    binary = given.binary or find_binary()
+    if given.row is not None:
+        operation, shape, threads = ROWS[given.row]
+        return one_row(binary, operation, shape, threads, given.rounds)
+    wanted = lambda operation: not given.operations or operation in given.operations
+    cpu = re.search(r"model name\s*:\s*(.*)", CPUINFO)
+    probe = Ours(binary, "gaussian", {"count": 16}, 1)
+    print(f"CPU: {cpu.group(1) if cpu else 'unknown'}, {os.cpu_count()} cores; ours on {probe.isa}. Milliseconds, medians of alternating rounds.\n")
+    probe.close()
+    print("| operation | shape | threads | ours | peers | best peer / ours |\n|---|---|---|---|---|---|", flush=True)
+    for index, (operation, _, threads) in enumerate(ROWS):
+        if wanted(operation):
+            limits = {f"{name}_NUM_THREADS": str(threads) for name in ("OMP", "MKL", "OPENBLAS")}
+            command = [sys.executable, __file__, "--row", str(index), "--rounds", str(given.rounds), "--binary", binary]
+            subprocess.run(command, env=os.environ | limits, check=True)
+    print("\n| operation | shape | one thread | two threads | gain |\n|---|---|---|---|---|", flush=True)
+    for operation, shape in SCALING:
+        if wanted(operation):
+            scaling(binary, operation, shape, given.rounds)
+
+
+if __name__ == "__main__":
+    main()

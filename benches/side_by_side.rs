@@ -1,0 +1,186 @@
+//! Our half of a side-by-side measurement: a process that times one call whenever it is asked to.
+//!
+//! `benches/peers/compare.py` runs it, alternating with the peers in one run. It reads commands from standard input:
+//! `prepare OP key=value ...` sets up random inputs and answers with the instruction set; `round` times calls for some 20 ms and
+//! answers with the mean milliseconds per call. Without input it checks that every operation can be prepared and run once.
+
+use std::collections::HashMap;
+use std::hint::black_box;
+use std::io::{BufRead, Write as _};
+use std::time::{Duration, Instant};
+
+use neuropil::kernels::dense::{self, Write};
+use neuropil::kernels::hebbian::{self, KrotovHopfield, Reduction, Update};
+use neuropil::kernels::perturb::{self, Draws, WeightPerturbation, Workspace};
+use neuropil::kernels::{activation, pixels};
+use neuropil::random::{Stream, below};
+use neuropil::{Context, Matrix, Threads};
+
+type Call = Box<dyn FnMut()>;
+
+/// Shapes by name, with defaults.
+struct Shape(HashMap<String, usize>);
+
+impl Shape {
+    fn get(&self, name: &str, default: usize) -> usize {
+        self.0.get(name).copied().unwrap_or(default)
+    }
+}
+
+fn uniform(rows: usize, cols: usize, low: f32, high: f32, purpose: &str) -> Matrix {
+    let mut matrix = Matrix::zeros(rows, cols);
+    Stream::new(0, purpose).uniform(low, high, matrix.as_mut_slice());
+    matrix
+}
+
+/// The operations, each with the shapes of a quick check.
+const OPERATIONS: [(&str, &[(&str, usize)]); 8] = [
+    ("dense", &[("m", 8), ("k", 20), ("n", 30)]),
+    ("oja", &[("batch", 5), ("n", 20), ("k", 30)]),
+    ("sanger", &[("batch", 5), ("n", 20), ("k", 60)]),
+    ("krotov", &[("batch", 5), ("n", 20), ("units", 30)]),
+    ("gaussian", &[("count", 1000)]),
+    ("perturb", &[("batch", 20), ("k", 30)]),
+    ("normalise", &[("images", 10), ("pixels", 20)]),
+    ("epoch", &[("images", 40), ("batch", 20), ("n", 20), ("k", 30)]),
+];
+
+fn prepare(operation: &str, shape: &Shape, mut context: Context) -> Option<Call> {
+    let update = Update { rate: 1e-6, reduction: Reduction::Mean, non_negative: false };
+    let (n, k) = (shape.get("n", 784), shape.get("k", 2000));
+    Some(match operation {
+        "dense" => {
+            let (m, k, n) = (shape.get("m", 256), shape.get("k", 784), shape.get("n", 2000));
+            let (a, b, mut c) = (uniform(m, k, -1.0, 1.0, "a"), uniform(k, n, -1.0, 1.0, "b"), Matrix::zeros(m, n));
+            Box::new(move || dense::matmul(&mut context, a.view(), b.view(), c.view_mut(), Write::Replace))
+        }
+        "oja" | "sanger" => {
+            let batch = shape.get("batch", 64);
+            let (x, z) = (uniform(batch, n, 0.05, 1.0, "x"), uniform(batch, k, 0.05, 1.0, "z"));
+            let mut w = uniform(n, k, -0.05, 0.05, "w");
+            let rule = if operation == "oja" { hebbian::oja_subspace } else { hebbian::sanger };
+            Box::new(move || rule(&mut context, x.view(), z.view(), w.view_mut(), &update))
+        }
+        "krotov" => {
+            let (batch, units) = (shape.get("batch", 100), shape.get("units", 2000));
+            let rule = KrotovHopfield { p: 2, k: 2, delta: 0.4 };
+            let (x, mut w) = (uniform(batch, n, 0.0, 1.0, "x"), uniform(units, n, -1.0, 1.0, "w"));
+            Box::new(move || {
+                black_box(hebbian::krotov_hopfield(&mut context, x.view(), w.view_mut(), &rule, 1e-4));
+            })
+        }
+        "gaussian" => {
+            let mut out = Matrix::zeros(1, shape.get("count", 1_568_000));
+            Box::new(move || perturb::gaussian(&mut context, Stream::new(0, "noise"), 1.0, out.as_mut_slice()))
+        }
+        "perturb" => {
+            let (batch, classes) = (shape.get("batch", 2000), 10);
+            let (z, mut w) = (uniform(batch, k, 0.05, 1.0, "z"), uniform(k, classes, -0.05, 0.05, "w"));
+            let mut generator = Stream::new(0, "labels").generator();
+            let labels: Vec<u8> = (0..batch).map(|_| below(&mut generator, classes as u64) as u8).collect();
+            let rule = WeightPerturbation { rate: 1e-6, sigma: 0.0126, non_negative: false, draws: Draws::Batch };
+            let (bias, stream, mut workspace, mut step) =
+                (vec![0.0; classes], Stream::new(0, "noise"), Workspace::default(), 0);
+            Box::new(move || {
+                step += 1;
+                let stream = stream.item(step);
+                perturb::weight_perturbation(
+                    &mut context,
+                    z.view(),
+                    &labels,
+                    w.view_mut(),
+                    &bias,
+                    &rule,
+                    stream,
+                    &mut workspace,
+                );
+            })
+        }
+        "normalise" => {
+            let (images, pixels) = (shape.get("images", 60_000), shape.get("pixels", 784));
+            let mut generator = Stream::new(0, "bytes").generator();
+            let bytes: Vec<u8> = (0..images * pixels).map(|_| below(&mut generator, 256) as u8).collect();
+            let mut out = Matrix::zeros(images, pixels);
+            Box::new(move || pixels::to_f32(&mut context, &bytes, 1.0 / 255.0, 0.0, out.as_mut_slice()))
+        }
+        // A pass over the data with the hidden layer's update: z = ReLU(x w), then Oja's subspace rule.
+        "epoch" => {
+            let (images, batch) = (shape.get("images", 60_000), shape.get("batch", 2000));
+            let (x, mut w) = (uniform(batch, n, 0.05, 1.0, "x"), uniform(n, k, -0.01, 0.01, "w"));
+            let mut z = Matrix::zeros(batch, k);
+            Box::new(move || {
+                for _ in 0..images / batch {
+                    dense::matmul(&mut context, x.view(), w.view(), z.view_mut(), Write::Replace);
+                    activation::relu(&mut context, z.view_mut());
+                    hebbian::oja_subspace(&mut context, x.view(), z.view(), w.view_mut(), &update);
+                }
+            })
+        }
+        _ => return None,
+    })
+}
+
+fn milliseconds(call: &mut Call) -> f64 {
+    let (start, mut calls) = (Instant::now(), 0);
+    while calls == 0 || start.elapsed() < Duration::from_millis(20) {
+        call();
+        calls += 1;
+    }
+    start.elapsed().as_secs_f64() * 1e3 / f64::from(calls)
+}
+
+fn serve(line: &str, current: &mut Option<Call>) -> String {
+    let mut words = line.split_whitespace();
+    match words.next() {
+        Some("prepare") => {
+            let operation = words.next().unwrap_or_default();
+            let mut shape = HashMap::new();
+            for word in words {
+                match word.split_once('=').and_then(|(key, value)| Some((key, value.parse().ok()?))) {
+                    Some((key, value)) => shape.insert(key.to_owned(), value),
+                    None => return format!("error: expected key=number, found '{word}'"),
+                };
+            }
+            let shape = Shape(shape);
+            let context = Threads::new(shape.get("threads", 1)).and_then(|t| Ok(Context::new()?.with_threads(t)));
+            match context {
+                Err(error) => format!("error: {error}"),
+                Ok(context) => {
+                    let isa = context.isa();
+                    *current = prepare(operation, &shape, context);
+                    match current {
+                        None => format!("error: no operation '{operation}'"),
+                        Some(call) => {
+                            call();
+                            format!("ready {isa}")
+                        }
+                    }
+                }
+            }
+        }
+        Some("round") => match current {
+            Some(call) => format!("{}", milliseconds(call)),
+            None => "error: nothing prepared".into(),
+        },
+        _ => format!("error: expected 'prepare OP key=number ...' or 'round', found '{line}'"),
+    }
+}
+
+fn main() {
+    let mut current = None;
+    if !std::env::args().any(|argument| argument == "--serve") {
+        for (operation, shape) in OPERATIONS {
+            let shape: String = shape.iter().map(|(key, value)| format!(" {key}={value}")).collect();
+            println!("{operation}: {}", serve(&format!("prepare {operation}{shape}"), &mut current));
+            assert!(milliseconds(current.as_mut().expect("a prepared operation")) > 0.0);
+        }
+        return;
+    }
+    for line in std::io::stdin().lock().lines() {
+        let Ok(line) = line else { break };
+        println!("{}", serve(&line, &mut current));
+        if std::io::stdout().flush().is_err() {
+            break;
+        }
+    }
+}
