@@ -13,7 +13,7 @@ use crate::output;
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// Shapes per kernel
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     shapes: u32,
     /// Seed of the shapes and values
     #[arg(long, default_value_t = 0)]
@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// Checks all kernels and prints one line for each on each instruction set.
+/// Checks all kernels and prints a line for each.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     // An instruction set forced by the environment is the only one verified.
     let forced = std::env::var_os("NEUROPIL_SIMD").is_some_and(|name| !name.is_empty());
@@ -57,22 +57,28 @@ fn as_json(report: &Report) -> serde_json::Value {
     })
 }
 
+/// One line for each kernel: all sets together, as they give the same bits where nothing is wrong.
 fn as_table(reports: &[Report]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(["kernel", "set", "shapes", "worst error / bound", "bits = scalar", ""]);
-    for report in reports {
-        let verdict = if report.passed() { "ok".to_owned() } else { format!("FAILED at {}", report.worst_shape) };
+    table.set_header(["kernel", "shapes", "worst error / bound", "bits = scalar", ""]);
+    for kernel in reports.chunk_by(|a, b| a.kernel == b.kernel) {
+        let worst = kernel.iter().map(|report| report.worst).fold(0.0, f64::max);
+        let differ: Vec<&str> = kernel.iter().filter(|report| !report.equals_scalar).map(|r| r.isa.name()).collect();
+        let failed: Vec<String> = kernel
+            .iter()
+            .filter(|report| !report.passed())
+            .map(|report| format!("FAILED on {} at {}", report.isa, report.worst_shape))
+            .collect();
         table.add_row([
-            report.kernel.to_owned(),
-            report.isa.to_string(),
-            report.shapes.to_string(),
-            format!("{:.3}", report.worst),
-            if report.equals_scalar { "yes" } else { "NO" }.to_owned(),
-            verdict,
+            kernel[0].kernel.to_owned(),
+            kernel[0].shapes.to_string(),
+            format!("{worst:.3}"),
+            if differ.is_empty() { "yes".to_owned() } else { format!("NOT on {}", differ.join(", ")) },
+            if failed.is_empty() { "ok".to_owned() } else { failed.join("\n") },
         ]);
     }
-    for column in [2, 3] {
+    for column in [1, 2] {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }

@@ -13,6 +13,9 @@
 //! ```
 
 mod dense;
+mod elementwise;
+mod hebbian;
+mod perturb;
 
 use std::fmt::Write;
 
@@ -60,7 +63,7 @@ struct Check {
 }
 
 /// All checks, family by family.
-const FAMILIES: &[&[Check]] = &[dense::CHECKS];
+const FAMILIES: &[&[Check]] = &[dense::CHECKS, hebbian::CHECKS, perturb::CHECKS, elementwise::CHECKS];
 
 /// Runs every check on these instruction sets, over this many shapes each.
 ///
@@ -165,17 +168,24 @@ impl Case<'_> {
     /// Runs the kernel in every context, and compares what it returns with the reference and with the scalar token.
     fn compare(&mut self, reference: &[f64], bound: &[f64], kernel: impl Fn(&mut Context) -> Vec<f32>) {
         assert_eq!(reference.len(), bound.len(), "a bound for every value of the reference");
+        self.judge(kernel, |got| worst_ratio(got, reference, bound));
+    }
+
+    /// Runs the kernel in every context, has `ratio` say how far off its result is, and compares it with the scalar token's.
+    fn judge(&mut self, kernel: impl Fn(&mut Context) -> Vec<f32>, ratio: impl Fn(&[f32]) -> f64) {
         let (scalar, contexts) = self.contexts.split_first_mut().expect("the scalar context");
         let oracle = kernel(scalar);
         for (context, report) in contexts.iter_mut().zip(&mut *self.reports) {
             let got = kernel(context);
-            report.equals_scalar &=
-                got.len() == oracle.len() && got.iter().zip(&oracle).all(|(a, b)| a.to_bits() == b.to_bits());
-            let worst = worst_ratio(&got, reference, bound);
-            if worst > report.worst || report.worst_shape.is_empty() {
-                report.worst = report.worst.max(worst);
+            // Which NaN a NaN is may differ.
+            let same = |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan());
+            let equal = got.len() == oracle.len() && got.iter().zip(&oracle).all(same);
+            let worst = ratio(&got);
+            if worst > report.worst || report.worst_shape.is_empty() || (report.equals_scalar && !equal) {
                 report.worst_shape = describe(self.dims, self.sizes);
             }
+            report.worst = report.worst.max(worst);
+            report.equals_scalar &= equal;
         }
     }
 }

@@ -1,0 +1,255 @@
+//! Checks of what treats values one by one or row by row: elementary functions, activations, losses, pixels.
+
+use super::{Case, Check, Dim, gamma};
+use crate::kernels::activation::{self, Axis, magnitude_zscore};
+use crate::kernels::loss::{self, softmax, softmax_cross_entropy};
+use crate::kernels::pixels::{self, to_f32};
+use crate::random::below;
+use crate::simd::{Kernel, LANES, Simd, dispatch, math};
+
+const VALUES: &[Dim] = &[Dim { name: "values", min: 0, max: 5000 }];
+const BATCH: &[Dim] = &[Dim { name: "batch", min: 1, max: 150 }, Dim { name: "units", min: 1, max: 300 }];
+const LOGITS: &[Dim] = &[Dim { name: "batch", min: 0, max: 300 }, Dim { name: "classes", min: 1, max: 120 }];
+
+pub(super) const CHECKS: &[Check] = &[
+    Check { kernel: "simd::math::exp", dims: VALUES, run: |case| function(case, Function::Exp) },
+    Check { kernel: "simd::math::ln", dims: VALUES, run: |case| function(case, Function::Ln) },
+    Check { kernel: "simd::math::tanh", dims: VALUES, run: |case| function(case, Function::Tanh) },
+    Check { kernel: "simd::math::sin_cos", dims: VALUES, run: |case| function(case, Function::SinCos) },
+    Check { kernel: "simd::math::sin_cos_2pi", dims: VALUES, run: |case| function(case, Function::SinCos2Pi) },
+    Check { kernel: "activation::relu", dims: BATCH, run: relu },
+    Check { kernel: "activation::power", dims: BATCH, run: power },
+    Check { kernel: "activation::magnitude_zscore", dims: BATCH, run: zscore },
+    Check { kernel: "loss::softmax", dims: LOGITS, run: probabilities },
+    Check { kernel: "loss::softmax_cross_entropy", dims: LOGITS, run: cross_entropy },
+    Check { kernel: "pixels::to_f32", dims: VALUES, run: bytes },
+];
+
+#[derive(Clone, Copy)]
+enum Function {
+    Exp,
+    Ln,
+    Tanh,
+    SinCos,
+    SinCos2Pi,
+}
+
+impl Function {
+    /// The interval arguments are drawn from, and the largest error documented, in units of the last place.
+    fn domain(self) -> (f32, f32, f64) {
+        match self {
+            Function::Exp => (-104.0, 88.7, 1.0),
+            Function::Ln => (1e-6, 30.0, 1.0),
+            Function::Tanh => (-9.0, 9.0, 1.5),
+            Function::SinCos => (-1000.0, 1000.0, 2.0),
+            Function::SinCos2Pi => (-8.0, 8.0, 2.0),
+        }
+    }
+
+    /// The function, or the two, in `f64`.
+    fn exact(self, x: f64) -> [f64; 2] {
+        match self {
+            Function::Exp => [x.exp(), 0.0],
+            Function::Ln => [x.ln(), 0.0],
+            Function::Tanh => [x.tanh(), 0.0],
+            Function::SinCos => [x.sin(), x.cos()],
+            // Reduced first, exactly: quarter turns have exact sines.
+            Function::SinCos2Pi => {
+                let turns = x - x.round();
+                let quarter = (4.0 * turns).round();
+                let (sin, cos) = ((turns - 0.25 * quarter) * std::f64::consts::TAU).sin_cos();
+                match quarter as i32 {
+                    0 => [sin, cos],
+                    1 => [cos, -sin],
+                    -1 => [-cos, sin],
+                    _ => [-sin, -cos],
+                }
+            }
+        }
+    }
+}
+
+/// Two results for every argument, the second zero for functions of one.
+struct Map<'a> {
+    function: Function,
+    x: &'a [f32],
+    first: &'a mut [f32],
+    second: &'a mut [f32],
+}
+
+impl Kernel for Map<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let outputs = self.first.chunks_mut(LANES).zip(self.second.chunks_mut(LANES));
+        for (x, (first, second)) in self.x.chunks(LANES).zip(outputs) {
+            let x = s.load_partial(x);
+            let (a, b) = match self.function {
+                Function::Exp => (math::exp(s, x), s.zero()),
+                Function::Ln => (math::ln(s, x), s.zero()),
+                Function::Tanh => (math::tanh(s, x), s.zero()),
+                Function::SinCos => math::sin_cos(s, x),
+                Function::SinCos2Pi => math::sin_cos_2pi(s, x),
+            };
+            s.store_partial(a, first);
+            s.store_partial(b, second);
+        }
+    }
+}
+
+/// The distance of the `f32` around a value.
+fn ulp(value: f64) -> f64 {
+    let exponent = if value == 0.0 { f64::NEG_INFINITY } else { value.abs().log2().floor() };
+    2f64.powf(exponent.max(-126.0) - 23.0)
+}
+
+fn function(case: &mut Case<'_>, function: Function) {
+    let [values] = case.sizes();
+    let (low, high, ulps) = function.domain();
+    let x = case.matrix(1, values, low, high);
+    let exact: Vec<[f64; 2]> = x.as_slice().iter().map(|&x| function.exact(f64::from(x))).collect();
+    let exact: Vec<f64> = exact.iter().map(|pair| pair[0]).chain(exact.iter().map(|pair| pair[1])).collect();
+    let bound: Vec<f64> = exact.iter().map(|&value| ulps * ulp(value)).collect();
+    case.compare(&exact, &bound, |context| {
+        let mut got = vec![f32::NAN; 2 * values];
+        let (first, second) = got.split_at_mut(values);
+        dispatch(context.isa(), Map { function, x: x.as_slice(), first, second });
+        got
+    });
+}
+
+fn relu(case: &mut Case<'_>) {
+    let [batch, units] = case.sizes();
+    let y = case.matrix(batch, units, -3.0, 2.0);
+    let exact: Vec<f64> = y.as_slice().iter().map(|&y| f64::from(y).max(0.0)).collect();
+    case.compare(&exact, &vec![0.0; exact.len()], |context| {
+        let mut y = y.clone();
+        activation::relu(context, y.view_mut());
+        y.as_slice().to_vec()
+    });
+}
+
+fn power(case: &mut Case<'_>) {
+    let [batch, units] = case.sizes();
+    let y = case.matrix(batch, units, -3.0, 2.0);
+    for n in [0.5f32, 2.0, 4.5] {
+        let exact: Vec<f64> = y.as_slice().iter().map(|&y| activation::reference::power(y, n)).collect();
+        let bounds = y.as_slice().iter().zip(&exact).map(|(&y, &exact)| {
+            if exact == 0.0 {
+                return 0.0;
+            }
+            // Products of whole powers, and for the rest the exponential of a logarithm.
+            let rest = f64::from(n.fract()) * f64::from(y.abs()).ln().abs();
+            gamma(2.0 * f64::from(n) + 4.0 + rest) * exact
+        });
+        let bound: Vec<f64> = bounds.collect();
+        case.compare(&exact, &bound, |context| {
+            let mut y = y.clone();
+            activation::power(context, y.view_mut(), n);
+            y.as_slice().to_vec()
+        });
+    }
+}
+
+fn zscore(case: &mut Case<'_>) {
+    let [batch, units] = case.sizes();
+    let y = case.matrix(batch, units, -3.0, 2.0);
+    for axis in [Axis::Sample, Axis::Unit, Axis::Whole] {
+        let scores = activation::reference::magnitude_zscore(y.as_slice(), batch, units, axis, false);
+        let (mut plain, mut rescaled) = (vec![0.0; scores.len()], vec![0.0; scores.len()]);
+        let groups: Vec<Vec<usize>> = match axis {
+            Axis::Sample => (0..batch).map(|b| (b * units..(b + 1) * units).collect()).collect(),
+            Axis::Unit => (0..units).map(|u| (0..batch).map(|b| b * units + u).collect()).collect(),
+            Axis::Whole => vec![(0..batch * units).collect()],
+        };
+        for group in groups {
+            let n = group.len() as f64;
+            let magnitudes = || group.iter().map(|&at| f64::from(y.as_slice()[at]).abs());
+            let largest = magnitudes().fold(0.0, f64::max);
+            let mean = magnitudes().sum::<f64>() / n;
+            let deviation = (magnitudes().map(|m| (m - mean).powi(2)).sum::<f64>() / n).sqrt();
+            if magnitudes().all(|m| m == largest) {
+                // No deviation: scores are exactly zero.
+                continue;
+            }
+            // A score is (m - mean) / deviation. The sums move mean and deviation by this share of the largest magnitude.
+            let sums = gamma(2.0 * n.log2() + n / 64.0 + 8.0);
+            let error = |score: f64| sums * largest / deviation * (1.0 + score);
+            let top = group.iter().map(|&at| scores[at]).fold(0.0, f64::max);
+            for &at in &group {
+                plain[at] = error(scores[at]);
+                // Both the score and the largest, by which it is divided, carry the largest score's error.
+                rescaled[at] = 2.0 * error(top) / top + gamma(2.0);
+            }
+        }
+        for (rescale, bound) in [(false, plain), (true, rescaled)] {
+            let exact = activation::reference::magnitude_zscore(y.as_slice(), batch, units, axis, rescale);
+            case.compare(&exact, &bound, |context| {
+                let mut y = y.clone();
+                magnitude_zscore(context, y.view_mut(), axis, rescale);
+                y.as_slice().to_vec()
+            });
+        }
+    }
+}
+
+/// Roundings of a softmax over so many classes: an exponential of 16 roundings, a tree of sums, a division.
+fn softmax_roundings(classes: usize) -> f64 {
+    2.0 * (classes as f64).log2() + 20.0
+}
+
+fn probabilities(case: &mut Case<'_>) {
+    let [batch, classes] = case.sizes();
+    let logits = case.matrix(batch, classes, -8.0, 8.0);
+    let exact: Vec<f64> = logits.view().iter_rows().flat_map(loss::reference::softmax).collect();
+    let bound: Vec<f64> = exact.iter().map(|p| gamma(softmax_roundings(classes)) * p).collect();
+    case.compare(&exact, &bound, |context| {
+        let mut logits = logits.clone();
+        softmax(context, logits.view_mut());
+        logits.as_slice().to_vec()
+    });
+}
+
+fn cross_entropy(case: &mut Case<'_>) {
+    let [batch, classes] = case.sizes();
+    let logits = case.matrix(batch, classes, -8.0, 8.0);
+    let mut generator = case.stream().generator();
+    let labels: Vec<u8> = (0..batch).map(|_| below(&mut generator, classes as u64) as u8).collect();
+    // Losses first, then the gradient.
+    let (mut exact, mut bound, mut gradients) = (Vec::new(), Vec::new(), Vec::new());
+    for (row, &label) in logits.view().iter_rows().zip(&labels) {
+        let (value, gradient) = loss::reference::softmax_cross_entropy(row, usize::from(label));
+        exact.push(value);
+        // A difference of logits up to 16, a logarithm of up to ln(classes), and the softmax's own error.
+        bound.push(gamma(softmax_roundings(classes) + 2.0 + 16.0 + (classes as f64).ln()));
+        gradients.push((loss::reference::softmax(row), gradient));
+    }
+    for (probabilities, gradient) in gradients {
+        bound.extend(probabilities.iter().map(|p| gamma(softmax_roundings(classes)) * p + gamma(0.5)));
+        exact.extend(gradient);
+    }
+    case.compare(&exact, &bound, |context| {
+        let (mut losses, mut gradient) = (vec![f32::NAN; batch], Case::poisoned(batch, classes));
+        let (into, view) = (Some(&mut losses[..]), Some(gradient.view_mut()));
+        softmax_cross_entropy(context, logits.view(), &labels, into, view);
+        losses.extend_from_slice(gradient.as_slice());
+        losses
+    });
+}
+
+fn bytes(case: &mut Case<'_>) {
+    let [values] = case.sizes();
+    let mut generator = case.stream().generator();
+    let bytes: Vec<u8> = (0..values).map(|_| below(&mut generator, 256) as u8).collect();
+    for (scale, offset) in [(1.0 / 255.0, 0.0), (2.0 / 255.0, -1.0), (0.017, -2.1)] {
+        let exact = pixels::reference::to_f32(&bytes, scale, offset);
+        // One fused operation: rounded once.
+        let bound: Vec<f64> = exact.iter().map(|value| gamma(1.0) * value.abs()).collect();
+        case.compare(&exact, &bound, |context| {
+            let mut out = vec![f32::NAN; values];
+            to_f32(context, &bytes, scale, offset, &mut out);
+            out
+        });
+    }
+}

@@ -1,0 +1,133 @@
+//! Checks of the Hebbian updates.
+
+use super::{Case, Check, Dim, gamma};
+use crate::kernels::hebbian::reference::{self, Tied, Updated};
+use crate::kernels::hebbian::{
+    Competition, KrotovHopfield, Reduction, Update, krotov_hopfield, oja_excluding_self, oja_per_unit, oja_subspace,
+    sanger, winner_take_all,
+};
+use crate::{Context, MatMut, MatRef};
+
+const DIMS: &[Dim] = &[
+    Dim { name: "batch", min: 1, max: 70 },
+    Dim { name: "inputs", min: 1, max: 120 },
+    Dim { name: "units", min: 1, max: 140 },
+];
+
+/// Ranks need units.
+const RANKED: &[Dim] = &[
+    Dim { name: "batch", min: 1, max: 120 },
+    Dim { name: "inputs", min: 1, max: 200 },
+    Dim { name: "units", min: 7, max: 140 },
+];
+
+pub(super) const CHECKS: &[Check] = &[
+    Check { kernel: "hebbian::oja_subspace", dims: DIMS, run: |case| oja(case, oja_subspace, Tied::All) },
+    Check {
+        kernel: "hebbian::oja_excluding_self",
+        dims: DIMS,
+        run: |case| oja(case, oja_excluding_self, Tied::Others),
+    },
+    Check { kernel: "hebbian::sanger", dims: DIMS, run: |case| oja(case, sanger, Tied::UpToSelf) },
+    Check { kernel: "hebbian::oja_per_unit", dims: DIMS, run: |case| oja(case, oja_per_unit, Tied::SelfOnly) },
+    Check { kernel: "hebbian::winner_take_all", dims: DIMS, run: competitions },
+    Check { kernel: "hebbian::krotov_hopfield", dims: RANKED, run: ranks },
+];
+
+const UPDATES: [Update; 2] = [
+    Update { rate: 0.3, reduction: Reduction::Mean, non_negative: false },
+    Update { rate: 0.02, reduction: Reduction::Sum, non_negative: true },
+];
+
+/// Two chained sums, over the units and over the batch, cut into blocks, and a few roundings around them.
+fn bound(updated: &Updated, batch: usize, units: usize) -> Vec<f64> {
+    let factor = gamma((batch + units + 56) as f64);
+    updated.magnitudes.iter().map(|magnitude| factor * magnitude).collect()
+}
+
+type Rule = fn(&mut Context, MatRef<'_>, MatRef<'_>, MatMut<'_>, &Update);
+
+fn oja(case: &mut Case<'_>, rule: Rule, tied: Tied) {
+    let [batch, inputs, units] = case.sizes();
+    let (x, z) = (case.matrix(batch, inputs, 0.0, 1.0), case.matrix(batch, units, -0.3, 1.0));
+    let w = case.matrix(inputs, units, -1.0, 1.0);
+    for update in UPDATES {
+        let exact = reference::oja(x.view(), z.view(), w.view(), tied, &update);
+        case.compare(&exact.weights, &bound(&exact, batch, units), |context| {
+            let mut w = w.clone();
+            rule(context, x.view(), z.view(), w.view_mut(), &update);
+            w.as_slice().to_vec()
+        });
+    }
+}
+
+fn competitions(case: &mut Case<'_>) {
+    let [batch, inputs, units] = case.sizes();
+    let (x, z) = (case.matrix(batch, inputs, 0.0, 1.0), case.matrix(batch, units, -1.0, 1.0));
+    let w = case.matrix(inputs, units, -1.0, 1.0);
+    for competition in [Competition::Hard, Competition::Top(units.min(5)), Competition::Soft { temperature: 0.2 }] {
+        for update in UPDATES {
+            let exact = reference::winner_take_all(x.view(), z.view(), w.view(), competition, &update);
+            // Soft gates add the error of an exponential and of a sum over the units: within the same count of roundings.
+            case.compare(&exact.weights, &bound(&exact, batch, units), |context| {
+                let mut w = w.clone();
+                winner_take_all(context, x.view(), z.view(), w.view_mut(), competition, &update);
+                w.as_slice().to_vec()
+            });
+        }
+    }
+}
+
+fn ranks(case: &mut Case<'_>) {
+    let [batch, inputs, units] = case.sizes();
+    let (x, w) = (case.matrix(batch, inputs, 0.0, 1.0), case.matrix(units, inputs, -1.0, 1.0));
+    const RATE: f32 = 0.04;
+    for rule in [KrotovHopfield { p: 2, k: 2, delta: 0.2 }, KrotovHopfield { p: 3, k: 7, delta: 0.4 }] {
+        let kernel = |context: &mut Context| {
+            let mut w = w.clone();
+            krotov_hopfield(context, x.view(), w.view_mut(), &rule, RATE);
+            w.as_slice().to_vec()
+        };
+        match reference::krotov_hopfield(x.view(), w.view(), &rule, RATE, 1e-5) {
+            Some((exact, largest)) => {
+                // An entry of the step is a sum over the batch of x and of q w, q itself a sum over the inputs; all entries are
+                // divided by the largest, which carries the same error.
+                let sizes = step_magnitudes(x.view(), w.view(), &rule);
+                let share = f64::from(RATE) / largest * gamma((2 * batch + inputs + 8 * rule.p as usize) as f64);
+                let size = sizes.iter().copied().fold(0.0, f64::max);
+                let steps = exact.iter().zip(w.as_slice()).map(|(new, &old)| (new - f64::from(old)).abs());
+                let bound: Vec<f64> = steps
+                    .zip(sizes.iter().zip(&exact))
+                    .map(|(step, (own, new))| {
+                        share * (own + size * step / f64::from(RATE)) + gamma(3.0) * (new.abs() + step)
+                    })
+                    .collect();
+                case.compare(&exact, &bound, kernel);
+            }
+            // Two activities are so close that rounding decides who wins; the bits are still the same everywhere.
+            None => case.judge(kernel, |_| 0.0),
+        }
+    }
+}
+
+/// The sums of absolute values that make up the entries of Krotov and Hopfield's step, before it is scaled.
+fn step_magnitudes(x: MatRef<'_>, w: MatRef<'_>, rule: &KrotovHopfield) -> Vec<f64> {
+    let (inputs, units) = (x.cols(), w.rows());
+    let mut sizes = vec![0.0; units * inputs];
+    for x in x.iter_rows() {
+        let terms = |unit: usize| {
+            let power = |w: f64| w * w.abs().powi(rule.p as i32 - 2);
+            w.row(unit).iter().zip(x).map(move |(&w, &x)| power(f64::from(w)) * f64::from(x))
+        };
+        let mut order: Vec<(f64, usize)> = (0..units).map(|unit| (terms(unit).sum(), unit)).collect();
+        order.sort_by(|a, b| b.0.total_cmp(&a.0));
+        for (rank, gate) in [(0, 1.0), (rule.k - 1, f64::from(rule.delta))] {
+            let unit = order[rank].1;
+            let activity: f64 = terms(unit).map(f64::abs).sum();
+            for (at, (&x, &w)) in x.iter().zip(w.row(unit)).enumerate() {
+                sizes[unit * inputs + at] += gate * (f64::from(x).abs() + activity * f64::from(w).abs());
+            }
+        }
+    }
+    sizes
+}
