@@ -466,7 +466,7 @@ fn wrong_bytes_never_reach_their_place() {
     let (code, text) = fixture.fetch("mnist", &[&liar]);
     assert_eq!(code, 1);
     assert!(
-        text.contains("train-images-idx3-ubyte has SHA-256 ") && text.contains("no part of it could be kept"),
+        text.contains("train-images-idx3-ubyte has SHA-256 ") && text.contains("nothing usable has arrived"),
         "{text}"
     );
     assert_eq!(names(&fixture.path("")), [] as [String; 0]);
@@ -503,7 +503,7 @@ fn a_server_without_the_file_is_left_for_the_next() {
     let nobody = Server { url: "http://127.0.0.1:1/".to_owned(), requests: Arc::default() };
     let (code, text) = fixture.fetch("mnist", &[&nobody, &empty]);
     assert_eq!(code, 1);
-    let expected = "error: could not fetch train-images-idx3-ubyte.gz: no part of it could be kept\n";
+    let expected = "error: could not fetch train-images-idx3-ubyte.gz: nothing usable has arrived\n";
     assert!(text.contains(expected), "{text}");
     assert!(text.contains(&format!("\n  {}/{IMAGES}: the server answered 404 Not Found", empty.url)), "{text}");
     assert!(text.contains(&format!("\n  http://127.0.0.1:1/{IMAGES}: ")), "{text}");

@@ -36,8 +36,9 @@ use self::storage::Bytes;
 use self::transforms::Augmentation;
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::kernels::pixels::to_f32;
 use crate::matrix::{MatMut, Matrix};
-use crate::parallel::for_each_with;
+use crate::parallel::{Threads, for_each_with};
 use crate::random::Stream;
 
 /// Channels, rows and columns of an image; none of them zero.
@@ -396,21 +397,18 @@ impl Dataset {
         /// Images of one item of work: some 25 microseconds, enough to be worth taking off a queue.
         const BLOCK: usize = 64;
         self.check_intact()?;
-        // A byte has 256 values: looking them up gives the bits of computing them.
-        let table: [f32; 256] = std::array::from_fn(|byte| (byte as f32).mul_add(scaling.scale, scaling.offset));
         // Moving a value costs about what four multiply-adds do.
         let threads = context.threads().for_work(4 * indices.len() * self.pixels());
-        let buffers = std::iter::repeat_with(Vec::new).take(threads.get());
+        let workspace = || (context.clone().with_threads(Threads::ONE), Vec::new());
+        let workspaces = std::iter::repeat_with(workspace).take(threads.get());
         let blocks = out.row_blocks(BLOCK).zip(indices.chunks(BLOCK)).enumerate();
-        for_each_with(threads, buffers, blocks, |buffer, (block, (mut out, indices))| {
+        for_each_with(threads, workspaces, blocks, |(context, buffer), (block, (mut out, indices))| {
             for (row, &index) in indices.iter().enumerate() {
                 let pixels = match source(block * BLOCK + row, index as usize, buffer) {
                     Pixels::Image(pixels) => pixels,
                     Pixels::Buffer => buffer,
                 };
-                for (out, &byte) in out.row_mut(row).iter_mut().zip(pixels) {
-                    *out = table[usize::from(byte)];
-                }
+                to_f32(context, pixels, scaling.scale, scaling.offset, out.row_mut(row));
             }
         });
         Ok(())

@@ -72,6 +72,20 @@ fn gathering_writes_between_the_gaps_of_strided_rows_only() {
 }
 
 #[test]
+fn bits_do_not_depend_on_the_instruction_set() {
+    let set = small();
+    let gathered = |isa| {
+        let mut out = Matrix::from_fn(5, 48, |_, _| f32::NAN);
+        let scaling = Scaling::standardised(0.4914, 0.2470);
+        set.gather(&mut Context::on(isa).unwrap(), &[4, 1, 3, 0, 2], scaling, out.view_mut()).unwrap();
+        out
+    };
+    for isa in Isa::available() {
+        assert!(gathered(isa) == gathered(Isa::Scalar), "{isa}");
+    }
+}
+
+#[test]
 fn bits_do_not_depend_on_threads() {
     // 5000 images of 784 are enough work for threads to share.
     let train = embedded().train;

@@ -250,7 +250,7 @@ fn fetch_archive(agent: &ureq::Agent, archive: &Archive<'_>, folder: &Path, mirr
             drop(part);
             // Nothing worth keeping; that it stays is no failure.
             let _ = fs::remove_file(&path);
-            "no part of it could be kept".to_owned()
+            "nothing usable has arrived".to_owned()
         }
         kept => format!("{kept} bytes of it are kept, and the same command resumes there"),
     };
