@@ -1,0 +1,412 @@
+//! A multi-layer perceptron trained by backpropagation and Adam: what the papers measure themselves against.
+//!
+//! Hidden layers have no bias. Their activation is ReLU or, as the paper does under the non-negativity constraint, the
+//! z-score over the units of each sample followed by ReLU; gradients go through the z-score. With y the sums of a sample,
+//! mu and sigma their mean and (population) standard deviation over K units and s = (y - mu) / sigma:
+//!
+//! ```text
+//! z = max(0, s)      g = dE/ds = [s > 0] dE/dz      dE/dy = (g - mean g - s mean(g s)) / sigma
+//! ```
+//!
+//! That is rule (6) where sums cannot be negative, as in the non-negative network, and layer normalisation elsewhere.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::context::Context;
+use crate::datasets::Dataset;
+use crate::error::Result;
+use crate::kernels::dense::{self, Write};
+use crate::kernels::{activation, loss};
+use crate::matrix::{MatMut, MatRef, Matrix};
+use crate::parallel;
+use crate::random::Stream;
+use crate::systems::adam::{Adam, Step};
+use crate::systems::checkpoint::{Reader, Writer};
+use crate::systems::features::{self, Frozen, shaped};
+use crate::systems::journal::{Journal, Phase};
+use crate::systems::read_out::{ReadOut, column_sums, initial_weights};
+use crate::systems::{CurvePoint, Learner, Observer, Schedule, evaluate, settings};
+
+/// A multi-layer perceptron and how it is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Names every random number of the run (0 to 2^63 - 1).
+    pub seed: u64,
+    /// Widths of the hidden layers, first to last.
+    pub layers: Vec<usize>,
+    /// Whether all weights and biases are projected to zero or above after each step.
+    pub non_negative: bool,
+    /// What makes activities of the hidden sums.
+    pub activation: Activation,
+    /// Initial hidden weights.
+    pub initial: Initial,
+    /// Adam's learning rate at the beginning.
+    pub rate: f64,
+    /// How the rate develops.
+    pub schedule: Schedule,
+    /// Samples of a batch.
+    pub batch: usize,
+    /// Passes over the training set.
+    pub epochs: u64,
+}
+
+/// What makes activities of the hidden sums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    /// max(0, y).
+    #[default]
+    Relu,
+    /// The z-score over the units of each sample, then ReLU.
+    Zscore,
+}
+
+/// Initial hidden weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Initial {
+    /// The paper's: Gaussian with standard deviation 0.01, or uniform in [0.01, 0.1] under the non-negativity constraint.
+    Paper,
+    /// He's: Gaussian with standard deviation sqrt(2 / inputs), which keeps activities alive through many layers; its
+    /// magnitudes under the non-negativity constraint.
+    #[default]
+    He,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            seed: 0,
+            layers: vec![2000],
+            non_negative: false,
+            activation: Activation::Relu,
+            initial: Initial::He,
+            rate: 1e-3,
+            schedule: Schedule::Linear,
+            batch: 100,
+            epochs: 10,
+        }
+    }
+}
+
+impl Config {
+    /// Reads and checks a configuration; `origin` names the text in errors.
+    ///
+    /// # Errors
+    /// [`Error::Format`](crate::Error::Format) for text that is not TOML, unknown keys and wrong types, with byte and
+    /// line; [`Error::Setting`](crate::Error::Setting) for values out of range.
+    pub fn from_toml(text: &str, origin: &str) -> Result<Self> {
+        let config: Config = settings::from_toml(text, origin)?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Writes the configuration; [`from_toml`](Config::from_toml) reads it back.
+    pub fn to_toml(&self) -> String {
+        settings::to_toml(self)
+    }
+
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::Error::Setting) naming key, range and value.
+    pub fn validate(&self) -> Result<()> {
+        use settings::{positive, within};
+        settings::seed(self.seed)?;
+        within("layers (their number)", self.layers.len() as u64, 1, 64)?;
+        for (index, &width) in self.layers.iter().enumerate() {
+            within(&format!("layers[{index}]"), width as u64, 1, 1 << 20)?;
+        }
+        positive("rate", self.rate)?;
+        within("batch", self.batch as u64, 1, 1 << 20)?;
+        within("epochs", self.epochs, 0, 1 << 20)
+    }
+}
+
+/// A multi-layer perceptron with its whole training state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Network {
+    config: Config,
+    journal: Journal,
+    /// Weights `[inputs, units]`, first layer to last.
+    hidden: Vec<Matrix>,
+    moments: Vec<Adam>,
+    output: ReadOut,
+}
+
+/// The name in checkpoints and on the command line.
+pub(crate) const KIND: &str = "backprop";
+
+/// Standard deviations below this are taken for it, so that equal sums give zeros and no division by zero.
+const SMALLEST_DEVIATION: f64 = 1e-8;
+
+/// z-score over each row, before the ReLU; the standard deviations go to `deviations`.
+fn zscore(context: &Context, y: MatMut<'_>, deviations: &mut [f32]) {
+    let threads = context.threads().for_work(y.rows() * y.cols() * 8);
+    parallel::for_each(threads, y.row_blocks(4).zip(deviations.chunks_mut(4)), |(mut rows, deviations)| {
+        for (row, deviation) in (0..rows.rows()).zip(deviations) {
+            let row = rows.row_mut(row);
+            let count = row.len() as f64;
+            let mean = row.iter().map(|&y| f64::from(y)).sum::<f64>() / count;
+            let variance = row.iter().map(|&y| (f64::from(y) - mean).powi(2)).sum::<f64>() / count;
+            let sigma = variance.sqrt().max(SMALLEST_DEVIATION);
+            *deviation = sigma as f32;
+            let (mean, scale) = (mean as f32, (1.0 / sigma) as f32);
+            row.iter_mut().for_each(|y| *y = (*y - mean) * scale);
+        }
+    });
+}
+
+/// Turns dE/dz, in place, into dE/dy; `s` holds the scores (or the sums, for plain ReLU).
+fn backward(context: &Context, activation: Activation, s: MatRef<'_>, deviations: &[f32], gradient: MatMut<'_>) {
+    let threads = context.threads().for_work(s.rows() * s.cols() * 8);
+    let blocks = gradient.row_blocks(4).enumerate();
+    parallel::for_each(threads, blocks, |(block, mut rows)| {
+        for row in 0..rows.rows() {
+            let index = block * 4 + row;
+            let (s, gradient) = (s.row(index), rows.row_mut(row));
+            for (g, &s) in gradient.iter_mut().zip(s) {
+                if s <= 0.0 {
+                    *g = 0.0;
+                }
+            }
+            if activation == Activation::Zscore {
+                let count = s.len() as f64;
+                let mean = gradient.iter().map(|&g| f64::from(g)).sum::<f64>() / count;
+                let along = gradient.iter().zip(s).map(|(&g, &s)| f64::from(g) * f64::from(s)).sum::<f64>() / count;
+                let (mean, along, scale) = (mean as f32, along as f32, 1.0 / deviations[index]);
+                gradient.iter_mut().zip(s).for_each(|(g, s)| *g = (*g - mean - s * along) * scale);
+            }
+        }
+    });
+}
+
+/// What one layer keeps of a forward pass.
+struct Trace {
+    /// Sums, or scores.
+    s: Matrix,
+    z: Matrix,
+    deviations: Vec<f32>,
+    /// dE/dz, then dE/dy.
+    gradient: Matrix,
+    weights_gradient: Matrix,
+}
+
+impl Trace {
+    fn new() -> Self {
+        let [s, z, gradient, weights_gradient] = std::array::from_fn(|_| Matrix::zeros(0, 0));
+        Trace { s, z, deviations: Vec::new(), gradient, weights_gradient }
+    }
+}
+
+/// Activities of all layers.
+fn forward(context: &mut Context, activation: Activation, hidden: &[Matrix], images: MatRef<'_>, traces: &mut [Trace]) {
+    for (index, w) in hidden.iter().enumerate() {
+        let (below, rest) = traces.split_at_mut(index);
+        let x = below.last().map_or(images, |trace| trace.z.view());
+        let Trace { s, z, deviations, .. } = &mut rest[0];
+        shaped(s, x.rows(), w.cols());
+        shaped(z, x.rows(), w.cols());
+        deviations.resize(x.rows(), 0.0);
+        dense::matmul(context, x, w.view(), s.view_mut(), Write::Replace);
+        if activation == Activation::Zscore {
+            zscore(context, s.view_mut(), deviations);
+        }
+        z.as_mut_slice().copy_from_slice(s.as_slice());
+        activation::relu(context, z.view_mut());
+    }
+}
+
+impl Network {
+    /// An untrained network.
+    ///
+    /// # Errors
+    /// As [`Config::validate`], and if inputs or classes are out of range.
+    pub fn new(config: Config, inputs: usize, classes: usize) -> Result<Self> {
+        config.validate()?;
+        settings::shape(inputs, classes)?;
+        let mut context = Context::new()?;
+        let stream = Stream::new(config.seed, "hidden weights");
+        let (mut below, mut hidden) = (inputs, Vec::with_capacity(config.layers.len()));
+        for (index, &units) in config.layers.iter().enumerate() {
+            let stream = stream.item(index as u64);
+            let paper = config.initial == Initial::Paper;
+            let mut weights = initial_weights(&mut context, stream, below, units, paper && config.non_negative);
+            if !paper {
+                // Gaussian of standard deviation 0.01 so far.
+                let scale = 100.0 * (2.0 / below as f32).sqrt();
+                let values = weights.as_mut_slice().iter_mut();
+                values.for_each(|w| *w = if config.non_negative { (*w * scale).abs() } else { *w * scale });
+            }
+            hidden.push(weights);
+            below = units;
+        }
+        let moments = hidden.iter().map(|w| Adam::new(w.rows() * w.cols())).collect();
+        let output_stream = Stream::new(config.seed, "output weights");
+        let output = ReadOut::new(&mut context, output_stream, below, classes, config.non_negative);
+        Ok(Network { config, journal: Journal::default(), hidden, moments, output })
+    }
+
+    /// Continues from a checkpoint.
+    ///
+    /// # Errors
+    /// As [`checkpoint::load`](crate::systems::checkpoint::load).
+    pub fn load(path: &Path) -> Result<Self> {
+        Network::read(&mut Reader::open(path)?)
+    }
+
+    pub(crate) fn read(reader: &mut Reader) -> Result<Self> {
+        let config = reader.config(KIND, Config::from_toml)?;
+        let (inputs, classes) = reader.shape()?;
+        let mut below = inputs;
+        for (index, &units) in config.layers.iter().enumerate() {
+            reader.expect(&format!("hidden.{index}.weights"), &[below, units])?;
+            below = units;
+        }
+        let mut network = Network::new(config, inputs, classes)?;
+        network.journal = reader.journal()?;
+        for (index, (weights, moments)) in network.hidden.iter_mut().zip(&mut network.moments).enumerate() {
+            let name = format!("hidden.{index}.weights");
+            reader.matrix(&name, weights)?;
+            reader.adam(&name, &[weights.rows(), weights.cols()], moments)?;
+        }
+        reader.read_out("output", &mut network.output)?;
+        reader.finish()?;
+        Ok(network)
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The output layer.
+    pub fn output(&self) -> &ReadOut {
+        &self.output
+    }
+}
+
+impl Learner for Network {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn inputs(&self) -> usize {
+        self.hidden.first().map_or(0, Matrix::rows)
+    }
+
+    fn classes(&self) -> usize {
+        self.output.bias.len()
+    }
+
+    fn train(
+        &mut self,
+        context: &mut Context,
+        data: &Dataset,
+        monitor: Option<&Dataset>,
+        observer: &mut Observer<'_>,
+    ) -> Result<ControlFlow<()>> {
+        settings::fits(data, self.inputs(), self.classes())?;
+        if let Some(monitor) = monitor {
+            settings::fits(monitor, self.inputs(), self.classes())?;
+        }
+        self.journal.begin(data.len())?;
+        let Network { config, journal, hidden, moments, output } = self;
+        let mut batches = features::batches(data, config.batch, false, Stream::new(config.seed, "batches"))?;
+        let phase = Phase::epochs("training", config.epochs, batches.per_epoch());
+        let mut pixels = Frozen::pixels(data);
+        let mut traces: Vec<Trace> = hidden.iter().map(|_| Trace::new()).collect();
+        let mut logits = Matrix::zeros(0, 0);
+        let mut difference = Matrix::zeros(0, 0);
+        while let Some((_, done)) = journal.locate(std::slice::from_ref(&phase)) {
+            let (x, labels) = pixels.batch(context, &mut batches, done);
+            forward(context, config.activation, hidden, x, &mut traces);
+            shaped(&mut logits, x.rows(), output.bias.len());
+            shaped(&mut difference, x.rows(), output.bias.len());
+            let top = traces.last().map_or(x, |trace| trace.z.view());
+            output.logits(context, top, logits.view_mut());
+            let loss =
+                loss::softmax_cross_entropy(context, logits.view(), labels, None, Some(difference.view_mut()));
+            // All gradients first, from the weights the forward pass used; then all updates.
+            let mut output_gradient = Matrix::zeros(top.cols(), output.bias.len());
+            dense::matmul_tn(context, top, difference.view(), output_gradient.view_mut(), Write::Replace);
+            for index in (0..hidden.len()).rev() {
+                let (before, after) = traces.split_at_mut(index + 1);
+                let (below, own) = before.split_at_mut(index);
+                let Trace { s, deviations, gradient, weights_gradient, .. } = &mut own[0];
+                shaped(gradient, s.rows(), s.cols());
+                let (above, w) = match after.first() {
+                    Some(trace) => (trace.gradient.view(), hidden[index + 1].view()),
+                    None => (difference.view(), output.weights.view()),
+                };
+                dense::matmul_nt(context, above, w, gradient.view_mut(), Write::Replace);
+                backward(context, config.activation, s.view(), deviations, gradient.view_mut());
+                let input = below.last().map_or(x, |trace| trace.z.view());
+                shaped(weights_gradient, input.cols(), s.cols());
+                dense::matmul_tn(context, input, gradient.view(), weights_gradient.view_mut(), Write::Replace);
+            }
+            let rate = config.rate * config.schedule.factor(done, phase.steps);
+            let scale = 1.0 / x.rows() as f32;
+            let step = Step { rate, number: done + 1, scale, non_negative: config.non_negative };
+            for ((weights, moments), trace) in hidden.iter_mut().zip(moments.iter_mut()).zip(&traces) {
+                moments.update(context, &step, trace.weights_gradient.as_slice(), weights.as_mut_slice());
+            }
+            output.moments.update(context, &step, output_gradient.as_slice(), output.weights.as_mut_slice());
+            output.bias_moments.update(context, &step, &column_sums(difference.view()), &mut output.bias);
+            let accuracy = monitor.filter(|_| Journal::marks(&phase, done + 1)).map(|monitor| {
+                evaluate(context, monitor, output.bias.len(), |context, images, logits| {
+                    forward(context, config.activation, hidden, images, &mut traces);
+                    let top = traces.last().map_or(images, |trace| trace.z.view());
+                    output.logits(context, top, logits);
+                })
+            });
+            if journal.record(&phase, done + 1, Some(loss), accuracy, observer).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        journal.finished = true;
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn finished(&self) -> bool {
+        self.journal.finished
+    }
+
+    fn predict(&self, context: &mut Context, images: MatRef<'_>, logits: MatMut<'_>) {
+        let mut traces: Vec<Trace> = self.hidden.iter().map(|_| Trace::new()).collect();
+        forward(context, self.config.activation, &self.hidden, images, &mut traces);
+        let top = traces.last().map_or(images, |trace| trace.z.view());
+        self.output.logits(context, top, logits);
+    }
+
+    fn save(&self, path: &Path) -> Result<()> {
+        let mut writer = Writer::new(KIND, &self.config.to_toml(), self.inputs(), self.classes(), &self.journal);
+        for (index, (weights, moments)) in self.hidden.iter().zip(&self.moments).enumerate() {
+            let name = format!("hidden.{index}.weights");
+            writer.matrix(&name, weights);
+            writer.adam(&name, &[weights.rows(), weights.cols()], moments);
+        }
+        writer.read_out("output", &self.output);
+        writer.write(path)
+    }
+
+    fn curve(&self) -> &[CurvePoint] {
+        &self.journal.curve
+    }
+
+    fn config_toml(&self) -> String {
+        self.config.to_toml()
+    }
+
+    fn weights(&self, layer: usize) -> Option<MatRef<'_>> {
+        self.hidden.get(layer).map(Matrix::view)
+    }
+
+    fn receptive_fields(&self) -> Matrix {
+        self.hidden.first().map_or_else(|| Matrix::zeros(0, 0), Matrix::transposed)
+    }
+}

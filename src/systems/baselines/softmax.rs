@@ -1,0 +1,170 @@
+//! Softmax regression on raw pixels: the line every hidden layer has to be above.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::context::Context;
+use crate::datasets::Dataset;
+use crate::error::Result;
+use crate::matrix::{MatMut, MatRef, Matrix};
+use crate::random::Stream;
+use crate::systems::checkpoint::{Reader, Writer};
+use crate::systems::features::{self, Frozen};
+use crate::systems::journal::{Journal, Phase};
+use crate::systems::read_out::{self, ReadOut, Training};
+use crate::systems::{CurvePoint, Learner, Observer, settings};
+
+/// A softmax regression and how it is trained.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Names every random number of the run (0 to 2^63 - 1).
+    pub seed: u64,
+    /// The training.
+    pub output: read_out::Config,
+}
+
+impl Config {
+    /// Reads and checks a configuration; `origin` names the text in errors.
+    ///
+    /// # Errors
+    /// [`Error::Format`](crate::Error::Format) for text that is not TOML, unknown keys and wrong types, with byte and
+    /// line; [`Error::Setting`](crate::Error::Setting) for values out of range.
+    pub fn from_toml(text: &str, origin: &str) -> Result<Self> {
+        let config: Config = settings::from_toml(text, origin)?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Writes the configuration; [`from_toml`](Config::from_toml) reads it back.
+    pub fn to_toml(&self) -> String {
+        settings::to_toml(self)
+    }
+
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::Error::Setting) naming key, range and value.
+    pub fn validate(&self) -> Result<()> {
+        settings::seed(self.seed)?;
+        self.output.validate("output")
+    }
+}
+
+/// A softmax regression with its whole training state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Network {
+    config: Config,
+    journal: Journal,
+    output: ReadOut,
+}
+
+/// The name in checkpoints and on the command line.
+pub(crate) const KIND: &str = "softmax";
+
+impl Network {
+    /// An untrained network.
+    ///
+    /// # Errors
+    /// As [`Config::validate`], and if inputs or classes are out of range.
+    pub fn new(config: Config, inputs: usize, classes: usize) -> Result<Self> {
+        config.validate()?;
+        settings::shape(inputs, classes)?;
+        let stream = Stream::new(config.seed, "softmax output weights");
+        let output = ReadOut::new(&mut Context::new()?, stream, inputs, classes, config.output.non_negative);
+        Ok(Network { config, journal: Journal::default(), output })
+    }
+
+    /// Continues from a checkpoint.
+    ///
+    /// # Errors
+    /// As [`checkpoint::load`](crate::systems::checkpoint::load).
+    pub fn load(path: &Path) -> Result<Self> {
+        Network::read(&mut Reader::open(path)?)
+    }
+
+    pub(crate) fn read(reader: &mut Reader) -> Result<Self> {
+        let config = reader.config(KIND, Config::from_toml)?;
+        let (inputs, classes) = reader.shape()?;
+        reader.expect("output.weights", &[inputs, classes])?;
+        let mut network = Network::new(config, inputs, classes)?;
+        network.journal = reader.journal()?;
+        reader.read_out("output", &mut network.output)?;
+        reader.finish()?;
+        Ok(network)
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+}
+
+impl Learner for Network {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn inputs(&self) -> usize {
+        self.output.weights.rows()
+    }
+
+    fn classes(&self) -> usize {
+        self.output.bias.len()
+    }
+
+    fn train(
+        &mut self,
+        context: &mut Context,
+        data: &Dataset,
+        monitor: Option<&Dataset>,
+        observer: &mut Observer<'_>,
+    ) -> Result<ControlFlow<()>> {
+        settings::fits(data, self.inputs(), self.classes())?;
+        self.journal.begin(data.len())?;
+        let Network { config: Config { seed, output: config }, journal, output } = self;
+        let mut batches = features::batches(data, config.batch, false, Stream::new(*seed, "output batches"))?;
+        let phase = &Phase::epochs("output", config.epochs, batches.per_epoch());
+        let mut features = Frozen::pixels(data);
+        if let Some((_, done)) = journal.locate(std::slice::from_ref(phase)) {
+            let mut training = Training { config, phase, batches: &mut batches, features: &mut features, monitor };
+            if training.run(context, output, journal, done, observer).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        journal.finished = true;
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn finished(&self) -> bool {
+        self.journal.finished
+    }
+
+    fn predict(&self, context: &mut Context, images: MatRef<'_>, logits: MatMut<'_>) {
+        self.output.logits(context, images, logits);
+    }
+
+    fn save(&self, path: &Path) -> Result<()> {
+        let mut writer = Writer::new(KIND, &self.config.to_toml(), self.inputs(), self.classes(), &self.journal);
+        writer.read_out("output", &self.output);
+        writer.write(path)
+    }
+
+    fn curve(&self) -> &[CurvePoint] {
+        &self.journal.curve
+    }
+
+    fn config_toml(&self) -> String {
+        self.config.to_toml()
+    }
+
+    fn weights(&self, _layer: usize) -> Option<MatRef<'_>> {
+        None
+    }
+
+    fn receptive_fields(&self) -> Matrix {
+        self.output.weights.transposed()
+    }
+}

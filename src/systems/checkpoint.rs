@@ -1,0 +1,359 @@
+//! Checkpoints: the whole state of a learner as one safetensors file.
+//!
+//! Weights and optimiser moments are `F32` tensors, the learning curve and the running loss `F64` ones. What is not an
+//! array stands as a small TOML document under the key `neuropil` of the file's metadata: version, kind, shapes,
+//! counters, the configuration as the user wrote it, and a checksum over all of it and every tensor. Random numbers
+//! need no state: they are named by (seed, purpose, step).
+//!
+//! [`Learner::save`] writes atomically: a temporary file in the same directory, flushed to the disk, then renamed over the
+//! name asked for, then the directory flushed. Whoever reads the name sees the old file or the new one, whole.
+//!
+//! Loading believes nothing: container, version, kind, configuration, names, types, shapes and checksum are checked, and
+//! no memory is reserved but for the size the configuration and the file agree on. Every way a file can be wrong is an
+//! [`Error::Format`] that says what was expected, what was found, and where.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs::{self, File};
+use std::io::{Read, Write as _};
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+
+use super::adam::Adam;
+use super::baselines::{backprop, krotov_hopfield, softmax};
+use super::journal::Journal;
+use super::read_out::ReadOut;
+use super::{CurvePoint, Learner, hebbian};
+use crate::error::{Error, Result};
+use crate::matrix::Matrix;
+
+/// The layout described here.
+const VERSION: u32 = 1;
+
+/// Files beyond this are refused unread: a thousand times what the largest network of the papers needs.
+const LARGEST: u64 = 64 << 30;
+
+/// The metadata key.
+const KEY: &str = "neuropil";
+
+/// Loads a checkpoint of any kind of learner.
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be read, [`Error::Format`] if it is not a checkpoint or damaged.
+pub fn load(path: &Path) -> Result<Box<dyn Learner>> {
+    let mut reader = Reader::open(path)?;
+    Ok(match reader.header.kind.as_str() {
+        hebbian::KIND => Box::new(hebbian::Network::read(&mut reader)?),
+        krotov_hopfield::KIND => Box::new(krotov_hopfield::Network::read(&mut reader)?),
+        backprop::KIND => Box::new(backprop::Network::read(&mut reader)?),
+        softmax::KIND => Box::new(softmax::Network::read(&mut reader)?),
+        other => return Err(reader.wrong("a known kind of learner", format!("'{other}'"))),
+    })
+}
+
+/// What is not an array.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    version: u32,
+    kind: String,
+    inputs: usize,
+    classes: usize,
+    /// Images of the training set; 0 before training.
+    samples: u64,
+    step: u64,
+    finished: bool,
+    /// Names of the phases in the learning curve.
+    phases: Vec<String>,
+    /// FNV-1a over the header without this key, and every tensor's name, type, shape and bytes.
+    checksum: String,
+    config: String,
+}
+
+impl Header {
+    fn text(&self) -> String {
+        toml::to_string(self).expect("a header is representable as TOML")
+    }
+
+    fn sum<'a>(&self, tensors: impl Iterator<Item = (&'a str, Dtype, &'a [usize], &'a [u8])>) -> String {
+        let mut hash = 0xcbf2_9ce4_8422_2325u64;
+        let mut add = |bytes: &[u8]| {
+            for &byte in bytes {
+                hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+            }
+        };
+        add(Header { checksum: String::new(), ..self.clone() }.text().as_bytes());
+        for (name, dtype, shape, bytes) in tensors {
+            add(format!("{name} {dtype:?} {shape:?} ").as_bytes());
+            add(bytes);
+        }
+        format!("{hash:016x}")
+    }
+}
+
+struct Tensor {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+/// Gathers a learner's state and writes it.
+pub(crate) struct Writer {
+    header: Header,
+    /// In order of names.
+    tensors: std::collections::BTreeMap<String, Tensor>,
+}
+
+impl Writer {
+    pub(crate) fn new(kind: &str, config: &str, inputs: usize, classes: usize, journal: &Journal) -> Self {
+        let mut phases: Vec<String> = Vec::new();
+        let mut points = Vec::with_capacity(journal.curve.len() * 4);
+        for point in &journal.curve {
+            let index = phases.iter().position(|name| *name == point.phase).unwrap_or_else(|| {
+                phases.push(point.phase.clone());
+                phases.len() - 1
+            });
+            let optional = |value: Option<f64>| value.unwrap_or(f64::NAN);
+            points.extend([index as f64, point.step as f64, optional(point.loss), optional(point.accuracy)]);
+        }
+        let header = Header {
+            version: VERSION,
+            kind: kind.to_owned(),
+            inputs,
+            classes,
+            samples: journal.samples,
+            step: journal.step,
+            finished: journal.finished,
+            phases,
+            checksum: String::new(),
+            config: config.to_owned(),
+        };
+        let mut writer = Writer { header, tensors: Default::default() };
+        writer.doubles("curve", &[journal.curve.len(), 4], &points);
+        writer.doubles("running_loss", &[2], &[journal.losses.0, journal.losses.1 as f64]);
+        writer
+    }
+
+    pub(crate) fn doubles(&mut self, name: &str, shape: &[usize], values: &[f64]) {
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.tensors.insert(name.to_owned(), Tensor { dtype: Dtype::F64, shape: shape.to_vec(), bytes });
+    }
+
+    pub(crate) fn values(&mut self, name: &str, shape: &[usize], values: &[f32]) {
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.tensors.insert(name.to_owned(), Tensor { dtype: Dtype::F32, shape: shape.to_vec(), bytes });
+    }
+
+    pub(crate) fn matrix(&mut self, name: &str, matrix: &Matrix) {
+        self.values(name, &[matrix.rows(), matrix.cols()], matrix.as_slice());
+    }
+
+    pub(crate) fn adam(&mut self, name: &str, shape: &[usize], adam: &Adam) {
+        self.values(&format!("{name}.first_moment"), shape, &adam.first);
+        self.values(&format!("{name}.second_moment"), shape, &adam.second);
+    }
+
+    pub(crate) fn read_out(&mut self, name: &str, output: &ReadOut) {
+        let shape = [output.weights.rows(), output.weights.cols()];
+        self.matrix(&format!("{name}.weights"), &output.weights);
+        self.values(&format!("{name}.bias"), &shape[1..], &output.bias);
+        self.adam(&format!("{name}.weights"), &shape, &output.moments);
+        self.adam(&format!("{name}.bias"), &shape[1..], &output.bias_moments);
+    }
+
+    pub(crate) fn write(mut self, path: &Path) -> Result<()> {
+        let all = self.tensors.iter().map(|(name, t)| (name.as_str(), t.dtype, t.shape.as_slice(), t.bytes.as_slice()));
+        self.header.checksum = self.header.sum(all);
+        let metadata = HashMap::from([(KEY.to_owned(), self.header.text())]);
+        let views = self.tensors.iter().map(|(name, tensor)| {
+            let view = TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.bytes);
+            (name, view.expect("a tensor has as many values as its shape says"))
+        });
+        let bytes = safetensors::serialize(views, Some(metadata))
+            .map_err(|error| Error::format(path.display().to_string(), 0, "a writable state", error.to_string()))?;
+        replace(path, &bytes)
+    }
+}
+
+/// Replaces a file in one step.
+fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let name = path.file_name().ok_or_else(|| Error::setting("checkpoint", "the name of a file", path.display()))?;
+    let mut temporary = std::ffi::OsString::from(".");
+    temporary.push(name);
+    // Two processes that save to one name must not write to one temporary.
+    temporary.push(format!(".{}.tmp", std::process::id()));
+    let temporary = directory.join(temporary);
+    let result = (|| {
+        let mut file = File::create(&temporary).map_err(|error| Error::io("create", &temporary, error))?;
+        file.write_all(bytes).map_err(|error| Error::io("write", &temporary, error))?;
+        file.sync_all().map_err(|error| Error::io("flush", &temporary, error))?;
+        fs::rename(&temporary, path).map_err(|error| Error::io("rename", path, error))
+    })();
+    if result.is_err() {
+        // The first failure is the one to report; a temporary that cannot be removed either changes nothing.
+        let _ = fs::remove_file(&temporary);
+    }
+    result?;
+    // The rename itself must survive a power cut. Not every system can open a directory.
+    #[cfg(unix)]
+    File::open(directory).and_then(|file| file.sync_all()).map_err(|error| Error::io("flush", directory, error))?;
+    Ok(())
+}
+
+/// A checkpoint being read: checks every piece, and at the end that nothing was left over.
+pub(crate) struct Reader {
+    origin: String,
+    bytes: Vec<u8>,
+    /// Where tensor data begin.
+    base: usize,
+    metadata: Metadata,
+    header: Header,
+    unread: BTreeSet<String>,
+}
+
+impl Reader {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let mut file = File::open(path).map_err(|error| Error::io("open", path, error))?;
+        let origin = path.display().to_string();
+        let length = file.metadata().map_err(|error| Error::io("examine", path, error))?.len();
+        if length > LARGEST {
+            let expected = format!("a checkpoint of at most {LARGEST} bytes");
+            return Err(Error::format(origin, LARGEST, expected, format!("{length} bytes")));
+        }
+        let mut bytes = Vec::new();
+        // The file may grow while it is read: the cap holds for what is read, not for what was announced.
+        Read::take(&mut file, LARGEST).read_to_end(&mut bytes).map_err(|error| Error::io("read", path, error))?;
+        Reader::new(bytes, origin)
+    }
+
+    fn new(bytes: Vec<u8>, origin: String) -> Result<Self> {
+        let broken = |expected: &str, found: String| Error::format(origin.clone(), 0, expected, found);
+        let (length, metadata) = SafeTensors::read_metadata(&bytes)
+            .map_err(|error| broken("a safetensors file", format!("a damaged one or another format ({error})")))?;
+        let base = length + size_of::<u64>();
+        let text = metadata.metadata().as_ref().and_then(|map| map.get(KEY));
+        let text = text.ok_or_else(|| broken("the metadata key 'neuropil'", "a safetensors file without it".into()))?;
+        let header: Header = toml::from_str(text)
+            .map_err(|error| broken("a checkpoint's header", format!("'{}'", error.message())))?;
+        if header.version != VERSION {
+            return Err(broken(&format!("checkpoint version {VERSION}"), header.version.to_string()));
+        }
+        let mut unread = BTreeSet::new();
+        let sum = {
+            // Names in order, as they were written.
+            let infos: std::collections::BTreeMap<_, _> = metadata.tensors().into_iter().collect();
+            unread.extend(infos.keys().cloned());
+            header.sum(infos.iter().map(|(name, info)| {
+                let (start, end) = info.data_offsets;
+                (name.as_str(), info.dtype, info.shape.as_slice(), &bytes[base + start..base + end])
+            }))
+        };
+        if sum != header.checksum {
+            return Err(broken(&format!("the checksum {}", header.checksum), format!("{sum}: the file is damaged")));
+        }
+        Ok(Reader { origin, bytes, base, metadata, header, unread })
+    }
+
+    fn wrong(&self, expected: impl Into<String>, found: impl Into<String>) -> Error {
+        Error::format(self.origin.clone(), 0, expected, found)
+    }
+
+    /// The configuration, of a checkpoint of this kind.
+    pub(crate) fn config<C>(&self, kind: &str, parse: impl Fn(&str, &str) -> Result<C>) -> Result<C> {
+        if self.header.kind != kind {
+            return Err(self.wrong(format!("a checkpoint of kind '{kind}'"), format!("'{}'", self.header.kind)));
+        }
+        parse(&self.header.config, &format!("{}, configuration", self.origin))
+    }
+
+    /// Inputs and classes, within their ranges.
+    pub(crate) fn shape(&self) -> Result<(usize, usize)> {
+        super::settings::shape(self.header.inputs, self.header.classes)?;
+        Ok((self.header.inputs, self.header.classes))
+    }
+
+    fn tensor(&mut self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<&[u8]> {
+        let info = self.metadata.info(name);
+        let info = info.ok_or_else(|| self.wrong(format!("a tensor '{name}'"), "none of that name"))?;
+        let (start, end) = info.data_offsets;
+        if info.dtype != dtype || info.shape != shape {
+            let expected = format!("tensor '{name}' of {dtype:?} {shape:?}");
+            let found = format!("{:?} {:?}", info.dtype, info.shape);
+            return Err(Error::format(self.origin.clone(), (self.base + start) as u64, expected, found));
+        }
+        self.unread.remove(name);
+        Ok(&self.bytes[self.base + start..self.base + end])
+    }
+
+    /// Checks that these tensors exist with these shapes, before memory is reserved for them.
+    pub(crate) fn expect(&mut self, name: &str, shape: &[usize]) -> Result<()> {
+        self.tensor(name, Dtype::F32, shape)?;
+        Ok(())
+    }
+
+    /// Fills a slice from the tensor of this name.
+    pub(crate) fn values(&mut self, name: &str, shape: &[usize], out: &mut [f32]) -> Result<()> {
+        let bytes = self.tensor(name, Dtype::F32, shape)?;
+        for (value, bytes) in out.iter_mut().zip(bytes.as_chunks::<4>().0) {
+            *value = f32::from_le_bytes(*bytes);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn doubles(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f64>> {
+        let bytes = self.tensor(name, Dtype::F64, shape)?;
+        Ok(bytes.as_chunks::<8>().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect())
+    }
+
+    pub(crate) fn matrix(&mut self, name: &str, out: &mut Matrix) -> Result<()> {
+        let shape = [out.rows(), out.cols()];
+        self.values(name, &shape, out.as_mut_slice())
+    }
+
+    pub(crate) fn adam(&mut self, name: &str, shape: &[usize], adam: &mut Adam) -> Result<()> {
+        self.values(&format!("{name}.first_moment"), shape, &mut adam.first)?;
+        self.values(&format!("{name}.second_moment"), shape, &mut adam.second)
+    }
+
+    pub(crate) fn read_out(&mut self, name: &str, output: &mut ReadOut) -> Result<()> {
+        let shape = [output.weights.rows(), output.weights.cols()];
+        self.matrix(&format!("{name}.weights"), &mut output.weights)?;
+        self.values(&format!("{name}.bias"), &shape[1..], &mut output.bias)?;
+        self.adam(&format!("{name}.weights"), &shape, &mut output.moments)?;
+        self.adam(&format!("{name}.bias"), &shape[1..], &mut output.bias_moments)
+    }
+
+    pub(crate) fn journal(&mut self) -> Result<Journal> {
+        let rows = self.metadata.info("curve").and_then(|info| info.shape.first().copied()).unwrap_or(0);
+        let values = self.doubles("curve", &[rows, 4])?;
+        let losses = self.doubles("running_loss", &[2])?;
+        let mut curve = Vec::with_capacity(rows);
+        for point in values.as_chunks::<4>().0 {
+            let [phase, step, loss, accuracy] = *point;
+            let name = self.header.phases.get(phase as usize).filter(|_| phase >= 0.0 && phase.fract() == 0.0);
+            let phase = name.ok_or_else(|| self.wrong("the number of a phase", phase.to_string()))?.clone();
+            let optional = |value: f64| (!value.is_nan()).then_some(value);
+            curve.push(CurvePoint { phase, step: step as u64, loss: optional(loss), accuracy: optional(accuracy) });
+        }
+        let Header { step, samples, finished, .. } = self.header;
+        Ok(Journal { step, samples, finished, curve, losses: (losses[0], losses[1] as u64) })
+    }
+
+    /// Whether there is a tensor of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.metadata.info(name).is_some()
+    }
+
+    /// Checks that nothing was left unread.
+    pub(crate) fn finish(&self) -> Result<()> {
+        match self.unread.first() {
+            None => Ok(()),
+            Some(name) => Err(self.wrong("only the learner's own tensors", format!("another one, '{name}'"))),
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! Table 1 of the paper on MNIST: recipes for every row, quick (the embedded 2000 + 1000 images) and full, and the runs
+//! that fill the table with our figures beside the paper's.
+//!
+//! Recipes were chosen on a validation split of the training images, never on the test set. Test images are looked at to
+//! draw learning curves and to measure the result, and decide nothing.
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use super::config::{Activation, Axis, Config, Draws, Hidden, Inputs, Order, Output, Perturbation, Reward};
+use super::network::Network;
+use crate::context::Context;
+use crate::datasets::{Dataset, Split};
+use crate::error::{Error, Result};
+use crate::matrix::{MatRef, Matrix};
+use crate::systems::baselines::{backprop, krotov_hopfield, softmax};
+use crate::systems::{CurvePoint, Learner, Outcome, Progress, read_out};
+
+/// How much is trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    /// The embedded images, in half a minute.
+    Quick,
+    /// All of MNIST.
+    Full,
+}
+
+/// What to reproduce.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How much is trained.
+    pub scale: Scale,
+    /// Runs of each row, with seeds `seed`, `seed + 1`, ... (streams are hashed: neighbouring seeds share nothing).
+    pub runs: usize,
+    /// The first run's seed.
+    pub seed: u64,
+    /// Names of the rows to run; empty for all.
+    pub only: Vec<String>,
+}
+
+impl Options {
+    /// One run of every row at seed 0.
+    pub fn new(scale: Scale) -> Self {
+        Options { scale, runs: 1, seed: 0, only: Vec::new() }
+    }
+}
+
+/// One row of the reproduction.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Row {
+    /// A short name, unique: `hebbian-wp`.
+    pub name: &'static str,
+    /// What is trained, in words.
+    pub description: &'static str,
+    /// The paper's test accuracy in per cent.
+    pub paper: Option<f64>,
+    /// The paper's share of zero weights in per cent ("approximately").
+    pub paper_zeros: Option<f64>,
+    /// Whether weights are kept at zero or above.
+    pub non_negative: bool,
+}
+
+/// Rows of table 1 with the paper's figures (MNIST; zero weights: section 3.2.3).
+const ROWS: [Row; 15] = [
+    row("softmax", "softmax regression on pixels", None, None, false),
+    row("hebbian-bp", "this rule, 1 layer, output by backpropagation", Some(97.45), None, false),
+    row("hebbian-wp", "this rule, 1 layer, output by weight perturbation", Some(95.46), None, false),
+    row("kh-power", "Krotov-Hopfield, 1 layer, power read-out", Some(98.54), None, false),
+    row("kh-relu", "Krotov-Hopfield, 1 layer, ReLU read-out", Some(92.56), None, false),
+    row("bp", "backpropagation, 1 layer", Some(98.26), None, false),
+    row("nn-hebbian-bp", "non-negative: this rule, 1 layer, output by backpropagation", Some(94.20), Some(90.0), true),
+    row("nn-hebbian-wp", "non-negative: this rule, 1 layer, output by weight perturbation", Some(90.77), Some(90.0), true),
+    row("nn-kh-power", "non-negative: Krotov-Hopfield, 1 layer, power read-out", Some(97.98), Some(67.0), true),
+    row("nn-kh-relu", "non-negative: Krotov-Hopfield, 1 layer, ReLU read-out", Some(90.31), Some(67.0), true),
+    row("nn-bp", "non-negative: backpropagation, 1 layer", Some(94.47), Some(90.0), true),
+    row("hebbian-2", "this rule, 2 layers, output by backpropagation", Some(97.34), None, false),
+    row("bp-2", "backpropagation, 2 layers", Some(98.53), None, false),
+    row("nn-hebbian-2", "non-negative: this rule, 2 layers, output by backpropagation", Some(91.82), None, true),
+    row("nn-bp-2", "non-negative: backpropagation, 2 layers", Some(93.82), None, true),
+];
+
+const fn row(
+    name: &'static str,
+    description: &'static str,
+    paper: Option<f64>,
+    paper_zeros: Option<f64>,
+    non_negative: bool,
+) -> Row {
+    Row { name, description, paper, paper_zeros, non_negative }
+}
+
+/// The rows at this scale. Two layers are trained at full scale only.
+pub fn rows(scale: Scale) -> &'static [Row] {
+    match scale {
+        Scale::Quick => &ROWS[..11],
+        Scale::Full => &ROWS,
+    }
+}
+
+/// Where a reproduction stands, for its observer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stage {
+    /// The row in training.
+    pub row: Row,
+    /// Its seed.
+    pub seed: u64,
+    /// Trainings done so far.
+    pub done: usize,
+    /// Trainings in all.
+    pub all: usize,
+}
+
+/// Called after every step; `Break` ends the reproduction with what was finished.
+pub type StageObserver<'a> = dyn FnMut(&Stage, &Progress<'_>) -> ControlFlow<()> + 'a;
+
+/// One trained network.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The row.
+    pub row: Row,
+    /// The seed.
+    pub seed: u64,
+    /// Test accuracy in per cent.
+    pub accuracy: f64,
+    /// Hidden weights that are exactly zero, in per cent.
+    pub zeros: f64,
+    /// Time of the training. Hidden layers that several rows share are counted with the first.
+    pub seconds: f64,
+    /// The learning curve; accuracies (0 to 1) on the test images.
+    pub curve: Vec<CurvePoint>,
+    fields: Option<Matrix>,
+}
+
+impl Run {
+    /// The first hidden layer's weights as `[units, inputs]`, an image a unit (without hidden layers, the classes'
+    /// weights). Kept for the first seed only.
+    pub fn receptive_fields(&self) -> Option<MatRef<'_>> {
+        self.fields.as_ref().map(Matrix::view)
+    }
+}
+
+/// A finished, or interrupted, reproduction.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Every run, in the order trained.
+    pub runs: Vec<Run>,
+    /// Whether the observer ended it early.
+    pub interrupted: bool,
+}
+
+impl Report {
+    /// The table: test accuracies, and for non-negative rows the shares of zero weights, in the order of [`rows`].
+    pub fn outcomes(&self) -> Vec<Outcome> {
+        let mut outcomes = Vec::new();
+        for row in ROWS {
+            let runs: Vec<&Run> = self.runs.iter().filter(|run| run.row.name == row.name).collect();
+            if runs.is_empty() {
+                continue;
+            }
+            let seconds = runs.iter().map(|run| run.seconds).sum();
+            let mut add = |quantity, paper, figures: Vec<f64>| {
+                let experiment = format!("MNIST: {}", row.description);
+                outcomes.push(Outcome::new("hebbian", experiment, quantity, paper, figures, seconds));
+            };
+            add("test accuracy, %", row.paper, runs.iter().map(|run| run.accuracy).collect());
+            if row.non_negative {
+                add("zero hidden weights, %", row.paper_zeros, runs.iter().map(|run| run.zeros).collect());
+            }
+        }
+        outcomes
+    }
+}
+
+/// Trains every row and measures it on the test images.
+///
+/// The result depends on options and data alone: never on threads, instruction set or interruptions of others.
+///
+/// # Errors
+/// [`Error::Setting`] for no runs or an unknown row, and whatever training reports.
+pub fn reproduce(
+    context: &mut Context,
+    data: &Split,
+    options: &Options,
+    observer: &mut StageObserver<'_>,
+) -> Result<Report> {
+    let rows = rows(options.scale);
+    if options.runs == 0 {
+        return Err(Error::setting("runs", "at least 1", 0));
+    }
+    if let Some(unknown) = options.only.iter().find(|name| rows.iter().all(|row| row.name != name.as_str())) {
+        let names: Vec<&str> = rows.iter().map(|row| row.name).collect();
+        return Err(Error::setting("row", format!("one of {}", names.join(", ")), unknown));
+    }
+    let wanted: Vec<Row> = rows
+        .iter()
+        .copied()
+        .filter(|row| options.only.is_empty() || options.only.iter().any(|name| name == row.name))
+        .collect();
+    let mut report = Report::default();
+    let all = wanted.len() * options.runs;
+    for run in 0..options.runs {
+        let seed = options.seed.wrapping_add(run as u64) & i64::MAX as u64;
+        let mut previous: Option<Any> = None;
+        for &row in &wanted {
+            let start = Instant::now();
+            let stage = Stage { row, seed, done: report.runs.len(), all };
+            let observer = &mut |progress: &Progress<'_>| observer(&stage, progress);
+            let mut trained = untrained(row.name, options.scale, seed, &data.train, previous.take())?;
+            let learner = trained.learner();
+            if learner.train(context, &data.train, Some(&data.test), observer)?.is_break() {
+                report.interrupted = true;
+                return Ok(report);
+            }
+            report.runs.push(Run {
+                row,
+                seed,
+                accuracy: 100.0 * learner.accuracy(context, &data.test)?,
+                zeros: 100.0 * learner.zero_share(),
+                seconds: start.elapsed().as_secs_f64(),
+                curve: learner.curve().to_vec(),
+                fields: (run == 0).then(|| learner.receptive_fields()),
+            });
+            previous = Some(trained);
+        }
+    }
+    Ok(report)
+}
+
+/// A learner of known kind.
+enum Any {
+    Hebbian(Network),
+    KrotovHopfield(krotov_hopfield::Network),
+    Backprop(backprop::Network),
+    Softmax(softmax::Network),
+}
+
+impl Any {
+    fn learner(&mut self) -> &mut dyn Learner {
+        match self {
+            Any::Hebbian(network) => network,
+            Any::KrotovHopfield(network) => network,
+            Any::Backprop(network) => network,
+            Any::Softmax(network) => network,
+        }
+    }
+}
+
+/// The network of a row, before training. If the row trained just before has the hidden layers this one needs, they are
+/// taken over: the same streams would train them to the same bits.
+fn untrained(name: &str, scale: Scale, seed: u64, data: &Dataset, previous: Option<Any>) -> Result<Any> {
+    let (inputs, classes) = (data.pixels(), data.classes());
+    let hebbian = |config: Config| {
+        let reused = match &previous {
+            Some(Any::Hebbian(network)) if shares_hidden(network.config(), &config) => {
+                network.with_output(config.reading, config.output)
+            }
+            _ => Network::new(config, inputs, classes),
+        };
+        reused.map(Any::Hebbian)
+    };
+    let krotov_hopfield = |config: krotov_hopfield::Config| {
+        let reused = match &previous {
+            Some(Any::KrotovHopfield(network)) if shares_units(network.config(), &config) => {
+                network.with_reading(config.reading, config.output)
+            }
+            _ => krotov_hopfield::Network::new(config, inputs, classes),
+        };
+        reused.map(Any::KrotovHopfield)
+    };
+    let backprop = |config| backprop::Network::new(config, inputs, classes).map(Any::Backprop);
+    let non_negative = name.starts_with("nn-");
+    match name.trim_start_matches("nn-") {
+        "softmax" => softmax::Network::new(softmax_recipe(scale, seed), inputs, classes).map(Any::Softmax),
+        "hebbian-bp" => hebbian(hebbian_recipe(scale, seed, non_negative, 1)),
+        "hebbian-2" => hebbian(hebbian_recipe(scale, seed, non_negative, 2)),
+        "hebbian-wp" => hebbian(perturbation_recipe(scale, seed, non_negative)),
+        "kh-power" => krotov_hopfield(krotov_hopfield_recipe(scale, seed, non_negative, true)),
+        "kh-relu" => krotov_hopfield(krotov_hopfield_recipe(scale, seed, non_negative, false)),
+        "bp" => backprop(backprop_recipe(scale, seed, non_negative, 1)),
+        "bp-2" => backprop(backprop_recipe(scale, seed, non_negative, 2)),
+        _ => Err(Error::setting("row", "a row of table 1", name)),
+    }
+}
+
+fn shares_hidden(a: &Config, b: &Config) -> bool {
+    (&a.hidden, &a.layers, a.seed, a.non_negative, a.mode) == (&b.hidden, &b.layers, b.seed, b.non_negative, b.mode)
+}
+
+fn shares_units(a: &krotov_hopfield::Config, b: &krotov_hopfield::Config) -> bool {
+    *a == krotov_hopfield::Config { reading: a.reading, output: a.output.clone(), ..b.clone() }
+}
+
+/// Softmax regression on pixels.
+pub fn softmax_recipe(scale: Scale, seed: u64) -> softmax::Config {
+    let output = match scale {
+        Scale::Quick => read_out::Config { rate: 1e-3, batch: 50, epochs: 40, ..read_out::Config::default() },
+        Scale::Full => read_out::Config { rate: 1e-3, batch: 100, epochs: 20, ..read_out::Config::default() },
+    };
+    softmax::Config { seed, output }
+}
+
+/// This rule with hidden layers of 2000 and the output trained by backpropagation.
+pub fn hebbian_recipe(scale: Scale, seed: u64, non_negative: bool, layers: usize) -> Config {
+    let quick = scale == Scale::Quick;
+    let hidden = if non_negative {
+        let activation = Activation::MagnitudeZscore { axis: Axis::Sample, rescale: false };
+        let epochs = if quick { 30 } else { 6 };
+        Hidden { activation, rate: 5e-4, batch: if quick { 100 } else { 500 }, epochs, ..Hidden::default() }
+    } else {
+        Hidden { rate: 0.02, batch: if quick { 100 } else { 500 }, epochs: if quick { 20 } else { 10 }, ..Hidden::default() }
+    };
+    let (rate, batch, epochs) = if quick { (1e-2, 50, 30) } else { (1e-2, 100, 20) };
+    let output = read_out::Config { rate, batch, epochs, non_negative, ..read_out::Config::default() };
+    Config {
+        seed,
+        layers: vec![2000; layers],
+        non_negative,
+        hidden,
+        output: Output::Backpropagation(output),
+        ..Config::default()
+    }
+}
+
+/// This rule with one hidden layer of 2000 and the output trained by Hebbian learning and weight perturbation.
+pub fn perturbation_recipe(scale: Scale, seed: u64, non_negative: bool) -> Config {
+    let eta = 5e-4;
+    // The rate of weight perturbation in units of the reward's root mean square; eta stands in it twice.
+    let rate = 0.1;
+    let output = Perturbation {
+        eta,
+        alpha: 0.0,
+        beta: rate / (eta * eta),
+        gamma: rate / eta,
+        draws: Draws::PerBatch(8),
+        reward: Reward::Normalised,
+        inputs: Inputs::Scaled,
+        batch: 500,
+        steps: if scale == Scale::Quick { 5_000 } else { 100_000 },
+        order: Order::Windows,
+        schedule: crate::systems::Schedule::Linear,
+        ..Perturbation::default()
+    };
+    let reading = (!non_negative).then_some(Activation::MagnitudeZscore { axis: Axis::Sample, rescale: false });
+    let base = hebbian_recipe(scale, seed, non_negative, 1);
+    Config { reading, output: Output::Perturbation(output), ..base }
+}
+
+/// Krotov and Hopfield's rule with 2000 hidden units.
+pub fn krotov_hopfield_recipe(scale: Scale, seed: u64, non_negative: bool, power: bool) -> krotov_hopfield::Config {
+    use krotov_hopfield::Reading;
+    let quick = scale == Scale::Quick;
+    let output = read_out::Config {
+        rate: 1e-2,
+        batch: if quick { 50 } else { 100 },
+        epochs: if quick { 30 } else { 20 },
+        ..read_out::Config::default()
+    };
+    krotov_hopfield::Config {
+        seed,
+        non_negative,
+        epochs: 100,
+        reading: if power { Reading::Power { exponent: 4.5 } } else { Reading::Relu },
+        output,
+        ..krotov_hopfield::Config::default()
+    }
+}
+
+/// A perceptron with hidden layers of 2000, trained by backpropagation.
+pub fn backprop_recipe(scale: Scale, seed: u64, non_negative: bool, layers: usize) -> backprop::Config {
+    let quick = scale == Scale::Quick;
+    backprop::Config {
+        seed,
+        layers: vec![2000; layers],
+        non_negative,
+        activation: if non_negative { backprop::Activation::Zscore } else { backprop::Activation::Relu },
+        rate: 1e-3,
+        batch: if quick { 50 } else { 100 },
+        epochs: if quick { 15 } else { 20 },
+        ..backprop::Config::default()
+    }
+}

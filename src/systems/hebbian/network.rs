@@ -1,0 +1,300 @@
+//! A Hebbian network: its weights, how it answers images, and how it is saved.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use super::config::{Activation, Axis, Config, Output, Reduction, Rule};
+use super::output::PerturbedOutput;
+use crate::context::Context;
+use crate::datasets::Dataset;
+use crate::error::{Error, Result};
+use crate::kernels::dense::{self, Write};
+use crate::kernels::{activation, hebbian};
+use crate::matrix::{MatMut, MatRef, Matrix};
+use crate::random::Stream;
+use crate::systems::checkpoint::{Reader, Writer};
+use crate::systems::journal::Journal;
+use crate::systems::read_out::{ReadOut, initial_weights};
+use crate::systems::{CurvePoint, Learner, Observer, settings};
+
+/// A Hebbian network with its whole training state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Network {
+    pub(super) config: Config,
+    pub(super) journal: Journal,
+    pub(super) layers: Layers,
+    pub(super) output: Head,
+}
+
+/// The output layer, by how it learns.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Head {
+    Backpropagation(ReadOut),
+    Perturbation(PerturbedOutput),
+}
+
+/// The hidden layers: weights `[inputs, units]`, first to last.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Layers(pub(super) Vec<Matrix>);
+
+/// The name in checkpoints and on the command line.
+pub(crate) const KIND: &str = "hebbian";
+
+/// Applies an activation to a layer's sums.
+pub(super) fn activate(context: &mut Context, activation: Activation, y: MatMut<'_>) {
+    match activation {
+        Activation::Relu => activation::relu(context, y),
+        Activation::MagnitudeZscore { axis, rescale } => {
+            let axis = match axis {
+                Axis::Sample => activation::Axis::Sample,
+                Axis::Unit => activation::Axis::Unit,
+                Axis::Whole => activation::Axis::Whole,
+            };
+            activation::magnitude_zscore(context, y, axis, rescale);
+        }
+    }
+}
+
+impl Layers {
+    /// The activities of the last of these layers: `inner` for those below it, `last` for itself.
+    pub(super) fn forward(
+        weights: &[Matrix],
+        context: &mut Context,
+        (inner, last): (Activation, Activation),
+        images: MatRef<'_>,
+        mut out: MatMut<'_>,
+    ) {
+        let mut below: Option<Matrix> = None;
+        for (index, w) in weights.iter().enumerate() {
+            let x = below.as_ref().map_or(images, Matrix::view);
+            if index + 1 == weights.len() {
+                dense::matmul(context, x, w.view(), out.reborrow(), Write::Replace);
+                activate(context, last, out.reborrow());
+            } else {
+                let mut z = Matrix::zeros(images.rows(), w.cols());
+                dense::matmul(context, x, w.view(), z.view_mut(), Write::Replace);
+                activate(context, inner, z.view_mut());
+                below = Some(z);
+            }
+        }
+    }
+}
+
+/// One application of the hidden layers' rule.
+pub(super) fn learn(
+    context: &mut Context,
+    config: &Config,
+    factor: f64,
+    x: MatRef<'_>,
+    z: MatRef<'_>,
+    weights: &mut Matrix,
+) {
+    let hidden = &config.hidden;
+    let reduction = match hidden.reduction {
+        Reduction::Mean => hebbian::Reduction::Mean,
+        Reduction::Sum => hebbian::Reduction::Sum,
+    };
+    let rate = (hidden.rate * factor) as f32;
+    let update = hebbian::Update { rate, reduction, non_negative: config.non_negative };
+    let w = weights.view_mut();
+    let mut compete = |w, competition| hebbian::winner_take_all(context, x, z, w, competition, &update);
+    match hidden.rule {
+        Rule::WinnerTakeAll => compete(w, hebbian::Competition::Hard),
+        Rule::WinnersTakeAll { k } => compete(w, hebbian::Competition::Top(k)),
+        Rule::SoftWinnerTakeAll { temperature } => {
+            compete(w, hebbian::Competition::Soft { temperature: temperature as f32 });
+        }
+        Rule::OjaSubspace => hebbian::oja_subspace(context, x, z, w, &update),
+        Rule::OjaExcludingSelf => hebbian::oja_excluding_self(context, x, z, w, &update),
+        Rule::Sanger => hebbian::sanger(context, x, z, w, &update),
+        Rule::OjaPerUnit => hebbian::oja_per_unit(context, x, z, w, &update),
+    }
+}
+
+fn new_head(context: &mut Context, config: &Config, classes: usize) -> Head {
+    let stream = Stream::new(config.seed, "output weights");
+    let features = config.layers.last().copied().unwrap_or(0);
+    match &config.output {
+        Output::Backpropagation(output) => {
+            Head::Backpropagation(ReadOut::new(context, stream, features, classes, output.non_negative))
+        }
+        Output::Perturbation(_) => {
+            Head::Perturbation(PerturbedOutput::new(context, stream, features, classes, config.non_negative))
+        }
+    }
+}
+
+impl Network {
+    /// An untrained network for images of `inputs` values.
+    ///
+    /// # Errors
+    /// As [`Config::validate`], and [`Error::Setting`] if inputs or classes are out of range.
+    pub fn new(config: Config, inputs: usize, classes: usize) -> Result<Self> {
+        config.validate()?;
+        settings::shape(inputs, classes)?;
+        let mut context = Context::new()?;
+        let stream = Stream::new(config.seed, "hidden weights");
+        let mut below = inputs;
+        let mut layers = Vec::with_capacity(config.layers.len());
+        for (index, &units) in config.layers.iter().enumerate() {
+            let stream = stream.item(index as u64);
+            layers.push(initial_weights(&mut context, stream, below, units, config.non_negative));
+            below = units;
+        }
+        let output = new_head(&mut context, &config, classes);
+        Ok(Network { config, journal: Journal::default(), layers: Layers(layers), output })
+    }
+
+    /// Continues from a checkpoint.
+    ///
+    /// # Errors
+    /// As [`checkpoint::load`](crate::systems::checkpoint::load).
+    pub fn load(path: &Path) -> Result<Self> {
+        Network::read(&mut Reader::open(path)?)
+    }
+
+    pub(crate) fn read(reader: &mut Reader) -> Result<Self> {
+        let config = reader.config(KIND, Config::from_toml)?;
+        let (inputs, classes) = reader.shape()?;
+        let mut below = inputs;
+        for (index, &units) in config.layers.iter().enumerate() {
+            reader.expect(&format!("hidden.{index}.weights"), &[below, units])?;
+            below = units;
+        }
+        let mut network = Network::new(config, inputs, classes)?;
+        network.journal = reader.journal()?;
+        for (index, weights) in network.layers.0.iter_mut().enumerate() {
+            reader.matrix(&format!("hidden.{index}.weights"), weights)?;
+        }
+        match &mut network.output {
+            Head::Backpropagation(output) => reader.read_out("output", output)?,
+            Head::Perturbation(output) => output.read(reader)?,
+        }
+        reader.finish()?;
+        Ok(network)
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Weights `[features, classes]` of the output layer.
+    pub fn output_weights(&self) -> MatRef<'_> {
+        match &self.output {
+            Head::Backpropagation(output) => output.weights.view(),
+            Head::Perturbation(output) => output.weights.view(),
+        }
+    }
+
+    /// Biases of the output layer, one a class.
+    pub fn output_bias(&self) -> &[f32] {
+        match &self.output {
+            Head::Backpropagation(output) => &output.bias,
+            Head::Perturbation(output) => &output.bias,
+        }
+    }
+
+    /// The same trained hidden layers under a new, untrained output layer.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if the hidden layers have not been trained to the end, layer by layer, or for settings out of
+    /// range.
+    pub fn with_output(&self, reading: Option<Activation>, output: Output) -> Result<Self> {
+        if !self.journal.finished || self.config.mode != super::Mode::LayerWise {
+            return Err(Error::setting("output", "hidden layers trained to the end, layer by layer", "a network without"));
+        }
+        let config = Config { reading, output, ..self.config.clone() };
+        config.validate()?;
+        let output = new_head(&mut Context::new()?, &config, self.classes());
+        let mut journal = self.journal.clone();
+        journal.restart("hidden");
+        Ok(Network { config, journal, layers: self.layers.clone(), output })
+    }
+
+    /// The activations of inner layers and of the last.
+    pub(super) fn activations(config: &Config) -> (Activation, Activation) {
+        (config.hidden.activation, config.reading.unwrap_or(config.hidden.activation))
+    }
+}
+
+impl Head {
+    /// Logits of hidden activities.
+    pub(super) fn logits(&self, context: &mut Context, features: MatRef<'_>, logits: MatMut<'_>) {
+        match self {
+            Head::Backpropagation(output) => output.logits(context, features, logits),
+            Head::Perturbation(output) => output.logits(context, features, logits),
+        }
+    }
+}
+
+impl Learner for Network {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn inputs(&self) -> usize {
+        self.layers.0.first().map_or(0, Matrix::rows)
+    }
+
+    fn classes(&self) -> usize {
+        self.output_bias().len()
+    }
+
+    fn train(
+        &mut self,
+        context: &mut Context,
+        data: &Dataset,
+        monitor: Option<&Dataset>,
+        observer: &mut Observer<'_>,
+    ) -> Result<ControlFlow<()>> {
+        settings::fits(data, self.inputs(), self.classes())?;
+        if let Some(monitor) = monitor {
+            settings::fits(monitor, self.inputs(), self.classes())?;
+        }
+        super::train::train(self, context, data, monitor, observer)
+    }
+
+    fn finished(&self) -> bool {
+        self.journal.finished
+    }
+
+    fn predict(&self, context: &mut Context, images: MatRef<'_>, logits: MatMut<'_>) {
+        let width = self.layers.0.last().map_or(0, Matrix::cols);
+        let mut features = Matrix::zeros(images.rows(), width);
+        let activations = Network::activations(&self.config);
+        Layers::forward(&self.layers.0, context, activations, images, features.view_mut());
+        if let Head::Perturbation(PerturbedOutput { conditioning: Some(conditioning), .. }) = &self.output {
+            conditioning.apply(context, features.view_mut());
+        }
+        self.output.logits(context, features.view(), logits);
+    }
+
+    fn save(&self, path: &Path) -> Result<()> {
+        let mut writer = Writer::new(KIND, &self.config.to_toml(), self.inputs(), self.classes(), &self.journal);
+        for (index, weights) in self.layers.0.iter().enumerate() {
+            writer.matrix(&format!("hidden.{index}.weights"), weights);
+        }
+        match &self.output {
+            Head::Backpropagation(output) => writer.read_out("output", output),
+            Head::Perturbation(output) => output.write(&mut writer),
+        }
+        writer.write(path)
+    }
+
+    fn curve(&self) -> &[CurvePoint] {
+        &self.journal.curve
+    }
+
+    fn config_toml(&self) -> String {
+        self.config.to_toml()
+    }
+
+    fn weights(&self, layer: usize) -> Option<MatRef<'_>> {
+        self.layers.0.get(layer).map(Matrix::view)
+    }
+
+    fn receptive_fields(&self) -> Matrix {
+        self.layers.0.first().map_or_else(|| Matrix::zeros(0, 0), Matrix::transposed)
+    }
+}

@@ -1,0 +1,101 @@
+//! Where a training run stands: its counters and its learning curve.
+
+use std::ops::ControlFlow;
+
+use super::{CurvePoint, Observer, Progress};
+use crate::error::{Error, Result};
+
+/// A stretch of training steps of one kind.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Phase {
+    pub(crate) name: String,
+    pub(crate) steps: u64,
+    /// Steps from one point of the learning curve to the next.
+    pub(crate) interval: u64,
+}
+
+impl Phase {
+    /// Whole passes over the training set, with a point of the curve after each.
+    pub(crate) fn epochs(name: impl Into<String>, epochs: u64, batches: usize) -> Self {
+        Phase { name: name.into(), steps: epochs * batches as u64, interval: batches as u64 }
+    }
+}
+
+/// Counters and curve: with the weights and moments, the whole state of a learner.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Journal {
+    /// Steps done, over all phases.
+    pub(crate) step: u64,
+    /// Images of the training set; 0 until training began.
+    pub(crate) samples: u64,
+    /// Set once every phase is done.
+    pub(crate) finished: bool,
+    pub(crate) curve: Vec<CurvePoint>,
+    /// Sum and number of the losses since the last point of the curve.
+    pub(crate) losses: (f64, u64),
+}
+
+impl Journal {
+    /// Notes the size of the training set, which a continued run must share.
+    pub(crate) fn begin(&mut self, samples: usize) -> Result<()> {
+        if self.samples != 0 && self.samples != samples as u64 {
+            let expected = format!("{} training images, as before the interruption", self.samples);
+            return Err(Error::setting("training set", expected, samples));
+        }
+        self.samples = samples as u64;
+        Ok(())
+    }
+
+    /// Goes back to the end of the phases whose names begin like this.
+    pub(crate) fn restart(&mut self, prefix: &str) {
+        self.curve.retain(|point| point.phase.starts_with(prefix));
+        // A phase's last point lies at its last step.
+        let mut ends: Vec<(&str, u64)> = Vec::new();
+        for point in &self.curve {
+            match ends.last_mut() {
+                Some((name, end)) if *name == point.phase => *end = point.step,
+                _ => ends.push((&point.phase, point.step)),
+            }
+        }
+        self.step = self.step.min(ends.iter().map(|(_, end)| end).sum());
+        (self.finished, self.losses) = (false, (0.0, 0));
+    }
+
+    /// The phase the next step belongs to, and the steps already done in it.
+    pub(crate) fn locate(&self, phases: &[Phase]) -> Option<(usize, u64)> {
+        let mut step = self.step;
+        for (index, phase) in phases.iter().enumerate() {
+            if step < phase.steps {
+                return Some((index, step));
+            }
+            step -= phase.steps;
+        }
+        None
+    }
+
+    /// Whether the step after which `done` steps of the phase are done ends with a point of the curve.
+    pub(crate) fn marks(phase: &Phase, done: u64) -> bool {
+        done == phase.steps || done.is_multiple_of(phase.interval.max(1))
+    }
+
+    /// Counts a step, extends the curve where it is due, and tells the observer.
+    pub(crate) fn record(
+        &mut self,
+        phase: &Phase,
+        done: u64,
+        loss: Option<f64>,
+        accuracy: Option<f64>,
+        observer: &mut Observer<'_>,
+    ) -> ControlFlow<()> {
+        self.step += 1;
+        if let Some(loss) = loss {
+            self.losses = (self.losses.0 + loss, self.losses.1 + 1);
+        }
+        if Journal::marks(phase, done) {
+            let (sum, count) = std::mem::take(&mut self.losses);
+            let loss = (count > 0).then(|| sum / count as f64);
+            self.curve.push(CurvePoint { phase: phase.name.clone(), step: done, loss, accuracy });
+        }
+        observer(&Progress { phase: &phase.name, step: done, steps: phase.steps, loss, accuracy })
+    }
+}

@@ -1,0 +1,249 @@
+//! The learning systems of the papers, with their configuration, training loops and checkpoints.
+//!
+//! Every system is a [`Learner`]: a value that holds its whole state, trains in small steps, reports each to an
+//! observer, can be stopped after any of them, saved, loaded and continued *bit for bit*. Random numbers are named by
+//! (seed, purpose, step) and never drawn from a running generator, so that the state is weights, optimiser moments and
+//! counters; and every kernel gives the same bits on any number of threads, so that a training run does too.
+
+pub mod adam;
+pub mod baselines;
+pub mod checkpoint;
+pub(crate) mod features;
+pub mod hebbian;
+pub(crate) mod journal;
+pub mod read_out;
+pub(crate) mod settings;
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::context::Context;
+use crate::datasets::{Dataset, Scaling};
+use crate::error::Result;
+use crate::kernels::loss::argmax;
+use crate::matrix::{MatMut, MatRef, Matrix};
+
+/// What a learner tells its observer after every step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Progress<'a> {
+    /// The phase of training: `hidden 1`, `output`, `joint`.
+    pub phase: &'a str,
+    /// Steps done in this phase.
+    pub step: u64,
+    /// Steps of this phase in all.
+    pub steps: u64,
+    /// Mean loss of the step's batch, where the step has one (Hebbian layers have none).
+    pub loss: Option<f64>,
+    /// Share of the monitor's images classified correctly (0 to 1), at the end of epochs and if there is a monitor.
+    pub accuracy: Option<f64>,
+}
+
+/// Called after every step; `Break` stops the training there and leaves a state that can be saved and continued.
+pub type Observer<'a> = dyn FnMut(&Progress<'_>) -> ControlFlow<()> + 'a;
+
+/// One point of a learning curve.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CurvePoint {
+    /// The phase of training.
+    pub phase: String,
+    /// Steps done in this phase.
+    pub step: u64,
+    /// Mean loss over the steps since the point before, where the phase has a loss.
+    pub loss: Option<f64>,
+    /// Share of the monitor's images classified correctly (0 to 1), if there was a monitor.
+    pub accuracy: Option<f64>,
+}
+
+/// How a learning rate develops over a phase.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Schedule {
+    /// The same at every step.
+    Constant,
+    /// Falling linearly, to reach zero one step after the last.
+    #[default]
+    Linear,
+}
+
+impl Schedule {
+    /// The factor on the rate at `step` (from 0) of `steps`.
+    ///
+    /// ```
+    /// use neuropil::systems::Schedule;
+    /// assert_eq!(Schedule::Linear.factor(3, 4), 0.25);
+    /// assert_eq!(Schedule::Constant.factor(3, 4), 1.0);
+    /// ```
+    pub fn factor(self, step: u64, steps: u64) -> f64 {
+        match self {
+            Schedule::Constant => 1.0,
+            Schedule::Linear => 1.0 - step as f64 / steps.max(1) as f64,
+        }
+    }
+}
+
+/// Images handed to a network at once when it is evaluated, and the batch over which
+/// [`Axis::Unit`](crate::kernels::activation::Axis) and `Axis::Whole` take their statistics then.
+pub const EVALUATION_BATCH: usize = 1000;
+
+/// A system that learns to classify images: its whole state, and how it goes on from there.
+///
+/// Shapes: images are rows of `inputs` values in 0 to 1, logits are rows of `classes` values.
+pub trait Learner: Send {
+    /// The system's name, as on the command line: `hebbian`, `krotov-hopfield`, `backprop`, `softmax`.
+    fn kind(&self) -> &'static str;
+
+    /// Values of one image.
+    fn inputs(&self) -> usize;
+
+    /// Number of classes.
+    fn classes(&self) -> usize;
+
+    /// Trains from the current state to the end of the configured schedule, or until the observer says `Break`.
+    ///
+    /// `monitor` is only looked at: accuracies on it go into the learning curve and never influence training.
+    /// The result has the same bits however often training was interrupted, saved and loaded, on any number of
+    /// threads.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::Error::Setting) if the data have another image size, number of classes or (when
+    /// continuing) number of images than this learner was made for, or too few images for one batch.
+    fn train(
+        &mut self,
+        context: &mut Context,
+        data: &Dataset,
+        monitor: Option<&Dataset>,
+        observer: &mut Observer<'_>,
+    ) -> Result<ControlFlow<()>>;
+
+    /// Whether the whole schedule has been trained.
+    fn finished(&self) -> bool;
+
+    /// Logits `[batch, classes]` of images `[batch, inputs]`.
+    ///
+    /// # Panics
+    /// If the shapes disagree with each other or with the network.
+    fn predict(&self, context: &mut Context, images: MatRef<'_>, logits: MatMut<'_>);
+
+    /// The share of images classified correctly, 0 to 1; ties go to the lower class.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::Error::Setting) if the data have another image size or number of classes.
+    fn accuracy(&self, context: &mut Context, data: &Dataset) -> Result<f64> {
+        settings::fits(data, self.inputs(), self.classes())?;
+        Ok(evaluate(context, data, self.classes(), |context, images, logits| self.predict(context, images, logits)))
+    }
+
+    /// Saves the whole state, atomically; see [`checkpoint`].
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) if the file cannot be written; a file of that name is then as it was.
+    fn save(&self, path: &Path) -> Result<()>;
+
+    /// The learning curve so far.
+    fn curve(&self) -> &[CurvePoint];
+
+    /// The configuration as TOML.
+    fn config_toml(&self) -> String;
+
+    /// Weights of a hidden layer, from 0: `[inputs, units]`, but `[units, inputs]` for Krotov and Hopfield's network.
+    fn weights(&self, layer: usize) -> Option<MatRef<'_>>;
+
+    /// The first hidden layer's weights as `[units, inputs]`, an image a unit; for a network without hidden layers the
+    /// classes' weights.
+    fn receptive_fields(&self) -> Matrix;
+
+    /// The share of hidden weights that are exactly zero, 0 to 1 (0 without hidden layers).
+    fn zero_share(&self) -> f64 {
+        let (mut zeros, mut all) = (0usize, 0usize);
+        for weights in (0..).map_while(|layer| self.weights(layer)) {
+            zeros += weights.iter_rows().map(|row| row.iter().filter(|&&w| w == 0.0).count()).sum::<usize>();
+            all += weights.rows() * weights.cols();
+        }
+        zeros as f64 / all.max(1) as f64
+    }
+}
+
+/// Classifies a whole set in blocks of [`EVALUATION_BATCH`].
+pub(crate) fn evaluate(
+    context: &mut Context,
+    data: &Dataset,
+    classes: usize,
+    mut predict: impl FnMut(&mut Context, MatRef<'_>, MatMut<'_>),
+) -> f64 {
+    let block = EVALUATION_BATCH.min(data.len());
+    let mut images = Matrix::zeros(block, data.pixels());
+    let mut logits = Matrix::zeros(block, classes);
+    let mut correct = 0usize;
+    let all: Vec<u32> = (0..data.len() as u32).collect();
+    for indices in all.chunks(block.max(1)) {
+        let mut images = images.view_mut().split_rows(indices.len()).0;
+        let mut logits = logits.view_mut().split_rows(indices.len()).0;
+        data.gather(context, indices, Scaling::UNIT, images.reborrow());
+        predict(context, images.as_ref(), logits.reborrow());
+        let labels = indices.iter().map(|&i| data.labels()[i as usize]);
+        correct += logits.as_ref().iter_rows().zip(labels).filter(|(row, l)| argmax(row) == usize::from(*l)).count();
+    }
+    correct as f64 / data.len().max(1) as f64
+}
+
+/// One row of a reproduction: the paper's figure beside ours.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Outcome {
+    /// The system: `hebbian`.
+    pub system: &'static str,
+    /// What was trained, on what.
+    pub experiment: String,
+    /// What was measured, with its unit.
+    pub quantity: String,
+    /// The paper's figure, if it has one.
+    pub paper: Option<f64>,
+    /// Our mean over the runs.
+    pub ours: f64,
+    /// Sample standard deviation over the runs; 0 for one run.
+    pub spread: f64,
+    /// Every run's figure, in order of the seeds.
+    pub runs: Vec<f64>,
+    /// Time of all runs together.
+    pub seconds: f64,
+}
+
+impl Outcome {
+    /// The outcome of these runs.
+    pub fn new(
+        system: &'static str,
+        experiment: impl Into<String>,
+        quantity: impl Into<String>,
+        paper: Option<f64>,
+        runs: Vec<f64>,
+        seconds: f64,
+    ) -> Self {
+        let n = runs.len() as f64;
+        let ours = runs.iter().sum::<f64>() / n.max(1.0);
+        let squares: f64 = runs.iter().map(|run| (run - ours).powi(2)).sum();
+        let spread = if runs.len() > 1 { (squares / (n - 1.0)).sqrt() } else { 0.0 };
+        Outcome { system, experiment: experiment.into(), quantity: quantity.into(), paper, ours, spread, runs, seconds }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_have_the_sample_standard_deviation() {
+        let outcome = Outcome::new("x", "e", "q", None, vec![1.0, 2.0, 4.0], 0.0);
+        assert!((outcome.ours - 7.0 / 3.0).abs() < 1e-15);
+        assert!((outcome.spread - (7.0f64 / 3.0).sqrt()).abs() < 1e-15);
+        assert_eq!(Outcome::new("x", "e", "q", None, vec![3.0], 0.0).spread, 0.0);
+    }
+
+    #[test]
+    fn schedules_end_where_they_should() {
+        assert_eq!(Schedule::Linear.factor(0, 10), 1.0);
+        assert!((Schedule::Linear.factor(9, 10) - 0.1).abs() < 1e-15);
+        assert_eq!(Schedule::Constant.factor(9, 10), 1.0);
+        assert!(Schedule::Linear.factor(0, 0).is_finite());
+    }
+}

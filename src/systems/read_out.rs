@@ -1,0 +1,195 @@
+//! A softmax read-out trained by its gradient with Adam: on raw pixels a softmax regression, on the features of a
+//! hidden layer the "output layer by backpropagation" of the papers' tables.
+//!
+//! ```text
+//! p = softmax(z W + b)      dE/dW = mean over the batch of z^T (p - onehot)      dE/db = mean of p - onehot
+//! ```
+
+use std::ops::ControlFlow;
+
+use serde::{Deserialize, Serialize};
+
+use super::adam::{Adam, Step};
+use super::features::Frozen;
+use super::journal::{Journal, Phase};
+use super::{Observer, Schedule, settings};
+use crate::context::Context;
+use crate::datasets::Dataset;
+use crate::datasets::batches::Batches;
+use crate::error::Result;
+use crate::kernels::dense::{self, Write};
+use crate::kernels::{loss, perturb};
+use crate::matrix::{MatMut, MatRef, Matrix};
+use crate::random::Stream;
+
+/// How a read-out is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Adam's learning rate at the beginning.
+    pub rate: f64,
+    /// How the rate develops.
+    pub schedule: Schedule,
+    /// Samples of a batch.
+    pub batch: usize,
+    /// Passes over the training set.
+    pub epochs: u64,
+    /// Whether weights and biases are projected to zero or above after each step.
+    pub non_negative: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config { rate: 1e-3, schedule: Schedule::Linear, batch: 100, epochs: 20, non_negative: false }
+    }
+}
+
+impl Config {
+    /// Checks every value; `prefix` stands before the keys in errors.
+    pub(crate) fn validate(&self, prefix: &str) -> Result<()> {
+        let key = |name: &str| if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") };
+        settings::positive(&key("rate"), self.rate)?;
+        settings::within(&key("batch"), self.batch as u64, 1, 1 << 20)?;
+        settings::within(&key("epochs"), self.epochs, 0, 1 << 20)
+    }
+}
+
+/// An output layer: weights `[features, classes]`, a bias a class, and Adam's moments of both.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReadOut {
+    pub(crate) weights: Matrix,
+    pub(crate) bias: Vec<f32>,
+    pub(crate) moments: Adam,
+    pub(crate) bias_moments: Adam,
+}
+
+/// Initial weights of the papers' networks: uniform in [0.01, 0.1] where they may not be negative, else Gaussian with
+/// standard deviation 0.01.
+pub(crate) fn initial_weights(
+    context: &mut Context,
+    stream: Stream,
+    rows: usize,
+    cols: usize,
+    non_negative: bool,
+) -> Matrix {
+    let mut weights = Matrix::zeros(rows, cols);
+    if non_negative {
+        stream.uniform(0.01, 0.1, weights.as_mut_slice());
+    } else {
+        perturb::gaussian(context, stream, 0.01, weights.as_mut_slice());
+    }
+    weights
+}
+
+impl ReadOut {
+    /// A read-out with the papers' initial weights and biases of zero.
+    pub fn new(context: &mut Context, stream: Stream, features: usize, classes: usize, non_negative: bool) -> Self {
+        ReadOut {
+            weights: initial_weights(context, stream, features, classes, non_negative),
+            bias: vec![0.0; classes],
+            moments: Adam::new(features * classes),
+            bias_moments: Adam::new(classes),
+        }
+    }
+
+    /// The weights, `[features, classes]`.
+    pub fn weights(&self) -> MatRef<'_> {
+        self.weights.view()
+    }
+
+    /// The biases, one a class.
+    pub fn bias(&self) -> &[f32] {
+        &self.bias
+    }
+
+    /// Logits `[batch, classes]` of features `[batch, features]`.
+    ///
+    /// # Panics
+    /// If the shapes disagree.
+    #[track_caller]
+    pub fn logits(&self, context: &mut Context, features: MatRef<'_>, mut logits: MatMut<'_>) {
+        dense::matmul(context, features, self.weights.view(), logits.reborrow(), Write::Replace);
+        add_bias(logits, &self.bias);
+    }
+
+    /// One step on a batch; returns the mean cross-entropy before it. `number` counts Adam's steps from 1.
+    ///
+    /// # Panics
+    /// If the shapes disagree.
+    #[track_caller]
+    pub fn step(
+        &mut self,
+        context: &mut Context,
+        features: MatRef<'_>,
+        labels: &[u8],
+        rate: f64,
+        number: u64,
+        non_negative: bool,
+    ) -> f64 {
+        let (batch, classes) = (features.rows(), self.bias.len());
+        let mut logits = Matrix::zeros(batch, classes);
+        let mut difference = Matrix::zeros(batch, classes);
+        self.logits(context, features, logits.view_mut());
+        let loss =
+            loss::softmax_cross_entropy(context, logits.view(), labels, None, Some(difference.view_mut()));
+        let mut gradient = Matrix::zeros(features.cols(), classes);
+        dense::matmul_tn(context, features, difference.view(), gradient.view_mut(), Write::Replace);
+        let step = Step { rate, number, scale: 1.0 / batch as f32, non_negative };
+        self.moments.update(context, &step, gradient.as_slice(), self.weights.as_mut_slice());
+        self.bias_moments.update(context, &step, &column_sums(difference.view()), &mut self.bias);
+        loss
+    }
+}
+
+/// The training of a read-out on what `Frozen` yields, from where the journal stands to the phase's end.
+pub(crate) struct Training<'a, 'b> {
+    pub(crate) config: &'a Config,
+    pub(crate) phase: &'a Phase,
+    pub(crate) batches: &'a mut Batches,
+    pub(crate) features: &'a mut Frozen<'b>,
+    pub(crate) monitor: Option<&'a Dataset>,
+}
+
+impl Training<'_, '_> {
+    /// Trains from `done` steps of the phase on.
+    pub(crate) fn run(
+        &mut self,
+        context: &mut Context,
+        read_out: &mut ReadOut,
+        journal: &mut Journal,
+        done: u64,
+        observer: &mut Observer<'_>,
+    ) -> ControlFlow<()> {
+        for step in done..self.phase.steps {
+            let rate = self.config.rate * self.config.schedule.factor(step, self.phase.steps);
+            let (features, labels) = self.features.batch(context, self.batches, step);
+            let loss = read_out.step(context, features, labels, rate, step + 1, self.config.non_negative);
+            let accuracy = self.monitor.filter(|_| Journal::marks(self.phase, step + 1)).map(|monitor| {
+                let classes = read_out.bias.len();
+                self.features.accuracy(context, monitor, classes, |context, z, logits| read_out.logits(context, z, logits))
+            });
+            journal.record(self.phase, step + 1, Some(loss), accuracy, observer)?;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Adds a bias to every row.
+pub(crate) fn add_bias(mut logits: MatMut<'_>, bias: &[f32]) {
+    for row in 0..logits.rows() {
+        for (logit, bias) in logits.row_mut(row).iter_mut().zip(bias) {
+            *logit += bias;
+        }
+    }
+}
+
+/// Sums over the rows, in `f64`.
+pub(crate) fn column_sums(matrix: MatRef<'_>) -> Vec<f32> {
+    let mut sums = vec![0.0f64; matrix.cols()];
+    for row in matrix.iter_rows() {
+        for (sum, &value) in sums.iter_mut().zip(row) {
+            *sum += f64::from(value);
+        }
+    }
+    sums.into_iter().map(|sum| sum as f32).collect()
+}

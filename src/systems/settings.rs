@@ -1,0 +1,80 @@
+//! What all configurations share: TOML both ways, range checks whose errors name key, range and value.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::datasets::Dataset;
+use crate::error::{Error, Result};
+
+/// Reads a configuration; unknown keys and wrong types are errors at their byte.
+pub(crate) fn from_toml<C: DeserializeOwned>(text: &str, origin: &str) -> Result<C> {
+    toml::from_str(text).map_err(|error| {
+        let offset = error.span().map_or(0, |span| span.start);
+        let line = text.get(..offset).map_or(1, |before| before.matches('\n').count() + 1);
+        Error::format(origin, offset as u64, "a configuration", format!("on line {line}: {}", error.message()))
+    })
+}
+
+/// Writes a configuration.
+pub(crate) fn to_toml<C: Serialize>(config: &C) -> String {
+    // Numbers, strings, lists and tables are all a configuration holds, and TOML has each of them.
+    toml::to_string(config).expect("configurations are representable as TOML")
+}
+
+/// An integer within a range.
+pub(crate) fn within(name: &str, value: u64, low: u64, high: u64) -> Result<()> {
+    if (low..=high).contains(&value) {
+        Ok(())
+    } else {
+        Err(Error::setting(name, format!("an integer from {low} to {high}"), value))
+    }
+}
+
+/// A finite number above zero.
+pub(crate) fn positive(name: &str, value: f64) -> Result<()> {
+    if value.is_finite() && value > 0.0 {
+        Ok(())
+    } else {
+        Err(Error::setting(name, "a finite number above 0", value))
+    }
+}
+
+/// A finite number, zero or above.
+pub(crate) fn not_negative(name: &str, value: f64) -> Result<()> {
+    if value.is_finite() && value >= 0.0 {
+        Ok(())
+    } else {
+        Err(Error::setting(name, "a finite number, 0 or above", value))
+    }
+}
+
+/// TOML's integers end at 2^63 - 1.
+pub(crate) fn seed(value: u64) -> Result<()> {
+    within("seed", value, 0, i64::MAX as u64)
+}
+
+/// Images of this size with these classes.
+pub(crate) fn fits(data: &Dataset, inputs: usize, classes: usize) -> Result<()> {
+    if data.pixels() != inputs {
+        return Err(Error::setting("image size", format!("{inputs} values, as the network has inputs"), data.pixels()));
+    }
+    if data.classes() != classes {
+        return Err(Error::setting("classes", format!("{classes}, as the network has outputs"), data.classes()));
+    }
+    Ok(())
+}
+
+/// Inputs and classes a network can be made for.
+pub(crate) fn shape(inputs: usize, classes: usize) -> Result<()> {
+    within("inputs", inputs as u64, 1, 1 << 24)?;
+    within("classes", classes as u64, 2, 256)
+}
+
+/// A number within a range.
+pub(crate) fn between(name: &str, value: f64, low: f64, high: f64) -> Result<()> {
+    if (low..=high).contains(&value) {
+        Ok(())
+    } else {
+        Err(Error::setting(name, format!("a number from {low} to {high}"), value))
+    }
+}
