@@ -82,39 +82,42 @@ impl<'a> Frozen<'a> {
         order: Option<Vec<u32>>,
         limit: u64,
         forward: Box<Forward<'a>>,
-    ) -> Self {
+    ) -> Result<Self> {
         let mut frozen = Frozen { width, forward: Some(forward), order, ..Frozen::pixels(data) };
         let bytes = data.len() as u64 * width as u64 * size_of::<f32>() as u64;
         if bytes <= limit {
             let mut features = Matrix::zeros(data.len(), width);
             let indices = frozen.order();
             let blocks = indices.chunks(EVALUATION_BATCH).zip(features.view_mut().row_blocks(EVALUATION_BATCH));
-            blocks.for_each(|(indices, out)| frozen.compute(context, indices, out));
+            for (indices, out) in blocks {
+                frozen.compute(context, indices, out)?;
+            }
             frozen.cached = Some(features);
         }
-        frozen
+        Ok(frozen)
     }
 
     fn order(&self) -> Vec<u32> {
         self.order.clone().unwrap_or_else(|| (0..self.data.len() as u32).collect())
     }
 
-    fn compute(&mut self, context: &mut Context, indices: &[u32], mut out: MatMut<'_>) {
+    fn compute(&mut self, context: &mut Context, indices: &[u32], mut out: MatMut<'_>) -> Result<()> {
         match &self.forward {
-            None => self.data.gather(context, indices, Scaling::UNIT, out.reborrow()),
+            None => self.data.gather(context, indices, Scaling::UNIT, out.reborrow())?,
             Some(forward) => {
                 shaped(&mut self.images, indices.len(), self.data.pixels());
-                self.data.gather(context, indices, Scaling::UNIT, self.images.view_mut());
+                self.data.gather(context, indices, Scaling::UNIT, self.images.view_mut())?;
                 forward(context, self.images.view(), out.reborrow());
             }
         }
         if let Some(conditioning) = &self.conditioning {
             conditioning.apply(context, out);
         }
+        Ok(())
     }
 
     /// Mean and mean square of every feature over the training set.
-    pub(crate) fn moments(&mut self, context: &mut Context) -> Vec<(f64, f64)> {
+    pub(crate) fn moments(&mut self, context: &mut Context) -> Result<Vec<(f64, f64)>> {
         let mut sums = vec![(0.0f64, 0.0f64); self.width];
         let mut add = |rows: MatRef<'_>| {
             for row in rows.iter_rows() {
@@ -130,13 +133,13 @@ impl<'a> Frozen<'a> {
                 let mut block = Matrix::zeros(0, 0);
                 for indices in self.order().chunks(EVALUATION_BATCH) {
                     shaped(&mut block, indices.len(), self.width);
-                    self.compute(context, indices, block.view_mut());
+                    self.compute(context, indices, block.view_mut())?;
                     add(block.view());
                 }
             }
         }
         let count = self.data.len() as f64;
-        sums.into_iter().map(|(sum, squares)| (sum / count, squares / count)).collect()
+        Ok(sums.into_iter().map(|(sum, squares)| (sum / count, squares / count)).collect())
     }
 
     /// Maps every feature from now on.
@@ -148,7 +151,7 @@ impl<'a> Frozen<'a> {
     }
 
     /// Inputs and labels of `length` images from place `start` of the order on.
-    pub(crate) fn window(&mut self, context: &mut Context, start: usize, length: usize) -> (MatRef<'_>, &[u8]) {
+    pub(crate) fn window(&mut self, context: &mut Context, start: usize, length: usize) -> Result<(MatRef<'_>, &[u8])> {
         // Taken out and put back: the order is long and the computation borrows the rest.
         let order = self.order.take().unwrap_or_default();
         let indices = &order[start..start + length];
@@ -157,7 +160,7 @@ impl<'a> Frozen<'a> {
         if self.cached.is_none() {
             let mut batch = std::mem::replace(&mut self.batch, Matrix::zeros(0, 0));
             shaped(&mut batch, length, self.width);
-            self.compute(context, indices, batch.view_mut());
+            self.compute(context, indices, batch.view_mut())?;
             self.batch = batch;
         }
         self.order = Some(order);
@@ -165,11 +168,16 @@ impl<'a> Frozen<'a> {
             Some(features) => features.view().rows_range(start..start + length),
             None => self.batch.view(),
         };
-        (features, &self.labels)
+        Ok((features, &self.labels))
     }
 
     /// Inputs and labels of one batch.
-    pub(crate) fn batch(&mut self, context: &mut Context, batches: &mut Batches, step: u64) -> (MatRef<'_>, &[u8]) {
+    pub(crate) fn batch(
+        &mut self,
+        context: &mut Context,
+        batches: &mut Batches,
+        step: u64,
+    ) -> Result<(MatRef<'_>, &[u8])> {
         let indices = batches.indices(step);
         let mut batch = std::mem::replace(&mut self.batch, Matrix::zeros(0, 0));
         shaped(&mut batch, indices.len(), self.width);
@@ -183,12 +191,12 @@ impl<'a> Frozen<'a> {
                     }
                 });
             }
-            None => self.compute(context, indices, batch.view_mut()),
+            None => self.compute(context, indices, batch.view_mut())?,
         }
         self.labels.clear();
         self.labels.extend(indices.iter().map(|&index| self.data.labels()[index as usize]));
         self.batch = batch;
-        (self.batch.view(), &self.labels)
+        Ok((self.batch.view(), &self.labels))
     }
 
     /// The share of a set's images that `read`, logits of inputs, classifies correctly.
@@ -198,7 +206,7 @@ impl<'a> Frozen<'a> {
         data: &Dataset,
         classes: usize,
         read: impl Fn(&mut Context, MatRef<'_>, MatMut<'_>),
-    ) -> f64 {
+    ) -> Result<f64> {
         let mut features = Matrix::zeros(0, 0);
         evaluate(context, data, classes, |context, images, logits| match &self.forward {
             None => read(context, images, logits),

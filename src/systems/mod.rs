@@ -132,7 +132,7 @@ pub trait Learner: Send {
     /// [`Error::Setting`](crate::Error::Setting) if the data have another image size or number of classes.
     fn accuracy(&self, context: &mut Context, data: &Dataset) -> Result<f64> {
         settings::fits(data, self.inputs(), self.classes())?;
-        Ok(evaluate(context, data, self.classes(), |context, images, logits| self.predict(context, images, logits)))
+        evaluate(context, data, self.classes(), |context, images, logits| self.predict(context, images, logits))
     }
 
     /// Saves the whole state, atomically; see [`checkpoint`].
@@ -171,7 +171,7 @@ pub(crate) fn evaluate(
     data: &Dataset,
     classes: usize,
     mut predict: impl FnMut(&mut Context, MatRef<'_>, MatMut<'_>),
-) -> f64 {
+) -> Result<f64> {
     let block = EVALUATION_BATCH.min(data.len());
     let mut images = Matrix::zeros(block, data.pixels());
     let mut logits = Matrix::zeros(block, classes);
@@ -180,12 +180,12 @@ pub(crate) fn evaluate(
     for indices in all.chunks(block.max(1)) {
         let mut images = images.view_mut().split_rows(indices.len()).0;
         let mut logits = logits.view_mut().split_rows(indices.len()).0;
-        data.gather(context, indices, Scaling::UNIT, images.reborrow());
+        data.gather(context, indices, Scaling::UNIT, images.reborrow())?;
         predict(context, images.as_ref(), logits.reborrow());
         let labels = indices.iter().map(|&i| data.labels()[i as usize]);
         correct += logits.as_ref().iter_rows().zip(labels).filter(|(row, l)| argmax(row) == usize::from(*l)).count();
     }
-    correct as f64 / data.len().max(1) as f64
+    Ok(correct as f64 / data.len() as f64)
 }
 
 /// One row of a reproduction: the paper's figure beside ours.

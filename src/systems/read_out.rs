@@ -159,18 +159,20 @@ impl Training<'_, '_> {
         journal: &mut Journal,
         done: u64,
         observer: &mut Observer<'_>,
-    ) -> ControlFlow<()> {
+    ) -> Result<ControlFlow<()>> {
         for step in done..self.phase.steps {
             let rate = self.config.rate * self.config.schedule.factor(step, self.phase.steps);
-            let (features, labels) = self.features.batch(context, self.batches, step);
+            let (features, labels) = self.features.batch(context, self.batches, step)?;
             let loss = read_out.step(context, features, labels, rate, step + 1, self.config.non_negative);
-            let accuracy = self.monitor.filter(|_| Journal::marks(self.phase, step + 1)).map(|monitor| {
+            let monitor = self.monitor.filter(|_| Journal::marks(self.phase, step + 1)).map(|monitor| {
                 let classes = read_out.bias.len();
                 self.features.accuracy(context, monitor, classes, |context, z, logits| read_out.logits(context, z, logits))
             });
-            journal.record(self.phase, step + 1, Some(loss), accuracy, observer)?;
+            if journal.record(self.phase, step + 1, Some(loss), monitor.transpose()?, observer).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
         }
-        ControlFlow::Continue(())
+        Ok(ControlFlow::Continue(()))
     }
 }
 

@@ -323,7 +323,7 @@ impl Learner for Network {
         let mut logits = Matrix::zeros(0, 0);
         let mut difference = Matrix::zeros(0, 0);
         while let Some((_, done)) = journal.locate(std::slice::from_ref(&phase)) {
-            let (x, labels) = pixels.batch(context, &mut batches, done);
+            let (x, labels) = pixels.batch(context, &mut batches, done)?;
             forward(context, config.activation, hidden, x, &mut traces);
             shaped(&mut logits, x.rows(), output.bias.len());
             shaped(&mut difference, x.rows(), output.bias.len());
@@ -364,7 +364,7 @@ impl Learner for Network {
                     output.logits(context, top, logits);
                 })
             });
-            if journal.record(&phase, done + 1, Some(loss), accuracy, observer).is_break() {
+            if journal.record(&phase, done + 1, Some(loss), accuracy.transpose()?, observer).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }

@@ -62,7 +62,7 @@ pub struct Config {
 pub enum Reading {
     /// max(0, W v)^exponent.
     Power {
-        /// The exponent n, above 0.
+        /// The exponent n, 0.01 to 64.
         exponent: f64,
     },
     /// max(0, W v).
@@ -121,7 +121,7 @@ impl Config {
         within("batch", self.batch as u64, 1, 1 << 20)?;
         within("epochs", self.epochs, 0, 1 << 20)?;
         if let Reading::Power { exponent } = self.reading {
-            positive("reading.power.exponent", exponent)?;
+            settings::between("reading.power.exponent", exponent, 0.01, 64.0)?;
         }
         within("feature_memory", self.feature_memory, 0, 1 << 24)?;
         self.output.validate("output")
@@ -257,7 +257,7 @@ impl Learner for Network {
         let mut pixels = Frozen::pixels(data);
         while let Some((0, done)) = journal.locate(&phases) {
             let rate = config.rate * config.schedule.factor(done, phases[0].steps);
-            let (x, _) = pixels.batch(context, &mut images, done);
+            let (x, _) = pixels.batch(context, &mut images, done)?;
             krotov_hopfield(context, x, hidden.view_mut(), &rule, rate as f32);
             if config.non_negative {
                 hidden.as_mut_slice().iter_mut().for_each(|w| *w = if *w < 0.0 { 0.0 } else { *w });
@@ -272,10 +272,10 @@ impl Learner for Network {
                 read(context, hidden, reading, images, out);
             };
             let limit = config.feature_memory << 20;
-            let mut features = Frozen::new(context, data, config.units, None, limit, Box::new(forward));
+            let mut features = Frozen::new(context, data, config.units, None, limit, Box::new(forward))?;
             let (config, phase) = (&config.output, &phases[1]);
             let mut training = Training { config, phase, batches: &mut batches, features: &mut features, monitor };
-            if training.run(context, output, journal, done, observer).is_break() {
+            if training.run(context, output, journal, done, observer)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }

@@ -130,7 +130,7 @@ impl Learner for Network {
         let mut features = Frozen::pixels(data);
         if let Some((_, done)) = journal.locate(std::slice::from_ref(phase)) {
             let mut training = Training { config, phase, batches: &mut batches, features: &mut features, monitor };
-            if training.run(context, output, journal, done, observer).is_break() {
+            if training.run(context, output, journal, done, observer)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }

@@ -218,7 +218,7 @@ pub enum Inputs {
     /// h.
     #[default]
     Plain,
-    /// s h, with one s for which the mean of |s h|^2 over the training set is 1.
+    /// s h, with one s for which the mean of |s h|^2 over the training set is 1; initial weights are divided by s.
     Scaled,
     /// s (h - mean h), the mean over the training set, scaled in the same way.
     Centred,

@@ -32,6 +32,8 @@ pub mod config;
 pub mod experiment;
 mod network;
 mod output;
+#[cfg(test)]
+mod tests;
 mod train;
 
 pub use config::{

@@ -179,6 +179,11 @@ impl Network {
         &self.config
     }
 
+    #[cfg(test)]
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
     /// Weights `[features, classes]` of the output layer.
     pub fn output_weights(&self) -> MatRef<'_> {
         match &self.output {

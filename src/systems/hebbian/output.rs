@@ -76,6 +76,18 @@ impl PerturbedOutput {
         add_bias(logits, &self.bias);
     }
 
+    /// Takes on the map its inputs will go through. Weights that only see their inputs scaled are scaled back, so that the
+    /// layer begins with the same answers as on plain inputs.
+    pub(super) fn condition(&mut self, inputs: Inputs, moments: &[(f64, f64)]) {
+        let conditioning = conditioning(inputs, moments);
+        if inputs == Inputs::Scaled {
+            for (row, gain) in conditioning.gain.iter().enumerate() {
+                self.weights.row_mut(row).iter_mut().for_each(|weight| *weight /= gain);
+            }
+        }
+        self.conditioning = Some(conditioning);
+    }
+
     /// One step of rules (2) to (5) on a batch; returns the unperturbed loss E.
     pub(super) fn step(
         &mut self,
@@ -94,7 +106,6 @@ impl PerturbedOutput {
         shaped(clean, batch, classes);
 
         // Trials: losses without and with noise, one difference a draw.
-        let mut samples = (Vec::new(), Vec::new());
         let (error, differences): (f64, Vec<f64>) = match config.draws {
             Draws::PerBatch(draws) => {
                 let draws = draws as usize;
@@ -127,14 +138,13 @@ impl PerturbedOutput {
             Draws::PerSample => {
                 shaped(perturbed, batch, classes);
                 dense::matmul(context, z, self.weights.view(), clean.view_mut(), Write::Replace);
-                let (w, out) = (self.weights.view(), perturbed.view_mut());
-                perturb::perturbed_per_sample(context, z, w, clean.view(), stream, sigma as f32, out);
+                perturb::perturbed_per_sample(context, z, clean.view(), stream, sigma as f32, perturbed.view_mut());
                 add_bias(perturbed.view_mut(), &self.bias);
                 add_bias(clean.view_mut(), &self.bias);
-                samples = (vec![0.0; batch], vec![0.0; batch]);
-                let error = loss::softmax_cross_entropy(context, clean.view(), labels, Some(&mut samples.0), None);
-                loss::softmax_cross_entropy(context, perturbed.view(), labels, Some(&mut samples.1), None);
-                let differences = samples.0.iter().zip(&samples.1).map(|(e, trial)| f64::from(*trial) - f64::from(*e));
+                let [mut losses, mut trials] = [vec![0.0; batch], vec![0.0; batch]];
+                let error = loss::softmax_cross_entropy(context, clean.view(), labels, Some(&mut losses), None);
+                loss::softmax_cross_entropy(context, perturbed.view(), labels, Some(&mut trials), None);
+                let differences = losses.iter().zip(&trials).map(|(loss, trial)| f64::from(*trial) - f64::from(*loss));
                 (error, differences.collect())
             }
         };
@@ -222,11 +232,10 @@ impl PerturbedOutput {
 }
 
 /// The affine map an output layer asks for, from the mean and mean square of each feature over the training set.
-pub(super) fn conditioning(inputs: Inputs, moments: &[(f64, f64)]) -> Option<Conditioning> {
+fn conditioning(inputs: Inputs, moments: &[(f64, f64)]) -> Conditioning {
     let variance = |&(mean, square): &(f64, f64)| (square - mean * mean).max(0.0);
     let (shift, gain): (Vec<f64>, Vec<f64>) = match inputs {
-        Inputs::Plain => return None,
-        Inputs::Scaled => moments.iter().map(|_| (0.0, 1.0)).unzip(),
+        Inputs::Plain | Inputs::Scaled => moments.iter().map(|_| (0.0, 1.0)).unzip(),
         Inputs::Centred => moments.iter().map(|&(mean, _)| (mean, 1.0)).unzip(),
         // A unit that never changes carries nothing and must not be blown up.
         Inputs::Standardised => moments
@@ -241,8 +250,8 @@ pub(super) fn conditioning(inputs: Inputs, moments: &[(f64, f64)]) -> Option<Con
     });
     let total: f64 = squares.sum();
     let scale = if total > 0.0 { 1.0 / total.sqrt() } else { 1.0 };
-    Some(Conditioning {
+    Conditioning {
         shift: shift.into_iter().map(|value| value as f32).collect(),
         gain: gain.into_iter().map(|value| (value * scale) as f32).collect(),
-    })
+    }
 }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use super::config::{Config, Inputs, Mode, Order, Output};
 use super::network::{Head, Layers, Network, activate, learn};
-use super::output::{self, Step, Workspace};
+use super::output::{Step, Workspace};
 use crate::context::Context;
 use crate::datasets::Dataset;
 use crate::error::Result;
@@ -79,7 +79,7 @@ fn layer_wise(network: &mut Network, session: &mut Session<'_, '_>) -> Result<Co
     while let Some((index, done)) = network.journal.locate(&phases) {
         let phase = &phases[index];
         let flow = match layers.get_mut(index) {
-            Some(batches) => hidden_layer(network, session, phase, batches, index, done),
+            Some(batches) => hidden_layer(network, session, phase, batches, index, done)?,
             None => output_layer(network, session, phase, &mut output, done)?,
         };
         if flow.is_break() {
@@ -96,7 +96,7 @@ fn hidden_layer(
     batches: &mut features::Batches,
     index: usize,
     done: u64,
-) -> ControlFlow<()> {
+) -> Result<ControlFlow<()>> {
     let Network { config, journal, layers, .. } = network;
     let (below, rest) = layers.0.split_at_mut(index);
     let (below, weights) = (&*below, &mut rest[0]);
@@ -108,20 +108,22 @@ fn hidden_layer(
             let forward = move |context: &mut Context, images: MatRef<'_>, out: MatMut<'_>| {
                 Layers::forward(below, context, (activation, activation), images, out);
             };
-            Frozen::new(context, session.data, last.cols(), None, config.feature_memory << 20, Box::new(forward))
+            Frozen::new(context, session.data, last.cols(), None, config.feature_memory << 20, Box::new(forward))?
         }
     };
     let mut z = Matrix::zeros(0, 0);
     for step in done..phase.steps {
-        let (x, _) = inputs.batch(context, batches, step);
+        let (x, _) = inputs.batch(context, batches, step)?;
         shaped(&mut z, x.rows(), weights.cols());
         dense::matmul(context, x, weights.view(), z.view_mut(), Write::Replace);
         activate(context, activation, z.view_mut());
         let factor = config.hidden.schedule.factor(step, phase.steps);
         learn(context, config, factor, x, z.view(), weights);
-        journal.record(phase, step + 1, None, None, session.observer)?;
+        if journal.record(phase, step + 1, None, None, session.observer).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
     }
-    ControlFlow::Continue(())
+    Ok(ControlFlow::Continue(()))
 }
 
 fn output_layer(
@@ -145,17 +147,17 @@ fn output_layer(
         }
         _ => None,
     };
-    let mut features = Frozen::new(context, data, width, windows, config.feature_memory << 20, Box::new(forward));
+    let mut features = Frozen::new(context, data, width, windows, config.feature_memory << 20, Box::new(forward))?;
     let (head, settings) = match (output, &config.output) {
         (Head::Backpropagation(read_out), Output::Backpropagation(config)) => {
             let mut training = Training { config, phase, batches, features: &mut features, monitor };
-            return Ok(training.run(context, read_out, journal, done, session.observer));
+            return training.run(context, read_out, journal, done, session.observer);
         }
         (Head::Perturbation(head), Output::Perturbation(settings)) => (head, settings),
         _ => unreachable!("a network's output layer is the one its configuration names"),
     };
     if head.conditioning.is_none() && settings.inputs != Inputs::Plain {
-        head.conditioning = output::conditioning(settings.inputs, &features.moments(context));
+        head.condition(settings.inputs, &features.moments(context)?);
     }
     if let Some(conditioning) = &head.conditioning {
         features.condition(context, conditioning.clone());
@@ -168,9 +170,9 @@ fn output_layer(
             Order::Windows => {
                 let length = settings.batch.min(data.len());
                 let start = below(&mut places.item(step).generator(), (data.len() - length + 1) as u64) as usize;
-                features.window(context, start, length)
+                features.window(context, start, length)?
             }
-            Order::Shuffled | Order::ClassBalanced => features.batch(context, batches, step),
+            Order::Shuffled | Order::ClassBalanced => features.batch(context, batches, step)?,
         };
         let factor = settings.schedule.factor(step, phase.steps);
         let stream = noise.item(step);
@@ -181,7 +183,7 @@ fn output_layer(
             let read = |context: &mut Context, z: MatRef<'_>, logits: MatMut<'_>| head.logits(context, z, logits);
             features.accuracy(context, monitor, head.bias.len(), read)
         });
-        if journal.record(phase, step + 1, Some(loss), accuracy, session.observer).is_break() {
+        if journal.record(phase, step + 1, Some(loss), accuracy.transpose()?, session.observer).is_break() {
             return Ok(ControlFlow::Break(()));
         }
     }
@@ -205,7 +207,7 @@ fn joint(network: &mut Network, session: &mut Session<'_, '_>) -> Result<Control
     let mut workspace = Workspace::new();
     let noise = Stream::new(config.seed, "output noise");
     for step in done..phase.steps {
-        let (x, labels) = images.batch(context, &mut batches, step);
+        let (x, labels) = images.batch(context, &mut batches, step)?;
         for index in 0..layers.0.len() {
             let (below, rest) = activities.split_at_mut(index);
             let (input, w) = (below.last().map_or(x, Matrix::view), &layers.0[index]);
@@ -241,7 +243,7 @@ fn joint(network: &mut Network, session: &mut Session<'_, '_>) -> Result<Control
                 output.logits(context, z.view(), logits);
             })
         });
-        if journal.record(&phase, step + 1, Some(loss), accuracy, session.observer).is_break() {
+        if journal.record(&phase, step + 1, Some(loss), accuracy.transpose()?, session.observer).is_break() {
             return Ok(ControlFlow::Break(()));
         }
     }

@@ -1,0 +1,312 @@
+//! Steps of training against plain `f64` loops over the printed rules, and configurations.
+
+use std::ops::ControlFlow;
+
+use super::config::{Activation, Axis, Config, Draws, Hidden, Inputs, Mode, Order, Output, Perturbation, Reward};
+use super::network::{Head, Network};
+use crate::context::Context;
+use crate::datasets::{Dataset, Shape};
+use crate::error::Error;
+use crate::kernels::perturb;
+use crate::matrix::Matrix;
+use crate::random::Stream;
+use crate::systems::{Learner, Schedule, features};
+
+const INPUTS: usize = 12;
+const CLASSES: usize = 3;
+
+/// Thirty images of three by four pixels.
+fn data() -> Dataset {
+    let mut values = vec![0.0; 30 * INPUTS];
+    Stream::new(5, "pixels").uniform(0.0, 256.0, &mut values);
+    let pixels = values.iter().map(|&v| v as u8).collect::<Vec<u8>>();
+    let labels = (0..30).map(|index| (index % CLASSES) as u8).collect();
+    Dataset::new(pixels, labels, Shape::new(1, 3, 4).unwrap(), CLASSES).unwrap()
+}
+
+type Rows = Vec<Vec<f64>>;
+
+fn rows(matrix: &Matrix) -> Rows {
+    matrix.view().iter_rows().map(|row| row.iter().map(|&v| f64::from(v)).collect()).collect()
+}
+
+fn product(a: &Rows, b: &Rows) -> Rows {
+    let cell = |row: &Vec<f64>, col: usize| row.iter().zip(b).map(|(a, b)| a * b[col]).sum();
+    a.iter().map(|row| (0..b[0].len()).map(|col| cell(row, col)).collect()).collect()
+}
+
+/// Rule (6) over the units of each sample.
+fn zscore(y: &Rows) -> Rows {
+    let sample = |row: &Vec<f64>| {
+        let count = row.len() as f64;
+        let mean = row.iter().map(|y| y.abs()).sum::<f64>() / count;
+        let deviation = (row.iter().map(|y| (y.abs() - mean).powi(2)).sum::<f64>() / count).sqrt();
+        row.iter().map(|y| ((y.abs() - mean) / deviation).max(0.0)).collect()
+    };
+    y.iter().map(sample).collect()
+}
+
+/// Rules (1), or (2) if `excluding`, by the sums as printed: the mean update of W.
+fn hebb(x: &Rows, z: &Rows, w: &Rows, excluding: bool) -> Rows {
+    let mut update = vec![vec![0.0; w[0].len()]; w.len()];
+    for (x, z) in x.iter().zip(z) {
+        for i in 0..w.len() {
+            for j in 0..w[0].len() {
+                let decay: f64 = (0..w[0].len()).filter(|&k| !(excluding && k == j)).map(|k| w[i][k] * z[k] * z[j]).sum();
+                update[i][j] += x[i] * z[j] - decay;
+            }
+        }
+    }
+    update.iter_mut().flatten().for_each(|value| *value /= x.len() as f64);
+    update
+}
+
+fn softmax(logits: &Rows) -> Rows {
+    let sample = |row: &Vec<f64>| {
+        let sum: f64 = row.iter().map(|l| l.exp()).sum();
+        row.iter().map(|l| l.exp() / sum).collect()
+    };
+    logits.iter().map(sample).collect()
+}
+
+fn add(w: &Rows, factor: f64, update: &Rows, non_negative: bool) -> Rows {
+    let cell = |(w, u): (&f64, &f64)| if non_negative { (w + factor * u).max(0.0) } else { w + factor * u };
+    w.iter().zip(update).map(|(w, u)| w.iter().zip(u).map(cell).collect()).collect()
+}
+
+#[track_caller]
+fn close(got: &Rows, expected: &Rows, tolerance: f64, what: &str) {
+    for (got, expected) in got.iter().flatten().zip(expected.iter().flatten()) {
+        assert!((got - expected).abs() <= tolerance * (1.0 + expected.abs()), "{what}: {got}, expected {expected}");
+    }
+}
+
+fn logits(z: &Rows, w: &Rows, bias: &[f64]) -> Rows {
+    let mut logits = product(z, w);
+    logits.iter_mut().for_each(|row| row.iter_mut().zip(bias).for_each(|(l, b)| *l += b));
+    logits
+}
+
+fn loss(logits: &Rows, labels: &[u8]) -> f64 {
+    let chosen = softmax(logits).into_iter().zip(labels).map(|(row, &label)| -row[usize::from(label)].ln());
+    chosen.sum::<f64>() / labels.len() as f64
+}
+
+fn head(network: &Network) -> (Rows, Vec<f64>) {
+    let bias = network.output_bias().iter().map(|&b| f64::from(b)).collect();
+    (rows(&network.output_weights().to_owned()), bias)
+}
+
+/// Algorithm 1, three steps, with and without the non-negativity constraint: what a network does and what the printed
+/// rules say. Only images, batches and noise are taken from the library.
+#[test]
+fn joint_steps_follow_the_printed_rules() {
+    let (data, mut context) = (data(), Context::new().unwrap());
+    for non_negative in [false, true] {
+        let activation =
+            if non_negative { Activation::MagnitudeZscore { axis: Axis::Sample, rescale: false } } else { Activation::Relu };
+        let settings = Perturbation { eta: 0.05, alpha: 0.3, beta: 40.0, gamma: 2.0, batch: 9, steps: 3, ..Perturbation::default() };
+        let config = Config {
+            layers: vec![7, 5],
+            non_negative,
+            mode: Mode::Joint,
+            hidden: Hidden { activation, rate: 0.05, ..Hidden::default() },
+            output: Output::Perturbation(settings.clone()),
+            ..Config::default()
+        };
+        let mut network = Network::new(config, INPUTS, CLASSES).unwrap();
+        let (mut hidden, (mut w, mut bias)): (Vec<Rows>, _) = (network.layers.0.iter().map(rows).collect(), head(&network));
+        let mut batches = features::batches(&data, 9, true, Stream::new(0, "output batches")).unwrap();
+        for step in 0..3u64 {
+            let batch = batches.indices(step).to_vec();
+            let pixel = |&byte: &u8| f64::from(byte) / 255.0;
+            let x: Rows = batch.iter().map(|&i| data.image(i as usize).iter().map(pixel).collect()).collect();
+            let labels: Vec<u8> = batch.iter().map(|&i| data.labels()[i as usize]).collect();
+            let activate = |y: Rows| match activation {
+                Activation::Relu => y.into_iter().map(|row| row.into_iter().map(|y| y.max(0.0)).collect()).collect(),
+                Activation::MagnitudeZscore { .. } => zscore(&y),
+            };
+            let z1: Rows = activate(product(&x, &hidden[0]));
+            let z2: Rows = activate(product(&z1, &hidden[1]));
+            // Output.
+            let mut noise = Matrix::zeros(5, CLASSES);
+            let sigma = settings.variance.sqrt();
+            perturb::gaussian(&mut context, Stream::new(0, "output noise").item(step), sigma as f32, noise.as_mut_slice());
+            let noise = rows(&noise);
+            let clean = logits(&z2, &w, &bias);
+            let difference = loss(&logits(&z2, &add(&w, 1.0, &noise, false), &bias), &labels) - loss(&clean, &labels);
+            let activity = softmax(&clean);
+            let hebbian = hebb(&z2, &activity, &w, true);
+            let update: Rows = (0..w.len())
+                .map(|i| {
+                    let cell = |k: usize| {
+                        let wp = -(settings.eta / settings.variance) * difference * noise[i][k];
+                        let wp = if w[i][k] == 0.0 { 0.0 } else { wp };
+                        settings.eta * settings.alpha * hebbian[i][k] + settings.eta * settings.beta * wp
+                    };
+                    (0..CLASSES).map(cell).collect()
+                })
+                .collect();
+            w = add(&w, 1.0, &update, non_negative);
+            for k in 0..CLASSES {
+                let mean = activity.iter().map(|row| row[k]).sum::<f64>() / 9.0;
+                bias[k] += settings.eta * settings.gamma * (1.0 / CLASSES as f64 - mean);
+                bias[k] = if non_negative { bias[k].max(0.0) } else { bias[k] };
+            }
+            // Hidden layers, falling linearly over the three steps.
+            let rate = 0.05 * (1.0 - step as f64 / 3.0);
+            let updates = [hebb(&x, &z1, &hidden[0], false), hebb(&z1, &z2, &hidden[1], false)];
+            for (w, update) in hidden.iter_mut().zip(&updates) {
+                *w = add(w, rate, update, non_negative);
+            }
+            // One step of the network.
+            let flow = network.train(&mut context, &data, None, &mut |_| ControlFlow::Break(())).unwrap();
+            assert!(flow.is_break());
+            for (layer, expected) in hidden.iter().enumerate() {
+                close(&rows(&network.layers.0[layer]), expected, 1e-5, "hidden");
+            }
+            // (E' - E) / sigma^2 magnifies the rounding of the losses by 1 / sigma, some 80.
+            let got = head(&network);
+            close(&got.0, &w, 2e-4, "output");
+            close(&vec![got.1], &vec![bias.clone()], 1e-5, "bias");
+        }
+    }
+}
+
+/// With draws enough, the mean update of weight perturbation is minus the gradient.
+#[test]
+fn many_draws_agree_with_the_gradient() {
+    let data = data();
+    for draws in [Draws::PerBatch(1000), Draws::PerSample] {
+        let settings = Perturbation {
+            eta: 1.0,
+            alpha: 0.0,
+            beta: 1.0,
+            gamma: 1.0,
+            variance: 1e-4,
+            draws,
+            schedule: Schedule::Constant,
+            // One draw a sample averages over the batch only: many equal batches make up for it.
+            batch: if draws == Draws::PerSample { 3000 } else { 30 },
+            steps: 1,
+            ..Perturbation::default()
+        };
+        let hidden = Hidden { epochs: 0, ..Hidden::default() };
+        let output = Output::Perturbation(settings);
+        let config = Config { layers: vec![4], hidden, output, ..Config::default() };
+        let mut network = Network::new(config, INPUTS, CLASSES).unwrap();
+        let (before, bias) = head(&network);
+        let mut context = Context::new().unwrap();
+        let mut go = |_: &_| ControlFlow::Continue(());
+        assert!(network.train(&mut context, &data, None, &mut go).unwrap().is_continue());
+        let (after, _) = head(&network);
+        // Thirty images in class-balanced batches of a multiple of thirty: the batch is the whole set.
+        let pixel = |&byte: &u8| f64::from(byte) / 255.0;
+        let x: Rows = (0..30).map(|i| data.image(i).iter().map(pixel).collect()).collect();
+        let z: Rows = product(&x, &rows(&network.layers.0[0])).into_iter().map(|row| row.into_iter().map(|y| y.max(0.0)).collect()).collect();
+        let mut error = softmax(&logits(&z, &before, &bias));
+        error.iter_mut().zip(data.labels()).for_each(|(row, &label)| row[usize::from(label)] -= 1.0);
+        let (mut along, mut step, mut gradient) = (0.0, 0.0, 0.0);
+        for i in 0..4 {
+            for k in 0..CLASSES {
+                let g = -z.iter().zip(&error).map(|(z, e)| z[i] * e[k]).sum::<f64>() / 30.0;
+                let moved = after[i][k] - before[i][k];
+                along += g * moved;
+                step += moved * moved;
+                gradient += g * g;
+            }
+        }
+        let cosine = along / (step * gradient).sqrt();
+        assert!(cosine > 0.95, "{draws:?}: cosine with the gradient {cosine}");
+        assert!((along / gradient - 1.0).abs() < 0.3, "{draws:?}: {} of the gradient's length", along / gradient);
+    }
+}
+
+#[test]
+fn frozen_features_are_the_same_kept_or_computed_anew() {
+    let data = data();
+    for (inputs, order) in [(Inputs::Standardised, Order::Windows), (Inputs::Scaled, Order::ClassBalanced)] {
+        let run = |feature_memory| {
+            let output = Perturbation { inputs, order, reward: Reward::Normalised, batch: 9, steps: 5, ..Perturbation::default() };
+            let hidden = Hidden { batch: 10, epochs: 2, ..Hidden::default() };
+            let output = Output::Perturbation(output);
+            let config = Config { layers: vec![6, 5], feature_memory, hidden, output, ..Config::default() };
+            let mut network = Network::new(config, INPUTS, CLASSES).unwrap();
+            let mut go = |_: &_| ControlFlow::Continue(());
+            let flow = network.train(&mut Context::new().unwrap(), &data, None, &mut go).unwrap();
+            assert!(flow.is_continue());
+            network
+        };
+        let (kept, anew) = (run(512), run(0));
+        assert_eq!(kept.layers, anew.layers);
+        assert_eq!(kept.output, anew.output);
+    }
+}
+
+#[test]
+fn a_new_output_on_trained_layers_is_the_one_a_whole_run_gives() {
+    let data = data();
+    let mut go = |_: &_| ControlFlow::Continue(());
+    let mut train = |network: &mut Network| {
+        assert!(network.train(&mut Context::new().unwrap(), &data, None, &mut go).unwrap().is_continue());
+    };
+    let output = Output::Perturbation(Perturbation { batch: 9, steps: 5, ..Perturbation::default() });
+    let hidden = Hidden { batch: 10, epochs: 2, ..Hidden::default() };
+    let config = Config { layers: vec![6], hidden, output: Output::Backpropagation(Default::default()), ..Config::default() };
+    let mut first = Network::new(config.clone(), INPUTS, CLASSES).unwrap();
+    assert!(first.with_output(None, output.clone()).is_err(), "the hidden layer is untrained");
+    train(&mut first);
+    let mut second = first.with_output(None, output.clone()).unwrap();
+    train(&mut second);
+    let mut whole = Network::new(Config { output, ..config }, INPUTS, CLASSES).unwrap();
+    train(&mut whole);
+    assert_eq!(second, whole);
+    assert!(matches!(second.output, Head::Perturbation(_)));
+}
+
+#[test]
+fn configurations_survive_toml() {
+    let mut config = Config::default();
+    assert_eq!(Config::from_toml(&config.to_toml(), "x").unwrap(), config);
+    assert_eq!(Config::from_toml("", "x").unwrap(), config, "every key has its default");
+    config.reading = Some(Activation::MagnitudeZscore { axis: Axis::Unit, rescale: true });
+    config.hidden.rule = super::Rule::SoftWinnerTakeAll { temperature: 0.5 };
+    config.output = Output::Backpropagation(Default::default());
+    assert_eq!(Config::from_toml(&config.to_toml(), "x").unwrap(), config);
+}
+
+#[test]
+fn configurations_out_of_range_say_key_range_and_value() {
+    let refused = [
+        ("layers = []", "layers", "1 to 64", "0"),
+        ("layers = [5, 0]", "layers[1]", "1 to", "0"),
+        ("[hidden]\nrate = -1.0", "hidden.rate", "above 0", "-1"),
+        ("[hidden]\nrate = nan", "hidden.rate", "above 0", "NaN"),
+        ("[hidden]\nbatch = 0", "hidden.batch", "from 1", "0"),
+        ("layers = [5]\n[hidden]\nrule = { winners_take_all = { k = 6 } }", "winners_take_all.k", "1 to 5", "6"),
+        ("[output.perturbation]\nvariance = 0.0", "output.perturbation.variance", "above 0", "0"),
+        ("[output.perturbation]\ndraws = { per_batch = 0 }", "draws.per_batch", "1 to", "0"),
+        ("[output.backpropagation]\nrate = inf", "output.backpropagation.rate", "finite", "inf"),
+        ("mode = 'joint'\n[output.perturbation]\norder = 'windows'", "output.perturbation.order", "layer_wise", "Windows"),
+    ];
+    for (text, key, range, found) in refused {
+        match Config::from_toml(text, "test.toml") {
+            Err(Error::Setting { name, expected, found: value }) => {
+                assert!(name.contains(key) && expected.contains(range) && value.contains(found), "{name} {expected} {value}");
+            }
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+    for (text, word) in [
+        ("lairs = [5]", "lairs"),
+        ("\n\n[hidden]\nspeed = 3", "line 4"),
+        ("[output.perturbation]\nbatch = 'many'", "batch"),
+        ("[hidden]\nrule = 'backprop'", "backprop"),
+        ("layers = [", "test.toml"),
+        ("seed = -1", "seed"),
+    ] {
+        let error = Config::from_toml(text, "test.toml").unwrap_err();
+        assert!(matches!(error, Error::Format { .. }), "{error}");
+        assert!(error.to_string().contains(word), "{error}");
+    }
+}

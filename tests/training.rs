@@ -1,0 +1,162 @@
+//! Training runs: the same bits on any number of threads and after any interruption, prompt stops, and a golden run.
+#![cfg(feature = "systems")]
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use neuropil::datasets::{Dataset, embedded};
+use neuropil::systems::baselines::{backprop, krotov_hopfield, softmax};
+use neuropil::systems::{Learner, checkpoint, hebbian};
+use neuropil::{Context, Isa, Threads};
+
+/// Two hundred images, enough for several batches and epochs.
+fn images() -> Dataset {
+    let train = embedded().train;
+    let every = train.len() / 200;
+    let pixels = (0..200).flat_map(|index| train.image(index * every).to_vec()).collect::<Vec<u8>>();
+    let labels = (0..200).map(|index| train.labels()[index * every]).collect();
+    Dataset::new(pixels, labels, train.shape(), train.classes()).unwrap()
+}
+
+fn context(threads: usize) -> Context {
+    Context::new().unwrap().with_threads(Threads::new(threads).unwrap())
+}
+
+/// Every learner in small, with every kind of state it can have. Products of 784 x 256 x 100 are worth sharing between
+/// threads, so the thread counts below are not idle.
+fn learners() -> Vec<(&'static str, Box<dyn Learner>)> {
+    let hebbian = |text: &str| -> Box<dyn Learner> {
+        let config = hebbian::Config::from_toml(text, "test").unwrap();
+        Box::new(hebbian::Network::new(config, 784, 10).unwrap())
+    };
+    let read_out = "batch = 40\nepochs = 2\n";
+    vec![
+        (
+            "hebbian, backpropagation",
+            hebbian(&format!(
+                "layers = [256]\nhidden.batch = 100\nhidden.epochs = 3\n[output.backpropagation]\n{read_out}"
+            )),
+        ),
+        (
+            "hebbian, two layers, windows of standardised features",
+            hebbian(
+                "layers = [256, 33]\nfeature_memory = 0\nreading.magnitude_zscore = { axis = 'sample', rescale = true }\n
+                 [hidden]\nbatch = 100\nepochs = 1\nrule = 'sanger'\n
+                 [output.perturbation]\nbatch = 50\nsteps = 9\norder = 'windows'\ninputs = 'standardised'\n
+                 reward = 'normalised'\ndraws = { per_batch = 3 }",
+            ),
+        ),
+        (
+            "hebbian, joint, non-negative",
+            hebbian(
+                "layers = [256, 20]\nmode = 'joint'\nnon_negative = true\n
+                 [hidden]\nactivation.magnitude_zscore = { axis = 'sample', rescale = false }\n
+                 [output.perturbation]\nbatch = 100\nsteps = 8",
+            ),
+        ),
+        (
+            "hebbian, a draw a sample",
+            hebbian(
+                "layers = [40]\n[hidden]\nepochs = 1\nbatch = 100\nrule = { winners_take_all = { k = 3 } }\n
+                 [output.perturbation]\nbatch = 50\nsteps = 6\ndraws = 'per_sample'\nreward = 'normalised'",
+            ),
+        ),
+        ("krotov-hopfield", {
+            let text = format!("units = 256\nepochs = 2\nbatch = 100\n[output]\n{read_out}");
+            let config = krotov_hopfield::Config::from_toml(&text, "test").unwrap();
+            Box::new(krotov_hopfield::Network::new(config, 784, 10).unwrap())
+        }),
+        ("backprop", {
+            let text = "layers = [256, 30]\nactivation = 'zscore'\nnon_negative = true\nbatch = 100\nepochs = 3";
+            let config = backprop::Config::from_toml(text, "test").unwrap();
+            Box::new(backprop::Network::new(config, 784, 10).unwrap())
+        }),
+        ("softmax", {
+            let config = softmax::Config::from_toml(&format!("[output]\n{read_out}"), "test").unwrap();
+            Box::new(softmax::Network::new(config, 784, 10).unwrap())
+        }),
+    ]
+}
+
+/// The whole state as the bytes of its checkpoint.
+fn state(learner: &dyn Learner, directory: &Path) -> Vec<u8> {
+    let path = directory.join("state.safetensors");
+    learner.save(&path).unwrap();
+    std::fs::read(path).unwrap()
+}
+
+#[test]
+fn thread_counts_and_instruction_sets_do_not_show() {
+    let (data, directory) = (images(), tempfile::tempdir().unwrap());
+    let train = |which: usize, mut context: Context| {
+        let (name, mut learner) = learners().swap_remove(which);
+        let flow = learner.train(&mut context, &data, Some(&data), &mut |_| ControlFlow::Continue(())).unwrap();
+        assert!(flow.is_continue() && learner.finished(), "{name}");
+        state(&*learner, directory.path())
+    };
+    for which in 0..learners().len() {
+        let one = train(which, context(1));
+        for threads in [2, 3, 7] {
+            assert!(one == train(which, context(threads)), "{}: {threads} threads", learners()[which].0);
+        }
+        assert!(one == train(which, Context::on(Isa::Portable).unwrap()), "{}: portable", learners()[which].0);
+    }
+}
+
+#[test]
+fn interrupted_saved_and_loaded_runs_end_with_the_same_bits() {
+    let (data, directory) = (images(), tempfile::tempdir().unwrap());
+    for which in 0..learners().len() {
+        let mut steps = 0;
+        let (name, mut straight) = learners().swap_remove(which);
+        let mut count = |_: &_| {
+            steps += 1;
+            ControlFlow::Continue(())
+        };
+        assert!(straight.train(&mut context(1), &data, Some(&data), &mut count).unwrap().is_continue());
+        let straight = state(&*straight, directory.path());
+        // After the first step, in an epoch, at its end, in a later phase, before the last step.
+        for stop in [1, 2, 3, steps / 2, steps - 1] {
+            let (_, mut learner) = learners().swap_remove(which);
+            let mut seen = 0;
+            let mut interrupt = |_: &_| {
+                seen += 1;
+                if seen == stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            };
+            let flow = learner.train(&mut context(2), &data, Some(&data), &mut interrupt).unwrap();
+            assert!(flow.is_break() && !learner.finished(), "{name}");
+            assert_eq!(seen, stop, "{name}: a learner stops after the step it is told to");
+            let path = directory.path().join("interrupted.safetensors");
+            learner.save(&path).unwrap();
+            drop(learner);
+            let mut learner = checkpoint::load(&path).unwrap();
+            let mut go = |_: &_| ControlFlow::Continue(());
+            assert!(learner.train(&mut context(1), &data, Some(&data), &mut go).unwrap().is_continue(), "{name}");
+            assert!(straight == state(&*learner, directory.path()), "{name}: interrupted after {stop} of {steps}");
+        }
+    }
+}
+
+#[test]
+fn another_training_set_cannot_be_slipped_in() {
+    let data = images();
+    for (name, mut learner) in learners() {
+        let mut stop = |_: &_| ControlFlow::Break(());
+        assert!(learner.train(&mut context(1), &data, None, &mut stop).unwrap().is_break(), "{name}");
+        let error = learner.train(&mut context(1), &embedded().train, None, &mut stop).unwrap_err().to_string();
+        assert!(error.contains("200") && error.contains("2000"), "{name}: {error}");
+    }
+}
+
+#[test]
+fn networks_learn_digits() {
+    let split = embedded();
+    let mut go = |_: &_| ControlFlow::Continue(());
+    let text = "layers = [200]\n[hidden]\nbatch = 100\nepochs = 10\n[output.backpropagation]\nrate = 0.01\nbatch = 50";
+    let config = hebbian::Config::from_toml(text, "test").unwrap();
+    let mut network = hebbian::Network::new(config, 784, 10).unwrap();
+    assert!(network.train(&mut context(2), &split.train, Some(&split.test), &mut go).unwrap().is_continue());
+    let accuracy = network.accuracy(&mut context(1), &split.test).unwrap();
+    assert!(accuracy > 0.88, "accuracy {accuracy}");
+    assert_eq!(network.curve().last().unwrap().accuracy, Some(accuracy), "the curve ends with the final accuracy");
+}
