@@ -6,7 +6,7 @@ use std::path::Path;
 
 use neuropil::datasets::{Dataset, embedded};
 use neuropil::systems::baselines::{backprop, krotov_hopfield, softmax};
-use neuropil::systems::{Learner, checkpoint, hebbian};
+use neuropil::systems::{Learner, Progress, checkpoint, hebbian};
 use neuropil::{Context, Isa, Threads};
 
 /// Two hundred images, enough for several batches and epochs.
@@ -109,7 +109,7 @@ fn interrupted_saved_and_loaded_runs_end_with_the_same_bits() {
     for which in 0..learners().len() {
         let mut steps = 0;
         let (name, mut straight) = learners().swap_remove(which);
-        let mut count = |_: &_| {
+        let mut count = |_: &Progress<'_>| {
             steps += 1;
             ControlFlow::Continue(())
         };
@@ -119,7 +119,7 @@ fn interrupted_saved_and_loaded_runs_end_with_the_same_bits() {
         for stop in [1, 2, 3, steps / 2, steps - 1] {
             let (_, mut learner) = learners().swap_remove(which);
             let mut seen = 0;
-            let mut interrupt = |_: &_| {
+            let mut interrupt = |_: &Progress<'_>| {
                 seen += 1;
                 if seen == stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             };
@@ -130,7 +130,7 @@ fn interrupted_saved_and_loaded_runs_end_with_the_same_bits() {
             learner.save(&path).unwrap();
             drop(learner);
             let mut learner = checkpoint::load(&path).unwrap();
-            let mut go = |_: &_| ControlFlow::Continue(());
+            let mut go = |_: &Progress<'_>| ControlFlow::Continue(());
             assert!(learner.train(&mut context(1), &data, Some(&data), &mut go).unwrap().is_continue(), "{name}");
             assert!(straight == state(&*learner, directory.path()), "{name}: interrupted after {stop} of {steps}");
         }
@@ -141,7 +141,7 @@ fn interrupted_saved_and_loaded_runs_end_with_the_same_bits() {
 fn another_training_set_cannot_be_slipped_in() {
     let data = images();
     for (name, mut learner) in learners() {
-        let mut stop = |_: &_| ControlFlow::Break(());
+        let mut stop = |_: &Progress<'_>| ControlFlow::Break(());
         assert!(learner.train(&mut context(1), &data, None, &mut stop).unwrap().is_break(), "{name}");
         let error = learner.train(&mut context(1), &embedded().train, None, &mut stop).unwrap_err().to_string();
         assert!(error.contains("200") && error.contains("2000"), "{name}: {error}");
@@ -151,7 +151,7 @@ fn another_training_set_cannot_be_slipped_in() {
 #[test]
 fn networks_learn_digits() {
     let split = embedded();
-    let mut go = |_: &_| ControlFlow::Continue(());
+    let mut go = |_: &Progress<'_>| ControlFlow::Continue(());
     let text = "layers = [200]\n[hidden]\nbatch = 100\nepochs = 10\n[output.backpropagation]\nrate = 0.01\nbatch = 50";
     let config = hebbian::Config::from_toml(text, "test").unwrap();
     let mut network = hebbian::Network::new(config, 784, 10).unwrap();

@@ -85,16 +85,17 @@ impl Adam {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Isa;
     use crate::parallel::Threads;
     use crate::random::Stream;
-    use crate::Isa;
 
     #[test]
     fn follows_the_published_algorithm() {
         let len = 1000;
         let mut w = vec![0.0f32; len];
         Stream::new(1, "w").uniform(-1.0, 1.0, &mut w);
-        let (mut exact, mut m, mut v) = (w.iter().map(|&w| f64::from(w)).collect::<Vec<_>>(), vec![0.0; len], vec![0.0; len]);
+        let (mut exact, mut m, mut v) =
+            (w.iter().map(|&w| f64::from(w)).collect::<Vec<_>>(), vec![0.0; len], vec![0.0; len]);
         let mut adam = Adam::new(len);
         let context = Context::on(Isa::Scalar).unwrap();
         for number in 1..=50u64 {

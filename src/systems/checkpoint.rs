@@ -158,6 +158,7 @@ impl Writer {
         let shape = [output.weights.rows(), output.weights.cols()];
         self.matrix(&format!("{name}.weights"), &output.weights);
         self.values(&format!("{name}.bias"), &shape[1..], &output.bias);
+        self.values(&format!("{name}.scale"), &[1], &[output.scale]);
         self.adam(&format!("{name}.weights"), &shape, &output.moments);
         self.adam(&format!("{name}.bias"), &shape[1..], &output.bias_moments);
     }
@@ -238,8 +239,8 @@ impl Reader {
         let base = length + size_of::<u64>();
         let text = metadata.metadata().as_ref().and_then(|map| map.get(KEY));
         let text = text.ok_or_else(|| broken("the metadata key 'neuropil'", "a safetensors file without it".into()))?;
-        let header: Header = toml::from_str(text)
-            .map_err(|error| broken("a checkpoint's header", format!("'{}'", error.message())))?;
+        let header: Header =
+            toml::from_str(text).map_err(|error| broken("a checkpoint's header", format!("'{}'", error.message())))?;
         if header.version != VERSION {
             return Err(broken(&format!("checkpoint version {VERSION}"), header.version.to_string()));
         }
@@ -324,6 +325,7 @@ impl Reader {
         let shape = [output.weights.rows(), output.weights.cols()];
         self.matrix(&format!("{name}.weights"), &mut output.weights)?;
         self.values(&format!("{name}.bias"), &shape[1..], &mut output.bias)?;
+        self.values(&format!("{name}.scale"), &[1], std::slice::from_mut(&mut output.scale))?;
         self.adam(&format!("{name}.weights"), &shape, &mut output.moments)?;
         self.adam(&format!("{name}.bias"), &shape[1..], &mut output.bias_moments)
     }

@@ -249,7 +249,8 @@ pub(crate) fn stratified(data: &Dataset, stream: crate::random::Stream) -> Vec<u
         let mut phase = [0.0];
         stream.item(0).uniform(0.0, 1.0, &mut phase);
         let count = members.len() as f64;
-        let spread = members.iter().enumerate().map(|(rank, &index)| ((rank as f64 + f64::from(phase[0])) / count, index));
+        let spread =
+            members.iter().enumerate().map(|(rank, &index)| ((rank as f64 + f64::from(phase[0])) / count, index));
         places.extend(spread);
     }
     places.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));

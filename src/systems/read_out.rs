@@ -2,8 +2,9 @@
 //! hidden layer the "output layer by backpropagation" of the papers' tables.
 //!
 //! ```text
-//! p = softmax(z W + b)      dE/dW = mean over the batch of z^T (p - onehot)      dE/db = mean of p - onehot
+//! p = softmax(s z W + b)      dE/dW = mean over the batch of s z^T (p - onehot)      dE/db = mean of p - onehot
 //! ```
+//! The scale s is 1, or brings the features to a root mean square length that Adam's rate suits.
 
 use std::ops::ControlFlow;
 
@@ -36,11 +37,21 @@ pub struct Config {
     pub epochs: u64,
     /// Whether weights and biases are projected to zero or above after each step.
     pub non_negative: bool,
+    /// Root mean square length that the features of the training set are scaled to, by one number; as they are if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feature_length: Option<f64>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Config { rate: 1e-3, schedule: Schedule::Linear, batch: 100, epochs: 20, non_negative: false }
+        Config {
+            rate: 1e-3,
+            schedule: Schedule::Linear,
+            batch: 100,
+            epochs: 20,
+            non_negative: false,
+            feature_length: None,
+        }
     }
 }
 
@@ -50,6 +61,9 @@ impl Config {
         let key = |name: &str| if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") };
         settings::positive(&key("rate"), self.rate)?;
         settings::within(&key("batch"), self.batch as u64, 1, 1 << 20)?;
+        if let Some(length) = self.feature_length {
+            settings::positive(&key("feature_length"), length)?;
+        }
         settings::within(&key("epochs"), self.epochs, 0, 1 << 20)
     }
 }
@@ -59,6 +73,8 @@ impl Config {
 pub struct ReadOut {
     pub(crate) weights: Matrix,
     pub(crate) bias: Vec<f32>,
+    /// The scale s.
+    pub(crate) scale: f32,
     pub(crate) moments: Adam,
     pub(crate) bias_moments: Adam,
 }
@@ -87,6 +103,7 @@ impl ReadOut {
         ReadOut {
             weights: initial_weights(context, stream, features, classes, non_negative),
             bias: vec![0.0; classes],
+            scale: 1.0,
             moments: Adam::new(features * classes),
             bias_moments: Adam::new(classes),
         }
@@ -109,7 +126,11 @@ impl ReadOut {
     #[track_caller]
     pub fn logits(&self, context: &mut Context, features: MatRef<'_>, mut logits: MatMut<'_>) {
         dense::matmul(context, features, self.weights.view(), logits.reborrow(), Write::Replace);
-        add_bias(logits, &self.bias);
+        for row in 0..logits.rows() {
+            for (logit, bias) in logits.row_mut(row).iter_mut().zip(&self.bias) {
+                *logit = self.scale * *logit + bias;
+            }
+        }
     }
 
     /// One step on a batch; returns the mean cross-entropy before it. `number` counts Adam's steps from 1.
@@ -130,12 +151,12 @@ impl ReadOut {
         let mut logits = Matrix::zeros(batch, classes);
         let mut difference = Matrix::zeros(batch, classes);
         self.logits(context, features, logits.view_mut());
-        let loss =
-            loss::softmax_cross_entropy(context, logits.view(), labels, None, Some(difference.view_mut()));
+        let loss = loss::softmax_cross_entropy(context, logits.view(), labels, None, Some(difference.view_mut()));
         let mut gradient = Matrix::zeros(features.cols(), classes);
         dense::matmul_tn(context, features, difference.view(), gradient.view_mut(), Write::Replace);
         let step = Step { rate, number, scale: 1.0 / batch as f32, non_negative };
-        self.moments.update(context, &step, gradient.as_slice(), self.weights.as_mut_slice());
+        let scaled = Step { scale: self.scale * step.scale, ..step };
+        self.moments.update(context, &scaled, gradient.as_slice(), self.weights.as_mut_slice());
         self.bias_moments.update(context, &step, &column_sums(difference.view()), &mut self.bias);
         loss
     }
@@ -160,13 +181,18 @@ impl Training<'_, '_> {
         done: u64,
         observer: &mut Observer<'_>,
     ) -> Result<ControlFlow<()>> {
+        if let (0, Some(length)) = (done, self.config.feature_length) {
+            let squares: f64 = self.features.moments(context)?.iter().map(|(_, square)| square).sum();
+            read_out.scale = if squares > 0.0 { (length / squares.sqrt()) as f32 } else { 1.0 };
+        }
         for step in done..self.phase.steps {
             let rate = self.config.rate * self.config.schedule.factor(step, self.phase.steps);
             let (features, labels) = self.features.batch(context, self.batches, step)?;
             let loss = read_out.step(context, features, labels, rate, step + 1, self.config.non_negative);
             let monitor = self.monitor.filter(|_| Journal::marks(self.phase, step + 1)).map(|monitor| {
                 let classes = read_out.bias.len();
-                self.features.accuracy(context, monitor, classes, |context, z, logits| read_out.logits(context, z, logits))
+                self.features
+                    .accuracy(context, monitor, classes, |context, z, logits| read_out.logits(context, z, logits))
             });
             if journal.record(self.phase, step + 1, Some(loss), monitor.transpose()?, observer).is_break() {
                 return Ok(ControlFlow::Break(()));

@@ -32,11 +32,7 @@ pub(crate) fn within(name: &str, value: u64, low: u64, high: u64) -> Result<()> 
 
 /// A finite number above zero.
 pub(crate) fn positive(name: &str, value: f64) -> Result<()> {
-    if value.is_finite() && value > 0.0 {
-        Ok(())
-    } else {
-        Err(Error::setting(name, "a finite number above 0", value))
-    }
+    if value.is_finite() && value > 0.0 { Ok(()) } else { Err(Error::setting(name, "a finite number above 0", value)) }
 }
 
 /// A finite number, zero or above.

@@ -329,8 +329,7 @@ impl Learner for Network {
             shaped(&mut difference, x.rows(), output.bias.len());
             let top = traces.last().map_or(x, |trace| trace.z.view());
             output.logits(context, top, logits.view_mut());
-            let loss =
-                loss::softmax_cross_entropy(context, logits.view(), labels, None, Some(difference.view_mut()));
+            let loss = loss::softmax_cross_entropy(context, logits.view(), labels, None, Some(difference.view_mut()));
             // All gradients first, from the weights the forward pass used; then all updates.
             let mut output_gradient = Matrix::zeros(top.cols(), output.bias.len());
             dense::matmul_tn(context, top, difference.view(), output_gradient.view_mut(), Write::Replace);

@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::datasets::Dataset;
 use crate::error::{Error, Result};
 use crate::kernels::dense::{self, Write};
-use crate::kernels::hebbian::{KrotovHopfield, krotov_hopfield};
+use crate::kernels::hebbian::{KrotovHopfield, MAX_RANK, krotov_hopfield};
 use crate::kernels::{activation, perturb};
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::random::Stream;
@@ -34,8 +34,8 @@ pub struct Config {
     /// Whether hidden weights are kept at zero or above.
     pub non_negative: bool,
     /// The exponent of the norm the weights converge to: a unit's sum is that of sgn(w) |w|^(p-1) x.
-    pub p: f64,
-    /// The rank of the unit that is pushed away from the image.
+    pub p: u32,
+    /// The rank of the unit that is pushed away from the image (2 to 16).
     pub k: usize,
     /// How strongly it is.
     pub delta: f64,
@@ -75,7 +75,7 @@ impl Default for Config {
             seed: 0,
             units: 2000,
             non_negative: false,
-            p: 3.0,
+            p: 3,
             k: 7,
             delta: 0.4,
             rate: 0.04,
@@ -114,8 +114,8 @@ impl Config {
         use settings::{not_negative, positive, within};
         settings::seed(self.seed)?;
         within("units", self.units as u64, 2, 1 << 20)?;
-        settings::between("p", self.p, 1.0, 64.0)?;
-        within("k", self.k as u64, 2, self.units as u64)?;
+        within("p", self.p.into(), 2, 64)?;
+        within("k", self.k as u64, 2, self.units.min(MAX_RANK) as u64)?;
         not_negative("delta", self.delta)?;
         positive("rate", self.rate)?;
         within("batch", self.batch as u64, 1, 1 << 20)?;
@@ -253,7 +253,7 @@ impl Learner for Network {
             Phase::epochs("hidden", config.epochs, images.per_epoch()),
             Phase::epochs("output", config.output.epochs, batches.per_epoch()),
         ];
-        let rule = KrotovHopfield { p: config.p as f32, k: config.k, delta: config.delta as f32 };
+        let rule = KrotovHopfield { p: config.p, k: config.k, delta: config.delta as f32 };
         let mut pixels = Frozen::pixels(data);
         while let Some((0, done)) = journal.locate(&phases) {
             let rate = config.rate * config.schedule.factor(done, phases[0].steps);

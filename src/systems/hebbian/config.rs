@@ -165,7 +165,8 @@ impl Default for Output {
     }
 }
 
-/// Rules (2) to (5): dW = eta alpha Hebb + eta beta WP, db = eta gamma (1/K - mean z), where WP holds eta once more.
+/// Rules (2) to (5): dW = eta alpha Hebb + eta beta WP, db = eta gamma (1/K - mean z), where WP holds eta once more. In
+/// batches whose classes are not equally frequent, a class's share of the labels stands for 1/K.
 ///
 /// The defaults are the paper's. `reward`, `inputs` and `order` are this library's additions; at their defaults the rule
 /// is the one printed.
@@ -218,7 +219,8 @@ pub enum Inputs {
     /// h.
     #[default]
     Plain,
-    /// s h, with one s for which the mean of |s h|^2 over the training set is 1; initial weights are divided by s.
+    /// s h, with one s for which the mean of |s h|^2 over the training set is 1. Initial weights of a non-negative layer are
+    /// divided by s.
     Scaled,
     /// s (h - mean h), the mean over the training set, scaled in the same way.
     Centred,
@@ -346,7 +348,13 @@ impl Config {
             return Err(Error::setting("reading", "none, or mode = \"layer_wise\"", "an activation of its own"));
         }
         match &self.output {
-            Output::Backpropagation(read_out) => read_out.validate("output.backpropagation"),
+            Output::Backpropagation(read_out) => {
+                if self.mode == Mode::Joint && read_out.feature_length.is_some() {
+                    let key = "output.backpropagation.feature_length";
+                    return Err(Error::setting(key, "none, or mode = \"layer_wise\"", "a length"));
+                }
+                read_out.validate("output.backpropagation")
+            }
             Output::Perturbation(output) => {
                 positive("output.perturbation.eta", output.eta)?;
                 not_negative("output.perturbation.alpha", output.alpha)?;
@@ -373,4 +381,3 @@ impl Config {
         }
     }
 }
-

@@ -207,7 +207,11 @@ impl Network {
     /// range.
     pub fn with_output(&self, reading: Option<Activation>, output: Output) -> Result<Self> {
         if !self.journal.finished || self.config.mode != super::Mode::LayerWise {
-            return Err(Error::setting("output", "hidden layers trained to the end, layer by layer", "a network without"));
+            return Err(Error::setting(
+                "output",
+                "hidden layers trained to the end, layer by layer",
+                "a network without",
+            ));
         }
         let config = Config { reading, output, ..self.config.clone() };
         config.validate()?;

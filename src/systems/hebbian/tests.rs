@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::kernels::perturb;
 use crate::matrix::Matrix;
 use crate::random::Stream;
-use crate::systems::{Learner, Schedule, features};
+use crate::systems::{Learner, Progress, Schedule, features};
 
 const INPUTS: usize = 12;
 const CLASSES: usize = 3;
@@ -22,6 +22,10 @@ fn data() -> Dataset {
     let pixels = values.iter().map(|&v| v as u8).collect::<Vec<u8>>();
     let labels = (0..30).map(|index| (index % CLASSES) as u8).collect();
     Dataset::new(pixels, labels, Shape::new(1, 3, 4).unwrap(), CLASSES).unwrap()
+}
+
+fn go(_: &Progress<'_>) -> ControlFlow<()> {
+    ControlFlow::Continue(())
 }
 
 type Rows = Vec<Vec<f64>>;
@@ -52,7 +56,8 @@ fn hebb(x: &Rows, z: &Rows, w: &Rows, excluding: bool) -> Rows {
     for (x, z) in x.iter().zip(z) {
         for i in 0..w.len() {
             for j in 0..w[0].len() {
-                let decay: f64 = (0..w[0].len()).filter(|&k| !(excluding && k == j)).map(|k| w[i][k] * z[k] * z[j]).sum();
+                let decay: f64 =
+                    (0..w[0].len()).filter(|&k| !(excluding && k == j)).map(|k| w[i][k] * z[k] * z[j]).sum();
                 update[i][j] += x[i] * z[j] - decay;
             }
         }
@@ -103,9 +108,20 @@ fn head(network: &Network) -> (Rows, Vec<f64>) {
 fn joint_steps_follow_the_printed_rules() {
     let (data, mut context) = (data(), Context::new().unwrap());
     for non_negative in [false, true] {
-        let activation =
-            if non_negative { Activation::MagnitudeZscore { axis: Axis::Sample, rescale: false } } else { Activation::Relu };
-        let settings = Perturbation { eta: 0.05, alpha: 0.3, beta: 40.0, gamma: 2.0, batch: 9, steps: 3, ..Perturbation::default() };
+        let activation = if non_negative {
+            Activation::MagnitudeZscore { axis: Axis::Sample, rescale: false }
+        } else {
+            Activation::Relu
+        };
+        let settings = Perturbation {
+            eta: 0.05,
+            alpha: 0.3,
+            beta: 40.0,
+            gamma: 2.0,
+            batch: 9,
+            steps: 3,
+            ..Perturbation::default()
+        };
         let config = Config {
             layers: vec![7, 5],
             non_negative,
@@ -115,7 +131,8 @@ fn joint_steps_follow_the_printed_rules() {
             ..Config::default()
         };
         let mut network = Network::new(config, INPUTS, CLASSES).unwrap();
-        let (mut hidden, (mut w, mut bias)): (Vec<Rows>, _) = (network.layers.0.iter().map(rows).collect(), head(&network));
+        let (mut hidden, (mut w, mut bias)): (Vec<Rows>, _) =
+            (network.layers.0.iter().map(rows).collect(), head(&network));
         let mut batches = features::batches(&data, 9, true, Stream::new(0, "output batches")).unwrap();
         for step in 0..3u64 {
             let batch = batches.indices(step).to_vec();
@@ -131,7 +148,12 @@ fn joint_steps_follow_the_printed_rules() {
             // Output.
             let mut noise = Matrix::zeros(5, CLASSES);
             let sigma = settings.variance.sqrt();
-            perturb::gaussian(&mut context, Stream::new(0, "output noise").item(step), sigma as f32, noise.as_mut_slice());
+            perturb::gaussian(
+                &mut context,
+                Stream::new(0, "output noise").item(step),
+                sigma as f32,
+                noise.as_mut_slice(),
+            );
             let noise = rows(&noise);
             let clean = logits(&z2, &w, &bias);
             let difference = loss(&logits(&z2, &add(&w, 1.0, &noise, false), &bias), &labels) - loss(&clean, &labels);
@@ -187,7 +209,7 @@ fn many_draws_agree_with_the_gradient() {
             draws,
             schedule: Schedule::Constant,
             // One draw a sample averages over the batch only: many equal batches make up for it.
-            batch: if draws == Draws::PerSample { 3000 } else { 30 },
+            batch: if draws == Draws::PerSample { 60_000 } else { 30 },
             steps: 1,
             ..Perturbation::default()
         };
@@ -197,13 +219,15 @@ fn many_draws_agree_with_the_gradient() {
         let mut network = Network::new(config, INPUTS, CLASSES).unwrap();
         let (before, bias) = head(&network);
         let mut context = Context::new().unwrap();
-        let mut go = |_: &_| ControlFlow::Continue(());
         assert!(network.train(&mut context, &data, None, &mut go).unwrap().is_continue());
         let (after, _) = head(&network);
         // Thirty images in class-balanced batches of a multiple of thirty: the batch is the whole set.
         let pixel = |&byte: &u8| f64::from(byte) / 255.0;
         let x: Rows = (0..30).map(|i| data.image(i).iter().map(pixel).collect()).collect();
-        let z: Rows = product(&x, &rows(&network.layers.0[0])).into_iter().map(|row| row.into_iter().map(|y| y.max(0.0)).collect()).collect();
+        let z: Rows = product(&x, &rows(&network.layers.0[0]))
+            .into_iter()
+            .map(|row| row.into_iter().map(|y| y.max(0.0)).collect())
+            .collect();
         let mut error = softmax(&logits(&z, &before, &bias));
         error.iter_mut().zip(data.labels()).for_each(|(row, &label)| row[usize::from(label)] -= 1.0);
         let (mut along, mut step, mut gradient) = (0.0, 0.0, 0.0);
@@ -227,12 +251,18 @@ fn frozen_features_are_the_same_kept_or_computed_anew() {
     let data = data();
     for (inputs, order) in [(Inputs::Standardised, Order::Windows), (Inputs::Scaled, Order::ClassBalanced)] {
         let run = |feature_memory| {
-            let output = Perturbation { inputs, order, reward: Reward::Normalised, batch: 9, steps: 5, ..Perturbation::default() };
+            let output = Perturbation {
+                inputs,
+                order,
+                reward: Reward::Normalised,
+                batch: 9,
+                steps: 5,
+                ..Perturbation::default()
+            };
             let hidden = Hidden { batch: 10, epochs: 2, ..Hidden::default() };
             let output = Output::Perturbation(output);
             let config = Config { layers: vec![6, 5], feature_memory, hidden, output, ..Config::default() };
             let mut network = Network::new(config, INPUTS, CLASSES).unwrap();
-            let mut go = |_: &_| ControlFlow::Continue(());
             let flow = network.train(&mut Context::new().unwrap(), &data, None, &mut go).unwrap();
             assert!(flow.is_continue());
             network
@@ -246,13 +276,13 @@ fn frozen_features_are_the_same_kept_or_computed_anew() {
 #[test]
 fn a_new_output_on_trained_layers_is_the_one_a_whole_run_gives() {
     let data = data();
-    let mut go = |_: &_| ControlFlow::Continue(());
-    let mut train = |network: &mut Network| {
+    let train = |network: &mut Network| {
         assert!(network.train(&mut Context::new().unwrap(), &data, None, &mut go).unwrap().is_continue());
     };
     let output = Output::Perturbation(Perturbation { batch: 9, steps: 5, ..Perturbation::default() });
     let hidden = Hidden { batch: 10, epochs: 2, ..Hidden::default() };
-    let config = Config { layers: vec![6], hidden, output: Output::Backpropagation(Default::default()), ..Config::default() };
+    let config =
+        Config { layers: vec![6], hidden, output: Output::Backpropagation(Default::default()), ..Config::default() };
     let mut first = Network::new(config.clone(), INPUTS, CLASSES).unwrap();
     assert!(first.with_output(None, output.clone()).is_err(), "the hidden layer is untrained");
     train(&mut first);
@@ -287,12 +317,20 @@ fn configurations_out_of_range_say_key_range_and_value() {
         ("[output.perturbation]\nvariance = 0.0", "output.perturbation.variance", "above 0", "0"),
         ("[output.perturbation]\ndraws = { per_batch = 0 }", "draws.per_batch", "1 to", "0"),
         ("[output.backpropagation]\nrate = inf", "output.backpropagation.rate", "finite", "inf"),
-        ("mode = 'joint'\n[output.perturbation]\norder = 'windows'", "output.perturbation.order", "layer_wise", "Windows"),
+        (
+            "mode = 'joint'\n[output.perturbation]\norder = 'windows'",
+            "output.perturbation.order",
+            "layer_wise",
+            "Windows",
+        ),
     ];
     for (text, key, range, found) in refused {
         match Config::from_toml(text, "test.toml") {
             Err(Error::Setting { name, expected, found: value }) => {
-                assert!(name.contains(key) && expected.contains(range) && value.contains(found), "{name} {expected} {value}");
+                assert!(
+                    name.contains(key) && expected.contains(range) && value.contains(found),
+                    "{name} {expected} {value}"
+                );
             }
             other => panic!("{text}: {other:?}"),
         }
@@ -300,7 +338,7 @@ fn configurations_out_of_range_say_key_range_and_value() {
     for (text, word) in [
         ("lairs = [5]", "lairs"),
         ("\n\n[hidden]\nspeed = 3", "line 4"),
-        ("[output.perturbation]\nbatch = 'many'", "batch"),
+        ("[output.perturbation]\nbatch = 'many'", "line 2"),
         ("[hidden]\nrule = 'backprop'", "backprop"),
         ("layers = [", "test.toml"),
         ("seed = -1", "seed"),

@@ -157,7 +157,7 @@ fn output_layer(
         _ => unreachable!("a network's output layer is the one its configuration names"),
     };
     if head.conditioning.is_none() && settings.inputs != Inputs::Plain {
-        head.condition(settings.inputs, &features.moments(context)?);
+        head.condition(settings.inputs, config.non_negative, &features.moments(context)?);
     }
     if let Some(conditioning) = &head.conditioning {
         features.condition(context, conditioning.clone());
