@@ -9,6 +9,8 @@ pub mod matrix;
 pub mod parallel;
 pub mod random;
 pub mod simd;
+#[cfg(feature = "systems")]
+pub mod systems;
 
 pub use context::Context;
 pub use error::{Error, Result};
