@@ -221,3 +221,46 @@ pub(crate) fn column_sums(matrix: MatRef<'_>) -> Vec<f32> {
     }
     sums.into_iter().map(|sum| sum as f32).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_follows_the_gradient_of_the_scaled_logits() {
+        let mut context = Context::new().unwrap();
+        let mut output = ReadOut::new(&mut context, Stream::new(1, "w"), 4, 3, false);
+        output.scale = 3.0;
+        let mut z = Matrix::zeros(5, 4);
+        Stream::new(2, "z").uniform(0.0, 1.0, z.as_mut_slice());
+        let labels = [0, 2, 1, 1, 0];
+        let before = output.clone();
+        let loss = output.step(&mut context, z.view(), &labels, 0.01, 1, false);
+        let (mut expected, mut gradient, mut bias_gradient) = (0.0, [[0.0; 3]; 4], [0.0; 3]);
+        for (row, &label) in labels.iter().enumerate() {
+            let z: Vec<f64> = z.row(row).iter().map(|&v| f64::from(v)).collect();
+            let logit = |k: usize| -> f64 { (0..4).map(|i| 3.0 * z[i] * f64::from(before.weights[(i, k)])).sum() };
+            let sum: f64 = (0..3).map(|k| logit(k).exp()).sum();
+            expected -= (logit(label.into()).exp() / sum).ln() / 5.0;
+            for k in 0..3 {
+                let error = (logit(k).exp() / sum - f64::from(u8::from(usize::from(label) == k))) / 5.0;
+                bias_gradient[k] += error;
+                (0..4).for_each(|i| gradient[i][k] += 3.0 * z[i] * error);
+            }
+        }
+        assert!((loss - expected).abs() < 1e-6, "{loss}, expected {expected}");
+        for k in 0..3 {
+            // Adam's first mean is a tenth of the first gradient.
+            assert!((f64::from(output.bias_moments.first[k]) * 10.0 - bias_gradient[k]).abs() < 1e-6);
+            for i in 0..4 {
+                let got = f64::from(output.moments.first[i * 3 + k]) * 10.0;
+                assert!((got - gradient[i][k]).abs() < 1e-6, "{got}, expected {}", gradient[i][k]);
+                let moved = f64::from(before.weights[(i, k)] - output.weights[(i, k)]);
+                assert!(
+                    (moved - 0.01 * gradient[i][k].signum()).abs() < 1e-4,
+                    "Adam's first step has its rate's length"
+                );
+            }
+        }
+    }
+}

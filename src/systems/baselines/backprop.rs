@@ -409,3 +409,81 @@ impl Learner for Network {
         self.hidden.first().map_or_else(|| Matrix::zeros(0, 0), Matrix::transposed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::datasets::Shape;
+
+    type Rows = Vec<Vec<f64>>;
+
+    fn rows(matrix: &Matrix) -> Rows {
+        matrix.view().iter_rows().map(|row| row.iter().map(|&v| f64::from(v)).collect()).collect()
+    }
+
+    /// Mean cross-entropy of a network, in f64.
+    fn loss(x: &Rows, labels: &[u8], layers: &[Rows], activation: Activation) -> f64 {
+        let product = |z: &Rows, w: &Rows| -> Rows {
+            let cell = |row: &Vec<f64>, col: usize| row.iter().zip(w).map(|(a, b)| a * b[col]).sum();
+            z.iter().map(|row| (0..w[0].len()).map(|col| cell(row, col)).collect()).collect()
+        };
+        let (hidden, output) = layers.split_at(layers.len() - 1);
+        let mut z = x.clone();
+        for w in hidden {
+            z = product(&z, w);
+            for row in &mut z {
+                if activation == Activation::Zscore {
+                    let count = row.len() as f64;
+                    let mean = row.iter().sum::<f64>() / count;
+                    let deviation = (row.iter().map(|y| (y - mean).powi(2)).sum::<f64>() / count).sqrt();
+                    row.iter_mut().for_each(|y| *y = (*y - mean) / deviation);
+                }
+                row.iter_mut().for_each(|y| *y = y.max(0.0));
+            }
+        }
+        let logits = product(&z, &output[0]);
+        let chosen = logits
+            .iter()
+            .zip(labels)
+            .map(|(row, &label)| row.iter().map(|l| l.exp()).sum::<f64>().ln() - row[usize::from(label)]);
+        chosen.sum::<f64>() / labels.len() as f64
+    }
+
+    #[test]
+    fn gradients_are_those_of_finite_differences() {
+        for (activation, non_negative) in
+            [(Activation::Relu, false), (Activation::Zscore, false), (Activation::Zscore, true)]
+        {
+            let pixels: Vec<u8> = (0..8 * 6u32).map(|i| (i * 97 % 251) as u8).collect();
+            let labels = vec![0, 1, 2, 0, 1, 2, 0, 1];
+            let data = Dataset::new(pixels, labels, Shape::new(1, 2, 3).unwrap(), 3).unwrap();
+            let config =
+                Config { layers: vec![7, 5], activation, non_negative, batch: 8, epochs: 1, ..Config::default() };
+            let mut network = Network::new(config, 6, 3).unwrap();
+            let mut layers: Vec<Rows> = network.hidden.iter().map(rows).collect();
+            layers.push(rows(&network.output.weights));
+            let mut context = Context::new().unwrap();
+            let flow = network.train(&mut context, &data, None, &mut |_| ControlFlow::Continue(())).unwrap();
+            assert!(flow.is_continue());
+            let x: Rows = (0..8).map(|i| data.image(i).iter().map(|&p| f64::from(p) / 255.0).collect()).collect();
+            // Whatever the order within the batch; Adam's first mean is a tenth of the first gradient.
+            let moments = network.moments.iter().chain([&network.output.moments]);
+            for (layer, adam) in moments.enumerate() {
+                let cols = layers[layer][0].len();
+                for (index, &first) in adam.first.iter().enumerate() {
+                    let (row, col, h) = (index / cols, index % cols, 1e-5);
+                    let mut at = |shift: f64| {
+                        layers[layer][row][col] += shift;
+                        let value = loss(&x, data.labels(), &layers, activation);
+                        layers[layer][row][col] -= shift;
+                        value
+                    };
+                    let slope = (at(h) - at(-h)) / (2.0 * h);
+                    let got = f64::from(first) * 10.0;
+                    // Central differences err by h^2, the f32 products by some 1e-6 of the largest gradient.
+                    assert!((got - slope).abs() < 1e-5, "{activation:?} layer {layer} [{row}, {col}]: {got}, {slope}");
+                }
+            }
+        }
+    }
+}
