@@ -1,8 +1,6 @@
 //! `neuropil data`: fetches data sets, says what a file is, cuts small sets out of full ones.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -12,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::failure::Failure;
 use crate::fetch;
-use crate::output::print;
+use crate::output::{create_directory, print, write_file};
 
 /// The most a compressed file may hold when it is looked at.
 const LARGEST_CONTENTS: usize = 1 << 30;
@@ -196,50 +194,14 @@ fn subset(from: Option<&Path>, train: usize, test: usize, into: &Path) -> Result
         set.subset(&indices)
     };
     let small = Split { train: choose(&full.train, train)?, test: choose(&full.test, test)? };
-    std::fs::create_dir_all(into).map_err(|e| Error::io("create", into, e))?;
+    create_directory(into)?;
     let [train_images, train_labels, test_images, test_labels] = datasets::MNIST_FILES;
     for (set, images, labels) in [(&small.train, train_images, train_labels), (&small.test, test_images, test_labels)] {
         let pixels: Vec<u8> = (0..set.len()).flat_map(|index| set.image(index)).copied().collect();
-        write_whole(&into.join(images), &idx::encode(&[set.len(), set.rows(), set.cols()], &pixels)?)?;
-        write_whole(&into.join(labels), &idx::encode(&[set.len()], set.labels())?)?;
+        write_file(&into.join(images), &idx::encode(&[set.len(), set.rows(), set.cols()], &pixels)?)?;
+        write_file(&into.join(labels), &idx::encode(&[set.len()], set.labels())?)?;
     }
     print(&format!("{}: {} training and {} test images\n", into.display(), small.train.len(), small.test.len()))
-}
-
-/// Writes a file so that at every moment the old one is there, or the new one.
-fn write_whole(path: &Path, contents: &[u8]) -> Result<(), Error> {
-    let mut file = temporary_beside(path)?;
-    file.write_all(contents).map_err(|e| Error::io("write", path, e))?;
-    publish(file, path)
-}
-
-/// A temporary file in the folder of `path`, so that it can be renamed to it.
-pub(crate) fn temporary_beside(path: &Path) -> Result<tempfile::NamedTempFile, Error> {
-    let folder = folder_of(path);
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        // As any new file has them; temporary files are otherwise their owner's secret.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    builder.prefix(".neuropil-").tempfile_in(folder).map_err(|e| Error::io("create a file in", folder, e))
-}
-
-/// Makes a finished temporary file the file at `path`, durably.
-pub(crate) fn publish(file: tempfile::NamedTempFile, path: &Path) -> Result<(), Error> {
-    file.as_file().sync_all().map_err(|e| Error::io("write", path, e))?;
-    file.persist(path).map_err(|e| Error::io("rename a file to", path, e.error))?;
-    // The rename itself is durable once the folder is; only Unix can be asked for that.
-    if cfg!(unix) {
-        let folder = folder_of(path);
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(|e| Error::io("write", folder, e))?;
-    }
-    Ok(())
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// `cee9...`.

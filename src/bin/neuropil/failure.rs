@@ -10,12 +10,17 @@ pub(crate) enum Failure {
     Library(neuropil::Error),
     /// Something only the command line knows of, with what to do about it.
     Message(String),
+    /// Ctrl-C: what was to be saved is saved. The text says where, or that nothing was.
+    Interrupted(String),
 }
 
 impl Failure {
-    /// The exit code of a command that ends so.
+    /// 130, as shells report a process that Ctrl-C ended, or 1.
     pub(crate) fn exit_code(&self) -> ExitCode {
-        ExitCode::FAILURE
+        ExitCode::from(match self {
+            Failure::Interrupted(_) => crate::interrupt::EXIT_CODE,
+            _ => 1,
+        })
     }
 }
 
@@ -24,6 +29,7 @@ impl fmt::Display for Failure {
         match self {
             Failure::Library(error) => write!(f, "error: {error}"),
             Failure::Message(message) => write!(f, "error: {message}"),
+            Failure::Interrupted(message) => write!(f, "interrupted: {message}"),
         }
     }
 }

@@ -20,8 +20,9 @@ use sha2::{Digest, Sha256};
 use ureq::http::StatusCode;
 use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 
-use crate::data::{hexadecimal, publish, temporary_beside};
+use crate::data::hexadecimal;
 use crate::failure::Failure;
+use crate::output::{publish, temporary_beside};
 
 /// SHA-256 by file name.
 pub(crate) type Digests = BTreeMap<String, String>;

@@ -1,6 +1,9 @@
 //! `neuropil info`: what this build is and what it finds on this machine.
 
+use std::path::PathBuf;
+
 use clap::Args;
+use neuropil::datasets::{self, Set};
 use neuropil::{Isa, Threads};
 use serde_json::json;
 
@@ -21,6 +24,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let cpu = cpu_model().unwrap_or_else(|| "unknown".to_owned());
     let threads = Threads::available().get();
     let sets: Vec<&str> = Isa::available().map(Isa::name).collect();
+    let data: Vec<(Set, Option<PathBuf>)> =
+        Set::ALL.into_iter().map(|set| (set, datasets::locate(set, None).ok())).collect();
     if arguments.json {
         return output::json(&json!({
             "version": env!("CARGO_PKG_VERSION"),
@@ -29,6 +34,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             "instruction_sets": sets,
             "instruction_set": chosen.name(),
             "threads": threads,
+            "data": data.iter().map(|(set, folder)| (set.name().to_owned(), json!(folder))).collect::<serde_json::Map<_, _>>(),
         }));
     }
     let how = if std::env::var_os("NEUROPIL_SIMD").is_some_and(|name| !name.is_empty()) {
@@ -36,12 +42,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     } else {
         "the best of them"
     };
-    output::print(&format!(
+    let mut text = format!(
         "neuropil {} for {}\nCPU: {cpu}\ninstruction sets: {}\nused: {chosen} ({how})\nthreads: {threads}\n",
         env!("CARGO_PKG_VERSION"),
         target(),
         sets.join(", "),
-    ))
+    );
+    for (set, folder) in data {
+        text += &match folder {
+            Some(folder) => format!("{set}: {}\n", folder.display()),
+            None => format!("{set}: not found; `neuropil data fetch {set}` downloads it\n"),
+        };
+    }
+    output::print(&text)
 }
 
 fn target() -> String {

@@ -3,8 +3,15 @@
 mod data;
 mod failure;
 mod fetch;
+mod figures;
 mod info;
+mod interrupt;
 mod output;
+mod progress;
+mod report;
+mod reproduce;
+mod source;
+mod train;
 mod verify;
 
 use std::io::Write;
@@ -30,6 +37,10 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Train the networks of a paper and print the results beside the paper's
+    Reproduce(reproduce::Arguments),
+    /// Train one network from a configuration file, or continue from a saved state
+    Train(train::Arguments),
     /// Check every kernel on every instruction set of this CPU against its reference
     Verify(verify::Arguments),
     /// Show the version, the CPU, its instruction sets and the data sets found
@@ -57,6 +68,8 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Reproduce(arguments) => reproduce::run(&arguments),
+        Command::Train(arguments) => train::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Data(arguments) => data::run(&arguments),

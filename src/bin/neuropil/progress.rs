@@ -1,0 +1,112 @@
+//! How a long run shows that it goes on: a bar on a terminal, a line a second elsewhere, always on standard error.
+
+use std::io::{IsTerminal, Write};
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use neuropil::systems::Progress;
+
+use crate::interrupt;
+
+/// The shortest time between two plain lines.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Shows the steps of training runs, and passes Ctrl-C on to them.
+pub(crate) struct Monitor {
+    bar: Option<ProgressBar>,
+    /// What is being shown: the run's label and its phase.
+    title: String,
+    /// When the phase began, and at which step: a resumed run begins in its middle.
+    began: (Instant, u64),
+    written: Option<Instant>,
+    accuracy: Option<f64>,
+}
+
+impl Monitor {
+    /// A monitor that has seen nothing yet.
+    pub(crate) fn new() -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+            bar.set_style(
+                ProgressStyle::with_template("{prefix} [{bar:30}] {pos}/{len} {msg}")
+                    .unwrap_or_else(|_| ProgressStyle::default_bar())
+                    .progress_chars("=> "),
+            );
+            bar
+        });
+        Monitor { bar, title: String::new(), began: (Instant::now(), 0), written: None, accuracy: None }
+    }
+
+    /// Shows a step of the run of this label. `Break` once Ctrl-C was pressed.
+    pub(crate) fn observe(&mut self, label: &str, progress: &Progress<'_>) -> ControlFlow<()> {
+        let title = format!("{label}: {}", progress.phase);
+        if self.title != title {
+            self.title = title;
+            self.began = (Instant::now(), progress.step.saturating_sub(1));
+            self.accuracy = None;
+        }
+        self.accuracy = progress.accuracy.or(self.accuracy);
+        if let Some(bar) = &self.bar {
+            bar.set_length(progress.steps);
+            bar.set_prefix(self.title.clone());
+            bar.set_message(self.figures(progress));
+            bar.set_position(progress.step);
+        } else if self.written.is_none_or(|written| written.elapsed() >= PAUSE) {
+            self.written = Some(Instant::now());
+            note(&format!("{} {}/{} {}", self.title, progress.step, progress.steps, self.figures(progress)));
+        }
+        if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// Loss, accuracy and the time this phase still needs at its speed so far.
+    fn figures(&self, progress: &Progress<'_>) -> String {
+        let mut text = String::new();
+        if let Some(loss) = progress.loss {
+            text += &format!("loss {loss:.4} ");
+        }
+        if let Some(accuracy) = self.accuracy {
+            text += &format!("accuracy {:.2} % ", 100.0 * accuracy);
+        }
+        let (began, first) = self.began;
+        let done = progress.step.saturating_sub(first).max(1);
+        let left = progress.steps.saturating_sub(progress.step);
+        let seconds = began.elapsed().as_secs_f64() * left as f64 / done as f64;
+        text + &format!("ETA {}", duration(seconds))
+    }
+}
+
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Writes a line for the person watching. Nobody watching is no failure.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// A time as people read it: `8.5 s`, `3 min 05 s`, `2 h 07 min`.
+pub(crate) fn duration(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match whole {
+        0..60 => format!("{seconds:.1} s"),
+        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+
+    #[test]
+    fn durations_read_well() {
+        assert_eq!(duration(8.54), "8.5 s");
+        assert_eq!(duration(185.2), "3 min 05 s");
+        assert_eq!(duration(7620.0), "2 h 07 min");
+    }
+}

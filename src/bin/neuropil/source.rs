@@ -1,0 +1,72 @@
+//! Arguments that several commands share: which images, on how many threads.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use neuropil::datasets::{self, Set, Split};
+use neuropil::{Context, Threads};
+
+use crate::failure::Failure;
+
+/// A data set, by the name a user types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Images {
+    /// The 2000 + 1000 MNIST digits inside the program
+    Embedded,
+    /// MNIST, 60,000 + 10,000 digits
+    Mnist,
+    /// CIFAR-10, 50,000 + 10,000 colour images
+    Cifar10,
+}
+
+/// Where the images come from.
+#[derive(Args)]
+pub(crate) struct Source {
+    /// The folder of the data set's files; without --set, the set is the one found there
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// The data set [default: embedded, or what --data holds]
+    #[arg(long, value_enum)]
+    set: Option<Images>,
+}
+
+impl Source {
+    /// Opens the set; also gives its name.
+    pub(crate) fn open(&self) -> Result<(&'static str, Split), Failure> {
+        let folder = self.data.as_deref();
+        let set = match self.set {
+            Some(Images::Embedded) if folder.is_some() => {
+                return Err(Failure::Message("--set embedded is inside the program: leave out --data".to_owned()));
+            }
+            Some(Images::Embedded) => None,
+            Some(Images::Mnist) => Some(Set::Mnist),
+            Some(Images::Cifar10) => Some(Set::Cifar10),
+            None if folder.is_none() => None,
+            None => Some(if datasets::locate(Set::Cifar10, folder).is_ok() { Set::Cifar10 } else { Set::Mnist }),
+        };
+        Ok(match set {
+            None => ("embedded digits", datasets::embedded()),
+            Some(set) => (set.name(), datasets::open(set, folder)?),
+        })
+    }
+}
+
+/// How the machine is used.
+#[derive(Args)]
+pub(crate) struct Machine {
+    /// Threads [default: as many as the machine has]; the results do not depend on them
+    #[arg(long, value_name = "T", value_parser = threads)]
+    threads: Option<Threads>,
+}
+
+impl Machine {
+    /// A context on these threads and the instruction set of `NEUROPIL_SIMD`, or the best.
+    pub(crate) fn context(&self) -> Result<Context, Failure> {
+        Ok(Context::new()?.with_threads(self.threads.unwrap_or_else(Threads::available)))
+    }
+}
+
+fn threads(text: &str) -> Result<Threads, String> {
+    let count = text.parse::<usize>().map_err(|_| "expected a number from 1 to 1024".to_owned())?;
+    Threads::new(count).map_err(|error| error.to_string())
+}

@@ -1,0 +1,160 @@
+//! `neuropil train`: one network, from a configuration file to a saved state, or from a saved state onwards.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use neuropil::systems::baselines::{backprop, krotov_hopfield, softmax};
+use neuropil::systems::{Learner, Progress, checkpoint, hebbian};
+use neuropil::{Context, Error};
+
+use crate::failure::Failure;
+use crate::progress::{Monitor, duration};
+use crate::source::{Machine, Source};
+use crate::{interrupt, output};
+
+/// A kind of network.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum System {
+    /// Hebbian hidden layers, output by weight perturbation or backpropagation
+    Hebbian,
+    /// Krotov and Hopfield's hidden layer, softmax output
+    KrotovHopfield,
+    /// A multilayer perceptron trained by backpropagation
+    Backprop,
+    /// Softmax regression: no hidden layer
+    Softmax,
+}
+
+impl System {
+    /// The name that checkpoints carry.
+    fn kind(self) -> &'static str {
+        match self {
+            System::Hebbian => "hebbian",
+            System::KrotovHopfield => "krotov-hopfield",
+            System::Backprop => "backprop",
+            System::Softmax => "softmax",
+        }
+    }
+
+    /// An untrained network of the configuration in `text`.
+    fn create(self, text: &str, origin: &str, inputs: usize, classes: usize) -> neuropil::Result<Box<dyn Learner>> {
+        Ok(match self {
+            System::Hebbian => {
+                Box::new(hebbian::Network::new(hebbian::Config::from_toml(text, origin)?, inputs, classes)?)
+            }
+            System::KrotovHopfield => Box::new(krotov_hopfield::Network::new(
+                krotov_hopfield::Config::from_toml(text, origin)?,
+                inputs,
+                classes,
+            )?),
+            System::Backprop => {
+                Box::new(backprop::Network::new(backprop::Config::from_toml(text, origin)?, inputs, classes)?)
+            }
+            System::Softmax => {
+                Box::new(softmax::Network::new(softmax::Config::from_toml(text, origin)?, inputs, classes)?)
+            }
+        })
+    }
+}
+
+/// Arguments of `neuropil train`.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The network
+    system: System,
+    /// Its configuration, a TOML file; an empty file means all defaults
+    #[arg(long, value_name = "FILE", required_unless_present = "resume", conflicts_with = "resume")]
+    config: Option<PathBuf>,
+    /// Where to save the trained state, or the state at Ctrl-C
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+    /// Continue from a saved state, with the configuration in it
+    #[arg(long, value_name = "FILE")]
+    resume: Option<PathBuf>,
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    machine: Machine,
+}
+
+/// Trains, prints the accuracies and saves.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let mut context = arguments.machine.context()?;
+    let (name, data) = arguments.source.open()?;
+    let mut learner = match (&arguments.resume, &arguments.config) {
+        (Some(path), _) => resume(arguments.system, path)?,
+        (None, Some(path)) => {
+            let text = fs::read_to_string(path).map_err(|error| Error::io("read", path, error))?;
+            let origin = path.display().to_string();
+            arguments.system.create(&text, &origin, data.train.pixels(), data.train.classes())?
+        }
+        (None, None) => unreachable!("clap asks for one of them"),
+    };
+    if let Some(path) = &arguments.save {
+        writable(path)?;
+    }
+    interrupt::listen()?;
+
+    let began = Instant::now();
+    let (mut monitor, label) = (Monitor::new(), learner.kind());
+    let observer = &mut |progress: &Progress<'_>| monitor.observe(label, progress);
+    let flow = learner.train(&mut context, &data.train, Some(&data.test), observer)?;
+    drop(monitor);
+    if let Some(path) = &arguments.save {
+        learner.save(path)?;
+    }
+    if flow == ControlFlow::Break(()) && !learner.finished() {
+        return Err(Failure::Interrupted(match &arguments.save {
+            Some(path) => format!("state saved; continue with --resume {}", path.display()),
+            None => "nothing was saved: there was no --save".to_owned(),
+        }));
+    }
+    let took = duration(began.elapsed().as_secs_f64());
+    report(&mut context, &*learner, name, &data, &took)
+}
+
+fn resume(system: System, path: &Path) -> Result<Box<dyn Learner>, Failure> {
+    let learner = checkpoint::load(path)?;
+    if learner.kind() != system.kind() {
+        return Err(Failure::Message(format!(
+            "{}: this state is of a '{}' network, not '{}': use `neuropil train {0}`",
+            path.display(),
+            learner.kind(),
+            system.kind()
+        )));
+    }
+    Ok(learner)
+}
+
+/// Finds out before training, not after, that nothing can be saved there.
+fn writable(path: &Path) -> Result<(), Failure> {
+    if path.is_dir() {
+        return Err(Failure::Message(format!("{}: --save needs a file, this is a directory", path.display())));
+    }
+    Ok(output::temporary_beside(path).map(drop)?)
+}
+
+fn report(
+    context: &mut Context,
+    learner: &dyn Learner,
+    name: &str,
+    data: &neuropil::datasets::Split,
+    took: &str,
+) -> Result<(), Failure> {
+    let train = 100.0 * learner.accuracy(context, &data.train)?;
+    let test = 100.0 * learner.accuracy(context, &data.test)?;
+    let mut text = format!(
+        "{} on {name}: {} training images, {} test images, {took}\n",
+        learner.kind(),
+        data.train.len(),
+        data.test.len(),
+    );
+    text += &format!("accuracy: {train:.2} % training, {test:.2} % test\n");
+    if learner.weights(0).is_some() {
+        text += &format!("zero hidden weights: {:.1} %\n", 100.0 * learner.zero_share());
+    }
+    output::print(&text)
+}
