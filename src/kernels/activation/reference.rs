@@ -7,33 +7,70 @@ pub fn power(y: f32, n: f32) -> f64 {
     if y.is_nan() { f64::NAN } else { f64::from(y).max(0.0).powf(f64::from(n)) }
 }
 
+/// The indices that share a mean, group by group.
+fn groups(rows: usize, cols: usize, axis: Axis) -> Vec<Vec<usize>> {
+    match axis {
+        Axis::Sample => (0..rows).map(|row| (row * cols..(row + 1) * cols).collect()).collect(),
+        Axis::Unit => (0..cols).map(|col| (0..rows).map(|row| row * cols + col).collect()).collect(),
+        Axis::Whole => vec![(0..rows * cols).collect()],
+    }
+}
+
+/// Mean, standard deviation and maximum of some magnitudes; a deviation of exactly zero if all are equal.
+fn statistics(y: &[f32], group: &[usize]) -> (f64, f64, f64) {
+    let magnitudes = || group.iter().map(|&i| f64::from(y[i]).abs());
+    let n = group.len() as f64;
+    let mean = magnitudes().sum::<f64>() / n;
+    let max = magnitudes().fold(0.0, f64::max);
+    let equal = magnitudes().all(|magnitude| magnitude == max);
+    let variance = magnitudes().map(|magnitude| (magnitude - mean).powi(2)).sum::<f64>() / n;
+    (mean, if equal { 0.0 } else { variance.sqrt() }, max)
+}
+
 /// [`magnitude_zscore`](super::magnitude_zscore) of a `rows` x `cols` batch in row-major order.
 ///
 /// Zero where all magnitudes along the axis are equal; NaN where one is not finite.
 pub fn magnitude_zscore(y: &[f32], rows: usize, cols: usize, axis: Axis, rescale: bool) -> Vec<f64> {
     assert_eq!(y.len(), rows * cols, "a {rows} x {cols} batch");
     let mut z = vec![0.0; y.len()];
-    let groups: Vec<Vec<usize>> = match axis {
-        Axis::Sample => (0..rows).map(|row| (row * cols..(row + 1) * cols).collect()).collect(),
-        Axis::Unit => (0..cols).map(|col| (0..rows).map(|row| row * cols + col).collect()).collect(),
-        Axis::Whole => vec![(0..rows * cols).collect()],
-    };
-    for group in groups {
-        let magnitude = |index: usize| f64::from(y[index]).abs();
-        let n = group.len() as f64;
-        let mean = group.iter().map(|&i| magnitude(i)).sum::<f64>() / n;
-        let deviation = (group.iter().map(|&i| (magnitude(i) - mean).powi(2)).sum::<f64>() / n).sqrt();
-        let finite = mean.is_finite();
-        let constant = group.iter().all(|&i| magnitude(i) == magnitude(group[0]));
-        let score = |i: usize| if constant { 0.0 } else { ((magnitude(i) - mean) / deviation).max(0.0) };
-        let largest = group.iter().map(|&i| score(i)).fold(0.0, f64::max);
+    for group in groups(rows, cols, axis) {
+        let (mean, deviation, max) = statistics(y, &group);
         for &i in &group {
-            z[i] = match (finite, rescale && !constant) {
+            let score = (f64::from(y[i]).abs() - mean) / deviation;
+            let largest = if rescale { (max - mean) / deviation } else { 1.0 };
+            z[i] = match (mean.is_finite(), deviation == 0.0) {
                 (false, _) => f64::NAN,
-                (true, true) => score(i) / largest,
-                (true, false) => score(i),
+                (true, true) => 0.0,
+                (true, false) => score.max(0.0) / largest,
             };
         }
     }
     z
+}
+
+/// How far [`magnitude_zscore`](super::magnitude_zscore) may be from its reference, value by value: the bound its documentation states.
+pub fn magnitude_zscore_bounds(y: &[f32], rows: usize, cols: usize, axis: Axis, rescale: bool) -> Vec<f64> {
+    let unit = f64::from(f32::EPSILON) / 2.0;
+    // Roundings on the longest way through a sum in f32.
+    let depth = match axis {
+        Axis::Sample | Axis::Whole => cols as f64 / 64.0 + 9.0,
+        Axis::Unit => 64.0,
+    };
+    let z = magnitude_zscore(y, rows, cols, axis, rescale);
+    let mut bounds = vec![0.0; y.len()];
+    for group in groups(rows, cols, axis) {
+        let (mean, deviation, max) = statistics(y, &group);
+        let error = (depth + 2.0) * unit * mean;
+        for &i in &group {
+            bounds[i] = if deviation == 0.0 {
+                0.0
+            } else if rescale {
+                1.01 * (error / (max - mean) + 4.0 * unit)
+            } else {
+                let relative = (depth / 2.0 + 6.0) * unit + (error / deviation).powi(2);
+                1.01 * (error / deviation + z[i] * relative)
+            };
+        }
+    }
+    bounds
 }

@@ -99,23 +99,14 @@ fn zscores_stay_within_their_bound() {
         let y = random(rows, cols, 3);
         for axis in [Axis::Sample, Axis::Unit, Axis::Whole] {
             for rescale in [false, true] {
-                let n = match axis {
-                    Axis::Sample => cols,
-                    Axis::Unit => rows,
-                    Axis::Whole => rows * cols,
-                };
+                let bounds = reference::magnitude_zscore_bounds(y.as_slice(), rows, cols, axis, rescale);
                 let exact = reference::magnitude_zscore(y.as_slice(), rows, cols, axis, rescale);
-                // An error of `sums` ulps in mean and deviation moves a score by as many, times the largest magnitude in deviations.
-                let sums = 2.0 * (n.max(2) as f64).log2() + n.min(2000) as f64 / 64.0 + 8.0;
                 for isa in Isa::available() {
                     let got = strided(&y, 2, |y| magnitude_zscore(&mut context(isa, 1), y, axis, rescale));
-                    for (&got, &exact) in got.iter().zip(&exact) {
-                        let scale = if rescale { 1.0 } else { exact.abs().max(1.0) };
-                        // Few values of nearly equal size have a small deviation: 3 / min deviation of these seeds.
-                        let condition = if n < 8 { 400.0 } else { 8.0 };
+                    for ((&got, &exact), &bound) in got.iter().zip(&exact).zip(&bounds) {
                         assert!(
-                            (f64::from(got) - exact).abs() <= condition * sums * EPS * scale,
-                            "{isa} {rows} x {cols} {axis:?} {rescale}: {got}, exactly {exact}"
+                            (f64::from(got) - exact).abs() <= bound,
+                            "{isa} {rows} x {cols} {axis:?} {rescale}: {got}, exactly {exact}, within {bound}"
                         );
                     }
                 }

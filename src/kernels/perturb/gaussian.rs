@@ -105,7 +105,7 @@ pub(crate) struct Normals<S: Simd> {
 }
 
 /// Sixteen states. All-zero ones, which would stay zero, have probability 2^-124.
-fn seeds(stream: Stream) -> [[u32; LANES]; 4] {
+pub(super) fn seeds(stream: Stream) -> [[u32; LANES]; 4] {
     let mut generator = stream.generator();
     std::array::from_fn(|_| {
         let mut lanes = [0; LANES];

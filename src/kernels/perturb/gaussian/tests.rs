@@ -1,4 +1,4 @@
-use super::super::reference::normal_distribution;
+use super::super::reference::{self, normal_distribution, xoshiro128_plus_plus};
 use super::*;
 use crate::{Isa, Threads};
 
@@ -27,19 +27,6 @@ impl Kernel for Steps {
             lanes
         })
     }
-}
-
-/// The recurrence as its authors print it.
-fn xoshiro128_plus_plus(s: &mut [u32; 4]) -> u32 {
-    let result = s[0].wrapping_add(s[3]).rotate_left(7).wrapping_add(s[0]);
-    let t = s[1] << 9;
-    s[2] ^= s[0];
-    s[3] ^= s[1];
-    s[1] ^= s[2];
-    s[0] ^= s[3];
-    s[2] ^= t;
-    s[3] = s[3].rotate_left(11);
-    result
 }
 
 #[test]
@@ -75,24 +62,13 @@ fn every_lane_is_xoshiro128_plus_plus() {
 }
 
 #[test]
-fn values_follow_the_transform_in_f64() {
-    let stream = Stream::new(11, "transform");
-    let got = draw(Isa::best(), 1, stream, 2.0, BLOCK);
-    let seeds = seeds(stream.item(0));
-    let mut states: [[u32; 4]; LANES] = std::array::from_fn(|lane| seeds.map(|word| word[lane]));
-    for pair in got.chunks(PAIR) {
-        for (lane, state) in states.iter_mut().enumerate() {
-            let (a, b) = (xoshiro128_plus_plus(state), xoshiro128_plus_plus(state));
-            let u = (f64::from(a >> 1) + 0.5) / 2f64.powi(31);
-            let r = 2.0 * (-2.0 * u.ln()).sqrt();
-            // The quarter circle, its two signs drawn apart.
-            let t = (f64::from((b << 2).cast_signed()) / 2f64.powi(31) + 1.0) * std::f64::consts::FRAC_PI_4;
-            let sign = |bit: u32| if b >> bit & 1 == 1 { -1.0 } else { 1.0 };
-            for (value, exact) in [(pair[lane], sign(31) * r * t.cos()), (pair[lane + LANES], sign(30) * r * t.sin())] {
-                // u and phi are rounded to 24 bits: near u = 1 the radius is as uncertain as the root of that.
-                let bound = 1e-6 * r + 2.0 * 2f64.powi(-24) / r.max(1e-4);
-                assert!((f64::from(value) - exact).abs() <= bound, "{value}, exactly {exact}");
-            }
+fn values_follow_the_transform_within_its_bound() {
+    for (seed, count) in [(11, 3 * BLOCK), (12, 77), (13, 50 * BLOCK + 1)] {
+        let stream = Stream::new(seed, "transform");
+        let (exact, bounds) = reference::gaussian(stream, 2.0, count);
+        let got = draw(Isa::best(), 1, stream, 2.0, count);
+        for ((got, exact), bound) in got.into_iter().zip(exact).zip(bounds) {
+            assert!((f64::from(got) - exact).abs() <= bound, "{got}, exactly {exact}, within {bound}");
         }
     }
 }

@@ -1,0 +1,111 @@
+//! Activations and losses at the sizes of the Hebbian networks: a batch of 2000 with 2000 hidden units and 10 classes.
+
+mod common;
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+use neuropil::kernels::activation::{self, Axis, reference};
+use neuropil::kernels::loss;
+use neuropil::{MatRef, Matrix};
+
+const BATCH: usize = 2000;
+const UNITS: usize = 2000;
+const CLASSES: usize = 10;
+
+fn maps(c: &mut Criterion) {
+    let mut group = common::group(c, "activation/maps");
+    group.throughput(Throughput::Elements((BATCH * UNITS) as u64));
+    let mut y = common::uniform(BATCH, UNITS, -1.0, 1.0, "1");
+    group.bench_function("relu/plain", |b| b.iter(|| y.as_mut_slice().iter_mut().for_each(|v| *v = v.max(0.0))));
+    for (name, mut context) in common::contexts() {
+        group.bench_function(BenchmarkId::new("relu", &name), |b| {
+            b.iter(|| activation::relu(&mut context, y.view_mut()));
+        });
+        let mut y = common::uniform(BATCH, UNITS, -1.0, 1.0, "2");
+        // A power of one keeps the values away from zero, infinity and denormals however often it is taken.
+        for (label, n) in [("power 1", 1.0), ("power 1/2", 0.5), ("power 1/3", 1.0 / 3.0)] {
+            group.bench_function(BenchmarkId::new(label, &name), |b| {
+                b.iter(|| activation::power(&mut context, y.view_mut(), n));
+            });
+        }
+    }
+    group.finish();
+}
+
+fn zscores(c: &mut Criterion) {
+    let start = common::uniform(BATCH, UNITS, -1.0, 1.0, "3");
+    let mut y = start.clone();
+    for (axis, rescale) in [(Axis::Sample, true), (Axis::Sample, false), (Axis::Unit, true), (Axis::Whole, true)] {
+        let mut group =
+            common::group(c, &format!("activation/zscore {axis:?}{}", if rescale { " rescaled" } else { "" }));
+        group.throughput(Throughput::Elements((BATCH * UNITS) as u64));
+        let run = || reference::magnitude_zscore(start.as_slice(), BATCH, UNITS, axis, rescale);
+        let exact: Vec<f32> = run().into_iter().map(|v| v as f32).collect();
+        if axis == Axis::Sample {
+            group.bench_function("plain", |b| {
+                b.iter(|| {
+                    y.as_mut_slice().copy_from_slice(start.as_slice());
+                    y.as_mut_slice().chunks_exact_mut(UNITS).for_each(|row| plain(row, rescale));
+                });
+            });
+        }
+        for (name, mut context) in common::contexts() {
+            // In place, so every run begins with a copy, as the plain loop's does.
+            group.bench_function(&name, |b| {
+                b.iter(|| {
+                    y.as_mut_slice().copy_from_slice(start.as_slice());
+                    activation::magnitude_zscore(&mut context, y.view_mut(), axis, rescale);
+                });
+            });
+            common::assert_close(&name, y.as_slice(), &exact, 1e-5);
+        }
+        group.finish();
+    }
+}
+
+fn plain(row: &mut [f32], rescale: bool) {
+    let n = row.len() as f32;
+    let mean = row.iter().map(|v| v.abs()).sum::<f32>() / n;
+    let deviation = (row.iter().map(|v| (v.abs() - mean).powi(2)).sum::<f32>() / n).sqrt();
+    row.iter_mut().for_each(|v| *v = ((v.abs() - mean) / deviation).max(0.0));
+    if rescale {
+        let max = row.iter().copied().fold(0.0, f32::max);
+        row.iter_mut().for_each(|v| *v /= max);
+    }
+}
+
+fn losses(c: &mut Criterion) {
+    let mut group = common::group(c, "loss/softmax_cross_entropy");
+    group.throughput(Throughput::Elements((BATCH * CLASSES) as u64));
+    let logits = common::uniform(BATCH, CLASSES, -1.0, 1.0, "4");
+    let labels: Vec<u8> = (0..BATCH).map(|b| (b % CLASSES) as u8).collect();
+    let mut gradient = Matrix::zeros(BATCH, CLASSES);
+    group.bench_function("reference", |b| b.iter(|| reference_mean(logits.view(), &labels)));
+    let exact = reference_mean(logits.view(), &labels);
+    for (name, mut context) in common::contexts() {
+        for with_gradient in [false, true] {
+            let label = if with_gradient { "with gradient" } else { "loss" };
+            group.bench_function(BenchmarkId::new(label, &name), |b| {
+                b.iter(|| {
+                    let gradient = with_gradient.then(|| gradient.view_mut());
+                    let mean = loss::softmax_cross_entropy(&mut context, logits.view(), &labels, None, gradient);
+                    assert!((mean - exact).abs() < 1e-6, "{name}: {mean}, expected {exact}");
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+fn reference_mean(logits: MatRef<'_>, labels: &[u8]) -> f64 {
+    let losses = logits.iter_rows().zip(labels);
+    let sum: f64 = losses.map(|(row, &label)| loss::reference::softmax_cross_entropy(row, usize::from(label)).0).sum();
+    sum / labels.len() as f64
+}
+
+fn main() {
+    let mut c = Criterion::default().configure_from_args();
+    maps(&mut c);
+    zscores(&mut c);
+    losses(&mut c);
+    c.final_summary();
+}
