@@ -121,6 +121,11 @@ impl Simd for Avx2 {
         unsafe { _mm_sfence() }
     }
     #[inline(always)]
+    fn prefetch(self, at: &f32) {
+        // SAFETY: every x86_64 CPU has it; a prefetch cannot fault.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(at).cast()) }
+    }
+    #[inline(always)]
     fn load_u8(self, from: &[u8; LANES]) -> Self::F32 {
         // SAFETY: the token proves the features; an array of 16 bytes is readable without alignment.
         unsafe {

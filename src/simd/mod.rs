@@ -70,6 +70,9 @@ pub trait Simd: Copy + Send + Sync + 'static + private::Sealed {
     }
     /// Makes what was stored past the caches visible to other threads.
     fn fence(self) {}
+    /// Asks for the cache line of a value to be near when it is needed. Changes no result.
+    #[inline(always)]
+    fn prefetch(self, _at: &f32) {}
     /// Lane i is `from[i]` as a number.
     fn load_u8(self, from: &[u8; LANES]) -> Self::F32;
 

@@ -5,9 +5,11 @@
 //!
 //! ```text
 //! transpose w (and w + noise) into rows of inputs, padded with zeros        once, 20 rows of 2000 stay in L2
-//! for each tile of 4 samples x 5 outputs:                                   20 sums of 16 lanes in registers
-//!     for each vector of 16 inputs: load 4 + 5 vectors, 20 multiply-adds
-//!     fold the 16 lanes of each sum
+//! for each group of 16 samples                                              their sums of 16 lanes fit the first-level cache
+//!   for each block of 256 inputs                                            and so does the block of all weights
+//!     for each tile of 4 samples x 5 outputs:                               20 sums in registers
+//!         for each vector of 16 inputs: load 4 + 5 vectors, 20 multiply-adds
+//!   fold the 16 lanes of each sum
 //! ```
 //! Each output is one chain of fused multiply-adds along the inputs in each of 16 lanes, folded by the fixed tree, whatever the tile: so the
 //! bits do not depend on the instruction set, whose registers bound the tile, nor on how samples are shared out to threads.
@@ -107,46 +109,99 @@ impl Kernel for Products<'_> {
     }
 }
 
-/// All rows, `R` at a time and then one by one.
+/// Samples whose sums are kept at once.
+const GROUP: usize = 16;
+/// Vectors of inputs of a block.
+const BLOCK: usize = 16;
+
+/// All samples, in groups.
 #[inline(always)]
 fn rows<S: Simd, const R: usize, const C: usize>(s: S, p: &mut Products<'_>) {
-    let mut row = 0;
-    while row + R <= p.z.rows() {
-        columns::<S, R, C>(s, p, row);
-        row += R;
-    }
-    while row < p.z.rows() {
-        columns::<S, 1, C>(s, p, row);
-        row += 1;
-    }
-}
-
-/// All outputs of `R` rows, `C` at a time and then one by one.
-#[inline(always)]
-fn columns<S: Simd, const R: usize, const C: usize>(s: S, p: &mut Products<'_>, row: usize) {
     let outputs = p.clean.cols();
     let columns = if p.perturbed.is_some() { 2 * outputs } else { outputs };
-    let mut column = 0;
-    while column < columns {
-        if column + C <= columns {
-            tile::<S, R, C>(s, p, row, column);
-            column += C;
-        } else {
-            tile::<S, R, 1>(s, p, row, column);
-            column += 1;
+    let vectors = p.z.cols() / LANES;
+    let mut sums = vec![[0.0; LANES]; GROUP * columns];
+    for first in (0..p.z.rows()).step_by(GROUP) {
+        let group = Group { first, rows: GROUP.min(p.z.rows() - first), columns };
+        sums.fill([0.0; LANES]);
+        for block in (0..vectors).step_by(BLOCK) {
+            let range = block..vectors.min(block + BLOCK);
+            let mut row = 0;
+            while row + R <= group.rows {
+                // A block is too short a stream for the hardware to notice: ask for the next tile's samples, or the next block's.
+                let (next, ahead) = if row + 2 * R <= group.rows {
+                    (row + R, range.clone())
+                } else {
+                    (0, range.end..vectors.min(range.end + BLOCK))
+                };
+                for r in next..group.rows.min(next + R) {
+                    for values in p.z.row(first + r)[ahead.start * LANES..ahead.end * LANES].iter().step_by(LANES) {
+                        s.prefetch(values);
+                    }
+                }
+                columns_of::<S, R, C>(s, p, group, row, range.clone(), &mut sums);
+                row += R;
+            }
+            while row < group.rows {
+                columns_of::<S, 1, C>(s, p, group, row, range.clone(), &mut sums);
+                row += 1;
+            }
         }
+        finish(s, p, group, &mut sums);
+    }
+}
+
+/// Samples of a group, and outputs of each.
+#[derive(Clone, Copy)]
+struct Group {
+    first: usize,
+    rows: usize,
+    columns: usize,
+}
+
+/// All outputs of `R` samples, `C` at a time and then one by one.
+#[inline(always)]
+fn columns_of<S: Simd, const R: usize, const C: usize>(
+    s: S,
+    p: &Products<'_>,
+    group: Group,
+    row: usize,
+    range: std::ops::Range<usize>,
+    sums: &mut [[f32; LANES]],
+) {
+    let mut column = 0;
+    while column + C <= group.columns {
+        tile::<S, R, C>(s, p, group, (row, column), range.clone(), sums);
+        column += C;
+    }
+    while column < group.columns {
+        tile::<S, R, 1>(s, p, group, (row, column), range.clone(), sums);
+        column += 1;
     }
 }
 
 #[inline(always)]
-fn tile<S: Simd, const R: usize, const C: usize>(s: S, p: &mut Products<'_>, row: usize, column: usize) {
+fn tile<S: Simd, const R: usize, const C: usize>(
+    s: S,
+    p: &Products<'_>,
+    group: Group,
+    (row, column): (usize, usize),
+    range: std::ops::Range<usize>,
+    sums: &mut [[f32; LANES]],
+) {
     let stride = p.z.cols().next_multiple_of(LANES);
-    let full = p.z.cols() / LANES;
-    let z: [&[[f32; LANES]]; R] = std::array::from_fn(|r| &p.z.row(row + r).as_chunks().0[..full]);
+    let len = range.len();
+    let z: [&[[f32; LANES]]; R] =
+        std::array::from_fn(|r| &p.z.row(group.first + row + r).as_chunks().0[range.clone()][..len]);
     let w: [&[[f32; LANES]]; C] =
-        std::array::from_fn(|c| &p.weights[(column + c) * stride..(column + c + 1) * stride].as_chunks().0[..full]);
-    let mut sums = [[s.zero(); C]; R];
-    for i in 0..full {
+        std::array::from_fn(|c| &p.weights[(column + c) * stride..].as_chunks().0[range.clone()][..len]);
+    let mut acc = [[s.zero(); C]; R];
+    for r in 0..R {
+        for c in 0..C {
+            acc[r][c] = s.load(&sums[(row + r) * group.columns + column + c]);
+        }
+    }
+    for i in 0..len {
         let mut values = [s.zero(); R];
         for r in 0..R {
             values[r] = s.load(&z[r][i]);
@@ -154,26 +209,34 @@ fn tile<S: Simd, const R: usize, const C: usize>(s: S, p: &mut Products<'_>, row
         for c in 0..C {
             let weight = s.load(&w[c][i]);
             for r in 0..R {
-                sums[r][c] = s.mul_add(values[r], weight, sums[r][c]);
+                acc[r][c] = s.mul_add(values[r], weight, acc[r][c]);
             }
         }
     }
-    if full * LANES < p.z.cols() {
-        for r in 0..R {
-            let value = s.load_partial(&p.z.row(row + r)[full * LANES..]);
-            for c in 0..C {
-                let at = (column + c) * stride + full * LANES;
-                sums[r][c] = s.mul_add(value, s.load_partial(&p.weights[at..at + LANES]), sums[r][c]);
-            }
-        }
-    }
-    let outputs = p.clean.cols();
     for r in 0..R {
         for c in 0..C {
-            let (at, value) = (column + c, s.reduce_add(sums[r][c]));
+            s.store(acc[r][c], &mut sums[(row + r) * group.columns + column + c]);
+        }
+    }
+}
+
+/// The inputs beyond the last whole vector, and the folding of the lanes.
+#[inline(always)]
+fn finish<S: Simd>(s: S, p: &mut Products<'_>, group: Group, sums: &mut [[f32; LANES]]) {
+    let (outputs, inputs) = (p.clean.cols(), p.z.cols());
+    let (stride, whole) = (inputs.next_multiple_of(LANES), inputs / LANES * LANES);
+    for row in 0..group.rows {
+        let rest = s.load_partial(&p.z.row(group.first + row)[whole..]);
+        for column in 0..group.columns {
+            let mut sum = s.load(&sums[row * group.columns + column]);
+            if whole < inputs {
+                let at = column * stride + whole;
+                sum = s.mul_add(rest, s.load_partial(&p.weights[at..at + LANES]), sum);
+            }
+            let value = s.reduce_add(sum);
             match &mut p.perturbed {
-                Some(perturbed) if at >= outputs => perturbed.row_mut(row + r)[at - outputs] = value,
-                _ => p.clean.row_mut(row + r)[at] = value,
+                Some(perturbed) if column >= outputs => perturbed.row_mut(group.first + row)[column - outputs] = value,
+                _ => p.clean.row_mut(group.first + row)[column] = value,
             }
         }
     }
