@@ -1,0 +1,294 @@
+//! The command line as a user meets it: help, wrong usage, damaged files, interruption and resumption.
+#![cfg(feature = "cli")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use assert_cmd::cargo::cargo_bin;
+use serde_json::Value;
+
+/// The command in an environment that finds no data and forces nothing.
+fn neuropil(arguments: &[&str]) -> Command {
+    let mut command = Command::new(cargo_bin!("neuropil"));
+    command.args(arguments).stdin(Stdio::null());
+    for variable in ["NEUROPIL_SIMD", "NEUROPIL_DATA", "XDG_CACHE_HOME"] {
+        command.env_remove(variable);
+    }
+    command.env("HOME", "/nonexistent").env("NO_COLOR", "1");
+    command
+}
+
+#[track_caller]
+fn run(arguments: &[&str], code: i32) -> (String, String) {
+    expect(neuropil(arguments).output().unwrap(), code)
+}
+
+#[track_caller]
+fn expect(output: Output, code: i32) -> (String, String) {
+    let texts = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(code), "stdout: {}\nstderr: {}", texts.0, texts.1);
+    texts
+}
+
+/// The command fails with this exit code and says all of `words` on standard error, nothing on standard output.
+#[track_caller]
+fn fails(arguments: &[&str], code: i32, words: &[&str]) {
+    let (out, err) = run(arguments, code);
+    assert_eq!(out, "", "{arguments:?}");
+    assert!(!err.contains("panicked"), "{err}");
+    for word in words {
+        assert!(err.contains(word), "{arguments:?} should say '{word}': {err}");
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn every_command_explains_itself() {
+    let (out, _) = run(&["--help"], 0);
+    for command in ["reproduce", "train", "verify", "data", "info", "completions"] {
+        assert!(out.contains(command), "{command}: {out}");
+        let (out, _) = run(&[command, "--help"], 0);
+        assert!(out.contains("Usage: neuropil"), "{command}: {out}");
+    }
+    assert_eq!(run(&["--version"], 0).0, format!("neuropil {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn wrong_usage_is_told_apart_from_failure() {
+    fails(&[], 2, &["Usage"]);
+    fails(&["learn"], 2, &["unrecognized subcommand", "learn"]);
+    fails(&["train", "hebbian"], 2, &["--config"]);
+    fails(&["train", "hopfield", "--config", "x"], 2, &["krotov-hopfield"]);
+    fails(&["train", "hebbian", "--config", "x", "--resume", "y"], 2, &["cannot be used with"]);
+    fails(&["reproduce", "--threads", "0"], 2, &["--threads", "1 to 1024"]);
+    fails(&["reproduce", "--threads", "many"], 2, &["--threads", "1 to 1024"]);
+    fails(&["reproduce", "--runs", "0"], 2, &["--runs"]);
+    fails(&["reproduce", "--quick", "--data", "x"], 2, &["cannot be used with"]);
+    fails(&["verify", "--shapes", "0"], 2, &["--shapes"]);
+    fails(&["completions", "elvish-but-wrong"], 2, &["bash", "zsh"]);
+}
+
+#[test]
+fn instruction_sets_that_cannot_be_had_are_refused() {
+    for arguments in [&["info"][..], &["verify"]] {
+        let output = neuropil(arguments).env("NEUROPIL_SIMD", "sse9").output().unwrap();
+        let (_, err) = expect(output, 1);
+        assert!(err.starts_with("error: ") && err.contains("sse9") && err.contains("portable"), "{err}");
+    }
+}
+
+#[test]
+fn info_tells_what_was_found_and_chosen() {
+    let info: Value = serde_json::from_str(&run(&["info", "--json"], 0).0).unwrap();
+    assert_eq!(info["version"], env!("CARGO_PKG_VERSION"));
+    let sets: Vec<&str> =
+        info["instruction_sets"].as_array().unwrap().iter().map(|set| set.as_str().unwrap()).collect();
+    assert!(sets.contains(&"scalar") && sets.contains(&info["instruction_set"].as_str().unwrap()), "{info}");
+    assert!(info["threads"].as_u64().unwrap() >= 1);
+    assert_eq!(info["data"]["mnist"], Value::Null, "no folder has it");
+    let output = neuropil(&["info"]).env("NEUROPIL_SIMD", "scalar").output().unwrap();
+    let (out, _) = expect(output, 0);
+    assert!(out.contains("scalar (forced by NEUROPIL_SIMD)"), "{out}");
+    assert!(out.contains("neuropil data fetch mnist"), "{out}");
+}
+
+#[test]
+fn completions_name_the_commands() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let (out, _) = run(&["completions", shell], 0);
+        assert!(out.contains("neuropil") && out.contains("reproduce"), "{shell}");
+    }
+}
+
+#[test]
+fn verify_reports_every_kernel_on_every_set() {
+    let report: Value = serde_json::from_str(&run(&["verify", "--shapes", "4", "--json"], 0).0).unwrap();
+    assert_eq!(report["passed"], true);
+    let kernels = report["kernels"].as_array().unwrap();
+    let has = |kernel: &str, set: &str| {
+        kernels.iter().any(|report| report["kernel"] == kernel && report["instruction_set"] == set)
+    };
+    for kernel in ["dense::matmul", "hebbian::oja_subspace", "perturb::gaussian", "activation::relu", "pixels::to_f32"]
+    {
+        assert!(has(kernel, "scalar") && has(kernel, "portable"), "{kernel}");
+    }
+    for report in kernels {
+        assert_eq!(report["shapes"], 4);
+        assert!(report["worst_error"].as_f64().unwrap() <= 1.0, "{report}");
+        assert_eq!(report["equals_scalar"], true, "{report}");
+    }
+    // A forced set is the only one.
+    let output = neuropil(&["verify", "--shapes", "2"]).env("NEUROPIL_SIMD", "portable").output().unwrap();
+    let (out, _) = expect(output, 0);
+    assert!(out.contains("checks passed on portable") && !out.contains("scalar  "), "{out}");
+}
+
+/// A reader that goes away is no failure and no panic.
+#[test]
+fn output_may_close_early() {
+    for arguments in [&["completions", "bash"][..], &["info", "--json"], &["verify", "--shapes", "1"]] {
+        let mut child = neuropil(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let (_, err) = expect(child.wait_with_output().unwrap(), 0);
+        assert!(!err.contains("panicked"), "{err}");
+    }
+}
+
+#[test]
+fn missing_data_are_reported_with_the_remedy() {
+    fails(&["reproduce"], 1, &["error: ", "neuropil data fetch mnist"]);
+    let folder = tempfile::tempdir().unwrap();
+    let folder = text(folder.path());
+    fails(&["reproduce", "--data", folder], 1, &["error: ", folder]);
+    let config = Path::new(folder).join("empty.toml");
+    fs::write(&config, "").unwrap();
+    fails(&["train", "softmax", "--config", text(&config), "--data", folder], 1, &["error: ", folder]);
+    fails(
+        &["train", "softmax", "--config", text(&config), "--set", "embedded", "--data", folder],
+        1,
+        &["leave out --data"],
+    );
+}
+
+#[test]
+fn configurations_are_checked_before_anything_is_trained() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing.toml");
+    fails(&["train", "hebbian", "--config", text(&missing)], 1, &["error: ", "missing.toml", "cannot read"]);
+    let config = folder.path().join("config.toml");
+    for (contents, words) in [
+        ("layers = [", &["config.toml"][..]),
+        ("lairs = [500]", &["config.toml", "lairs"]),
+        ("layers = [0]", &["layers[0]", "found 0"]),
+        ("layers = 'wide'", &["config.toml"]),
+        ("[hidden]\nrate = -1.0", &["hidden.rate"]),
+        ("\u{0}", &["config.toml"]),
+    ] {
+        fs::write(&config, contents).unwrap();
+        fails(&["train", "hebbian", "--config", text(&config)], 1, words);
+    }
+    fs::write(&config, [0xff, 0xfe]).unwrap();
+    fails(&["train", "hebbian", "--config", text(&config)], 1, &["config.toml"]);
+    // Nowhere to save: said before training, not after.
+    fs::write(&config, "").unwrap();
+    let nowhere = folder.path().join("no/such/folder/state");
+    fails(
+        &["train", "softmax", "--config", text(&config), "--save", text(&nowhere)],
+        1,
+        &["no/such/folder", "cannot create"],
+    );
+    fails(&["train", "softmax", "--config", text(&config), "--save", text(folder.path())], 1, &["directory"]);
+}
+
+/// A network that trains long enough to be interrupted: a second or so.
+const SMALL: &str = "
+seed = 3
+layers = [300]
+[hidden]
+epochs = 10
+batch = 100
+[output.perturbation]
+steps = 2000
+batch = 200
+";
+
+fn small(folder: &Path) -> String {
+    let config = folder.join("small.toml");
+    fs::write(&config, SMALL).unwrap();
+    text(&config).to_owned()
+}
+
+#[test]
+fn states_resume_and_damaged_ones_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("softmax.toml");
+    fs::write(&config, "[output]\nepochs = 2\n").unwrap();
+    let state = folder.path().join("state");
+    let (out, _) = run(&["train", "softmax", "--config", text(&config), "--save", text(&state)], 0);
+    assert!(out.contains("2000 training images") && out.contains("% test"), "{out}");
+    let saved = fs::read(&state).unwrap();
+
+    // Finished: resuming only measures.
+    let (again, _) = run(&["train", "softmax", "--resume", text(&state)], 0);
+    let accuracies = |out: &str| out.lines().find(|line| line.starts_with("accuracy")).map(str::to_owned);
+    assert_eq!(accuracies(&again), accuracies(&out));
+    fails(&["train", "hebbian", "--resume", text(&state)], 1, &["softmax", "hebbian"]);
+
+    let damaged = folder.path().join("damaged");
+    let mut flipped = saved.clone();
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 1;
+    for bytes in [&flipped[..], &saved[..saved.len() - 1], &saved[..7], b"", b"not a state at all"] {
+        fs::write(&damaged, bytes).unwrap();
+        fails(&["train", "softmax", "--resume", text(&damaged)], 1, &["error: ", "damaged"]);
+    }
+    fails(&["train", "softmax", "--resume", text(&folder.path().join("none"))], 1, &["none", "cannot"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_saves_and_ends_bit_for_bit_where_the_whole_one_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = small(folder.path());
+    let whole = folder.path().join("whole");
+    run(&["train", "hebbian", "--config", &config, "--save", text(&whole), "--threads", "2"], 0);
+
+    let part = folder.path().join("part");
+    // Long enough to be caught in the middle: the plain lines tell when it has begun.
+    let mut child = neuropil(&["train", "hebbian", "--config", &config, "--save", text(&part), "--threads", "1"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut err = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    err.read_line(&mut line).unwrap();
+    assert!(line.starts_with("hebbian: hidden 1 "), "{line}");
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let mut rest = String::new();
+    err.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest}");
+    assert!(rest.contains("interrupted: state saved; continue with --resume"), "{rest}");
+    assert_ne!(fs::read(&part).unwrap(), fs::read(&whole).unwrap());
+
+    run(&["train", "hebbian", "--resume", text(&part), "--save", text(&part), "--threads", "3"], 0);
+    assert!(fs::read(&part).unwrap() == fs::read(&whole).unwrap(), "the resumed state differs");
+    // Nothing temporary is left behind.
+    let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 3, "{names:?}");
+}
+
+#[test]
+fn a_reproduction_writes_report_results_and_figures() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("deep/out");
+    let arguments = ["reproduce", "hebbian", "--quick", "--only", "softmax", "--out", text(&out), "--json"];
+    let (printed, _) = run(&arguments, 0);
+    let results: Value = serde_json::from_str(&fs::read_to_string(out.join("results.json")).unwrap()).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&printed).unwrap(), results);
+    let result = &results[0];
+    assert_eq!(result["system"], "hebbian");
+    assert!(result["ours"].as_f64().unwrap() > 80.0, "{result}");
+    assert_eq!(result["runs"].as_array().unwrap().len(), 1);
+    let report = fs::read_to_string(out.join("report.md")).unwrap();
+    assert!(report.contains("softmax regression") && report.contains("2000 to train"), "{report}");
+    for figure in report.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+        assert!(out.join(figure).exists(), "{figure}");
+    }
+    assert!(fs::read(out.join("learning-curves.png")).unwrap().starts_with(b"\x89PNG"));
+    // The same seed gives the same figures, and existing files are replaced.
+    let (again, _) = run(&arguments, 0);
+    let again: Value = serde_json::from_str(&again).unwrap();
+    assert_eq!(again[0]["runs"], result["runs"]);
+
+    fails(&["reproduce", "--quick", "--only", "softmacks", "--out", text(&out)], 1, &["softmacks", "hebbian-wp"]);
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    fails(&["reproduce", "--quick", "--out", text(&file)], 1, &["cannot create", "file"]);
+}
