@@ -3,6 +3,7 @@
 use comfy_table::{CellAlignment, Table, presets};
 use neuropil::Isa;
 use neuropil::systems::Outcome;
+use neuropil::systems::hebbian::experiment::DEPARTURES;
 
 use crate::failure::Failure;
 use crate::figures::Figure;
@@ -109,6 +110,17 @@ pub(crate) fn markdown(about: &Circumstances, outcomes: &[Outcome], figures: &[F
         (false, _) => short.join("\n") + "\n",
     };
     text += &against_regression(outcomes);
+    if about.runs > 1 {
+        text += "\n## Seed by seed\n\n";
+        for outcome in outcomes {
+            let runs: Vec<String> = outcome.runs.iter().map(|value| format!("{value:.2}")).collect();
+            text += &format!("- {}: {}: {}\n", outcome.experiment, outcome.quantity, runs.join(", "));
+        }
+    }
+    text += "\n## Where the training departs from the paper\n\n";
+    for departure in DEPARTURES {
+        text += &format!("- {departure}\n");
+    }
     for figure in figures {
         let name = format!("{}{suffix}", figure.name);
         text += &format!("\n![{}]({name}.png)\n\n{} ([SVG]({name}.svg))\n", figure.name, figure.caption);
