@@ -504,4 +504,31 @@ mod tests {
         assert_eq!(back.row(3).as_ptr(), part.row(3).as_ptr());
         assert!(MatRef::from_faer(faer.transpose()).is_none(), "columns are not rows");
     }
+
+    #[test]
+    fn faer_views_with_padded_rows_are_read_and_written_in_place() {
+        // faer pads its columns: the transpose has gaps between its rows.
+        let mut columns = faer::Mat::<f32>::from_fn(5, 3, |r, c| (10 * c + r) as f32);
+        let view = MatRef::from_faer(columns.as_ref().transpose()).unwrap();
+        assert_eq!((view.rows(), view.cols()), (3, 5));
+        assert_eq!(view.row(2), &[20.0, 21.0, 22.0, 23.0, 24.0]);
+        let mut view = MatMut::from_faer(columns.as_mut().transpose_mut()).unwrap();
+        view.row_mut(1)[4] = -1.0;
+        assert_eq!(columns[(4, 1)], -1.0);
+    }
+
+    #[cfg(feature = "ndarray")]
+    #[test]
+    fn ndarray_views_are_the_same_memory_if_their_rows_are_contiguous() {
+        let mut array = ndarray::Array2::from_shape_fn((4, 6), |(r, c)| (10 * r + c) as f32);
+        let part = array.slice(ndarray::s![1..3, 2..5]);
+        let view = MatRef::from_ndarray(part).unwrap();
+        assert_eq!((view.rows(), view.cols(), view.stride()), (2, 3, 6));
+        assert_eq!(view.row(1), &[22.0, 23.0, 24.0]);
+        assert!(MatRef::from_ndarray(array.t()).is_none(), "columns are not rows");
+        assert!(MatRef::from_ndarray(array.slice(ndarray::s![..;-1, ..])).is_none(), "rows run backwards");
+        MatMut::from_ndarray(array.slice_mut(ndarray::s![.., 1..3])).unwrap().fill(7.0);
+        assert_eq!(array[(3, 2)], 7.0);
+        assert_eq!(array[(3, 3)], 33.0);
+    }
 }
