@@ -23,8 +23,8 @@ const STREAM: usize = 1 << 20;
 /// ```
 /// use neuropil::{Context, kernels::pixels};
 /// let mut out = [0.0; 3];
-/// pixels::to_f32(&mut Context::new()?, &[0, 51, 255], 1.0 / 255.0, 0.0, &mut out);
-/// assert_eq!(out, [0.0, 0.2, 1.0]);
+/// pixels::to_f32(&mut Context::new()?, &[0, 64, 255], 1.0 / 128.0, -1.0, &mut out);
+/// assert_eq!(out, [-1.0, -0.5, 0.9921875]);
 /// # Ok::<(), neuropil::Error>(())
 /// ```
 #[track_caller]
