@@ -185,7 +185,7 @@ impl Default for Workspace {
 }
 
 /// One whole step of weight perturbation on a softmax read-out: outputs `z w + bias` with and without noise on w, their cross-entropy with
-/// the labels, and the update of w on its support. z [batch, inputs], w [inputs, classes], bias [classes].
+/// the labels, and the update of w on its support. z [batch, inputs], w [inputs, classes], bias \[classes\].
 ///
 /// With [`Draws::Batch`] the gain is `-(rate / sigma^2) (E_perturbed - E)` of the batch means. With [`Draws::Sample`] each sample b has its own
 /// noise and the gain `-(rate / sigma^2) (E_perturbed,b - E_b) / batch`. `stream` names the step's noise: give each step its own item.

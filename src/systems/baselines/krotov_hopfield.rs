@@ -1,7 +1,7 @@
 //! Krotov and Hopfield's network: hidden units that compete for images, and a softmax read-out of a power of their
 //! sums ("Unsupervised learning by competing hidden units", PNAS 2019).
 //!
-//! The hidden layer learns by [`krotov_hopfield`](crate::kernels::hebbian::krotov_hopfield), at a rate that falls
+//! The hidden layer learns by [`krotov_hopfield`], at a rate that falls
 //! linearly to zero; then a read-out is trained by its gradient on max(0, W v)^n, of images v scaled to unit length.
 
 use std::ops::ControlFlow;
@@ -93,8 +93,8 @@ impl Config {
     /// Reads and checks a configuration; `origin` names the text in errors.
     ///
     /// # Errors
-    /// [`Error::Format`](crate::Error::Format) for text that is not TOML, unknown keys and wrong types, with byte and
-    /// line; [`Error::Setting`](crate::Error::Setting) for values out of range.
+    /// [`Error::Format`] for text that is not TOML, unknown keys and wrong types, with byte and
+    /// line; [`Error::Setting`] for values out of range.
     pub fn from_toml(text: &str, origin: &str) -> Result<Self> {
         let config: Config = settings::from_toml(text, origin)?;
         config.validate()?;
@@ -109,7 +109,7 @@ impl Config {
     /// Checks every value.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) naming key, range and value.
+    /// [`Error::Setting`] naming key, range and value.
     pub fn validate(&self) -> Result<()> {
         use settings::{not_negative, positive, within};
         settings::seed(self.seed)?;

@@ -305,8 +305,8 @@ impl Config {
     /// Reads and checks a configuration; `origin` names the text in errors.
     ///
     /// # Errors
-    /// [`Error::Format`](crate::Error::Format) for text that is not TOML, unknown keys and wrong types, with byte and line;
-    /// [`Error::Setting`](crate::Error::Setting) for values out of range.
+    /// [`Error::Format`] for text that is not TOML, unknown keys and wrong types, with byte and line;
+    /// [`Error::Setting`] for values out of range.
     pub fn from_toml(text: &str, origin: &str) -> Result<Self> {
         let config: Config = settings::from_toml(text, origin)?;
         config.validate()?;
@@ -321,7 +321,7 @@ impl Config {
     /// Checks every value.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) naming key, range and value.
+    /// [`Error::Setting`] naming key, range and value.
     pub fn validate(&self) -> Result<()> {
         use settings::{not_negative, positive, within};
         settings::seed(self.seed)?;
