@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use neuropil::datasets::{Dataset, embedded};
+use neuropil::datasets::{Dataset, Shape, embedded};
 use neuropil::systems::baselines::{backprop, krotov_hopfield, softmax};
 use neuropil::systems::{Learner, Progress, checkpoint, hebbian};
 use neuropil::{Context, Isa, Threads};
@@ -145,6 +145,21 @@ fn another_training_set_cannot_be_slipped_in() {
         assert!(learner.train(&mut context(1), &data, None, &mut stop).unwrap().is_break(), "{name}");
         let error = learner.train(&mut context(1), &embedded().train, None, &mut stop).unwrap_err().to_string();
         assert!(error.contains("200") && error.contains("2000"), "{name}: {error}");
+    }
+}
+
+#[test]
+fn images_and_monitors_of_another_size_are_refused() {
+    let data = images();
+    let small = Dataset::new(vec![0; 4], vec![9], Shape::new(1, 2, 2).unwrap(), 10).unwrap();
+    let few = Dataset::new(vec![0; 784], vec![1], Shape::new(1, 28, 28).unwrap(), 2).unwrap();
+    for (name, mut learner) in learners() {
+        let mut go = |_: &Progress<'_>| ControlFlow::Continue(());
+        for other in [&small, &few] {
+            assert!(learner.train(&mut context(1), other, None, &mut go).is_err(), "{name}");
+            assert!(learner.train(&mut context(1), &data, Some(other), &mut go).is_err(), "{name}");
+            assert!(learner.accuracy(&mut context(1), other).is_err(), "{name}");
+        }
     }
 }
 

@@ -11,7 +11,10 @@ pub(crate) fn from_toml<C: DeserializeOwned>(text: &str, origin: &str) -> Result
     toml::from_str(text).map_err(|error| {
         let offset = error.span().map_or(0, |span| span.start);
         let line = text.get(..offset).map_or(1, |before| before.matches('\n').count() + 1);
-        Error::format(origin, offset as u64, "a configuration", format!("on line {line}: {}", error.message()))
+        // The line itself names the key, which the message often does not.
+        let content = text.lines().nth(line - 1).unwrap_or_default().trim();
+        let found = format!("{} on line {line}, '{content}'", error.message());
+        Error::format(origin, offset as u64, "a configuration", found)
     })
 }
 

@@ -244,6 +244,9 @@ impl Learner for Network {
         observer: &mut Observer<'_>,
     ) -> Result<ControlFlow<()>> {
         settings::fits(data, self.inputs(), self.classes())?;
+        if let Some(monitor) = monitor {
+            settings::fits(monitor, self.inputs(), self.classes())?;
+        }
         self.journal.begin(data.len())?;
         let Network { config, journal, hidden, output } = self;
         let mut images = features::batches(data, config.batch, false, Stream::new(config.seed, "hidden batches"))?;

@@ -123,6 +123,9 @@ impl Learner for Network {
         observer: &mut Observer<'_>,
     ) -> Result<ControlFlow<()>> {
         settings::fits(data, self.inputs(), self.classes())?;
+        if let Some(monitor) = monitor {
+            settings::fits(monitor, self.inputs(), self.classes())?;
+        }
         self.journal.begin(data.len())?;
         let Network { config: Config { seed, output: config }, journal, output } = self;
         let mut batches = features::batches(data, config.batch, false, Stream::new(*seed, "output batches"))?;

@@ -338,7 +338,7 @@ fn configurations_out_of_range_say_key_range_and_value() {
     for (text, word) in [
         ("lairs = [5]", "lairs"),
         ("\n\n[hidden]\nspeed = 3", "line 4"),
-        ("[output.perturbation]\nbatch = 'many'", "line 2"),
+        ("[output.perturbation]\nbatch = 'many'", "line 2, 'batch"),
         ("[hidden]\nrule = 'backprop'", "backprop"),
         ("layers = [", "test.toml"),
         ("seed = -1", "seed"),
