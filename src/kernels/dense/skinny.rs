@@ -4,25 +4,40 @@
 //! the inputs instead, and every output is a dot product of two contiguous rows:
 //!
 //! ```text
-//! transpose w (and w + noise) into rows of inputs, padded with zeros        once, 20 rows of 2000 stay in L2
-//! for each group of 16 samples                                              their sums of 16 lanes fit the first-level cache
-//!   for each block of 256 inputs                                            and so does the block of all weights
-//!     for each tile of 4 samples x 5 outputs:                               20 sums in registers
-//!         for each vector of 16 inputs: load 4 + 5 vectors, 20 multiply-adds
-//!   fold the 16 lanes of each sum
+//! pack w (and w + noise) by vectors of 16 inputs: panels of 4 outputs, zeros behind the last     once; 20 x 2000 stay in L2
+//! for each 6 samples, for each 5 panels:
+//!     for each block of 512 inputs:                                       the samples' part stays in L1     [1]
+//!         for each panel:
+//!             load 24 sums of 16 lanes into registers                                                       [2]
+//!             for each vector of 16 inputs: load 4 weights; 6 times load a value, 4 multiply-adds
+//!             store the sums
+//!     fold the 16 lanes of every sum
 //! ```
+//! 1. Without blocks the samples' rows would be read again from L2 for every panel, beside the weights that come from there anyway.
+//!    Each panel's pass asks for a share of the next block, which else would be waited for in the first.
+//! 2. 6 x 4 sums, 4 weights and a value fill the registers of AVX-512; the other sets hold 2 x 2.
+//!
 //! Each output is one chain of fused multiply-adds along the inputs in each of 16 lanes, folded by the fixed tree, whatever the tile: so the
 //! bits do not depend on the instruction set, whose registers bound the tile, nor on how samples are shared out to threads.
 //!
-//! Legal for any shape; wins while the transposed weights stay in the second-level cache.
+//! Legal for any shape; wins while the packed weights stay in the second-level cache.
 
 use crate::context::Context;
 use crate::matrix::{MatMut, MatRef};
 use crate::parallel::for_each;
-use crate::simd::{Kernel, LANES, Simd, dispatch};
+use crate::simd::{Isa, Kernel, LANES, Simd, dispatch};
 
-/// Samples of a work item.
-const ROWS: usize = 64;
+/// Samples of a work item: sixteen tiles of six.
+const ROWS: usize = 96;
+/// Vectors of inputs in a block.
+const BLOCK: usize = 32;
+/// Panels whose sums are kept side by side.
+const GROUP: usize = 5;
+
+/// Outputs of a panel.
+fn panel_width(isa: Isa) -> usize {
+    if isa == Isa::Avx512 { 4 } else { 2 }
+}
 
 /// `y = z w` for few outputs. z [batch, inputs], w [inputs, outputs], y [batch, outputs].
 ///
@@ -53,17 +68,16 @@ pub(crate) fn products(
         return;
     }
     let (isa, threads) = (context.isa(), context.threads());
-    let stride = inputs.next_multiple_of(LANES);
     let columns = if noise.is_some() { 2 * outputs } else { outputs };
     let threads = threads.for_work(batch * inputs * columns);
-    let [transposed] = context.scratch([columns * stride]);
-    let (plain, noisy) = transposed.split_at_mut(outputs * stride);
-    transpose(w, stride, plain);
+    let (vectors, width) = (inputs.div_ceil(LANES), panel_width(isa));
+    let [weights] = context.scratch([columns.div_ceil(width) * vectors * width * LANES]);
+    weights.fill(0.0);
+    pack(w, None, 0, width, weights);
     if let Some(noise) = noise {
-        transpose(noise, stride, noisy);
-        noisy.iter_mut().zip(plain).for_each(|(noisy, plain)| *noisy += *plain);
+        pack(w, Some(noise), outputs, width, weights);
     }
-    let weights = &*transposed;
+    let weights = &*weights;
     let mut perturbed = perturbed.map(|perturbed| perturbed.row_blocks(ROWS));
     let items = clean.row_blocks(ROWS).enumerate().map(|(block, clean)| {
         let z = z.rows_range(block * ROWS..block * ROWS + clean.rows());
@@ -72,25 +86,28 @@ pub(crate) fn products(
     for_each(threads, items, |item| dispatch(isa, item));
 }
 
-/// Columns of w as rows of `stride` values, zeros behind.
-fn transpose(w: MatRef<'_>, stride: usize, to: &mut [f32]) {
-    let inputs = w.rows();
-    if stride == 0 {
-        return;
-    }
-    for row in to.chunks_mut(stride) {
-        row[inputs..].fill(0.0);
-    }
-    for (i, row) in w.iter_rows().enumerate() {
-        for (j, &value) in row.iter().enumerate() {
-            to[j * stride + i] = value;
+/// Writes the columns of `w`, or of `w + noise`, into panels of `width` columns as columns `first..` of all.
+fn pack(w: MatRef<'_>, noise: Option<MatRef<'_>>, first: usize, width: usize, to: &mut [f32]) {
+    let panel = w.rows().div_ceil(LANES) * width * LANES;
+    let place = |column: usize| column / width * panel + column % width * LANES;
+    let places: Vec<usize> = (first..first + w.cols()).map(place).collect();
+    for (input, row) in w.iter_rows().enumerate() {
+        let to = &mut to[input / LANES * width * LANES + input % LANES..];
+        if let Some(noise) = noise {
+            for ((&place, &value), &noise) in places.iter().zip(row).zip(noise.row(input)) {
+                to[place] = value + noise;
+            }
+        } else {
+            for (&place, &value) in places.iter().zip(row) {
+                to[place] = value;
+            }
         }
     }
 }
 
 struct Products<'a> {
     z: MatRef<'a>,
-    /// Rows of weights, those of `perturbed` after those of `clean`.
+    /// Panels of packed weights, the columns of `perturbed` after those of `clean`.
     weights: &'a [f32],
     clean: MatMut<'a>,
     perturbed: Option<MatMut<'a>>,
@@ -101,143 +118,118 @@ impl Kernel for Products<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
+        // As `panel_width` says.
         if S::REGISTERS >= 32 {
-            rows::<S, 4, 5>(s, &mut self);
+            tiles::<S, 6, 4>(s, &mut self);
         } else {
-            rows::<S, 2, 2>(s, &mut self);
+            tiles::<S, 2, 2>(s, &mut self);
         }
     }
 }
 
-/// Samples whose sums are kept at once.
-const GROUP: usize = 16;
-/// Vectors of inputs of a block.
-const BLOCK: usize = 16;
+/// Sums of `R` samples and the `C` outputs of a panel, 16 lanes each.
+type Sums<const R: usize, const C: usize> = [[[f32; LANES]; C]; R];
 
-/// All samples, in groups.
 #[inline(always)]
-fn rows<S: Simd, const R: usize, const C: usize>(s: S, p: &mut Products<'_>) {
-    let outputs = p.clean.cols();
+fn tiles<S: Simd, const R: usize, const C: usize>(s: S, p: &mut Products<'_>) {
+    let (rows, inputs, outputs) = (p.z.rows(), p.z.cols(), p.clean.cols());
+    let (full, vectors) = (inputs / LANES, inputs.div_ceil(LANES));
     let columns = if p.perturbed.is_some() { 2 * outputs } else { outputs };
-    let vectors = p.z.cols() / LANES;
-    let mut sums = vec![[0.0; LANES]; GROUP * columns];
-    for first in (0..p.z.rows()).step_by(GROUP) {
-        let group = Group { first, rows: GROUP.min(p.z.rows() - first), columns };
-        sums.fill([0.0; LANES]);
-        for block in (0..vectors).step_by(BLOCK) {
-            let range = block..vectors.min(block + BLOCK);
-            let mut row = 0;
-            while row + R <= group.rows {
-                // A block is too short a stream for the hardware to notice: ask for the next tile's samples, or the next block's.
-                let (next, ahead) = if row + 2 * R <= group.rows {
-                    (row + R, range.clone())
-                } else {
-                    (0, range.end..vectors.min(range.end + BLOCK))
-                };
-                for r in next..group.rows.min(next + R) {
-                    for values in p.z.row(first + r)[ahead.start * LANES..ahead.end * LANES].iter().step_by(LANES) {
-                        s.prefetch(values);
+    let panels = columns.div_ceil(C);
+    let weights = p.weights.as_chunks::<LANES>().0.as_chunks::<C>().0;
+    for row in (0..rows).step_by(R) {
+        for group in (0..panels).step_by(GROUP) {
+            let count = GROUP.min(panels - group);
+            let mut sums: [Sums<R, C>; GROUP] = [[[[0.0; LANES]; C]; R]; GROUP];
+            let mut start = 0;
+            while start < full {
+                let end = (start + BLOCK).min(full);
+                let mut z: [&[[f32; LANES]]; R] = [&[]; R];
+                for r in 0..R {
+                    // The last tile may repeat the last sample; what it gives is not written.
+                    z[r] = &p.z.row((row + r).min(rows - 1)).as_chunks().0[start..end];
+                }
+                // What comes next: these samples' next block, or the next samples.
+                let mut ahead: [&[[f32; LANES]]; R] = [&[]; R];
+                for r in 0..R {
+                    if end < full {
+                        ahead[r] = &p.z.row((row + r).min(rows - 1)).as_chunks().0[end..(end + BLOCK).min(full)];
+                    } else if group + count == panels && row + R + r < rows {
+                        ahead[r] = &p.z.row(row + R + r).as_chunks().0[..BLOCK.min(full)];
                     }
                 }
-                columns_of::<S, R, C>(s, p, group, row, range.clone(), &mut sums);
-                row += R;
+                for (panel, sums) in sums[..count].iter_mut().enumerate() {
+                    let first = (group + panel) * vectors;
+                    let fetch = [panel, panel + count].map(|r| if r < R { ahead[r] } else { &[] });
+                    accumulate(s, z, &weights[first + start..first + end], fetch, sums);
+                }
+                start = end;
             }
-            while row < group.rows {
-                columns_of::<S, 1, C>(s, p, group, row, range.clone(), &mut sums);
-                row += 1;
+            if full < vectors {
+                for r in 0..R {
+                    let value = s.load_partial(&p.z.row((row + r).min(rows - 1))[full * LANES..]);
+                    for (panel, sums) in sums[..count].iter_mut().enumerate() {
+                        let w = &weights[(group + panel) * vectors + full];
+                        for c in 0..C {
+                            s.store(s.mul_add(value, s.load(&w[c]), s.load(&sums[r][c])), &mut sums[r][c]);
+                        }
+                    }
+                }
+            }
+            let (low, high) = (group * C, columns.min((group + count) * C));
+            for r in 0..R.min(rows - row) {
+                let fold = |at: usize| s.reduce_add(s.load(&sums[(at - low) / C][r][(at - low) % C]));
+                let clean = p.clean.row_mut(row + r);
+                for at in low..high.min(outputs) {
+                    clean[at] = fold(at);
+                }
+                if let Some(perturbed) = &mut p.perturbed {
+                    let perturbed = perturbed.row_mut(row + r);
+                    for at in low.max(outputs)..high {
+                        perturbed[at - outputs] = fold(at);
+                    }
+                }
             }
         }
-        finish(s, p, group, &mut sums);
     }
 }
 
-/// Samples of a group, and outputs of each.
-#[derive(Clone, Copy)]
-struct Group {
-    first: usize,
-    rows: usize,
-    columns: usize,
-}
-
-/// All outputs of `R` samples, `C` at a time and then one by one.
+/// Adds a block's products to a panel's sums, all of them in registers meanwhile, and asks for what is needed next.
 #[inline(always)]
-fn columns_of<S: Simd, const R: usize, const C: usize>(
+fn accumulate<S: Simd, const R: usize, const C: usize>(
     s: S,
-    p: &Products<'_>,
-    group: Group,
-    row: usize,
-    range: std::ops::Range<usize>,
-    sums: &mut [[f32; LANES]],
+    z: [&[[f32; LANES]]; R],
+    weights: &[[[f32; LANES]; C]],
+    ahead: [&[[f32; LANES]]; 2],
+    sums: &mut Sums<R, C>,
 ) {
-    let mut column = 0;
-    while column + C <= group.columns {
-        tile::<S, R, C>(s, p, group, (row, column), range.clone(), sums);
-        column += C;
-    }
-    while column < group.columns {
-        tile::<S, R, 1>(s, p, group, (row, column), range.clone(), sums);
-        column += 1;
-    }
-}
-
-#[inline(always)]
-fn tile<S: Simd, const R: usize, const C: usize>(
-    s: S,
-    p: &Products<'_>,
-    group: Group,
-    (row, column): (usize, usize),
-    range: std::ops::Range<usize>,
-    sums: &mut [[f32; LANES]],
-) {
-    let stride = p.z.cols().next_multiple_of(LANES);
-    let len = range.len();
-    let z: [&[[f32; LANES]]; R] =
-        std::array::from_fn(|r| &p.z.row(group.first + row + r).as_chunks().0[range.clone()][..len]);
-    let w: [&[[f32; LANES]]; C] =
-        std::array::from_fn(|c| &p.weights[(column + c) * stride..].as_chunks().0[range.clone()][..len]);
-    let mut acc = [[s.zero(); C]; R];
+    let mut held = [[s.zero(); C]; R];
     for r in 0..R {
+        assert_eq!(z[r].len(), weights.len());
         for c in 0..C {
-            acc[r][c] = s.load(&sums[(row + r) * group.columns + column + c]);
+            held[r][c] = s.load(&sums[r][c]);
         }
     }
-    for i in 0..len {
-        let mut values = [s.zero(); R];
+    for (i, weights) in weights.iter().enumerate() {
+        let mut w = [s.zero(); C];
+        for c in 0..C {
+            w[c] = s.load(&weights[c]);
+        }
+        for ahead in ahead {
+            if let Some(line) = ahead.get(i) {
+                s.prefetch(&line[0]);
+            }
+        }
         for r in 0..R {
-            values[r] = s.load(&z[r][i]);
-        }
-        for c in 0..C {
-            let weight = s.load(&w[c][i]);
-            for r in 0..R {
-                acc[r][c] = s.mul_add(values[r], weight, acc[r][c]);
+            let value = s.load(&z[r][i]);
+            for c in 0..C {
+                held[r][c] = s.mul_add(value, w[c], held[r][c]);
             }
         }
     }
     for r in 0..R {
         for c in 0..C {
-            s.store(acc[r][c], &mut sums[(row + r) * group.columns + column + c]);
-        }
-    }
-}
-
-/// The inputs beyond the last whole vector, and the folding of the lanes.
-#[inline(always)]
-fn finish<S: Simd>(s: S, p: &mut Products<'_>, group: Group, sums: &mut [[f32; LANES]]) {
-    let (outputs, inputs) = (p.clean.cols(), p.z.cols());
-    let (stride, whole) = (inputs.next_multiple_of(LANES), inputs / LANES * LANES);
-    for row in 0..group.rows {
-        let rest = s.load_partial(&p.z.row(group.first + row)[whole..]);
-        for column in 0..group.columns {
-            let mut sum = s.load(&sums[row * group.columns + column]);
-            if whole < inputs {
-                let at = column * stride + whole;
-                sum = s.mul_add(rest, s.load_partial(&p.weights[at..at + LANES]), sum);
-            }
-            let value = s.reduce_add(sum);
-            match &mut p.perturbed {
-                Some(perturbed) if column >= outputs => perturbed.row_mut(group.first + row)[column - outputs] = value,
-                _ => p.clean.row_mut(group.first + row)[column] = value,
-            }
+            s.store(held[r][c], &mut sums[r][c]);
         }
     }
 }
