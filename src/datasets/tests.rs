@@ -109,16 +109,20 @@ fn bits_do_not_depend_on_threads() {
 
 #[test]
 fn augmented_rows_are_those_of_their_streams() {
-    let set = small();
+    // More rows than one item of work holds; a shift of one leaves most of a 4 x 4 image in view.
+    let (set, augmentation) = (small(), Augmentation { pad: 1, flip: true });
     let stream = Stream::new(3, "augmentation");
-    let mut out = Matrix::zeros(2, 48);
+    let mut out = Matrix::zeros(100, 48);
     let as_is = Scaling { scale: 1.0, offset: 0.0 };
-    set.gather_augmented(&mut context(1), &[2, 2], &Augmentation::CIFAR10, stream, as_is, out.view_mut()).unwrap();
-    for row in 0..2 {
+    set.gather_augmented(&mut context(1), &[2; 100], &augmentation, stream, as_is, out.view_mut()).unwrap();
+    let mut seen = std::collections::HashSet::new();
+    for row in 0..100 {
         let mut expected = [0; 48];
-        Augmentation::CIFAR10.apply(set.image(2), set.shape(), stream.item(row as u64), &mut expected);
-        assert_eq!(out.row(row), expected.map(f32::from));
+        augmentation.apply(set.image(2), set.shape(), stream.item(row as u64), &mut expected);
+        assert_eq!(out.row(row), expected.map(f32::from), "row {row}");
+        seen.insert(expected);
     }
+    assert!(seen.len() > 12, "{} of 18 variants", seen.len());
 }
 
 #[test]

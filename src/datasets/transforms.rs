@@ -215,6 +215,14 @@ mod tests {
         let mut grey = [0; 9];
         grayscale(&planes.concat(), &mut grey);
         assert_eq!(grey, [255, 0, 76, 150, 29, 1, 30, 124, 128]);
+        // Rounded to nearest everywhere.
+        for (r, g, b) in (0..=255).step_by(3).flat_map(|r| (0..=255).step_by(5).map(move |g| (r, g, (r * 7 + g) as u8)))
+        {
+            let mut grey = [0];
+            grayscale(&[r as u8, g as u8, b], &mut grey);
+            let luma = (19595.0 * f64::from(r) + 38470.0 * f64::from(g) + 7471.0 * f64::from(b)) / 65536.0;
+            assert_eq!(f64::from(grey[0]), luma.round(), "{r} {g} {b}");
+        }
     }
 
     #[test]
