@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
     /// The system
     #[arg(default_value = "hebbian")]
     system: System,
-    /// Train on the 2000 digits inside the program: half a minute instead of hours
+    /// Train on the 2000 digits inside the program instead of all of MNIST
     #[arg(long, conflicts_with = "data")]
     quick: bool,
     /// The folder of MNIST's files [default: the data folder, see `neuropil info`]
@@ -96,7 +96,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     // What an unfinished run has goes beside the results of a finished one, not over them.
     let suffix = if report.interrupted { "-partial" } else { "" };
     let json = report::json(&outcomes)?;
-    if !report.interrupted || !report.runs.is_empty() {
+    if !report.runs.is_empty() {
         for figure in &figures {
             let path = |extension| arguments.out.join(format!("{}{suffix}.{extension}", figure.name));
             output::write_file(&path("svg"), figure.svg.as_bytes())?;
@@ -112,11 +112,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         output::print(&report::table(&outcomes))?;
     }
     if report.interrupted {
-        return Err(Failure::Interrupted(format!(
-            "{} trainings were finished; they are in report-partial.md in {}",
-            report.runs.len(),
-            arguments.out.display()
-        )));
+        return Err(Failure::Interrupted(match report.runs.len() {
+            0 => "no training was finished".to_owned(),
+            finished => format!("{finished} trainings were finished: {}/report-partial.md", arguments.out.display()),
+        }));
     }
     note(&format!("report.md, results.json and figures are in {}; {}", arguments.out.display(), duration(seconds)));
     Ok(())
