@@ -4,6 +4,7 @@ pub mod activation;
 pub mod dense;
 pub mod hebbian;
 pub mod loss;
+pub mod masked;
 pub mod perturb;
 pub mod pixels;
 pub mod verify;
