@@ -2,6 +2,7 @@
 
 pub mod activation;
 pub mod dense;
+pub mod entropy;
 pub mod hebbian;
 pub mod loss;
 pub mod masked;

@@ -1,0 +1,280 @@
+//! Histograms with exact edges, and the Shannon entropy of what they count.
+//!
+//! `bins` equal bins divide a range [low, high]. A value x falls in bin
+//!
+//! `floor(((x - low) * bins) / (high - low))`, computed in `f64` in this order, and at most the last,
+//!
+//! so that the largest value belongs to the last bin. This is the definition ([`reference::place`]), and every result agrees with it
+//! for every `f32`, edges included, on every instruction set. Values below and above the range and NaN are counted apart; infinities
+//! are below or above. In a range of one point (all values equal) that point falls in the first bin.
+//!
+//! The entropy is that of the bins' shares p of the values inside the range, `H = -sum p log2 p` bits, or `-sum p ln p` nats
+//! (Stricker et al.'s eq. 2 writes `log`; the reproduction reports bits), by `f64` sums in the order of the bins.
+//! Bounds: 0 to `log2 bins`. Of no values, it is zero.
+//!
+//! Counts are integers: any order of additions, threads or batches gives the same.
+//!
+//! ```
+//! use neuropil::kernels::entropy::{self, Histogram};
+//! use neuropil::{Context, Matrix};
+//! let mut context = Context::new()?;
+//! // Batches of activations: the range over all of them first, then the counts.
+//! let batches = [Matrix::from_slice(&[0.0, 1.0, 2.0, 3.0], 2, 2)?, Matrix::from_slice(&[4.0, 0.0, 0.0, 0.0], 2, 2)?];
+//! let ranges = batches.iter().filter_map(|batch| entropy::range(&mut context, batch.view()));
+//! let range = ranges.reduce(|all, next| all.union(next)).unwrap_or_default();
+//! let mut histogram = Histogram::new(range, 2)?;
+//! for batch in &batches {
+//!     histogram.add(&mut context, batch.view());
+//! }
+//! assert_eq!(histogram.counts(), [5, 3]); // 2, in the middle of [0, 4], belongs to the upper bin
+//! assert!((histogram.entropy_bits() - 0.954434).abs() < 1e-6);
+//! # Ok::<(), neuropil::Error>(())
+//! ```
+
+mod binning;
+mod columns;
+mod extent;
+mod pairs;
+pub mod reference;
+mod single;
+
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::matrix::MatRef;
+
+/// The most bins a histogram may have.
+pub const MAX_BINS: usize = 1 << 15;
+/// What counting a value costs, in multiply-adds.
+const COST: usize = 16;
+
+/// A range of finite values, both ends included.
+///
+/// The default is the point zero: the range of no values.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Range {
+    low: f32,
+    high: f32,
+}
+
+impl Range {
+    /// The range from `low` to `high`, which may be equal.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] unless both are finite and in order.
+    pub fn new(low: f32, high: f32) -> Result<Self> {
+        if !(low.is_finite() && high.is_finite() && low <= high) {
+            return Err(Error::setting(
+                "histogram range",
+                "two finite numbers in order",
+                format_args!("{low} to {high}"),
+            ));
+        }
+        // Adding zero takes the sign off a zero, so that equal ranges have equal bits.
+        Ok(Range { low: low + 0.0, high: high + 0.0 })
+    }
+
+    /// The lower end.
+    pub fn low(self) -> f32 {
+        self.low
+    }
+
+    /// The upper end.
+    pub fn high(self) -> f32 {
+        self.high
+    }
+
+    /// The smallest range that holds both.
+    #[must_use]
+    pub fn union(self, other: Range) -> Range {
+        Range { low: self.low.min(other.low), high: self.high.max(other.high) }
+    }
+}
+
+/// The range of the finite values of a matrix; `None` if it has none. NaN and infinities are passed over.
+///
+/// One read of `x`.
+pub fn range(context: &mut Context, x: MatRef<'_>) -> Option<Range> {
+    extent::whole(context, x)
+}
+
+/// The range of the finite values of every column, as [`range`].
+pub fn column_ranges(context: &mut Context, x: MatRef<'_>) -> Vec<Option<Range>> {
+    extent::columns(context, x)
+}
+
+/// How often values fell in each bin of a range, below, above, or were no number.
+///
+/// See [the module](self) for the definition of the bins. Counting costs one read of the values; its speed is that of memory up to
+/// some 130 bins, and about half of that above.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Histogram {
+    range: Range,
+    /// The bins, then below, above, and NaN.
+    counts: Vec<u64>,
+}
+
+/// Places of a histogram beside its bins: below, above, NaN.
+const APART: usize = 3;
+
+impl Histogram {
+    /// An empty histogram of `bins` equal bins over a range.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] unless `1 <= bins <= `[`MAX_BINS`].
+    pub fn new(range: Range, bins: usize) -> Result<Self> {
+        if !(1..=MAX_BINS).contains(&bins) {
+            return Err(Error::setting("histogram bins", format!("1 to {MAX_BINS}"), bins));
+        }
+        Ok(Histogram { range, counts: vec![0; bins + APART] })
+    }
+
+    /// The histogram of a matrix over the [range] of its finite values, or over the point zero if it has none.
+    ///
+    /// # Errors
+    /// As [`Histogram::new`].
+    ///
+    /// ```
+    /// use neuropil::{Context, Matrix, kernels::entropy::Histogram};
+    /// let x = Matrix::from_slice(&[0.0, 0.3, 0.5, 1.0, f32::NAN, f32::INFINITY], 2, 3)?;
+    /// let histogram = Histogram::of(&mut Context::new()?, x.view(), 2)?;
+    /// assert_eq!(histogram.counts(), [2, 2]);
+    /// assert_eq!((histogram.below(), histogram.above(), histogram.nan()), (0, 1, 1));
+    /// assert_eq!(histogram.entropy_bits(), 1.0);
+    /// # Ok::<(), neuropil::Error>(())
+    /// ```
+    pub fn of(context: &mut Context, x: MatRef<'_>, bins: usize) -> Result<Self> {
+        let mut histogram = Histogram::new(Range::default(), bins)?;
+        histogram.range = range(context, x).unwrap_or_default();
+        histogram.add(context, x);
+        Ok(histogram)
+    }
+
+    /// The histogram of every column over the range of its finite values.
+    ///
+    /// # Errors
+    /// As [`Histogram::new`].
+    ///
+    /// ```
+    /// use neuropil::{Context, Matrix, kernels::entropy::Histogram};
+    /// let x = Matrix::from_slice(&[0.0, 5.0, 1.0, 5.0, 2.0, 5.0, 3.0, 5.0], 4, 2)?;
+    /// let columns = Histogram::of_columns(&mut Context::new()?, x.view(), 4)?;
+    /// assert_eq!(columns[0].entropy_bits(), 2.0);
+    /// assert_eq!(columns[1].entropy_bits(), 0.0); // always the same: nothing to tell apart
+    /// # Ok::<(), neuropil::Error>(())
+    /// ```
+    pub fn of_columns(context: &mut Context, x: MatRef<'_>, bins: usize) -> Result<Vec<Self>> {
+        let empty = Histogram::new(Range::default(), bins)?;
+        let ranges = column_ranges(context, x).into_iter();
+        let mut histograms: Vec<_> =
+            ranges.map(|range| Histogram { range: range.unwrap_or_default(), ..empty.clone() }).collect();
+        add_columns(context, x, &mut histograms);
+        Ok(histograms)
+    }
+
+    /// Counts the values of a matrix.
+    pub fn add(&mut self, context: &mut Context, x: MatRef<'_>) {
+        if self.bins() <= pairs::MAX_BINS && x.rows() * x.cols() >= pairs::WORTH {
+            pairs::add(context, x, self.range, &mut self.counts);
+        } else {
+            single::add(context, x, self.range, &mut self.counts);
+        }
+    }
+
+    /// Adds the counts of another histogram with the same bins: of another thread's share, or another batch.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if the ranges or the numbers of bins differ; nothing is added then.
+    pub fn merge(&mut self, other: &Histogram) -> Result<()> {
+        let describe = |h: &Histogram| format!("{} bins over {} to {}", h.bins(), h.range.low, h.range.high);
+        if self.range != other.range || self.bins() != other.bins() {
+            return Err(Error::setting("merged histogram", describe(self), describe(other)));
+        }
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count += more;
+        }
+        Ok(())
+    }
+
+    /// The range its bins divide.
+    pub fn range(&self) -> Range {
+        self.range
+    }
+
+    /// The number of bins.
+    pub fn bins(&self) -> usize {
+        self.counts.len() - APART
+    }
+
+    /// The count of every bin.
+    pub fn counts(&self) -> &[u64] {
+        &self.counts[..self.bins()]
+    }
+
+    /// How many values were less than the range's lower end.
+    pub fn below(&self) -> u64 {
+        self.counts[self.bins()]
+    }
+
+    /// How many values were greater than the range's upper end.
+    pub fn above(&self) -> u64 {
+        self.counts[self.bins() + 1]
+    }
+
+    /// How many values were no number.
+    pub fn nan(&self) -> u64 {
+        self.counts[self.bins() + 2]
+    }
+
+    /// How many values fell inside the range.
+    pub fn total(&self) -> u64 {
+        self.counts().iter().sum()
+    }
+
+    /// `-sum p log2 p` over the bins. Error: at most `(bins + 3)` times 2^-53 of the result, and that of the platform's logarithm.
+    pub fn entropy_bits(&self) -> f64 {
+        self.entropy(f64::log2)
+    }
+
+    /// `-sum p ln p` over the bins, with the same error.
+    pub fn entropy_nats(&self) -> f64 {
+        self.entropy(f64::ln)
+    }
+
+    fn entropy(&self, log: impl Fn(f64) -> f64) -> f64 {
+        let total = self.total() as f64;
+        let occupied = self.counts().iter().filter(|&&count| count > 0);
+        let terms = occupied.map(|&count| count as f64 / total).map(|p| p * log(p));
+        // Subtracted from zero, so that one occupied bin gives +0.
+        terms.fold(0.0, |sum, term| sum - term)
+    }
+}
+
+/// Counts the values of every column of `x` in the histogram of that column.
+///
+/// One read of `x` if 160 columns or fewer stay together in the first-level cache at 100 bins; wider matrices go by groups of columns.
+///
+/// # Panics
+/// Unless there is a histogram for every column, all with the same number of bins.
+#[track_caller]
+pub fn add_columns(context: &mut Context, x: MatRef<'_>, histograms: &mut [Histogram]) {
+    assert_eq!(histograms.len(), x.cols(), "{} histograms for {} columns", histograms.len(), x.cols());
+    if let Some((first, rest)) = histograms.split_first() {
+        if let Some(other) = rest.iter().find(|other| other.bins() != first.bins()) {
+            panic!("histograms of {} and {} bins for the columns of one matrix", first.bins(), other.bins());
+        }
+        columns::add(context, x, histograms);
+    }
+}
+
+/// A matrix in pieces of about so many values, the same whatever the threads: stretches of what is contiguous, else groups of rows.
+fn pieces(x: MatRef<'_>, values: usize) -> impl Iterator<Item = MatRef<'_>> + Send {
+    let stretch = x.as_contiguous();
+    let rows = if stretch.is_some() { 0 } else { x.rows() };
+    let step = values.div_ceil(x.cols().max(1));
+    let stretches = stretch.unwrap_or_default().chunks(values);
+    let stretches = stretches.map(|piece| MatRef::new(piece, 1, piece.len()).expect("a row of its own length"));
+    stretches.chain((0..rows).step_by(step).map(move |first| x.rows_range(first..rows.min(first + step))))
+}
+
+#[cfg(test)]
+mod tests;
