@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use neuropil::kernels::dense::{self, Write};
 use neuropil::kernels::hebbian::{self, KrotovHopfield, Reduction, Update};
+use neuropil::kernels::masked::{self, Pattern, SparseMatrix};
 use neuropil::kernels::perturb::{self, Draws, WeightPerturbation, Workspace};
 use neuropil::kernels::{activation, pixels};
 use neuropil::random::{Stream, below};
@@ -34,7 +35,7 @@ fn uniform(rows: usize, cols: usize, low: f32, high: f32, purpose: &str) -> Matr
 }
 
 /// The operations, each with the shapes of a quick check.
-const OPERATIONS: [(&str, &[(&str, usize)]); 8] = [
+const OPERATIONS: [(&str, &[(&str, usize)]); 9] = [
     ("dense", &[("m", 8), ("k", 20), ("n", 30)]),
     ("oja", &[("batch", 5), ("n", 20), ("k", 30)]),
     ("sanger", &[("batch", 5), ("n", 20), ("k", 60)]),
@@ -42,6 +43,7 @@ const OPERATIONS: [(&str, &[(&str, usize)]); 8] = [
     ("gaussian", &[("count", 1000)]),
     ("perturb", &[("batch", 20), ("k", 30)]),
     ("normalise", &[("images", 10), ("pixels", 20)]),
+    ("spmm", &[("batch", 5), ("n", 20), ("k", 30)]),
     ("epoch", &[("images", 40), ("batch", 20), ("n", 20), ("k", 30)]),
 ];
 
@@ -102,6 +104,13 @@ fn prepare(operation: &str, shape: &Shape, mut context: Context) -> Option<Call>
             let bytes: Vec<u8> = (0..images * pixels).map(|_| below(&mut generator, 256) as u8).collect();
             let mut out = Matrix::zeros(images, pixels);
             Box::new(move || pixels::to_f32(&mut context, &bytes, 1.0 / 255.0, 0.0, out.as_mut_slice()))
+        }
+        "spmm" => {
+            let (batch, density) = (shape.get("batch", 256), shape.get("per_mille", 100) as f64 / 1000.0);
+            let pattern = Pattern::random(n, k, density, Stream::new(0, "mask")).expect("a density");
+            let w = SparseMatrix::from_masked(uniform(n, k, -1.0, 1.0, "w").view(), pattern).expect("one shape");
+            let (x, mut y) = (uniform(batch, n, -1.0, 1.0, "x"), Matrix::zeros(batch, k));
+            Box::new(move || masked::sparse_matmul(&mut context, x.view(), &w, y.view_mut(), Write::Replace))
         }
         // A pass over the data with the hidden layer's update: z = ReLU(x w), then Oja's subspace rule.
         "epoch" => {

@@ -5,10 +5,14 @@
 
 mod gather;
 mod geometry;
+mod pattern;
 pub mod reference;
+mod sparse;
 
 pub use gather::{gather, scatter_add};
 pub use geometry::{Map, ReceptiveField, Rectangle, Run};
+pub use pattern::{Pattern, SparseMatrix};
+pub use sparse::{sparse_matmul, sparse_matmul_nt, sparse_times_dense};
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 use super::*;
 use crate::Context;
 use crate::error::Error;
+use crate::kernels::dense::Write;
 use crate::matrix::{MatMut, Matrix};
 use crate::parallel::Threads;
 use crate::random::Stream;
@@ -126,4 +127,249 @@ fn gathering_copies_and_scattering_adds_exactly_the_field() {
 fn gather_names_disagreeing_shapes() {
     let field = ReceptiveField::new(MAP, &[Rectangle::new(0..1, 0..1)]).unwrap();
     gather(&mut Context::new().unwrap(), Matrix::zeros(2, 799).view(), &field, Matrix::zeros(2, 1).view_mut());
+}
+
+fn length_of(result: crate::Result<Pattern>) -> (usize, usize) {
+    match result {
+        Err(Error::Length { expected, found, .. }) => (expected, found),
+        other => panic!("expected an error of length, got {other:?}"),
+    }
+}
+
+fn message(result: crate::Result<Pattern>) -> String {
+    result.expect_err("a malformed pattern").to_string()
+}
+
+#[test]
+fn a_pattern_with_too_few_or_too_many_offsets_is_refused() {
+    assert_eq!(length_of(Pattern::new(2, 3, vec![0, 1], vec![0])), (3, 2));
+    assert_eq!(length_of(Pattern::new(2, 3, vec![0, 1, 1, 1], vec![0])), (3, 4));
+    assert_eq!(length_of(Pattern::new(0, 3, vec![], vec![])), (1, 0));
+}
+
+#[test]
+fn a_pattern_whose_first_offset_is_not_zero_is_refused() {
+    assert_eq!(message(Pattern::new(1, 3, vec![1, 1], vec![0])), "pattern, offset 0: expected 0, found 1");
+}
+
+#[test]
+fn a_pattern_with_decreasing_offsets_is_refused() {
+    let found = message(Pattern::new(2, 3, vec![0, 2, 1], vec![0]));
+    assert_eq!(found, "pattern, offset 2: expected 2 or more, found 1");
+}
+
+#[test]
+fn a_pattern_whose_last_offset_is_not_the_number_of_indices_is_refused() {
+    assert_eq!(length_of(Pattern::new(1, 3, vec![0, 2], vec![0])), (2, 1));
+    assert_eq!(length_of(Pattern::new(1, 3, vec![0, 1], vec![0, 1])), (1, 2));
+}
+
+#[test]
+fn a_pattern_with_an_index_out_of_range_is_refused() {
+    let found = message(Pattern::new(2, 3, vec![0, 1, 2], vec![2, 3]));
+    assert_eq!(found, "pattern, row 1, entry 0: expected a column below 3, found 3");
+    assert!(Pattern::new(1, 3, vec![0, 1], vec![u32::MAX]).is_err());
+}
+
+#[test]
+fn a_pattern_with_unsorted_indices_is_refused() {
+    let found = message(Pattern::new(1, 3, vec![0, 2], vec![2, 0]));
+    assert_eq!(found, "pattern, row 0, entry 1: expected a column above 2, found 0");
+}
+
+#[test]
+fn a_pattern_with_a_repeated_index_is_refused() {
+    let found = message(Pattern::new(1, 3, vec![0, 2], vec![1, 1]));
+    assert_eq!(found, "pattern, row 0, entry 1: expected a column above 1, found 1");
+}
+
+#[test]
+fn a_bit_mask_of_the_wrong_length_or_with_bits_beyond_is_refused() {
+    assert_eq!(length_of(Pattern::from_bits(5, 13, &[0])), (2, 1));
+    assert!(message(Pattern::from_bits(5, 13, &[0, 2])).contains("no bit set beyond the 65 entries"));
+    assert_eq!(Pattern::from_bits(5, 13, &[0, 1]).unwrap().row(4), &[12]);
+}
+
+#[test]
+fn a_density_that_is_no_probability_is_refused() {
+    for density in [-0.1, 1.1, f64::NAN] {
+        assert!(message(Pattern::random(2, 2, density, Stream::new(0, "p"))).starts_with("density: expected 0 to 1"));
+    }
+}
+
+#[test]
+fn patterns_from_dense_from_bits_and_from_a_function_agree() {
+    let dense = Matrix::from_fn(9, 29, |r, c| if (r * 29 + c) % 3 == 0 { 1.0 } else { -0.0 });
+    let want = Pattern::from_fn(9, 29, |r, c| (r * 29 + c).is_multiple_of(3)).unwrap();
+    assert_eq!(Pattern::from_dense(dense.view()).unwrap(), want);
+    let mut bits = vec![0u64; (9 * 29usize).div_ceil(64)];
+    (0..9 * 29).step_by(3).for_each(|bit| bits[bit / 64] |= 1 << (bit % 64));
+    assert_eq!(Pattern::from_bits(9, 29, &bits).unwrap(), want);
+    assert_eq!(Pattern::new(9, 29, want.offsets().to_vec(), want.indices().to_vec()).unwrap(), want);
+}
+
+#[test]
+fn random_patterns_have_their_density_and_repeat() {
+    let stream = Stream::new(7, "mask");
+    for density in [0.0, 0.01, 0.3, 1.0] {
+        let pattern = Pattern::random(300, 400, density, stream).unwrap();
+        // Five standard deviations of a binomial share.
+        let spread = 5.0 * (density * (1.0 - density) / 120_000.0f64).sqrt();
+        assert!((pattern.density() - density).abs() <= spread, "{density}: {}", pattern.density());
+        assert_eq!(pattern, Pattern::random(300, 400, density, stream).unwrap());
+    }
+}
+
+/// A matrix with NaN wherever the pattern has no entry: what is masked must not be read.
+fn poisoned_outside(pattern: &Pattern, purpose: &str) -> Matrix {
+    let values = random(pattern.rows(), pattern.cols(), purpose);
+    let mut matrix = Matrix::from_fn(pattern.rows(), pattern.cols(), |_, _| f32::NAN);
+    for row in 0..pattern.rows() {
+        for &col in pattern.row(row) {
+            matrix[(row, col as usize)] = values[(row, col as usize)];
+        }
+    }
+    matrix
+}
+
+/// Higham's gamma.
+fn gamma(operations: usize) -> f64 {
+    let u = 0.5 * f64::from(f32::EPSILON) * operations as f64;
+    u / (1.0 - u)
+}
+
+#[track_caller]
+fn assert_within(
+    got: &Matrix,
+    old: &Matrix,
+    product: &crate::kernels::dense::reference::Product,
+    depth: usize,
+    write: Write,
+) {
+    for (at, &got) in got.as_slice().iter().enumerate() {
+        let (old, scale) = match write {
+            Write::Replace => (0.0, 1.0),
+            Write::Add(scale) | Write::AddNonNegative(scale) => (f64::from(old.as_slice()[at]), f64::from(scale.abs())),
+        };
+        let exact = write.apply(old, product.sums[at]);
+        let bound = gamma(depth + 2) * scale * product.magnitudes[at] + gamma(2) * (exact.abs() + old.abs());
+        assert!((f64::from(got) - exact).abs() <= bound, "at {at}: {got} for {exact}, bound {bound}");
+    }
+}
+
+/// Batch, inputs, units and density: at, above and below lanes, panels and blocks of outputs; empty, full and one entry.
+fn sparse_shapes() -> Vec<(usize, usize, usize, f64)> {
+    let mut shapes = vec![(0, 3, 4, 0.5), (3, 0, 4, 0.5), (3, 4, 0, 0.5), (40, 9000, 3, 0.05), (300, 70, 50, 0.1)];
+    for batch in [1, 15, 16, 17, 33, 64, 127, 129] {
+        for units in [1, 15, 16, 17, 40] {
+            for (inputs, density) in [(1, 1.0), (37, 0.0), (37, 0.1), (20, 1.0)] {
+                shapes.push((batch, inputs, units, density));
+            }
+        }
+    }
+    shapes
+}
+
+#[test]
+fn sparse_products_stay_within_their_bound_on_every_set_with_the_same_bits() {
+    for (batch, inputs, units, density) in sparse_shapes() {
+        let pattern = Pattern::random(inputs, units, density, Stream::new(3, "mask")).unwrap();
+        let dense = poisoned_outside(&pattern, "w");
+        let w = SparseMatrix::from_masked(dense.view(), pattern).unwrap();
+        let present = |k: usize, j: usize| !dense[(k, j)].is_nan();
+        let (x, y) = (random(batch, inputs, "x"), random(batch, units, "y"));
+        let forward =
+            reference::masked_product((batch, units, inputs), |i, k| x[(i, k)], |k, j| dense[(k, j)], present);
+        let back = reference::masked_product(
+            (batch, inputs, units),
+            |i, k| y[(i, k)],
+            |k, j| dense[(j, k)],
+            |k, j| present(j, k),
+        );
+        let (xt, wt) = (x.transposed(), SparseMatrix::from_masked(dense.transposed().view(), transposed(&w)).unwrap());
+        for write in [Write::Replace, Write::Add(0.5), Write::AddNonNegative(-0.25)] {
+            let start = |rows, cols, purpose| {
+                if write == Write::Replace {
+                    Matrix::from_fn(rows, cols, |_, _| f32::NAN)
+                } else {
+                    random(rows, cols, purpose)
+                }
+            };
+            let (old_y, old_x) = (start(batch, units, "old y"), start(batch, inputs, "old x"));
+            let mut first: Option<[Vec<u32>; 3]> = None;
+            for mut context in contexts() {
+                let (mut got, mut got_back) = (old_y.clone(), old_x.clone());
+                sparse_matmul(&mut context, x.view(), &w, got.view_mut(), write);
+                assert_within(&got, &old_y, &forward, inputs, write);
+                sparse_matmul_nt(&mut context, y.view(), &w, got_back.view_mut(), write);
+                assert_within(&got_back, &old_x, &back, units, write);
+                let mut left = old_y.transposed();
+                sparse_times_dense(&mut context, &wt, xt.view(), left.view_mut(), write);
+                assert_eq!(bits(&left.transposed()), bits(&got), "the same chains, transposed");
+                let all = [bits(&got), bits(&got_back), bits(&left)];
+                assert_eq!(first.get_or_insert_with(|| all.clone()), &all, "{context:?} {batch}x{inputs}x{units}");
+            }
+        }
+    }
+}
+
+fn transposed(w: &SparseMatrix) -> Pattern {
+    let mut present = std::collections::HashSet::new();
+    for row in 0..w.rows() {
+        w.pattern().row(row).iter().for_each(|&col| {
+            present.insert((col as usize, row));
+        });
+    }
+    Pattern::from_fn(w.cols(), w.rows(), |r, c| present.contains(&(r, c))).unwrap()
+}
+
+#[test]
+fn changed_values_are_seen_by_both_products() {
+    let pattern = Pattern::random(30, 40, 0.2, Stream::new(3, "mask")).unwrap();
+    let values: Vec<f32> = (0..pattern.entries()).map(|v| v as f32).collect();
+    let mut w = SparseMatrix::new(pattern.clone(), vec![0.0; values.len()]).unwrap();
+    let (x, mut y, mut context) = (random(3, 30, "x"), Matrix::zeros(3, 40), Context::new().unwrap());
+    sparse_matmul(&mut context, x.view(), &w, y.view_mut(), Write::Replace);
+    assert!(y.as_slice().iter().all(|&v| v == 0.0));
+    w.set_values(|to| to.copy_from_slice(&values));
+    sparse_matmul(&mut context, x.view(), &w, y.view_mut(), Write::Replace);
+    let mut fresh = Matrix::zeros(3, 40);
+    sparse_matmul(
+        &mut context,
+        x.view(),
+        &SparseMatrix::new(pattern.clone(), values).unwrap(),
+        fresh.view_mut(),
+        Write::Replace,
+    );
+    assert_eq!(y, fresh);
+    assert!(matches!(SparseMatrix::new(pattern, vec![1.0]), Err(Error::Length { .. })));
+}
+
+#[test]
+fn what_every_unit_masks_never_leaks() {
+    for poison in [f32::NAN, f32::INFINITY] {
+        let pattern = Pattern::from_fn(20, 17, |k, j| k % 3 == 0 && (k + j) % 2 == 0).unwrap();
+        let mut dense = poisoned_outside(&pattern, "w");
+        dense.as_mut_slice().iter_mut().filter(|v| v.is_nan()).for_each(|v| *v = poison);
+        let w = SparseMatrix::from_masked(dense.view(), pattern).unwrap();
+        let x = Matrix::from_fn(18, 20, |_, k| if k % 3 == 0 { 1.0 } else { poison });
+        for mut context in contexts() {
+            let mut y = Matrix::from_fn(18, 17, |_, _| poison);
+            sparse_matmul(&mut context, x.view(), &w, y.view_mut(), Write::Replace);
+            assert!(y.as_slice().iter().all(|v| v.is_finite()));
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "sparse_matmul: x is 2 x 3, w is 4 x 5, y is 2 x 5")]
+fn sparse_products_name_disagreeing_shapes() {
+    let w = SparseMatrix::new(Pattern::full(4, 5).unwrap(), vec![0.0; 20]).unwrap();
+    sparse_matmul(
+        &mut Context::new().unwrap(),
+        Matrix::zeros(2, 3).view(),
+        &w,
+        Matrix::zeros(2, 5).view_mut(),
+        Write::Replace,
+    );
 }

@@ -1,0 +1,355 @@
+//! Fixed patterns of entries, checked once, and sparse matrices: a pattern and its values.
+
+use std::sync::OnceLock;
+
+use rand_core::Rng;
+
+use crate::error::{Error, Result};
+use crate::matrix::{MatRef, Matrix};
+use crate::random::Stream;
+
+/// Which entries of a `rows` x `cols` matrix there are: compressed rows, the column indices of each sorted and unique.
+///
+/// ```
+/// use neuropil::kernels::masked::Pattern;
+/// // Entries (0, 1), (0, 3) and (2, 0).
+/// let pattern = Pattern::new(3, 4, vec![0, 2, 2, 3], vec![1, 3, 0])?;
+/// assert_eq!(pattern.row(0), &[1, 3]);
+/// let repeated = Pattern::new(3, 4, vec![0, 2, 2, 3], vec![1, 1, 0]);
+/// assert_eq!(repeated.unwrap_err().to_string(), "pattern, row 0, entry 1: expected a column above 1, found 1");
+/// # Ok::<(), neuropil::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    rows: usize,
+    cols: usize,
+    /// `rows + 1` of them, non-decreasing from 0 to the number of entries.
+    offsets: Vec<u32>,
+    /// Below `cols`, increasing within each row.
+    indices: Vec<u32>,
+}
+
+/// Rows, columns and entries are numbered in 31 bits.
+const MAX: usize = 1 << 31;
+
+fn check_shape(rows: usize, cols: usize) -> Result<()> {
+    let small = rows < MAX && cols < MAX;
+    if small {
+        Ok(())
+    } else {
+        Err(Error::setting("pattern", "fewer than 2^31 rows and columns", format!("{rows} x {cols}")))
+    }
+}
+
+impl Pattern {
+    /// The pattern whose row `r` has the columns `indices[offsets[r]..offsets[r + 1]]`.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if there are not `rows + 1` offsets, or if the last is not the number of indices; [`Error::Setting`], naming row and
+    /// entry, if the first offset is not 0, an offset is below the one before, a column is outside the matrix, or not above the one before.
+    pub fn new(rows: usize, cols: usize, offsets: Vec<u32>, indices: Vec<u32>) -> Result<Self> {
+        check_shape(rows, cols)?;
+        if offsets.len() != rows + 1 {
+            return Err(Error::Length { what: "offsets of a pattern", expected: rows + 1, found: offsets.len() });
+        }
+        if offsets[0] != 0 {
+            return Err(Error::setting("pattern, offset 0", "0", offsets[0]));
+        }
+        for (row, pair) in offsets.windows(2).enumerate() {
+            if pair[1] < pair[0] {
+                return Err(Error::setting(
+                    format!("pattern, offset {}", row + 1),
+                    format!("{} or more", pair[0]),
+                    pair[1],
+                ));
+            }
+        }
+        let count = offsets[rows] as usize;
+        if count != indices.len() {
+            return Err(Error::Length { what: "indices of a pattern", expected: count, found: indices.len() });
+        }
+        if count >= MAX {
+            return Err(Error::setting("pattern", "fewer than 2^31 entries", count));
+        }
+        for row in 0..rows {
+            let mut lowest = 0;
+            for (at, &col) in indices[offsets[row] as usize..offsets[row + 1] as usize].iter().enumerate() {
+                let place = || format!("pattern, row {row}, entry {at}");
+                if col as usize >= cols {
+                    return Err(Error::setting(place(), format!("a column below {cols}"), col));
+                }
+                if col < lowest {
+                    return Err(Error::setting(place(), format!("a column above {}", lowest - 1), col));
+                }
+                lowest = col + 1;
+            }
+        }
+        Ok(Pattern { rows, cols, offsets, indices })
+    }
+
+    /// Every entry of a dense matrix that is not zero; NaN is not.
+    pub fn from_dense(dense: MatRef<'_>) -> Result<Self> {
+        Self::from_fn(dense.rows(), dense.cols(), |row, col| dense.row(row)[col] != 0.0)
+    }
+
+    /// Entry (row, col) where bit `row * cols + col` is set, bits counted from the lowest of each word.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if there are not as many words as the bits need; [`Error::Setting`] if a bit beyond the last entry is set.
+    pub fn from_bits(rows: usize, cols: usize, bits: &[u64]) -> Result<Self> {
+        check_shape(rows, cols)?;
+        let count = rows * cols;
+        if bits.len() != count.div_ceil(64) {
+            return Err(Error::Length { what: "words of a bit mask", expected: count.div_ceil(64), found: bits.len() });
+        }
+        if !count.is_multiple_of(64) && bits[count / 64] >> (count % 64) != 0 {
+            return Err(Error::setting("bit mask", format!("no bit set beyond the {count} entries"), "one or more"));
+        }
+        Self::from_fn(rows, cols, |row, col| {
+            let bit = row * cols + col;
+            bits[bit / 64] >> (bit % 64) & 1 == 1
+        })
+    }
+
+    /// Every entry with the probability `density`, independently, as the stream decides.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if `density` is not within 0 and 1.
+    pub fn random(rows: usize, cols: usize, density: f64, stream: Stream) -> Result<Self> {
+        if !(0.0..=1.0).contains(&density) {
+            return Err(Error::setting("density", "0 to 1", density));
+        }
+        // 2^32 times the density: 1 is never below it by accident, and 0 never above.
+        let threshold = (density * 4_294_967_296.0) as u64;
+        let mut generator = stream.generator();
+        Self::from_fn(rows, cols, |_, _| u64::from(generator.next_u32()) < threshold)
+    }
+
+    /// Every entry.
+    pub fn full(rows: usize, cols: usize) -> Result<Self> {
+        Self::from_fn(rows, cols, |_, _| true)
+    }
+
+    /// The entries for which `keep(row, col)`, asked in row-major order.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if rows, columns or entries are 2^31 or more.
+    pub fn from_fn(rows: usize, cols: usize, mut keep: impl FnMut(usize, usize) -> bool) -> Result<Self> {
+        check_shape(rows, cols)?;
+        let (mut offsets, mut indices) = (Vec::with_capacity(rows + 1), Vec::new());
+        offsets.push(0);
+        for row in 0..rows {
+            indices.extend((0..cols).filter(|&col| keep(row, col)).map(|col| col as u32));
+            if indices.len() >= MAX {
+                return Err(Error::setting("pattern", "fewer than 2^31 entries", indices.len()));
+            }
+            offsets.push(indices.len() as u32);
+        }
+        Ok(Pattern { rows, cols, offsets, indices })
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Number of entries.
+    pub fn entries(&self) -> usize {
+        self.indices.len()
+    }
+
+    /// Entries as a share of the whole matrix; 0 for an empty one.
+    pub fn density(&self) -> f64 {
+        let all = self.rows as f64 * self.cols as f64;
+        if all == 0.0 { 0.0 } else { self.entries() as f64 / all }
+    }
+
+    /// The columns of a row's entries.
+    #[track_caller]
+    pub fn row(&self, row: usize) -> &[u32] {
+        &self.indices[self.range(row)]
+    }
+
+    /// Which of all entries are a row's.
+    #[track_caller]
+    pub fn range(&self, row: usize) -> std::ops::Range<usize> {
+        self.offsets[row] as usize..self.offsets[row + 1] as usize
+    }
+
+    /// Where each row's entries begin, and where the last row's end.
+    pub fn offsets(&self) -> &[u32] {
+        &self.offsets
+    }
+
+    /// The columns of all entries, row by row.
+    pub fn indices(&self) -> &[u32] {
+        &self.indices
+    }
+
+    /// The vectors of offsets and indices, for reuse.
+    pub(super) fn into_parts(self) -> (Vec<u32>, Vec<u32>) {
+        (self.offsets, self.indices)
+    }
+
+    /// A pattern from parts that a kernel has made well.
+    pub(super) fn from_checked(rows: usize, cols: usize, offsets: Vec<u32>, indices: Vec<u32>) -> Self {
+        debug_assert!(Pattern::new(rows, cols, offsets.clone(), indices.clone()).is_ok());
+        Pattern { rows, cols, offsets, indices }
+    }
+}
+
+/// A sparse matrix: a [`Pattern`] and a value for each of its entries.
+///
+/// Products that need its columns build them on first use and keep them; [`set_values`](Self::set_values) keeps them too.
+#[derive(Clone, Debug)]
+pub struct SparseMatrix {
+    pattern: Pattern,
+    values: Vec<f32>,
+    by_column: OnceLock<ByColumn>,
+}
+
+/// The entries column by column.
+#[derive(Clone, Debug)]
+struct ByColumn {
+    offsets: Vec<u32>,
+    rows: Vec<u32>,
+    /// Which of the entries by row each is.
+    source: Vec<u32>,
+    values: Vec<f32>,
+}
+
+/// For each output of a product, the inputs it sums and their weights: what the kernels read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lists<'a> {
+    pub(super) offsets: &'a [u32],
+    /// All below `inputs`.
+    pub(super) indices: &'a [u32],
+    pub(super) values: &'a [f32],
+    pub(super) inputs: usize,
+}
+
+impl SparseMatrix {
+    /// A pattern with values, in the order of its entries: row by row.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if there are not as many values as entries.
+    pub fn new(pattern: Pattern, values: Vec<f32>) -> Result<Self> {
+        if values.len() != pattern.entries() {
+            let (expected, found) = (pattern.entries(), values.len());
+            return Err(Error::Length { what: "values of a sparse matrix", expected, found });
+        }
+        Ok(SparseMatrix { pattern, values, by_column: OnceLock::new() })
+    }
+
+    /// The values of a dense matrix at a pattern's entries; what the pattern leaves out, NaN included, is not read.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if the shapes differ.
+    pub fn from_masked(dense: MatRef<'_>, pattern: Pattern) -> Result<Self> {
+        if (dense.rows(), dense.cols()) != (pattern.rows, pattern.cols) {
+            let found = format!("{} x {}", dense.rows(), dense.cols());
+            return Err(Error::setting("dense matrix", format!("{} x {}", pattern.rows, pattern.cols), found));
+        }
+        let mut values = Vec::with_capacity(pattern.entries());
+        for row in 0..pattern.rows {
+            let from = dense.row(row);
+            values.extend(pattern.row(row).iter().map(|&col| from[col as usize]));
+        }
+        Ok(SparseMatrix { pattern, values, by_column: OnceLock::new() })
+    }
+
+    /// Its entries.
+    pub fn pattern(&self) -> &Pattern {
+        &self.pattern
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.pattern.rows
+    }
+
+    /// Number of columns.
+    pub fn cols(&self) -> usize {
+        self.pattern.cols
+    }
+
+    /// The values, row by row.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// Changes the values in place. The pattern stays, and entries that become zero stay entries.
+    pub fn set_values<R>(&mut self, change: impl FnOnce(&mut [f32]) -> R) -> R {
+        let result = change(&mut self.values);
+        if let Some(ByColumn { source, values, .. }) = self.by_column.get_mut() {
+            for (value, &from) in values.iter_mut().zip(source.iter()) {
+                *value = self.values[from as usize];
+            }
+        }
+        result
+    }
+
+    /// The same as a dense matrix, zero outside the pattern.
+    pub fn to_dense(&self) -> Matrix {
+        let mut dense = Matrix::zeros(self.rows(), self.cols());
+        for row in 0..self.rows() {
+            let to = dense.row_mut(row);
+            for at in self.pattern.range(row) {
+                to[self.pattern.indices[at] as usize] = self.values[at];
+            }
+        }
+        dense
+    }
+
+    /// Each row's entries.
+    pub(super) fn by_row(&self) -> Lists<'_> {
+        let Pattern { offsets, indices, cols, .. } = &self.pattern;
+        Lists { offsets, indices, values: &self.values, inputs: *cols }
+    }
+
+    /// Each column's entries.
+    pub(super) fn by_column(&self) -> Lists<'_> {
+        let ByColumn { offsets, rows, values, .. } =
+            self.by_column.get_or_init(|| transpose(&self.pattern, &self.values));
+        Lists { offsets, indices: rows, values, inputs: self.pattern.rows }
+    }
+
+    /// Its vectors, for reuse.
+    pub(super) fn into_parts(self) -> (Pattern, Vec<f32>) {
+        (self.pattern, self.values)
+    }
+}
+
+impl PartialEq for SparseMatrix {
+    fn eq(&self, other: &Self) -> bool {
+        self.pattern == other.pattern && self.values == other.values
+    }
+}
+
+/// Entries counted into columns; rows come in order, so each column's are sorted.
+fn transpose(pattern: &Pattern, values: &[f32]) -> ByColumn {
+    let entries = pattern.entries();
+    let mut offsets = vec![0u32; pattern.cols + 1];
+    for &col in &pattern.indices {
+        offsets[col as usize + 1] += 1;
+    }
+    for col in 0..pattern.cols {
+        offsets[col + 1] += offsets[col];
+    }
+    let mut next = offsets.clone();
+    let (mut rows, mut source, mut sorted) = (vec![0u32; entries], vec![0u32; entries], vec![0.0; entries]);
+    for row in 0..pattern.rows {
+        for at in pattern.range(row) {
+            let slot = &mut next[pattern.indices[at] as usize];
+            let to = *slot as usize;
+            *slot += 1;
+            (rows[to], source[to], sorted[to]) = (row as u32, at as u32, values[at]);
+        }
+    }
+    ByColumn { offsets, rows, source, values: sorted }
+}

@@ -1,0 +1,353 @@
+//! Products with a sparse matrix: legal for any pattern; wins below a density of some 40 %.
+//!
+//! ```text
+//! for each panel of V vectors of samples         panel[k] = the samples' values of input k, packed: lanes are samples
+//!   for each output j
+//!     acc = 0                                    V registers
+//!     for each entry (k, w) of output j
+//!       acc += w * panel[k]                      one broadcast and V loads for V multiply-adds           (1)
+//!     keep acc; 16 outputs at a time go to y through a transpose in registers                            (2)
+//! ```
+//! 1. What an index costs is shared by 16 V samples. The loads come from the second-level cache, of which a panel takes at most half:
+//!    that bounds the speed (about 12 multiply-adds a cycle), not the arithmetic.
+//! 2. Where the outputs of a sample lie side by side (y = x w). In a sparse times a dense matrix they need no transpose.
+//!
+//! Every output is one chain of fused multiply-adds over its entries in order, whatever the panel: so neither the instruction set nor the
+//! threads, both of which choose V, show in the bits.
+
+use super::pattern::{Lists, SparseMatrix};
+use crate::context::Context;
+use crate::kernels::dense::Write;
+use crate::kernels::dense::blocked::{pack_panel, packed_len};
+use crate::matrix::{MatMut, MatRef};
+use crate::parallel::{Threads, for_each_with};
+use crate::simd::{Isa, Kernel, LANES, Simd, dispatch};
+
+/// `p = x w` for x \[batch, inputs\], w \[inputs, units\] sparse, y \[batch, units\].
+///
+/// Cost: batch x entries multiply-adds. See [the module](super) for error, NaN and determinism.
+///
+/// # Panics
+/// If the shapes disagree.
+#[track_caller]
+pub fn sparse_matmul(context: &mut Context, x: MatRef<'_>, w: &SparseMatrix, y: MatMut<'_>, write: Write) {
+    assert!(
+        x.cols() == w.rows() && (y.rows(), y.cols()) == (x.rows(), w.cols()),
+        "sparse_matmul: x is {} x {}, w is {} x {}, y is {} x {}",
+        x.rows(),
+        x.cols(),
+        w.rows(),
+        w.cols(),
+        y.rows(),
+        y.cols()
+    );
+    samples_times_lists(context, x, w.by_column(), y, write);
+}
+
+/// `p = y w^T` for y \[batch, units\], w \[inputs, units\] sparse, x \[batch, inputs\]: the gradient by the inputs of [`sparse_matmul`].
+///
+/// Cost: batch x entries multiply-adds. See [the module](super) for error, NaN and determinism.
+///
+/// # Panics
+/// If the shapes disagree.
+#[track_caller]
+pub fn sparse_matmul_nt(context: &mut Context, y: MatRef<'_>, w: &SparseMatrix, x: MatMut<'_>, write: Write) {
+    assert!(
+        y.cols() == w.cols() && (x.rows(), x.cols()) == (y.rows(), w.rows()),
+        "sparse_matmul_nt: y is {} x {}, w is {} x {}, x is {} x {}",
+        y.rows(),
+        y.cols(),
+        w.rows(),
+        w.cols(),
+        x.rows(),
+        x.cols()
+    );
+    samples_times_lists(context, y, w.by_row(), x, write);
+}
+
+/// `p = a b` for a \[m, k\] sparse, b \[k, n\], c \[m, n\].
+///
+/// With a the compressed activities of a batch, this is what they send back (`z w^T`) and what they learn (`z^T r`).
+/// Cost: n x entries multiply-adds. See [the module](super) for error, NaN and determinism.
+///
+/// # Panics
+/// If the shapes disagree.
+#[track_caller]
+pub fn sparse_times_dense(context: &mut Context, a: &SparseMatrix, b: MatRef<'_>, c: MatMut<'_>, write: Write) {
+    assert!(
+        a.cols() == b.rows() && (c.rows(), c.cols()) == (a.rows(), b.cols()),
+        "sparse_times_dense: a is {} x {}, b is {} x {}, c is {} x {}",
+        a.rows(),
+        a.cols(),
+        b.rows(),
+        b.cols(),
+        c.rows(),
+        c.cols()
+    );
+    let (isa, lists, cols) = (context.isa(), a.by_row(), c.cols());
+    if a.rows() == 0 || cols == 0 {
+        return;
+    }
+    let threads = context.threads().for_work(lists.indices.len().saturating_mul(cols));
+    let widest = widest(isa, lists.inputs, cols, threads);
+    let [packed] = context.scratch([packed_len(lists.inputs, widest * LANES) * threads.get()]);
+    let panels = Columns { rest: Some(c), first: 0, widest };
+    with_workspaces(threads, packed, panels, |packed, (first, c)| {
+        dispatch(isa, TimesDense { lists, b, first, packed, c, write });
+    });
+}
+
+/// `y = write(y, x l^T)`, l the matrix with these lists as its rows.
+pub(super) fn samples_times_lists(context: &mut Context, x: MatRef<'_>, lists: Lists<'_>, y: MatMut<'_>, write: Write) {
+    let (isa, batch) = (context.isa(), x.rows());
+    if batch == 0 || y.cols() == 0 {
+        return;
+    }
+    let threads = context.threads().for_work(lists.indices.len().saturating_mul(batch));
+    let widest = widest(isa, lists.inputs, batch, threads);
+    let [packed] = context.scratch([packed_len(lists.inputs, widest * LANES) * threads.get()]);
+    let panels = Rows { rest: Some(y), first: 0, widest };
+    with_workspaces(threads, packed, panels, |packed, (first, y)| {
+        dispatch(isa, SamplesTimesLists { lists, x, first, packed, y, write });
+    });
+}
+
+/// Hands each thread its part of `packed`, even where there is none to hand.
+pub(super) fn with_workspaces<I: Send>(
+    threads: Threads,
+    packed: &mut [f32],
+    items: impl IntoIterator<Item = I, IntoIter: Send>,
+    f: impl Fn(&mut [f32], I) + Sync,
+) {
+    let each = (packed.len() / threads.get()).max(1);
+    let workspaces = packed.chunks_mut(each).chain(std::iter::repeat_with(|| &mut [][..]));
+    for_each_with(threads, workspaces, items, |packed, item| f(packed, item));
+}
+
+/// The panel may fill this many vectors: half a megabyte.
+const PANEL_VECTORS: usize = 8192;
+
+/// Vectors of the widest panel: within half of the second-level cache, and some panels for every thread.
+pub(super) fn widest(isa: Isa, inputs: usize, samples: usize, threads: Threads) -> usize {
+    let registers = if isa == Isa::Avx512 { 8 } else { 4 };
+    let shared = samples.div_ceil(LANES).div_ceil(if threads == Threads::ONE { 1 } else { 2 * threads.get() });
+    let fits = [8, 4, 2].into_iter().find(|&v| v <= registers && v * inputs <= PANEL_VECTORS && v <= shared);
+    fits.unwrap_or(1)
+}
+
+/// The widest panel that `left` vectors fill.
+fn width(widest: usize, left: usize) -> usize {
+    [8, 4, 2].into_iter().find(|&v| v <= widest && v <= left).unwrap_or(1)
+}
+
+/// The rows of each panel of samples, in order, with the panel's first vector.
+pub(super) struct Rows<'a> {
+    pub(super) rest: Option<MatMut<'a>>,
+    pub(super) first: usize,
+    pub(super) widest: usize,
+}
+
+impl<'a> Iterator for Rows<'a> {
+    type Item = (usize, MatMut<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = self.rest.take().filter(|rest| rest.rows() > 0)?;
+        let (first, width) = (self.first, width(self.widest, rest.rows().div_ceil(LANES)));
+        let rows = rest.rows().min(width * LANES);
+        let (head, tail) = rest.split_rows(rows);
+        self.rest = Some(tail);
+        self.first += width;
+        Some((first, head))
+    }
+}
+
+/// The columns of each panel, in order, with the panel's first vector.
+struct Columns<'a> {
+    rest: Option<MatMut<'a>>,
+    first: usize,
+    widest: usize,
+}
+
+impl<'a> Iterator for Columns<'a> {
+    type Item = (usize, MatMut<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = self.rest.take().filter(|rest| rest.cols() > 0)?;
+        let (first, width) = (self.first, width(self.widest, rest.cols().div_ceil(LANES)));
+        let cols = rest.cols().min(width * LANES);
+        let (head, tail) = rest.split_columns(cols);
+        self.rest = Some(tail);
+        self.first += width;
+        Some((first, head))
+    }
+}
+
+struct SamplesTimesLists<'a, 'b, 'c> {
+    lists: Lists<'a>,
+    x: MatRef<'a>,
+    first: usize,
+    packed: &'b mut [f32],
+    y: MatMut<'c>,
+    write: Write,
+}
+
+impl Kernel for SamplesTimesLists<'_, '_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        let width = self.y.rows().div_ceil(LANES);
+        let (lines, _) = self.packed.as_chunks_mut::<LANES>();
+        let panel = &mut lines[..width * self.lists.inputs];
+        if !panel.is_empty() {
+            pack_panel(s, self.x, true, self.first, width, panel);
+        }
+        match width {
+            8 => outputs_side_by_side::<S, 8>(s, self.lists, panel, &mut self.y, self.write),
+            4 => outputs_side_by_side::<S, 4>(s, self.lists, panel, &mut self.y, self.write),
+            2 => outputs_side_by_side::<S, 2>(s, self.lists, panel, &mut self.y, self.write),
+            _ => outputs_side_by_side::<S, 1>(s, self.lists, panel, &mut self.y, self.write),
+        }
+    }
+}
+
+#[inline(always)]
+fn outputs_side_by_side<S: Simd, const V: usize>(
+    s: S,
+    lists: Lists<'_>,
+    panel: &[[f32; LANES]],
+    y: &mut MatMut<'_>,
+    write: Write,
+) {
+    let (panel, _) = panel.as_chunks::<V>();
+    for col in (0..y.cols()).step_by(LANES) {
+        let count = LANES.min(y.cols() - col);
+        let mut sums = [[[0.0; LANES]; V]; LANES];
+        for (sums, pair) in sums.iter_mut().zip(lists.offsets[col..=col + count].windows(2)) {
+            let range = pair[0] as usize..pair[1] as usize;
+            let acc = list_sum::<S, V>(s, panel, &lists.indices[range.clone()], &lists.values[range]);
+            for v in 0..V {
+                s.store(acc[v], &mut sums[v]);
+            }
+        }
+        write_transposed(s, &sums, y, col, count, write);
+    }
+}
+
+/// The sum of a list's entries for every sample of the panel.
+#[inline(always)]
+fn list_sum<S: Simd, const V: usize>(
+    s: S,
+    panel: &[[[f32; LANES]; V]],
+    indices: &[u32],
+    values: &[f32],
+) -> [S::F32; V] {
+    let mut acc = [s.zero(); V];
+    for (&index, &value) in indices.iter().zip(values) {
+        let inputs = &panel[index as usize];
+        let weight = s.splat(value);
+        for v in 0..V {
+            acc[v] = s.mul_add(weight, s.load(&inputs[v]), acc[v]);
+        }
+    }
+    acc
+}
+
+/// Writes `count` outputs, whose sums have the samples in lanes, to the columns from `col` of the samples' rows.
+#[inline(always)]
+pub(super) fn write_transposed<S: Simd, const V: usize>(
+    s: S,
+    sums: &[[[f32; LANES]; V]; LANES],
+    y: &mut MatMut<'_>,
+    col: usize,
+    count: usize,
+    write: Write,
+) {
+    for v in 0..V {
+        let mut block = [s.zero(); LANES];
+        for i in 0..LANES {
+            block[i] = s.load(&sums[i][v]);
+        }
+        let block = s.transpose(block);
+        let rows = y.rows() - (v * LANES).min(y.rows());
+        if count == LANES && rows >= LANES && write == Write::Replace {
+            for i in 0..LANES {
+                let to = &mut y.row_mut(v * LANES + i)[col..col + LANES];
+                s.store(block[i], to.first_chunk_mut().expect("sixteen columns"));
+            }
+            continue;
+        }
+        let mut lanes = [[0.0; LANES]; LANES];
+        for i in 0..LANES {
+            s.store(block[i], &mut lanes[i]);
+        }
+        for (i, lanes) in lanes[..rows.min(LANES)].iter().enumerate() {
+            write_values(s, lanes, &mut y.row_mut(v * LANES + i)[col..col + count], write);
+        }
+    }
+}
+
+/// At most 16 sums to where they go.
+#[inline(always)]
+fn write_values<S: Simd>(s: S, sums: &[f32; LANES], to: &mut [f32], write: Write) {
+    let sum = s.load(sums);
+    let value = match write {
+        Write::Replace => sum,
+        Write::Add(scale) => s.mul_add(s.splat(scale), sum, s.load_partial(to)),
+        // The operands' order keeps NaN.
+        Write::AddNonNegative(scale) => s.max(s.zero(), s.mul_add(s.splat(scale), sum, s.load_partial(to))),
+    };
+    s.store_partial(value, to);
+}
+
+struct TimesDense<'a, 'b, 'c> {
+    lists: Lists<'a>,
+    b: MatRef<'a>,
+    first: usize,
+    packed: &'b mut [f32],
+    c: MatMut<'c>,
+    write: Write,
+}
+
+impl Kernel for TimesDense<'_, '_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        let width = self.c.cols().div_ceil(LANES);
+        let (lines, _) = self.packed.as_chunks_mut::<LANES>();
+        let panel = &mut lines[..width * self.lists.inputs];
+        if !panel.is_empty() {
+            pack_panel(s, self.b, false, self.first, width, panel);
+        }
+        match width {
+            8 => outputs_below_each_other::<S, 8>(s, self.lists, panel, &mut self.c, self.write),
+            4 => outputs_below_each_other::<S, 4>(s, self.lists, panel, &mut self.c, self.write),
+            2 => outputs_below_each_other::<S, 2>(s, self.lists, panel, &mut self.c, self.write),
+            _ => outputs_below_each_other::<S, 1>(s, self.lists, panel, &mut self.c, self.write),
+        }
+    }
+}
+
+#[inline(always)]
+fn outputs_below_each_other<S: Simd, const V: usize>(
+    s: S,
+    lists: Lists<'_>,
+    panel: &[[f32; LANES]],
+    c: &mut MatMut<'_>,
+    write: Write,
+) {
+    let (panel, _) = panel.as_chunks::<V>();
+    for (row, pair) in lists.offsets.windows(2).enumerate() {
+        let range = pair[0] as usize..pair[1] as usize;
+        let acc = list_sum::<S, V>(s, panel, &lists.indices[range.clone()], &lists.values[range]);
+        let mut sums = [[0.0; LANES]; V];
+        for v in 0..V {
+            s.store(acc[v], &mut sums[v]);
+        }
+        let row = c.row_mut(row);
+        for (sums, to) in sums.iter().zip(row.chunks_mut(LANES)) {
+            write_values(s, sums, to, write);
+        }
+    }
+}
