@@ -53,7 +53,7 @@ impl<'a> Rows<'a> {
         Some(Rows { pointer: NonNull::new(array.as_ptr().cast_mut())?, rows, cols, stride, life: PhantomData })
     }
 
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub(crate) fn row(&self, row: usize) -> &'a [f32] {
         assert!(row < self.rows, "row {row} of a matrix of {} rows", self.rows);
@@ -148,7 +148,7 @@ impl<'a> RowsMut<'a> {
         RowsMut { pointer: self.pointer, rows: self.rows, cols: self.cols, stride: self.stride, life: PhantomData }
     }
 
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub(crate) fn row_mut(&mut self, row: usize) -> &mut [f32] {
         assert!(row < self.rows, "row {row} of a matrix of {} rows", self.rows);

@@ -135,7 +135,11 @@ fn tiles<S: Simd, const MR: usize, const NV: usize>(
 ) {
     while place.row < place.rows {
         // A short last tile repeats its last row and throws the repeats away.
-        let rows: [&[f32]; MR] = std::array::from_fn(|i| &a.row((place.row + i).min(place.rows - 1))[range.clone()]);
+        // A loop, as in `tile`: the array functions of the standard library do not inline here.
+        let mut rows: [&[f32]; MR] = [&[]; MR];
+        for i in 0..MR {
+            rows[i] = &a.row((place.row + i).min(place.rows - 1))[range.clone()];
+        }
         tile::<S, MR, NV>(s, rows, panel, c, place, epilogue);
         place.row += MR;
     }
@@ -174,7 +178,11 @@ fn tile<S: Simd, const MR: usize, const NV: usize>(
     epilogue: Epilogue<'_>,
 ) {
     let depth = panel.len();
-    let a = a.map(|row| &row[..depth]);
+    // One length for all rows, known here: no bounds are checked below.
+    let mut a = a;
+    for i in 0..MR {
+        a[i] = &a[i][..depth];
+    }
     let mut acc = [[s.zero(); NV]; MR];
     for k in 0..depth {
         let mut b = [s.zero(); NV];

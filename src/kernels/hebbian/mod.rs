@@ -40,6 +40,7 @@ mod krotov_hopfield;
 pub mod reference;
 mod residual;
 mod sanger;
+mod several;
 
 pub use competition::{Competition, winner_take_all};
 pub use krotov_hopfield::{KrotovHopfield, MAX_RANK, krotov_hopfield};

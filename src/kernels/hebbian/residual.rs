@@ -8,10 +8,11 @@
 //! 2 batch inputs units multiply-adds, against batch units (units + inputs) + inputs units^2 for X^T Z - W (Z^T Z): 6.3 G
 //! against 14.3 G at 784 inputs, 2000 units, batch 2000. The chunk and its residuals stay in L2 between the two products; z is
 //! packed twice, once transposed, and shared by all chunks. Batches of up to [`FEW`](super::few::FEW) samples are bound by the
-//! reading of w and go to [`few`](super::few). From 512 samples on, the packed z leaves the caches, and the two products run one
+//! reading of w and go to [`few`](super::few), those of up to [`SEVERAL`](super::several::SEVERAL) to [`several`](super::several). From 512 samples on, the packed z leaves the caches, and the two products run one
 //! after the other over all rows.
 
 use super::few::{FEW, FewRows};
+use super::several::{SEVERAL, SeveralRows};
 use super::{Update, column_sums, shapes_agree};
 use crate::context::Context;
 use crate::kernels::dense::blocked::{CHUNK, Epilogue, Panels, chunk_product, packed_len, transpose_columns};
@@ -131,6 +132,14 @@ fn by_residual(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatMut<'_
     if batch <= FEW {
         for_each(threads, w.row_blocks(CHUNK).enumerate(), |(index, w)| {
             dispatch(isa, FewRows { x, z, first: index * CHUNK, w, epilogue });
+        });
+        return;
+    }
+    if batch <= SEVERAL {
+        let [z_plain] = context.scratch([packed_len(batch, units)]);
+        let panels = pack(isa, threads, z, false, batch, units, z_plain);
+        for_each(threads, w.row_blocks(CHUNK).enumerate(), |(index, w)| {
+            dispatch(isa, SeveralRows { x, z, panels, first: index * CHUNK, w, epilogue });
         });
         return;
     }

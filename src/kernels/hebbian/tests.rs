@@ -13,7 +13,7 @@ fn random(rows: usize, cols: usize, low: f32, item: u64) -> Matrix {
 }
 
 /// (batch, inputs, units) at, below and above few samples, lanes, blocks, chunks and depth.
-const SHAPES: [(usize, usize, usize); 14] = [
+const SHAPES: [(usize, usize, usize); 17] = [
     (1, 1, 1),
     (1, 57, 130),
     (2, 8, 16),
@@ -23,7 +23,10 @@ const SHAPES: [(usize, usize, usize); 14] = [
     (8, 56, 49),
     (15, 113, 96),
     (16, 9, 97),
+    (6, 49, 15),
     (17, 3, 260),
+    (24, 51, 33),
+    (25, 50, 32),
     (47, 20, 17),
     (64, 58, 50),
     (257, 9, 20),
