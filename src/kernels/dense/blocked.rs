@@ -183,6 +183,16 @@ fn tile<S: Simd, const MR: usize, const NV: usize>(
     for i in 0..MR {
         a[i] = &a[i][..depth];
     }
+    // What the sums are added to comes nearer meanwhile.
+    let whole = place.rows - place.row >= MR && place.col + NV * LANES <= c.cols();
+    if whole && depth >= 64 && epilogue.scale.is_some() {
+        for i in 0..MR {
+            let row = &c.row(place.row + i)[place.col..place.col + NV * LANES];
+            for v in 0..NV {
+                s.prefetch(&row[v * LANES]);
+            }
+        }
+    }
     let mut acc = [[s.zero(); NV]; MR];
     for k in 0..depth {
         let mut b = [s.zero(); NV];
@@ -196,7 +206,7 @@ fn tile<S: Simd, const MR: usize, const NV: usize>(
             }
         }
     }
-    if place.rows - place.row >= MR && place.col + NV * LANES <= c.cols() && epilogue.diagonal.is_none() {
+    if whole && epilogue.diagonal.is_none() {
         // Small enough to unroll, so that the sums stay in registers.
         let lowest = s.splat(if epilogue.non_negative { 0.0 } else { f32::NEG_INFINITY });
         if let Some(scale) = epilogue.scale {
