@@ -27,8 +27,8 @@ use crate::matrix::{MatMut, MatRef};
 use crate::parallel::for_each;
 use crate::simd::{Isa, Kernel, LANES, Simd, dispatch};
 
-/// Samples of a work item: sixteen tiles of six.
-const ROWS: usize = 96;
+/// Samples of a work item: eight tiles of six.
+pub(crate) const ROWS: usize = 48;
 /// Vectors of inputs in a block.
 const BLOCK: usize = 32;
 /// Panels whose sums are kept side by side.
@@ -63,6 +63,21 @@ pub(crate) fn products(
     clean: MatMut<'_>,
     perturbed: Option<MatMut<'_>>,
 ) {
+    products_then(context, z, w, noise, clean, perturbed, std::iter::repeat(()), |(), _, _| ());
+}
+
+/// The same; whoever has done [`ROWS`] samples goes on with them, while they are near: `then` gets their outputs, clean and
+/// perturbed, and their share of `extras`.
+pub(crate) fn products_then<'c, T: Send>(
+    context: &mut Context,
+    z: MatRef<'_>,
+    w: MatRef<'_>,
+    noise: Option<MatRef<'_>>,
+    clean: MatMut<'c>,
+    perturbed: Option<MatMut<'c>>,
+    extras: impl Iterator<Item = T> + Send,
+    then: impl Fn(T, MatMut<'c>, Option<MatMut<'c>>) + Sync,
+) {
     let (batch, inputs, outputs) = (z.rows(), z.cols(), w.cols());
     if batch == 0 || outputs == 0 {
         return;
@@ -72,18 +87,24 @@ pub(crate) fn products(
     let threads = threads.for_work(batch * inputs * columns);
     let (vectors, width) = (inputs.div_ceil(LANES), panel_width(isa));
     let [weights] = context.scratch([columns.div_ceil(width) * vectors * width * LANES]);
-    weights.fill(0.0);
+    // Zeros behind the last input and the last column.
+    if !inputs.is_multiple_of(LANES) || !columns.is_multiple_of(width) {
+        weights.fill(0.0);
+    }
     pack(w, None, 0, width, weights);
     if let Some(noise) = noise {
         pack(w, Some(noise), outputs, width, weights);
     }
     let weights = &*weights;
     let mut perturbed = perturbed.map(|perturbed| perturbed.row_blocks(ROWS));
-    let items = clean.row_blocks(ROWS).enumerate().map(|(block, clean)| {
+    let items = clean.row_blocks(ROWS).enumerate().zip(extras).map(|((block, clean), extra)| {
         let z = z.rows_range(block * ROWS..block * ROWS + clean.rows());
-        Products { z, weights, clean, perturbed: perturbed.as_mut().and_then(Iterator::next) }
+        (Products { z, weights, clean, perturbed: perturbed.as_mut().and_then(Iterator::next) }, extra)
     });
-    for_each(threads, items, |item| dispatch(isa, item));
+    for_each(threads, items, |(mut item, extra)| {
+        dispatch(isa, &mut item);
+        then(extra, item.clean, item.perturbed);
+    });
 }
 
 /// Writes the columns of `w`, or of `w + noise`, into panels of `width` columns as columns `first..` of all.
@@ -105,24 +126,24 @@ fn pack(w: MatRef<'_>, noise: Option<MatRef<'_>>, first: usize, width: usize, to
     }
 }
 
-struct Products<'a> {
+struct Products<'a, 'c> {
     z: MatRef<'a>,
     /// Panels of packed weights, the columns of `perturbed` after those of `clean`.
     weights: &'a [f32],
-    clean: MatMut<'a>,
-    perturbed: Option<MatMut<'a>>,
+    clean: MatMut<'c>,
+    perturbed: Option<MatMut<'c>>,
 }
 
-impl Kernel for Products<'_> {
+impl Kernel for &mut Products<'_, '_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
+    fn run<S: Simd>(self, s: S) {
         // As `panel_width` says.
         if S::REGISTERS >= 32 {
-            tiles::<S, 6, 4>(s, &mut self);
+            tiles::<S, 6, 4>(s, self);
         } else {
-            tiles::<S, 2, 2>(s, &mut self);
+            tiles::<S, 2, 2>(s, self);
         }
     }
 }
@@ -131,7 +152,7 @@ impl Kernel for Products<'_> {
 type Sums<const R: usize, const C: usize> = [[[f32; LANES]; C]; R];
 
 #[inline(always)]
-fn tiles<S: Simd, const R: usize, const C: usize>(s: S, p: &mut Products<'_>) {
+fn tiles<S: Simd, const R: usize, const C: usize>(s: S, p: &mut Products<'_, '_>) {
     let (rows, inputs, outputs) = (p.z.rows(), p.z.cols(), p.clean.cols());
     let (full, vectors) = (inputs / LANES, inputs.div_ceil(LANES));
     let columns = if p.perturbed.is_some() { 2 * outputs } else { outputs };

@@ -162,22 +162,24 @@ pub fn softmax_cross_entropy(
     let mut gradients = gradient.map(|gradient| gradient.row_blocks(ROWS));
     let items = losses.chunks_mut(ROWS).enumerate().map(|(block, losses)| {
         let range = block * ROWS..block * ROWS + losses.len();
-        CrossEntropy {
-            logits: logits.rows_range(range.clone()),
-            labels: &labels[range],
-            losses,
-            gradient: gradients.as_mut().and_then(Iterator::next),
-        }
+        let gradient = gradients.as_mut().and_then(Iterator::next);
+        CrossEntropy { logits: logits.rows_range(range.clone()), labels: &labels[range], losses, gradient }
     });
     for_each(threads, items, |item| dispatch(isa, item));
-    losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / rows as f64
+    mean(losses)
 }
 
-struct CrossEntropy<'a> {
-    logits: MatRef<'a>,
-    labels: &'a [u8],
-    losses: &'a mut [f32],
-    gradient: Option<MatMut<'a>>,
+/// The mean in `f64`, in order; zero for none.
+pub(crate) fn mean(losses: &[f32]) -> f64 {
+    losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / losses.len().max(1) as f64
+}
+
+/// Losses, and gradients if wanted, of some samples whose labels were checked.
+pub(crate) struct CrossEntropy<'a> {
+    pub(crate) logits: MatRef<'a>,
+    pub(crate) labels: &'a [u8],
+    pub(crate) losses: &'a mut [f32],
+    pub(crate) gradient: Option<MatMut<'a>>,
 }
 
 impl Kernel for CrossEntropy<'_> {
@@ -212,8 +214,9 @@ impl Kernel for CrossEntropy<'_> {
     }
 }
 
+/// Every label a class, and as many as samples.
 #[track_caller]
-fn check_labels(logits: MatRef<'_>, labels: &[u8]) {
+pub(crate) fn check_labels(logits: MatRef<'_>, labels: &[u8]) {
     let (rows, cols) = (logits.rows(), logits.cols());
     assert_eq!(labels.len(), rows, "{} labels for {rows} samples", labels.len());
     if let Some(sample) = labels.iter().position(|&label| usize::from(label) >= cols) {

@@ -32,7 +32,7 @@ use crate::kernels::loss;
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::parallel::for_each;
 use crate::random::Stream;
-use crate::simd::{Kernel, LANES, Simd, dispatch};
+use crate::simd::{Isa, Kernel, LANES, Simd, dispatch};
 
 #[track_caller]
 fn same_shape(what: &str, found: (usize, usize), expected: (usize, usize)) {
@@ -229,26 +229,40 @@ pub fn weight_perturbation(
     let Workspace { noise, clean, perturbed, losses: [clean_losses, perturbed_losses] } = workspace;
     reshape(clean, batch, classes);
     reshape(perturbed, batch, classes);
+    clean_losses.resize(batch, 0.0);
+    perturbed_losses.resize(batch, 0.0);
+    loss::check_labels(clean.view(), labels);
     match rule.draws {
         Draws::Batch => {
             reshape(noise, inputs, classes);
             gaussian(context, stream, rule.sigma, noise.as_mut_slice());
-            clean_and_perturbed(context, z, w.as_ref(), noise.view(), clean.view_mut(), perturbed.view_mut());
+            let isa = context.isa();
+            let losses = clean_losses.chunks_mut(skinny::ROWS).zip(perturbed_losses.chunks_mut(skinny::ROWS));
+            let samples = labels.chunks(skinny::ROWS).zip(losses);
+            let (clean, perturbed) = (clean.view_mut(), Some(perturbed.view_mut()));
+            skinny::products_then(
+                context,
+                z,
+                w.as_ref(),
+                Some(noise.view()),
+                clean,
+                perturbed,
+                samples,
+                |(labels, (clean_losses, perturbed_losses)), clean, perturbed: Option<MatMut<'_>>| {
+                    losses_of(isa, clean, bias, labels, clean_losses);
+                    losses_of(isa, perturbed.expect("as given"), bias, labels, perturbed_losses);
+                },
+            );
         }
         Draws::Sample => {
             skinny::products(context, z, w.as_ref(), None, clean.view_mut(), None);
             perturbed_per_sample(context, z, clean.view(), stream, rule.sigma, perturbed.view_mut());
+            let isa = context.isa();
+            losses_of(isa, clean.view_mut(), bias, labels, clean_losses);
+            losses_of(isa, perturbed.view_mut(), bias, labels, perturbed_losses);
         }
     }
-    clean_losses.resize(batch, 0.0);
-    perturbed_losses.resize(batch, 0.0);
-    let mut mean = |outputs: &mut Matrix, losses: &mut Vec<f32>| {
-        for row in outputs.as_mut_slice().chunks_exact_mut(classes.max(1)) {
-            row.iter_mut().zip(bias).for_each(|(value, bias)| *value += bias);
-        }
-        loss::softmax_cross_entropy(context, outputs.view(), labels, Some(losses), None)
-    };
-    let losses = Losses { clean: mean(clean, clean_losses), perturbed: mean(perturbed, perturbed_losses) };
+    let losses = Losses { clean: loss::mean(clean_losses), perturbed: loss::mean(perturbed_losses) };
     let difference = losses.perturbed - losses.clean;
     if batch == 0 || !difference.is_finite() {
         return losses;
@@ -267,6 +281,14 @@ pub fn weight_perturbation(
         }
     }
     losses
+}
+
+/// Adds the bias, and writes each sample's cross-entropy. Labels were checked.
+fn losses_of(isa: Isa, mut outputs: MatMut<'_>, bias: &[f32], labels: &[u8], losses: &mut [f32]) {
+    for row in 0..outputs.rows() {
+        outputs.row_mut(row).iter_mut().zip(bias).for_each(|(value, bias)| *value += bias);
+    }
+    dispatch(isa, loss::CrossEntropy { logits: outputs.as_ref(), labels, losses, gradient: None });
 }
 
 /// Makes the matrix anew if it has another shape.
