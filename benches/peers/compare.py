@@ -197,6 +197,20 @@ def scaling(binary, operation, shape, rounds):
     print(f"| {operation} | {describe(shape)} | {one:.3g} | {two:.3g} | {one / two:.2f} |", flush=True)
 
 
+def against(binary, other, operation, shape, threads, rounds):
+    """Two builds of ours, in fresh processes each time: where memory lands differs from process to process."""
+    seen = [[], []]
+    for launch in range(rounds):
+        runs = [Ours(path, operation, shape, threads) for path in (binary, other)]
+        for _ in range(1 if operation == "epoch" else 5):
+            for at in (0, 1) if launch % 2 else (1, 0):
+                seen[at].append(runs[at].round())
+        for run in runs:
+            run.close()
+    this, that = (statistics.median(times) for times in seen)
+    print(f"| {operation} | {describe(shape)} | {threads} | {this:.3g} | {that:.3g} | {this / that:.2f} |", flush=True)
+
+
 def find_binary():
     found = sorted(glob.glob(os.path.join(os.environ.get("CARGO_TARGET_DIR", "target"), "release", "deps", "side_by_side-*")), key=os.path.getmtime)
     found = [path for path in found if os.access(path, os.X_OK) and not path.endswith(".d")]
@@ -208,6 +222,7 @@ def main():
     parser.add_argument("operations", nargs="*", help="only these operations")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--binary", help="the side_by_side bench (default: the newest build)")
+    parser.add_argument("--against", metavar="BINARY", help="compare with another build of the bench instead of with peers")
     parser.add_argument("--row", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     binary = given.binary or find_binary()
@@ -219,6 +234,12 @@ def main():
     probe = Ours(binary, "gaussian", {"count": 16}, 1)
     print(f"CPU: {cpu.group(1) if cpu else 'unknown'}, {os.cpu_count()} cores; ours on {probe.isa}. Milliseconds, medians of alternating rounds.\n")
     probe.close()
+    if given.against:
+        print("| operation | shape | threads | this build | the other | this / other |\n|---|---|---|---|---|---|", flush=True)
+        for operation, shape, threads in ROWS:
+            if wanted(operation):
+                against(binary, given.against, operation, shape, threads, given.rounds)
+        return None
     print("| operation | shape | threads | ours | peers | best peer / ours |\n|---|---|---|---|---|---|", flush=True)
     for index, (operation, _, threads) in enumerate(ROWS):
         if wanted(operation):
