@@ -12,7 +12,7 @@
 //! after the other over all rows.
 
 use super::few::{FEW, FewRows};
-use super::several::{SEVERAL, SeveralRows};
+use super::several::{self, SEVERAL, SeveralRows};
 use super::{Update, column_sums, shapes_agree};
 use crate::context::Context;
 use crate::kernels::dense::blocked::{CHUNK, Epilogue, Panels, chunk_product, packed_len, transpose_columns};
@@ -136,10 +136,11 @@ fn by_residual(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatMut<'_
         return;
     }
     if batch <= SEVERAL {
-        let [z_plain] = context.scratch([packed_len(batch, units)]);
+        let len = several::scratch_len(batch);
+        let [z_plain, sums] = context.scratch([packed_len(batch, units), len * threads.get()]);
         let panels = pack(isa, threads, z, false, batch, units, z_plain);
-        for_each(threads, w.row_blocks(CHUNK).enumerate(), |(index, w)| {
-            dispatch(isa, SeveralRows { x, z, panels, first: index * CHUNK, w, epilogue });
+        for_each_with(threads, sums.chunks_mut(len), w.row_blocks(CHUNK).enumerate(), |scratch, (index, w)| {
+            dispatch(isa, SeveralRows { x, z, panels, first: index * CHUNK, w, epilogue, scratch });
         });
         return;
     }

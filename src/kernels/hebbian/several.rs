@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! for each chunk of rows of w
-//!   for each 4 of its rows, which stay in L1, and each 6 samples
-//!     acc[row][b] += w[row, k..] * z[b, k..]                units across the lanes: 10 loads for 24 multiply-adds
-//!     r[row, b] = x[b, row] - fold(acc[row][b])
+//!   for each block of 512 units, whose z stays in L1
+//!     for each 4 rows and each 6 samples
+//!       sum[row][b] += w[row, k..] * z[b, k..]              units across the lanes: 10 loads for 24 multiply-adds
+//!   r[row, b] = x[b, row] - fold(sum[row][b])
 //!   w += rate r z                                           the dense product's tiles
 //! ```
 //! With samples across the lanes, as in [`residual`](super::residual), each multiply-add of a batch of up to 16 loads a weight
@@ -19,6 +20,13 @@ pub(super) const SEVERAL: usize = 24;
 
 /// Rows of a tile of sums; its samples are up to 6.
 const TILE: usize = 4;
+/// Vectors of units in a block.
+const BLOCK: usize = 32;
+
+/// Scratch values of a chunk: a vector a row and sample.
+pub(super) fn scratch_len(batch: usize) -> usize {
+    CHUNK * batch * LANES
+}
 
 pub(super) struct SeveralRows<'a, 'b> {
     pub(super) x: MatRef<'a>,
@@ -28,6 +36,8 @@ pub(super) struct SeveralRows<'a, 'b> {
     pub(super) first: usize,
     pub(super) w: MatMut<'b>,
     pub(super) epilogue: Epilogue<'a>,
+    /// Of [`scratch_len`].
+    pub(super) scratch: &'b mut [f32],
 }
 
 impl Kernel for SeveralRows<'_, '_> {
@@ -35,24 +45,41 @@ impl Kernel for SeveralRows<'_, '_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        let (batch, rows) = (self.x.rows(), self.w.rows());
+        let (batch, rows, units) = (self.x.rows(), self.w.rows(), self.w.cols());
         assert!(batch <= SEVERAL && rows <= CHUNK);
+        let sums = &mut self.scratch.as_chunks_mut::<LANES>().0[..CHUNK * batch];
+        sums.fill([0.0; LANES]);
+        let (whole, rest) = (units / LANES, units / LANES * LANES);
+        let mut start = 0;
+        while start < whole {
+            let end = whole.min(start + BLOCK);
+            let w = Weights { w: self.w.as_ref(), start, end, whole };
+            for row in (0..rows).step_by(TILE) {
+                let mut sample = 0;
+                while sample < batch {
+                    let sums = &mut sums[row * batch + sample..];
+                    sample += match batch - sample {
+                        1 => tile::<S, 1, true>(s, w, self.z, row, sample, sums),
+                        2 => tile::<S, 2, true>(s, w, self.z, row, sample, sums),
+                        3 => tile::<S, 3, true>(s, w, self.z, row, sample, sums),
+                        4 => tile::<S, 4, true>(s, w, self.z, row, sample, sums),
+                        5 => tile::<S, 5, true>(s, w, self.z, row, sample, sums),
+                        6 => tile::<S, 6, true>(s, w, self.z, row, sample, sums),
+                        _ => tile::<S, 6, false>(s, w, self.z, row, sample, sums),
+                    };
+                }
+            }
+            start = end;
+        }
         let mut residual = [0.0; CHUNK * SEVERAL];
-        for row in (0..rows).step_by(TILE) {
-            let to = &mut residual[row * SEVERAL..];
-            let (w, input) = (self.w.as_ref(), self.first + row);
-            let mut sample = 0;
-            while sample < batch {
-                let part = Part { row, input, sample };
-                sample += match batch - sample {
-                    1 => tile::<S, 1, true>(s, self.x, self.z, w, part, to),
-                    2 => tile::<S, 2, true>(s, self.x, self.z, w, part, to),
-                    3 => tile::<S, 3, true>(s, self.x, self.z, w, part, to),
-                    4 => tile::<S, 4, true>(s, self.x, self.z, w, part, to),
-                    5 => tile::<S, 5, true>(s, self.x, self.z, w, part, to),
-                    6 => tile::<S, 6, true>(s, self.x, self.z, w, part, to),
-                    _ => tile::<S, 6, false>(s, self.x, self.z, w, part, to),
-                };
+        for row in 0..rows {
+            for b in 0..batch {
+                let mut sum = s.load(&sums[row * batch + b]);
+                if rest < units {
+                    let (w, z) = (&self.w.row(row)[rest..], &self.z.row(b)[rest..]);
+                    sum = s.mul_add(s.load_partial(w), s.load_partial(z), sum);
+                }
+                residual[row * SEVERAL + b] = self.x.row(b)[self.first + row] - s.reduce_add(sum);
             }
         }
         let residual = MatRef::with_stride(&residual, rows, batch, SEVERAL).expect("residuals of a chunk");
@@ -60,88 +87,83 @@ impl Kernel for SeveralRows<'_, '_> {
     }
 }
 
-/// Where a tile lies: from which row of the chunk, which input that row belongs to, from which sample.
+/// Vectors `start..end` of the `whole` of each row of a chunk.
 #[derive(Clone, Copy)]
-struct Part {
-    row: usize,
-    input: usize,
-    sample: usize,
+struct Weights<'a> {
+    w: MatRef<'a>,
+    start: usize,
+    end: usize,
+    whole: usize,
 }
 
-/// Residuals of up to 4 rows and `NB` samples, the `LAST` of the batch or not; returns `NB`. Vector v of the units goes to its sum in order, then the lanes fold.
+impl<'a> Weights<'a> {
+    /// The block's vectors of a row; beyond the last row, of the last.
+    #[inline(always)]
+    fn row(&self, row: usize) -> &'a [[f32; LANES]] {
+        &self.w.row(row.min(self.w.rows() - 1)).as_chunks().0[self.start..self.end]
+    }
+
+    /// The block after this one.
+    #[inline(always)]
+    fn next(self) -> Self {
+        Weights { start: self.end, end: self.whole.min(self.end + BLOCK), ..self }
+    }
+}
+
+/// Adds a block's products to the sums of 4 rows and `NB` samples, the `LAST` of the batch or not; returns `NB`.
 #[inline(always)]
 fn tile<S: Simd, const NB: usize, const LAST: bool>(
     s: S,
-    x: MatRef<'_>,
+    w: Weights<'_>,
     z: MatRef<'_>,
-    w: MatRef<'_>,
-    Part { row, input, sample }: Part,
-    to: &mut [f32],
+    row: usize,
+    sample: usize,
+    sums: &mut [[f32; LANES]],
 ) -> usize {
-    let whole = z.cols() / LANES;
-    // A short last tile repeats its last row.
-    let mut w_rows: [&[f32]; TILE] = [&[]; TILE];
-    let mut w_vectors: [&[[f32; LANES]]; TILE] = [&[]; TILE];
+    let (batch, len) = (z.rows(), w.end - w.start);
+    let mut w_rows: [&[[f32; LANES]]; TILE] = [&[]; TILE];
+    // While the last samples are met, the weights of the next tile come nearer.
+    let mut ahead: [&[[f32; LANES]]; TILE] = [&[]; TILE];
+    let next = if row + TILE < w.w.rows() { (w, row + TILE) } else { (w.next(), 0) };
     for i in 0..TILE {
-        w_rows[i] = w.row((row + i).min(w.rows() - 1));
-        w_vectors[i] = &w_rows[i].as_chunks().0[..whole];
-    }
-    let mut z_rows: [&[f32]; NB] = [&[]; NB];
-    let mut z_vectors: [&[[f32; LANES]]; NB] = [&[]; NB];
-    for b in 0..NB {
-        z_rows[b] = z.row(sample + b);
-        z_vectors[b] = &z_rows[b].as_chunks().0[..whole];
-    }
-    // While the last samples are met, the rows of the next tile come nearer.
-    let mut next: [&[[f32; LANES]]; TILE] = [&[]; TILE];
-    let ahead = LAST && row + 2 * TILE <= w.rows();
-    if ahead {
-        for i in 0..TILE {
-            next[i] = &w.row(row + TILE + i).as_chunks().0[..whole];
+        w_rows[i] = &w.row(row + i)[..len];
+        if LAST {
+            ahead[i] = next.0.row(next.1 + i);
         }
+    }
+    let ahead_len = ahead[0].len();
+    let mut z_rows: [&[[f32; LANES]]; NB] = [&[]; NB];
+    for b in 0..NB {
+        z_rows[b] = &z.row(sample + b).as_chunks().0[w.start..w.end][..len];
     }
     let mut acc = [[s.zero(); NB]; TILE];
-    for v in 0..whole {
+    for i in 0..TILE {
+        let sums = &sums[i * batch..i * batch + NB];
+        for b in 0..NB {
+            acc[i][b] = s.load(&sums[b]);
+        }
+    }
+    for v in 0..len {
         let mut w = [s.zero(); TILE];
         for i in 0..TILE {
-            w[i] = s.load(&w_vectors[i][v]);
+            w[i] = s.load(&w_rows[i][v]);
         }
-        if ahead {
+        if LAST && v < ahead_len {
             for i in 0..TILE {
-                s.prefetch(&next[i][v][0]);
+                s.prefetch(&ahead[i][v][0]);
             }
         }
         for b in 0..NB {
-            let z = s.load(&z_vectors[b][v]);
+            let z = s.load(&z_rows[b][v]);
             for i in 0..TILE {
                 acc[i][b] = s.mul_add(w[i], z, acc[i][b]);
             }
         }
     }
-    let rest = whole * LANES;
-    if rest < z.cols() {
-        let (mut w, mut z) = ([[0.0; LANES]; TILE], [[0.0; LANES]; NB]);
-        for i in 0..TILE {
-            w[i][..w_rows[i].len() - rest].copy_from_slice(&w_rows[i][rest..]);
-        }
-        for b in 0..NB {
-            z[b][..z_rows[b].len() - rest].copy_from_slice(&z_rows[b][rest..]);
-        }
-        for i in 0..TILE {
-            for b in 0..NB {
-                acc[i][b] = s.mul_add(s.load(&w[i]), s.load(&z[b]), acc[i][b]);
-            }
-        }
-    }
-    let mut sums = [[0.0; NB]; TILE];
     for i in 0..TILE {
+        let sums = &mut sums[i * batch..i * batch + NB];
         for b in 0..NB {
-            sums[i][b] = s.reduce_add(acc[i][b]);
-        }
-    }
-    for (i, sums) in sums.iter().enumerate().take(w.rows() - row) {
-        for (b, sum) in sums.iter().enumerate() {
-            to[i * SEVERAL + sample + b] = x.row(sample + b)[input + i] - sum;
+            s.store(acc[i][b], &mut sums[b]);
         }
     }
     NB
