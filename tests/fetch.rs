@@ -621,6 +621,10 @@ fn info_says_what_files_are() {
     assert!(text.contains("images: IDX, 2 x 3 x 4 unsigned bytes\n  bytes    40\n  SHA-256  "), "{text}");
     let (_, text) = info(&write("labels", &idx::encode(&[5], &[3, 0, 3, 9, 0]).unwrap()));
     assert!(text.contains("IDX, 5 unsigned bytes (labels)") && text.contains("classes  0: 2, 3: 2, 9: 1\n"), "{text}");
+    let output = neuropil().args(["data", "info", "--json"]).arg(folder.path().join("labels")).output().unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json[0]["classes"], serde_json::json!({"0": 2, "3": 2, "9": 1}));
+    assert!(json[0]["bytes"] == 13 && json[0]["sha256"].as_str().unwrap().len() == 64, "{json}");
     let compressed = gzip(&images);
     let (_, text) = info(&write("images.gz", &compressed));
     assert!(text.contains(&format!("bytes    40, gzip-compressed in {} bytes", compressed.len())), "{text}");

@@ -1,8 +1,10 @@
 use std::fs::{self, File};
 use std::io::Write;
+use std::path::PathBuf;
 
 use proptest::prelude::*;
 
+use super::sets::{data_folder_of, locate_in};
 use super::*;
 use crate::parallel::Threads;
 use crate::simd::Isa;

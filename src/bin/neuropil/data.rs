@@ -1,16 +1,18 @@
 //! `neuropil data`: fetches data sets, says what a file is, cuts small sets out of full ones.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use neuropil::Error;
 use neuropil::datasets::{self, Dataset, Set, Split, batches, cifar, gz, idx, storage};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::failure::Failure;
 use crate::fetch;
-use crate::output::{create_directory, print, write_file};
+use crate::output::{create_directory, json, print, write_file};
 
 /// The most a compressed file may hold when it is looked at.
 const LARGEST_CONTENTS: usize = 1 << 30;
@@ -31,6 +33,9 @@ enum Command {
         /// IDX or CIFAR-10 files, plain or gzip-compressed
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
+        /// Print a JSON array with an object a file
+        #[arg(long)]
+        json: bool,
     },
     /// Cut a small set out of MNIST: the first images of each digit, in file order
     Subset {
@@ -83,7 +88,11 @@ enum Fetchable {
 pub(crate) fn run(arguments: &DataArgs) -> Result<(), Failure> {
     match &arguments.command {
         Command::Fetch(arguments) => run_fetch(arguments),
-        Command::Info { files } => files.iter().try_for_each(|file| print(&describe(file)?)),
+        Command::Info { files, json: false } => files.iter().try_for_each(|file| print(&Description::of(file)?.text())),
+        Command::Info { files, json: true } => {
+            let descriptions = files.iter().map(|file| Description::of(file)).collect::<Result<Vec<_>, _>>()?;
+            json(&serde_json::json!(descriptions))
+        }
         Command::Subset { from, train, test, into } => subset(from.as_deref(), *train, *test, into),
     }
 }
@@ -129,34 +138,57 @@ fn read_digests(path: &Path) -> Result<fetch::Digests, Failure> {
 }
 
 /// What `data info` says of a file.
-fn describe(path: &Path) -> Result<String, Failure> {
-    let file = storage::Bytes::open(path)?;
-    let origin = path.display().to_string();
-    let compressed = gz::is_gzip(&file);
-    let contents = match compressed {
-        true => gz::decompress(&file, LARGEST_CONTENTS, &origin)?.into(),
-        false => file.clone(),
-    };
-    let mut text = String::new();
-    let packing = if compressed { format!(", gzip-compressed in {} bytes", file.len()) } else { String::new() };
-    let (format, labels) = recognise(&contents, &origin)?;
-    // Writing to a String cannot fail.
-    let _ = writeln!(text, "{origin}: {format}");
-    let _ = writeln!(text, "  bytes    {}{packing}", contents.len());
-    if let Some(labels) = labels {
-        let mut counts = [0usize; 256];
-        labels.iter().for_each(|&label| counts[usize::from(label)] += 1);
-        let counts = counts.iter().enumerate().filter(|(_, count)| **count > 0);
-        let counts: Vec<_> = counts.map(|(class, count)| format!("{class}: {count}")).collect();
-        let _ = writeln!(text, "  classes  {}", counts.join(", "));
+#[derive(Serialize)]
+struct Description {
+    file: String,
+    format: String,
+    /// Of the contents, decompressed.
+    bytes: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compressed_bytes: Option<usize>,
+    /// Labels and how many there are of each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    classes: Option<BTreeMap<u8, usize>>,
+    sha256: String,
+    /// The set and file whose digest this is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    known_as: Option<String>,
+}
+
+impl Description {
+    fn of(path: &Path) -> Result<Self, Failure> {
+        let bytes = storage::Bytes::open(path)?;
+        let file = path.display().to_string();
+        let compressed = gz::is_gzip(&bytes);
+        let contents = match compressed {
+            true => gz::decompress(&bytes, LARGEST_CONTENTS, &file)?.into(),
+            false => bytes.clone(),
+        };
+        let (format, labels) = recognise(&contents, &file)?;
+        let classes = labels.map(|labels| {
+            labels.iter().fold(BTreeMap::new(), |mut counts, &label| {
+                *counts.entry(label).or_insert(0) += 1;
+                counts
+            })
+        });
+        let sha256 = hexadecimal(&Sha256::digest(&*contents));
+        let known_as = fetch::known(&sha256).map(|(set, name)| format!("{name} of {set}"));
+        let compressed_bytes = compressed.then_some(bytes.len());
+        Ok(Description { file, format, bytes: contents.len(), compressed_bytes, classes, sha256, known_as })
     }
-    let digest = hexadecimal(&Sha256::digest(&*contents));
-    let known = match fetch::known(&digest) {
-        Some((set, name)) => format!(" ({name} of {set})"),
-        None => String::new(),
-    };
-    let _ = writeln!(text, "  SHA-256  {digest}{known}");
-    Ok(text)
+
+    fn text(&self) -> String {
+        let packing = self.compressed_bytes.map(|bytes| format!(", gzip-compressed in {bytes} bytes"));
+        let mut text =
+            format!("{}: {}\n  bytes    {}{}\n", self.file, self.format, self.bytes, packing.unwrap_or_default());
+        if let Some(classes) = &self.classes {
+            let counts: Vec<_> = classes.iter().map(|(class, count)| format!("{class}: {count}")).collect();
+            text.push_str(&format!("  classes  {}\n", counts.join(", ")));
+        }
+        let known = self.known_as.as_ref().map(|known| format!(" ({known})")).unwrap_or_default();
+        text.push_str(&format!("  SHA-256  {}{known}\n", self.sha256));
+        text
+    }
 }
 
 /// The format of a file and its labels, if it has any.

@@ -149,16 +149,20 @@ pub fn reward_update_per_sample(
 ) {
     check_sigma(sigma);
     let (inputs, outputs) = (w.rows(), w.cols());
-    if inputs == 0 || outputs == 0 || gains.is_empty() {
+    if inputs == 0 || outputs == 0 {
         return;
     }
     let (isa, threads) = (context.isa(), context.threads());
     let stride = inputs.next_multiple_of(PAIR);
     let len = stride * outputs;
     let threads = threads.for_work(len.saturating_mul(gains.len()).saturating_mul(COST));
-    let part = gains.len().div_ceil(PARTS);
-    let parts = gains.len().div_ceil(part);
+    let part = gains.len().div_ceil(PARTS).max(1);
+    let parts = gains.len().div_ceil(part).max(1);
     let [sums] = context.scratch([parts * len]);
+    if gains.is_empty() {
+        // Nothing to add, but the clamp still holds afterwards.
+        sums.fill(0.0);
+    }
     let items = sums.chunks_mut(len).zip(gains.chunks(part)).enumerate();
     for_each(threads, items, |(index, (sum, gains))| {
         dispatch(isa, Sums { stream, sigma, gains, first: index * part, sum });

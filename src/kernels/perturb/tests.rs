@@ -290,6 +290,24 @@ fn a_step_with_a_broken_loss_leaves_the_weights_alone() {
 }
 
 #[test]
+fn no_samples_change_nothing_but_still_clamp() {
+    let start = Matrix::from_slice(&[0.5, -0.25, 0.0, f32::NAN], 2, 2).unwrap();
+    for (non_negative, expected) in [(false, [0.5, -0.25, 0.0]), (true, [0.5, 0.0, 0.0])] {
+        let mut w = start.clone();
+        reward_update_per_sample(
+            &mut context(Isa::best(), 1),
+            Stream::new(0, ""),
+            0.1,
+            &[],
+            w.view_mut(),
+            non_negative,
+        );
+        assert_eq!(w.as_slice()[..3], expected);
+        assert!(w.as_slice()[3].is_nan());
+    }
+}
+
+#[test]
 fn the_reference_distribution_is_the_normal_one() {
     // Values of SciPy's norm.cdf.
     for (x, p) in [
