@@ -4,7 +4,7 @@
 //! and the constants of the ranges are laid out for that many. Columns go in groups whose 16-bit counters fit in half of the
 //! first-level cache.
 
-use super::binning::{Binning, Factors, INTEGER};
+use super::binning::{Binning, Doubt, Factors};
 use super::{COST, Histogram};
 use crate::context::Context;
 use crate::matrix::MatRef;
@@ -15,7 +15,9 @@ use crate::simd::{Kernel, LANES, Simd, dispatch};
 const GROUP: usize = 1 << 14;
 /// Every number of 16 bits is an index.
 const ENTRIES: usize = 1 << 16;
-/// Rows of a work item.
+/// Vectors that share a test of doubt: a power of two.
+const BLOCK: usize = 4;
+/// Rows of a work item: a multiple of those that fill whole blocks.
 const ROWS: usize = 4096;
 
 pub(super) fn add(context: &mut Context, x: MatRef<'_>, histograms: &mut [Histogram]) {
@@ -29,30 +31,49 @@ pub(super) fn add(context: &mut Context, x: MatRef<'_>, histograms: &mut [Histog
     }
 }
 
-/// What a run of the table's columns is placed by, laid out for some rows after each other.
-struct Layout {
-    low: Vec<f32>,
-    high: Vec<f32>,
-    scale: Vec<f32>,
-    trusted: Vec<f32>,
-    /// Where the column's counters begin, on top of [`INTEGER`].
-    base: Vec<f32>,
+/// What 16 values after each other are placed by.
+struct Constants {
+    low: [f32; LANES],
+    high: [f32; LANES],
+    scale: [f32; LANES],
+    lacking: [f32; LANES],
+    /// Where the column's counters begin.
+    base: [f32; LANES],
 }
+
+impl Constants {
+    #[inline(always)]
+    fn binning<S: Simd>(&self, s: S, bins: usize) -> Binning<S> {
+        Binning::new([s.load(&self.low), s.load(&self.high), s.load(&self.scale), s.load(&self.lacking)], bins)
+    }
+
+    /// The counters of 16 values, in the low 16 bits of each lane.
+    #[inline(always)]
+    fn place<S: Simd>(&self, s: S, x: S::F32, bins: usize) -> [u32; LANES] {
+        let mut at = [0; LANES];
+        s.store_u32(s.to_bits(s.add(self.binning(s, bins).place(s, x), s.load(&self.base))), &mut at);
+        at
+    }
+}
+
+/// The constants of some rows after each other, without gaps: of a whole number of blocks if the rows are to go round.
+struct Layout(Vec<Constants>);
 
 impl Layout {
     fn new(histograms: &[Histogram], rows: usize) -> Self {
         let (places, bins) = (histograms[0].counts.len(), histograms[0].bins());
         let factors: Vec<Factors> = histograms.iter().map(|h| Factors::new(h.range, bins)).collect();
-        // The lanes beyond the last column repeat it.
-        let len = (rows * factors.len()).next_multiple_of(LANES);
-        let lay = |value: &dyn Fn(usize) -> f32| (0..len).map(|at| value(at % factors.len())).collect::<Vec<f32>>();
-        Layout {
-            low: lay(&|column| factors[column].low),
-            high: lay(&|column| factors[column].high),
-            scale: lay(&|column| factors[column].scale),
-            trusted: lay(&|column| factors[column].trusted),
-            base: lay(&|column| INTEGER + (column * places) as f32),
-        }
+        let of_vector = |first: usize| {
+            let column = |lane| (first + lane) % factors.len();
+            Constants {
+                low: std::array::from_fn(|lane| factors[column(lane)].low),
+                high: std::array::from_fn(|lane| factors[column(lane)].high),
+                scale: std::array::from_fn(|lane| factors[column(lane)].scale),
+                lacking: std::array::from_fn(|lane| factors[column(lane)].lacking),
+                base: std::array::from_fn(|lane| (column(lane) * places) as f32),
+            }
+        };
+        Layout((0..rows * factors.len()).step_by(LANES).map(of_vector).collect())
     }
 }
 
@@ -94,7 +115,7 @@ fn add_group(context: &mut Context, x: MatRef<'_>, histograms: &mut [Histogram])
             table.empty();
         }
         table.held += piece.rows();
-        dispatch(isa, Count { piece, layout, together, bins, counters: &mut table.counters });
+        dispatch(isa, Count { piece, layout, bins, counters: &mut table.counters });
     });
     for mut table in tables {
         table.empty();
@@ -106,15 +127,15 @@ fn add_group(context: &mut Context, x: MatRef<'_>, histograms: &mut [Histogram])
     }
 }
 
-/// How many rows fill whole vectors: 16 over the greatest common divisor.
+/// How many rows fill whole blocks: the values of a block over the greatest common divisor.
 fn together(cols: usize) -> usize {
-    LANES >> cols.trailing_zeros().min(LANES.ilog2())
+    const VALUES: usize = BLOCK * LANES;
+    VALUES >> cols.trailing_zeros().min(VALUES.ilog2())
 }
 
 struct Count<'a, 'b> {
     piece: MatRef<'a>,
     layout: &'a Layout,
-    together: usize,
     bins: usize,
     counters: &'b mut [u16; ENTRIES],
 }
@@ -125,11 +146,7 @@ impl Kernel for Count<'_, '_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
         match self.piece.as_contiguous() {
-            Some(values) => {
-                for values in values.chunks(self.together * self.piece.cols()) {
-                    self.count(s, values);
-                }
-            }
+            Some(values) => self.count(s, values),
             None => {
                 for row in self.piece.iter_rows() {
                     self.count(s, row);
@@ -140,28 +157,63 @@ impl Kernel for Count<'_, '_> {
 }
 
 impl Count<'_, '_> {
+    /// Counts values of which the first belongs to the first column.
     #[inline(always)]
     fn count<S: Simd>(&mut self, s: S, values: &[f32]) {
-        let Layout { low, high, scale, trusted, base } = self.layout;
-        let (low, high) = (low.as_chunks::<LANES>().0, high.as_chunks::<LANES>().0);
-        let (scale, trusted) = (scale.as_chunks::<LANES>().0, trusted.as_chunks::<LANES>().0);
-        let base = base.as_chunks::<LANES>().0;
         let (vectors, tail) = values.as_chunks::<LANES>();
-        let constants = low.iter().zip(high).zip(scale).zip(trusted).zip(base);
-        for (vector, ((((low, high), scale), trusted), base)) in vectors.iter().zip(constants) {
-            let binning = Binning::new([s.load(low), s.load(high), s.load(scale), s.load(trusted)], self.bins);
-            let at = s.lanes(s.add(binning.place(s, s.load(vector)), s.load(base)));
-            for lane in 0..LANES {
-                self.counters[usize::from(at[lane].to_bits() as u16)] += 1;
+        let (blocks, left) = vectors.as_chunks::<BLOCK>();
+        let layout = self.layout.0.as_chunks::<BLOCK>().0;
+        // A block's indices are counted after the next block's are computed, so that the two overlap in the processor, and no index
+        // is read while its store is still on the way.
+        let (mut buffers, mut phase) = ([[[0; LANES]; BLOCK]; 2], 0);
+        for (number, block) in blocks.iter().enumerate() {
+            self.of_block(s, &layout[phase], block, &mut buffers[number % 2]);
+            phase = if phase + 1 == layout.len() { 0 } else { phase + 1 };
+            if number > 0 {
+                self.count_all(&buffers[(number - 1) % 2]);
             }
         }
+        if !blocks.is_empty() {
+            self.count_all(&buffers[(blocks.len() - 1) % 2]);
+        }
+        let constants = &self.layout.0[phase * BLOCK..];
+        for (vector, constants) in left.iter().zip(constants) {
+            self.count_all(&[constants.place(s, s.load(vector), self.bins)]);
+        }
         if !tail.is_empty() {
-            let last = vectors.len();
-            let constants = [s.load(&low[last]), s.load(&high[last]), s.load(&scale[last]), s.load(&trusted[last])];
-            let place = Binning::new(constants, self.bins).place(s, s.load_partial(tail));
-            let at = s.lanes(s.add(place, s.load(&base[last])));
-            for lane in 0..tail.len() {
-                self.counters[usize::from(at[lane].to_bits() as u16)] += 1;
+            let at = constants[left.len()].place(s, s.load_partial(tail), self.bins);
+            for &at in &at[..tail.len()] {
+                self.counters[usize::from(at as u16)] += 1;
+            }
+        }
+    }
+
+    /// One more in each of these counters.
+    #[inline(always)]
+    fn count_all(&mut self, indices: &[[u32; LANES]]) {
+        for at in indices {
+            for lane in 0..LANES {
+                self.counters[usize::from(at[lane] as u16)] += 1;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn of_block<S: Simd>(
+        &self,
+        s: S,
+        constants: &[Constants; BLOCK],
+        block: &[[f32; LANES]; BLOCK],
+        to: &mut [[u32; LANES]; BLOCK],
+    ) {
+        let mut doubt = Doubt::none(s);
+        for i in 0..BLOCK {
+            let place = constants[i].binning(s, self.bins).guess(s, s.load(&block[i]), &mut doubt);
+            s.store_u32(s.to_bits(s.add(place, s.load(&constants[i].base))), &mut to[i]);
+        }
+        if doubt.any(s) {
+            for i in 0..BLOCK {
+                to[i] = constants[i].place(s, s.load(&block[i]), self.bins);
             }
         }
     }

@@ -1,25 +1,25 @@
-//! One increment for two values, in a table of all pairs of bins: legal up to 130 bins; wins from some ten thousand values on.
+//! One increment for two values, in a table of all pairs of bins: legal up to 180 bins; wins from some ten thousand values on.
 //!
 //! ```text
-//! for each two vectors of the values          16 pairs (a, b) of bins
+//! for each two vectors of the values          16 pairs of bins, a >= b
 //!   table[a, b] += 1                          if a and b differ
 //!   diagonal[a, lane] += 1                    if they are the same: a counter for every lane
 //! counts[a] += sum_b table[a, b];  counts[b] += sum_a table[a, b];  counts[a] += 2 sum_lane diagonal[a, lane]
 //! ```
-//! What bounds a histogram is the number of increments (a load, an addition and a store each), and the wait for the last store to
-//! the same counter. Pairs halve the first. Pairs of one bin, which make the waits (the zeros of a ReLU, constant stretches), get
-//! sixteen counters. Counters have 16 bits, so that the table of 100 bins takes half of the first-level cache; they are emptied
-//! before they can overflow.
+//! What bounds a histogram is the number of increments (a load, an addition and a store each, of which a core does one per cycle), and
+//! the wait for the last store to the same counter. Pairs halve the first. Pairs of one bin, which make the waits (the zeros of a
+//! ReLU, constant stretches), get sixteen counters. Which of the two came first does not matter, so that the table is a triangle; with
+//! counters of 16 bits, emptied before they can overflow, that of 100 bins takes 14 KB of the first-level cache.
 
-use super::binning::{Binning, Factors, INTEGER};
+use super::binning::{Binning, Doubt, Factors, INTEGER};
 use super::{APART, COST, Range, pieces};
 use crate::context::Context;
 use crate::matrix::MatRef;
 use crate::parallel::for_each_with;
 use crate::simd::{Kernel, LANES, Simd, dispatch};
 
-/// The most bins: their table still fits in a first-level cache of 48 KiB.
-pub(super) const MAX_BINS: usize = 130;
+/// The most bins: their table and the values on their way still fit in a first-level cache of 48 KiB.
+pub(super) const MAX_BINS: usize = 180;
 /// Values from which the table is worth emptying.
 pub(super) const WORTH: usize = 50_000;
 /// Pairs between two emptyings at most, so that no counter overflows: the 2 x 16 values of a step at a time.
@@ -27,9 +27,14 @@ const PAIRS: usize = (u16::MAX as usize / LANES) * LANES;
 /// Every number of 16 bits is an index.
 const ENTRIES: usize = 1 << 16;
 
+/// Values of a step: two vectors.
+const STEP: usize = 2 * LANES;
+/// Steps that share a test of doubt.
+const BLOCK: usize = 4;
+
 /// A thread's counters.
 struct Table {
-    /// [bins + 3, bins + 3] pairs, then [bins + 3, 16] pairs of the same.
+    /// Rows of 1, 2, ... bins + 3 pairs, then [bins + 3, 16] pairs of the same.
     pairs: Box<[u16; ENTRIES]>,
     /// Pairs in the table.
     held: usize,
@@ -44,26 +49,30 @@ impl Table {
 
     /// Adds the table to the counts and clears it.
     fn empty(&mut self) {
-        let places = self.counts.len();
-        let (pairs, rest) = self.pairs.split_at_mut(places * places);
-        let mut columns = vec![0u32; places];
-        for (row, count) in pairs.chunks_exact_mut(places).zip(&mut self.counts) {
-            let mut sum = 0;
-            for (pair, column) in row.iter_mut().zip(&mut columns) {
-                sum += u32::from(*pair);
-                *column += u32::from(*pair);
+        let (mut pairs, diagonal) = self.pairs.split_at_mut(triangle(self.counts.len()));
+        let mut smaller = vec![0u32; self.counts.len()];
+        for (place, lanes) in diagonal.as_chunks_mut::<LANES>().0.iter_mut().enumerate().take(self.counts.len()) {
+            let row = pairs.split_off_mut(..=place).expect("a row of the triangle");
+            let mut larger = 0;
+            for (pair, smaller) in row.iter_mut().zip(&mut smaller) {
+                larger += u32::from(*pair);
+                *smaller += u32::from(*pair);
                 *pair = 0;
             }
-            *count += u64::from(sum);
-        }
-        let diagonal = rest[..places * LANES].chunks_exact_mut(LANES);
-        for ((count, column), lanes) in self.counts.iter_mut().zip(columns).zip(diagonal) {
             let same: u32 = lanes.iter().map(|&lane| u32::from(lane)).sum();
-            *count += u64::from(column) + 2 * u64::from(same);
+            self.counts[place] += u64::from(larger) + 2 * u64::from(same);
             lanes.fill(0);
+        }
+        for (count, smaller) in self.counts.iter_mut().zip(smaller) {
+            *count += u64::from(smaller);
         }
         self.held = 0;
     }
+}
+
+/// Entries before row n: 1 + 2 + ... + n.
+fn triangle(n: usize) -> usize {
+    n * (n + 1) / 2
 }
 
 pub(super) fn add(context: &mut Context, x: MatRef<'_>, range: Range, counts: &mut [u64]) {
@@ -95,33 +104,93 @@ impl Kernel for Count<'_, '_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let binning = Binning::splat(s, self.factors, self.bins);
-        let (places, table) = ((self.bins + APART) as f32, self.table);
-        let diagonal: [f32; LANES] = std::array::from_fn(|lane| INTEGER + places * places + lane as f32);
-        let diagonal = s.load(&diagonal);
+        let first = triangle(self.bins + APART);
+        let diagonal: [f32; LANES] = std::array::from_fn(|lane| INTEGER + (first + lane) as f32);
+        let indices = Indices { binning: Binning::splat(s, self.factors, self.bins), diagonal: s.load(&diagonal) };
+        let table = self.table;
         for values in self.piece.iter_rows().flat_map(|row| row.chunks(2 * PAIRS)) {
-            let (steps, rest) = values.as_chunks::<{ 2 * LANES }>();
+            let (steps, rest) = values.as_chunks::<STEP>();
             if table.held + LANES * steps.len() > PAIRS {
                 table.empty();
             }
             table.held += LANES * steps.len();
-            for step in steps {
-                let vectors = step.as_chunks::<LANES>().0;
-                let a = binning.place(s, s.load(&vectors[0]));
-                let b = binning.place(s, s.load(&vectors[1]));
-                let pair = s.mul_add(a, s.splat(places), s.add(b, s.splat(INTEGER)));
-                let same = s.mul_add(a, s.splat(LANES as f32), diagonal);
-                let at = s.lanes(s.select(s.eq(a, b), same, pair));
-                for lane in 0..LANES {
-                    table.pairs[usize::from(at[lane].to_bits() as u16)] += 1;
+            let pairs: &mut [u16; ENTRIES] = &mut table.pairs;
+            let (blocks, left) = steps.as_chunks::<BLOCK>();
+            // A block's indices are counted after the next block's are computed, so that the two overlap in the processor, and no
+            // index is read while its store is still on the way.
+            let mut buffers = [[[0; LANES]; BLOCK]; 2];
+            for (number, block) in blocks.iter().enumerate() {
+                indices.of_block(s, block, &mut buffers[number % 2]);
+                if number > 0 {
+                    count(pairs, &buffers[(number - 1) % 2]);
                 }
             }
+            if !blocks.is_empty() {
+                count(pairs, &buffers[(blocks.len() - 1) % 2]);
+            }
+            for step in left {
+                count(pairs, &[indices.of_step(s, step)]);
+            }
             for values in rest.chunks(LANES) {
-                let at = s.lanes(s.add(binning.place(s, s.load_partial(values)), s.splat(INTEGER)));
+                let at = s.lanes(indices.binning.place(s, s.load_partial(values)));
                 for lane in 0..values.len() {
                     table.counts[usize::from(at[lane].to_bits() as u16)] += 1;
                 }
             }
         }
+    }
+}
+
+/// One more in each of these entries of the table.
+#[inline(always)]
+fn count(pairs: &mut [u16; ENTRIES], indices: &[[u32; LANES]]) {
+    for at in indices {
+        for lane in 0..LANES {
+            pairs[usize::from(at[lane] as u16)] += 1;
+        }
+    }
+}
+
+/// What turns values into entries of the table, in the low 16 bits of each lane.
+struct Indices<S: Simd> {
+    binning: Binning<S>,
+    diagonal: S::F32,
+}
+
+impl<S: Simd> Indices<S> {
+    #[inline(always)]
+    fn of_block(&self, s: S, block: &[[f32; STEP]; BLOCK], to: &mut [[u32; LANES]; BLOCK]) {
+        let mut doubt = Doubt::none(s);
+        for i in 0..BLOCK {
+            let vectors = block[i].as_chunks::<LANES>().0;
+            let a = self.binning.guess(s, s.load(&vectors[0]), &mut doubt);
+            let b = self.binning.guess(s, s.load(&vectors[1]), &mut doubt);
+            s.store_u32(self.of_pair(s, a, b), &mut to[i]);
+        }
+        if doubt.any(s) {
+            for (step, to) in block.iter().zip(to) {
+                *to = self.of_step(s, step);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn of_step(&self, s: S, step: &[f32; STEP]) -> [u32; LANES] {
+        let vectors = step.as_chunks::<LANES>().0;
+        let a = self.binning.place(s, s.load(&vectors[0]));
+        let b = self.binning.place(s, s.load(&vectors[1]));
+        let mut at = [0; LANES];
+        s.store_u32(self.of_pair(s, a, b), &mut at);
+        at
+    }
+
+    /// The entries of pairs of bins, given and returned on top of [`INTEGER`].
+    #[inline(always)]
+    fn of_pair(&self, s: S, a: S::F32, b: S::F32) -> S::U32 {
+        let larger = s.sub(s.max(a, b), s.splat(INTEGER));
+        let twice = s.mul_add(larger, larger, larger);
+        let pair = s.mul_add(twice, s.splat(0.5), s.min(a, b));
+        let same = s.mul_add(larger, s.splat(LANES as f32), self.diagonal);
+        s.to_bits(s.select(s.eq(a, b), same, pair))
     }
 }

@@ -12,6 +12,8 @@ use crate::simd::{Kernel, LANES, Simd, dispatch};
 
 /// Counters of a bin.
 const PARTS: usize = 8;
+/// Vectors whose indices are found before any is counted.
+const BLOCK: usize = 8;
 /// Values of a work item.
 const VALUES: usize = 1 << 17;
 
@@ -52,18 +54,23 @@ impl Kernel for Count<'_, '_> {
         let part = s.load(&part);
         for row in self.piece.iter_rows() {
             let (vectors, tail) = row.as_chunks::<LANES>();
-            for vector in vectors {
-                let places = binning.place(s, s.load(vector));
-                let at = s.lanes(s.mul_add(places, s.splat(PARTS as f32), part));
-                for lane in 0..LANES {
-                    self.parts[index(at[lane])] += 1;
+            let mut buffer = [[0; LANES]; BLOCK];
+            for vectors in vectors.chunks(BLOCK) {
+                for (vector, at) in vectors.iter().zip(&mut buffer) {
+                    let places = s.sub(binning.place(s, s.load(vector)), s.splat(INTEGER));
+                    s.store_u32(s.to_bits(s.mul_add(places, s.splat(PARTS as f32), part)), at);
+                }
+                for at in &buffer[..vectors.len()] {
+                    for lane in 0..LANES {
+                        self.parts[index(at[lane])] += 1;
+                    }
                 }
             }
             if !tail.is_empty() {
-                let places = binning.place(s, s.load_partial(tail));
-                let at = s.lanes(s.mul_add(places, s.splat(PARTS as f32), part));
-                for lane in 0..tail.len() {
-                    self.parts[index(at[lane])] += 1;
+                let places = s.sub(binning.place(s, s.load_partial(tail)), s.splat(INTEGER));
+                s.store_u32(s.to_bits(s.mul_add(places, s.splat(PARTS as f32), part)), &mut buffer[0]);
+                for &at in &buffer[0][..tail.len()] {
+                    self.parts[index(at)] += 1;
                 }
             }
         }
@@ -72,6 +79,6 @@ impl Kernel for Count<'_, '_> {
 
 /// The integer that was added to [`INTEGER`].
 #[inline(always)]
-fn index(value: f32) -> usize {
-    (value.to_bits() & 0x3f_ffff) as usize
+fn index(bits: u32) -> usize {
+    (bits & 0x3f_ffff) as usize
 }
