@@ -10,6 +10,7 @@ use std::io::{BufRead, Write as _};
 use std::time::{Duration, Instant};
 
 use neuropil::kernels::dense::{self, Write};
+use neuropil::kernels::entropy::{self, Histogram};
 use neuropil::kernels::hebbian::{self, KrotovHopfield, Reduction, Update};
 use neuropil::kernels::masked::{self, Pattern, SparseMatrix};
 use neuropil::kernels::perturb::{self, Draws, WeightPerturbation, Workspace};
@@ -34,8 +35,21 @@ fn uniform(rows: usize, cols: usize, low: f32, high: f32, purpose: &str) -> Matr
     matrix
 }
 
+fn unit(rows: usize, cols: usize) -> Matrix {
+    uniform(rows, cols, 0.0, 1.0, "unit")
+}
+
+/// Standard normal values, the negative ones zero.
+fn rectified(rows: usize, cols: usize) -> Matrix {
+    let mut matrix = Matrix::zeros(rows, cols);
+    let mut context = Context::new().expect("an instruction set");
+    perturb::gaussian(&mut context, Stream::new(0, "rectified"), 1.0, matrix.as_mut_slice());
+    activation::relu(&mut context, matrix.view_mut());
+    matrix
+}
+
 /// The operations, each with the shapes of a quick check.
-const OPERATIONS: [(&str, &[(&str, usize)]); 9] = [
+const OPERATIONS: &[(&str, &[(&str, usize)])] = &[
     ("dense", &[("m", 8), ("k", 20), ("n", 30)]),
     ("oja", &[("batch", 5), ("n", 20), ("k", 30)]),
     ("sanger", &[("batch", 5), ("n", 20), ("k", 60)]),
@@ -44,6 +58,8 @@ const OPERATIONS: [(&str, &[(&str, usize)]); 9] = [
     ("perturb", &[("batch", 20), ("k", 30)]),
     ("normalise", &[("images", 10), ("pixels", 20)]),
     ("spmm", &[("batch", 5), ("n", 20), ("k", 30)]),
+    ("histogram", &[("count", 1000)]),
+    ("entropy", &[("rows", 100), ("cols", 20)]),
     ("epoch", &[("images", 40), ("batch", 20), ("n", 20), ("k", 30)]),
 ];
 
@@ -112,6 +128,26 @@ fn prepare(operation: &str, shape: &Shape, mut context: Context) -> Option<Call>
             let (x, mut y) = (uniform(batch, n, -1.0, 1.0, "x"), Matrix::zeros(batch, k));
             Box::new(move || masked::sparse_matmul(&mut context, x.view(), &w, y.view_mut(), Write::Replace))
         }
+        "histogram" => {
+            let x = if shape.get("relu", 0) == 1 { rectified } else { unit };
+            let x = x(1, shape.get("count", 10_000_000));
+            let range = entropy::range(&mut context, x.view()).expect("values");
+            let empty = Histogram::new(range, shape.get("bins", 100)).expect("a number of bins");
+            Box::new(move || {
+                let mut histogram = empty.clone();
+                histogram.add(&mut context, x.view());
+                black_box(histogram);
+            })
+        }
+        // The entropy of every column, its own range each.
+        "entropy" => {
+            let x = rectified(shape.get("rows", 60_000), shape.get("cols", 50));
+            let bins = shape.get("bins", 100);
+            Box::new(move || {
+                let columns = Histogram::of_columns(&mut context, x.view(), bins).expect("a number of bins");
+                black_box(columns.iter().map(Histogram::entropy_bits).collect::<Vec<f64>>());
+            })
+        }
         // A pass over the data with the hidden layer's update: z = ReLU(x w), then Oja's subspace rule.
         "epoch" => {
             let (images, batch) = (shape.get("images", 60_000), shape.get("batch", 2000));
@@ -178,7 +214,7 @@ fn serve(line: &str, current: &mut Option<Call>) -> String {
 fn main() {
     let mut current = None;
     if !std::env::args().any(|argument| argument == "--serve") {
-        for (operation, shape) in OPERATIONS {
+        for &(operation, shape) in OPERATIONS {
             let shape: String = shape.iter().map(|(key, value)| format!(" {key}={value}")).collect();
             println!("{operation}: {}", serve(&format!("prepare {operation}{shape}"), &mut current));
             assert!(milliseconds(current.as_mut().expect("a prepared operation")) > 0.0);

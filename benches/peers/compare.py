@@ -25,10 +25,11 @@ os.environ.pop("OPENBLAS_L2_SIZE", None)
 ROWS = (
     [("oja", {"batch": b}, 1) for b in (1, 16, 64, 256, 1000)]
     + [("sanger", {}, 1), ("krotov", {}, 1), ("gaussian", {}, 1), ("perturb", {}, 1), ("normalise", {}, 1), ("dense", {}, 1)]
+    + [("histogram", {}, 1), ("histogram", {"relu": 1}, 1), ("entropy", {}, 1)]
     + [("epoch", {"batch": 2000}, 2), ("epoch", {"batch": 100}, 2)]
 )
 # Ours on one thread against ours on two.
-SCALING = [("oja", {"batch": 1000}), ("sanger", {"batch": 256}), ("krotov", {"batch": 400}), ("gaussian", {}), ("perturb", {}), ("normalise", {}), ("dense", {"m": 2000})]
+SCALING = [("oja", {"batch": 1000}), ("sanger", {"batch": 256}), ("krotov", {"batch": 400}), ("gaussian", {}), ("perturb", {}), ("normalise", {}), ("dense", {"m": 2000}), ("histogram", {}), ("histogram", {"relu": 1}), ("entropy", {})]
 
 
 class Ours:
@@ -129,6 +130,53 @@ def peers(operation, shape, threads):
         u, o = rng.integers(0, 256, (60_000, n), dtype=np.uint8), np.empty((60_000, n), np.float32)
         tu, to = t(u), t(o)
         return [("torch", lambda: to.copy_(tu).mul_(1 / 255)), ("NumPy", lambda: np.multiply(u, np.float32(1 / 255), out=o, dtype=np.float32, casting="unsafe"))]
+    if operation == "histogram":
+        import fast_histogram
+        import numba
+
+        x = np.maximum(rng.standard_normal(10_000_000, dtype=np.float32), 0) if shape.get("relu") else rng.random(10_000_000, dtype=np.float32)
+        top, tx, total = np.float32(x.max()), t(x), np.zeros(100, np.int64)
+
+        @numba.njit(fastmath=True)
+        def four_parts(x, top, total, bins):
+            scale, part = np.float32(bins) / top, np.zeros((4, bins), np.int32)
+            for i in range(0, x.size // 4 * 4, 4):
+                for j in range(4):
+                    part[j, min(int(x[i + j] * scale), bins - 1)] += 1
+            for j in range(4):
+                for b in range(bins):
+                    total[b] += part[j, b]
+
+        return [
+            ("numba", lambda: four_parts(x, top, total, 100)),
+            ("fast_histogram", lambda: fast_histogram.histogram1d(x, 100, (0, top))),
+            ("torch.histc", lambda: torch.histc(tx, 100, 0, float(top))),
+        ]
+    if operation == "entropy":
+        import numba
+
+        a, out = np.maximum(rng.standard_normal((60_000, 50), dtype=np.float32), 0), np.zeros(50)
+        ta, offset = t(a), torch.arange(50, dtype=torch.int32) * 100
+
+        @numba.njit(fastmath=True, parallel=threads > 1)
+        def columns(a, out, bins):
+            for c in numba.prange(a.shape[1]):
+                top = np.float32(0)
+                for i in range(a.shape[0]):
+                    top = max(top, a[i, c])
+                h, scale, entropy = np.zeros(bins, np.int64), np.float32(bins) / top, 0.0
+                for i in range(a.shape[0]):
+                    h[min(int(a[i, c] * scale), bins - 1)] += 1
+                for b in range(bins):
+                    if h[b] > 0:
+                        p = h[b] / a.shape[0]
+                        entropy -= p * np.log2(p)
+                out[c] = entropy
+
+        return [
+            ("numba", lambda: columns(a, out, 100)),
+            ("torch bincount", lambda: torch.bincount(((ta * (100 / ta.amax(0))).to(torch.int32).clamp_(max=99) + offset).view(-1), minlength=5000)),
+        ]
     if operation == "epoch":
         batch = shape["batch"]
         eta, steps = np.float32(1e-6 / batch), 60_000 // batch
@@ -243,7 +291,7 @@ def main():
     print("| operation | shape | threads | ours | peers | best peer / ours |\n|---|---|---|---|---|---|", flush=True)
     for index, (operation, _, threads) in enumerate(ROWS):
         if wanted(operation):
-            limits = {f"{name}_NUM_THREADS": str(threads) for name in ("OMP", "MKL", "OPENBLAS")}
+            limits = {f"{name}_NUM_THREADS": str(threads) for name in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
             command = [sys.executable, __file__, "--row", str(index), "--rounds", str(given.rounds), "--binary", binary]
             subprocess.run(command, env=os.environ | limits, check=True)
     print("\n| operation | shape | one thread | two threads | gain |\n|---|---|---|---|---|", flush=True)

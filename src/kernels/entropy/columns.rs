@@ -17,13 +17,15 @@ const GROUP: usize = 1 << 14;
 const ENTRIES: usize = 1 << 16;
 /// Vectors that share a test of doubt: a power of two.
 const BLOCK: usize = 4;
+/// Their values.
+const BLOCK_VALUES: usize = BLOCK * LANES;
 /// Rows of a work item: a multiple of those that fill whole blocks.
 const ROWS: usize = 4096;
 
 pub(super) fn add(context: &mut Context, x: MatRef<'_>, histograms: &mut [Histogram]) {
     let places = histograms[0].counts.len();
-    // Whole vectors of columns if they fit in half of the cache, or else in the table at all.
-    let width = (GROUP / places / LANES * LANES).max((ENTRIES / places).min(LANES));
+    // Whole blocks of columns if they fit in half of the cache, or else in the table at all.
+    let width = (GROUP / places / BLOCK_VALUES * BLOCK_VALUES).max((ENTRIES / places).min(LANES));
     let groups = histograms.chunks_mut(width).enumerate();
     for (group, histograms) in groups {
         let first = group * width;
@@ -129,8 +131,7 @@ fn add_group(context: &mut Context, x: MatRef<'_>, histograms: &mut [Histogram])
 
 /// How many rows fill whole blocks: the values of a block over the greatest common divisor.
 fn together(cols: usize) -> usize {
-    const VALUES: usize = BLOCK * LANES;
-    VALUES >> cols.trailing_zeros().min(VALUES.ilog2())
+    BLOCK_VALUES >> cols.trailing_zeros().min(BLOCK_VALUES.ilog2())
 }
 
 struct Count<'a, 'b> {
@@ -168,7 +169,7 @@ impl Count<'_, '_> {
         let (mut buffers, mut phase) = ([[[0; LANES]; BLOCK]; 2], 0);
         for (number, block) in blocks.iter().enumerate() {
             self.of_block(s, &layout[phase], block, &mut buffers[number % 2]);
-            phase = if phase + 1 == layout.len() { 0 } else { phase + 1 };
+            phase = if (phase + 1) * BLOCK == self.layout.0.len() { 0 } else { phase + 1 };
             if number > 0 {
                 self.count_all(&buffers[(number - 1) % 2]);
             }

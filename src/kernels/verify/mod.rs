@@ -14,6 +14,7 @@
 
 mod dense;
 mod elementwise;
+mod entropy;
 mod hebbian;
 mod perturb;
 
@@ -63,7 +64,7 @@ struct Check {
 }
 
 /// All checks, family by family.
-const FAMILIES: &[&[Check]] = &[dense::CHECKS, hebbian::CHECKS, perturb::CHECKS, elementwise::CHECKS];
+const FAMILIES: &[&[Check]] = &[dense::CHECKS, hebbian::CHECKS, perturb::CHECKS, elementwise::CHECKS, entropy::CHECKS];
 
 /// Runs every check on these instruction sets, over this many shapes each.
 ///

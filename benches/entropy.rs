@@ -1,0 +1,126 @@
+//! Histograms and entropies: ten million values in one, 60,000 samples of 50 units in one each, and the activities of a unit of the hierarchy.
+
+mod common;
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+use neuropil::kernels::entropy::{self, Histogram, Range, reference};
+use neuropil::{Context, MatRef, Matrix};
+
+const COUNT: usize = 10_000_000;
+const BINS: usize = 100;
+
+/// Values as a ReLU leaves them: half of them zero, the rest falling off as a sum of three uniform ones.
+fn rectified(rows: usize, cols: usize) -> Matrix {
+    let mut sum = common::uniform(rows, cols, -1.0, 1.0, "1");
+    for purpose in ["2", "3"] {
+        let more = common::uniform(rows, cols, -1.0, 1.0, purpose);
+        sum.as_mut_slice().iter_mut().zip(more.as_slice()).for_each(|(sum, more)| *sum += more);
+    }
+    sum.as_mut_slice().iter_mut().for_each(|value| *value = value.max(0.0));
+    sum
+}
+
+/// What one writes without a library: a scale, a truncation, a counter.
+fn plain(values: &[f32], high: f32) -> [u64; BINS] {
+    let (scale, mut counts) = (BINS as f32 / high, [0; BINS]);
+    for &value in values {
+        counts[((value * scale) as usize).min(BINS - 1)] += 1;
+    }
+    counts
+}
+
+fn whole(c: &mut Criterion) {
+    for (name, x) in [("uniform", common::uniform(1, COUNT, 0.0, 1.0, "x")), ("rectified", rectified(1, COUNT))] {
+        let mut group = common::group(c, &format!("entropy/histogram, {name}"));
+        group.throughput(Throughput::Elements(COUNT as u64));
+        let range = reference::range(x.as_slice()).expect("values");
+        let exact = reference::counts(x.as_slice(), range, BINS);
+        group.bench_function("reference", |b| b.iter(|| reference::counts(x.as_slice(), range, BINS)));
+        group.bench_function("plain", |b| b.iter(|| plain(x.as_slice(), range.high())));
+        for (set, mut context) in common::contexts() {
+            group.bench_function(&set, |b| {
+                b.iter(|| {
+                    let mut histogram = Histogram::new(range, BINS).expect("bins");
+                    histogram.add(&mut context, x.view());
+                    assert_eq!(histogram.counts(), &exact[..BINS], "{set}");
+                    histogram
+                });
+            });
+            group.bench_function(BenchmarkId::new("range", &set), |b| {
+                b.iter(|| assert_eq!(entropy::range(&mut context, x.view()), Some(range)));
+            });
+        }
+        group.finish();
+    }
+}
+
+fn bins(c: &mut Criterion) {
+    let mut group = common::group(c, "entropy/bins, a million values");
+    let (x, range) = (common::uniform(1, 1_000_000, 0.0, 1.0, "x"), Range::new(0.0, 1.0).expect("a range"));
+    group.throughput(Throughput::Elements(1_000_000));
+    let mut context = Context::new().expect("an instruction set");
+    for bins in [2, 10, 100, 180, 181, 1000, 10_000] {
+        let exact = reference::counts(x.as_slice(), range, bins);
+        group.bench_function(format!("{bins}"), |b| {
+            b.iter(|| {
+                let mut histogram = Histogram::new(range, bins).expect("bins");
+                histogram.add(&mut context, x.view());
+                assert_eq!(histogram.counts(), &exact[..bins]);
+            });
+        });
+    }
+    group.finish();
+}
+
+fn columns(c: &mut Criterion) {
+    for (rows, cols) in [(60_000, 50), (5000, 2000), (48_000, 3)] {
+        let mut group = common::group(c, &format!("entropy/columns of {rows} x {cols}"));
+        group.throughput(Throughput::Elements((rows * cols) as u64));
+        let x = rectified(rows, cols);
+        let exact = of_columns(x.view());
+        group.bench_function("reference", |b| b.iter(|| of_columns(x.view())));
+        for (set, mut context) in common::contexts() {
+            group.bench_function(&set, |b| {
+                b.iter(|| {
+                    let histograms = Histogram::of_columns(&mut context, x.view(), BINS).expect("bins");
+                    let bits: Vec<f64> = histograms.iter().map(Histogram::entropy_bits).collect();
+                    assert!(bits.iter().zip(&exact).all(|(got, want)| (got - want).abs() < 1e-12), "{set}");
+                });
+            });
+        }
+        group.finish();
+    }
+}
+
+fn of_columns(x: MatRef<'_>) -> Vec<f64> {
+    let column = |col: usize| {
+        let values: Vec<f32> = x.iter_rows().map(|row| row[col]).collect();
+        let range = reference::range(&values).unwrap_or_default();
+        reference::entropy_bits(&reference::counts(&values, range, BINS)[..BINS])
+    };
+    (0..x.cols()).map(column).collect()
+}
+
+/// The entropy of a hierarchy's unit: all activities of 100 hidden neurons, range included; and of one batch of it.
+fn units(c: &mut Criterion) {
+    let mut group = common::group(c, "entropy/of a unit");
+    for rows in [48_000, 128] {
+        let x = rectified(rows, 100);
+        group.throughput(Throughput::Elements((rows * 100) as u64));
+        for (set, mut context) in common::contexts() {
+            group.bench_function(BenchmarkId::new(format!("{rows} x 100"), &set), |b| {
+                b.iter(|| Histogram::of(&mut context, x.view(), BINS).expect("bins").entropy_bits());
+            });
+        }
+    }
+    group.finish();
+}
+
+fn main() {
+    let mut c = Criterion::default().configure_from_args();
+    whole(&mut c);
+    bins(&mut c);
+    columns(&mut c);
+    units(&mut c);
+    c.final_summary();
+}
