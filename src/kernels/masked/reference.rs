@@ -1,6 +1,8 @@
 //! The obvious loops, in `f64`.
 
+use super::field::FieldLayer;
 use super::geometry::ReceptiveField;
+use super::pattern::Pattern;
 use crate::kernels::dense::reference::Product;
 use crate::matrix::{MatMut, MatRef};
 
@@ -57,4 +59,73 @@ pub fn masked_product(
         }
     }
     result
+}
+
+/// Whether and with which weight each unit of a layer sees each column, listed as often as it is seen: `(unit, column, weight's index)`.
+pub fn connections(layer: &FieldLayer) -> Vec<(usize, usize, usize)> {
+    let mut all = Vec::with_capacity(layer.weights());
+    for (unit, field) in layer.fields().iter().enumerate() {
+        for column in field.columns() {
+            all.push((unit, column, all.len()));
+        }
+    }
+    all
+}
+
+/// [`field_matmul`](super::field_matmul)'s sums.
+pub fn field_matmul(x: MatRef<'_>, layer: &FieldLayer, weights: &[f32]) -> Product {
+    let mut p = zeros(x.rows() * layer.units());
+    for (unit, column, at) in connections(layer) {
+        for b in 0..x.rows() {
+            p.add(b * layer.units() + unit, x.row(b)[column], weights[at]);
+        }
+    }
+    p
+}
+
+/// [`field_matmul_nt`](super::field_matmul_nt)'s sums.
+pub fn field_matmul_nt(y: MatRef<'_>, layer: &FieldLayer, weights: &[f32]) -> Product {
+    let mut p = zeros(y.rows() * layer.map().len());
+    for (unit, column, at) in connections(layer) {
+        for b in 0..y.rows() {
+            p.add(b * layer.map().len() + column, y.row(b)[unit], weights[at]);
+        }
+    }
+    p
+}
+
+/// [`field_weight_gradient`](super::field_weight_gradient)'s sums.
+pub fn field_weight_gradient(x: MatRef<'_>, y: MatRef<'_>, layer: &FieldLayer) -> Product {
+    let mut p = zeros(layer.weights());
+    for (unit, column, at) in connections(layer) {
+        for b in 0..x.rows() {
+            p.add(at, x.row(b)[column], y.row(b)[unit]);
+        }
+    }
+    p
+}
+
+/// [`sampled_product`](super::sampled_product)'s sums.
+pub fn sampled_product(x: MatRef<'_>, z: MatRef<'_>, pattern: &Pattern) -> Product {
+    let mut p = zeros(pattern.entries());
+    for row in 0..pattern.rows() {
+        for at in pattern.range(row) {
+            for b in 0..x.rows() {
+                p.add(at, x.row(b)[row], z.row(b)[pattern.indices()[at] as usize]);
+            }
+        }
+    }
+    p
+}
+
+fn zeros(len: usize) -> Product {
+    Product { sums: vec![0.0; len], magnitudes: vec![0.0; len] }
+}
+
+impl Product {
+    fn add(&mut self, at: usize, a: f32, b: f32) {
+        let term = f64::from(a) * f64::from(b);
+        self.sums[at] += term;
+        self.magnitudes[at] += term.abs();
+    }
 }

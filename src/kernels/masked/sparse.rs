@@ -129,7 +129,7 @@ const PANEL_VECTORS: usize = 8192;
 
 /// Vectors of the widest panel: within half of the second-level cache, and some panels for every thread.
 pub(super) fn widest(isa: Isa, inputs: usize, samples: usize, threads: Threads) -> usize {
-    let registers = if isa == Isa::Avx512 { 8 } else { 4 };
+    let registers = if isa == Isa::Avx512 { 4 } else { 4 };
     let shared = samples.div_ceil(LANES).div_ceil(if threads == Threads::ONE { 1 } else { 2 * threads.get() });
     let fits = [8, 4, 2].into_iter().find(|&v| v <= registers && v * inputs <= PANEL_VECTORS && v <= shared);
     fits.unwrap_or(1)
@@ -182,6 +182,9 @@ impl<'a> Iterator for Columns<'a> {
     }
 }
 
+/// Outputs whose sums are collected before they are written: whole stretches of each sample's row.
+pub(super) const BLOCK: usize = 64;
+
 struct SamplesTimesLists<'a, 'b, 'c> {
     lists: Lists<'a>,
     x: MatRef<'a>,
@@ -220,17 +223,20 @@ fn outputs_side_by_side<S: Simd, const V: usize>(
     write: Write,
 ) {
     let (panel, _) = panel.as_chunks::<V>();
-    for col in (0..y.cols()).step_by(LANES) {
-        let count = LANES.min(y.cols() - col);
-        let mut sums = [[[0.0; LANES]; V]; LANES];
-        for (sums, pair) in sums.iter_mut().zip(lists.offsets[col..=col + count].windows(2)) {
-            let range = pair[0] as usize..pair[1] as usize;
-            let acc = list_sum::<S, V>(s, panel, &lists.indices[range.clone()], &lists.values[range]);
+    let mut sums = [[[0.0; LANES]; V]; BLOCK];
+    for first in (0..y.cols()).step_by(BLOCK) {
+        let count = BLOCK.min(y.cols() - first);
+        for (at, sums) in sums[..count].iter_mut().enumerate() {
+            let acc = list_sum::<S, V>(s, panel, lists, first + at);
             for v in 0..V {
                 s.store(acc[v], &mut sums[v]);
             }
         }
-        write_transposed(s, &sums, y, col, count, write);
+        for v in 0..V {
+            for (part, sums) in sums[..count.next_multiple_of(LANES)].as_chunks::<LANES>().0.iter().enumerate() {
+                write_transposed(s, sums, v, y, first + part * LANES, write);
+            }
+        }
     }
 }
 
@@ -239,9 +245,11 @@ fn outputs_side_by_side<S: Simd, const V: usize>(
 fn list_sum<S: Simd, const V: usize>(
     s: S,
     panel: &[[[f32; LANES]; V]],
-    indices: &[u32],
-    values: &[f32],
+    lists: Lists<'_>,
+    output: usize,
 ) -> [S::F32; V] {
+    let range = lists.offsets[output] as usize..lists.offsets[output + 1] as usize;
+    let (indices, values) = (&lists.indices[range.clone()], &lists.values[range]);
     let mut acc = [s.zero(); V];
     for (&index, &value) in indices.iter().zip(values) {
         let inputs = &panel[index as usize];
@@ -253,37 +261,35 @@ fn list_sum<S: Simd, const V: usize>(
     acc
 }
 
-/// Writes `count` outputs, whose sums have the samples in lanes, to the columns from `col` of the samples' rows.
+/// Writes vector `v` of the sums of 16 outputs, samples in lanes, to the columns from `col` of those samples' rows.
 #[inline(always)]
 pub(super) fn write_transposed<S: Simd, const V: usize>(
     s: S,
     sums: &[[[f32; LANES]; V]; LANES],
+    v: usize,
     y: &mut MatMut<'_>,
     col: usize,
-    count: usize,
     write: Write,
 ) {
-    for v in 0..V {
-        let mut block = [s.zero(); LANES];
+    let mut block = [s.zero(); LANES];
+    for i in 0..LANES {
+        block[i] = s.load(&sums[i][v]);
+    }
+    let block = s.transpose(block);
+    let (rows, count) = (y.rows() - (v * LANES).min(y.rows()), LANES.min(y.cols() - col));
+    if count == LANES && rows >= LANES && write == Write::Replace {
         for i in 0..LANES {
-            block[i] = s.load(&sums[i][v]);
+            let to = &mut y.row_mut(v * LANES + i)[col..col + LANES];
+            s.store(block[i], to.first_chunk_mut().expect("sixteen columns"));
         }
-        let block = s.transpose(block);
-        let rows = y.rows() - (v * LANES).min(y.rows());
-        if count == LANES && rows >= LANES && write == Write::Replace {
-            for i in 0..LANES {
-                let to = &mut y.row_mut(v * LANES + i)[col..col + LANES];
-                s.store(block[i], to.first_chunk_mut().expect("sixteen columns"));
-            }
-            continue;
-        }
-        let mut lanes = [[0.0; LANES]; LANES];
-        for i in 0..LANES {
-            s.store(block[i], &mut lanes[i]);
-        }
-        for (i, lanes) in lanes[..rows.min(LANES)].iter().enumerate() {
-            write_values(s, lanes, &mut y.row_mut(v * LANES + i)[col..col + count], write);
-        }
+        return;
+    }
+    let mut lanes = [[0.0; LANES]; LANES];
+    for i in 0..LANES {
+        s.store(block[i], &mut lanes[i]);
+    }
+    for (i, lanes) in lanes[..rows.min(LANES)].iter().enumerate() {
+        write_values(s, lanes, &mut y.row_mut(v * LANES + i)[col..col + count], write);
     }
 }
 
@@ -338,14 +344,13 @@ fn outputs_below_each_other<S: Simd, const V: usize>(
     write: Write,
 ) {
     let (panel, _) = panel.as_chunks::<V>();
-    for (row, pair) in lists.offsets.windows(2).enumerate() {
-        let range = pair[0] as usize..pair[1] as usize;
-        let acc = list_sum::<S, V>(s, panel, &lists.indices[range.clone()], &lists.values[range]);
+    for output in 0..c.rows() {
+        let acc = list_sum::<S, V>(s, panel, lists, output);
         let mut sums = [[0.0; LANES]; V];
         for v in 0..V {
             s.store(acc[v], &mut sums[v]);
         }
-        let row = c.row_mut(row);
+        let row = c.row_mut(output);
         for (sums, to) in sums.iter().zip(row.chunks_mut(LANES)) {
             write_values(s, sums, to, write);
         }

@@ -373,3 +373,112 @@ fn sparse_products_name_disagreeing_shapes() {
         Write::Replace,
     );
 }
+
+/// Units anywhere on the map, some seeing a place twice, some whole rows, one a single value; more than a block of units.
+fn layers() -> Vec<FieldLayer> {
+    let one = fields();
+    let many = (0..131).map(|u| {
+        let (r, c) = (u * 7 % 11, u * 13 % 31);
+        let second = Rectangle::new(u % 13..u % 13 + 7, u % 23..u % 23 + 17);
+        ReceptiveField::new(MAP, &[Rectangle::new(r..r + 10, c..c + 10), second]).unwrap()
+    });
+    let wide = Map { rows: 2, cols: 3000 };
+    let wide_fields =
+        [0, 1, 2].map(|u| ReceptiveField::new(wide, &[Rectangle::new(u % 2..2, u * 900..3000 - u)]).unwrap());
+    let tiny = ReceptiveField::new(Map { rows: 1, cols: 1 }, &[Rectangle::new(0..1, 0..1)]).unwrap();
+    [one, many.collect(), wide_fields.into(), vec![tiny]].map(|fields| FieldLayer::new(fields).unwrap()).into()
+}
+
+#[test]
+fn a_layer_of_no_fields_or_of_fields_on_different_maps_is_refused() {
+    assert!(matches!(FieldLayer::new(vec![]), Err(Error::Setting { .. })));
+    let other = ReceptiveField::new(Map { rows: 3, cols: 3 }, &[Rectangle::new(0..1, 0..1)]).unwrap();
+    let found = FieldLayer::new(vec![fields()[0].clone(), other]).unwrap_err().to_string();
+    assert_eq!(found, "receptive field of unit 1: expected a map of 20 x 40, found 3 x 3");
+}
+
+/// Each column is seen by some field, or holds NaN.
+fn nan_where_unseen(layer: &FieldLayer, mut x: Matrix) -> Matrix {
+    let seen: std::collections::HashSet<usize> = layer.fields().iter().flat_map(|field| field.columns()).collect();
+    for b in 0..x.rows() {
+        for (column, value) in x.row_mut(b).iter_mut().enumerate() {
+            if !seen.contains(&column) {
+                *value = f32::NAN;
+            }
+        }
+    }
+    x
+}
+
+#[test]
+fn field_layers_stay_within_their_bound_on_every_set_with_the_same_bits() {
+    for layer in layers() {
+        let (units, map) = (layer.units(), layer.map().len());
+        let weights = random(1, layer.weights(), "weights");
+        for batch in [0, 1, 16, 33, 130] {
+            let x = nan_where_unseen(&layer, random(batch, map, "x"));
+            let y = random(batch, units, "y");
+            let forward = reference::field_matmul(x.view(), &layer, weights.as_slice());
+            let back = reference::field_matmul_nt(y.view(), &layer, weights.as_slice());
+            let gradient = reference::field_weight_gradient(x.view(), y.view(), &layer);
+            for write in [Write::Replace, Write::Add(0.5), Write::AddNonNegative(-0.25)] {
+                let start = |rows, cols, purpose| {
+                    let old = random(rows, cols, purpose);
+                    if write == Write::Replace { Matrix::from_fn(rows, cols, |_, _| f32::NAN) } else { old }
+                };
+                let (old_y, old_x) = (start(batch, units, "old y"), start(batch, map, "old x"));
+                let mut first: Option<[Vec<u32>; 3]> = None;
+                for mut context in contexts() {
+                    let (mut got, mut sent) = (old_y.clone(), old_x.clone());
+                    let mut slopes = Matrix::from_fn(1, layer.weights(), |_, _| f32::NAN);
+                    field_matmul(&mut context, x.view(), &layer, weights.as_slice(), got.view_mut(), write);
+                    assert_within(&got, &old_y, &forward, 2 * map, write);
+                    field_matmul_nt(&mut context, y.view(), &layer, weights.as_slice(), sent.view_mut(), write);
+                    assert_within(&sent, &old_x, &back, 2 * units, write);
+                    field_weight_gradient(&mut context, x.view(), y.view(), &layer, slopes.as_mut_slice());
+                    assert_within(&slopes, &slopes, &gradient, batch, Write::Replace);
+                    let all = [bits(&got), bits(&sent), bits(&slopes)];
+                    assert_eq!(first.get_or_insert_with(|| all.clone()), &all, "{context:?} batch {batch}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn masked_and_gathered_forms_agree() {
+    let field = &fields()[0];
+    let layer = FieldLayer::new(vec![field.clone(); 3]).unwrap();
+    let (x, weights) = (random(20, MAP.len(), "x"), random(3, field.len(), "weights"));
+    let mut context = Context::new().unwrap();
+    let (mut gathered, mut want, mut got) =
+        (Matrix::zeros(20, field.len()), Matrix::zeros(20, 3), Matrix::zeros(20, 3));
+    gather(&mut context, x.view(), field, gathered.view_mut());
+    crate::kernels::dense::matmul_nt(&mut context, gathered.view(), weights.view(), want.view_mut(), Write::Replace);
+    field_matmul(&mut context, x.view(), &layer, weights.as_slice(), got.view_mut(), Write::Replace);
+    for (got, want) in got.as_slice().iter().zip(want.as_slice()) {
+        assert!((got - want).abs() <= 2.0 * gamma(field.len()) as f32 * field.len() as f32);
+    }
+}
+
+#[test]
+fn sampled_products_stay_within_their_bound_on_every_set_with_the_same_bits() {
+    for (batch, inputs, units, density) in sparse_shapes() {
+        let pattern = Pattern::random(inputs, units, density, Stream::new(3, "mask")).unwrap();
+        let (mut x, mut z) = (random(batch, inputs, "x"), random(batch, units, "z"));
+        // What no entry needs is not read.
+        let wanted: std::collections::HashSet<u32> = pattern.indices().iter().copied().collect();
+        for b in 0..batch {
+            (0..inputs).filter(|&row| pattern.row(row).is_empty()).for_each(|row| x[(b, row)] = f32::NAN);
+            (0..units).filter(|&col| !wanted.contains(&(col as u32))).for_each(|col| z[(b, col)] = f32::INFINITY);
+        }
+        let exact = reference::sampled_product(x.view(), z.view(), &pattern);
+        let mut first: Option<Vec<u32>> = None;
+        for mut context in contexts() {
+            let mut got = Matrix::from_fn(1, pattern.entries(), |_, _| f32::NAN);
+            sampled_product(&mut context, x.view(), z.view(), &pattern, got.as_mut_slice());
+            assert_within(&got, &got, &exact, batch, Write::Replace);
+            assert_eq!(first.get_or_insert_with(|| bits(&got)), &bits(&got), "{context:?} {batch}x{inputs}x{units}");
+        }
+    }
+}

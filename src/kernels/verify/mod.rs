@@ -16,6 +16,7 @@ mod dense;
 mod elementwise;
 mod entropy;
 mod hebbian;
+mod masked;
 mod perturb;
 
 use std::fmt::Write;
@@ -64,7 +65,8 @@ struct Check {
 }
 
 /// All checks, family by family.
-const FAMILIES: &[&[Check]] = &[dense::CHECKS, hebbian::CHECKS, perturb::CHECKS, elementwise::CHECKS, entropy::CHECKS];
+const FAMILIES: &[&[Check]] =
+    &[dense::CHECKS, hebbian::CHECKS, masked::CHECKS, perturb::CHECKS, elementwise::CHECKS, entropy::CHECKS];
 
 /// Runs every check on these instruction sets, over this many shapes each.
 ///
