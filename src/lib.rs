@@ -1,6 +1,7 @@
 //! SIMD kernels for learning without backpropagation, and the learning systems built on them.
 //!
 //! - [`kernels`]: the [Hebbian rules](kernels::hebbian), [weight perturbation](kernels::perturb) and what stands around them. No feature needed.
+//! - [`analysis`]: the statistics the papers judge their results by.
 //! - `datasets` (feature `datasets`): IDX and CIFAR-10 files, transforms, batches, and 3000 MNIST digits inside the crate.
 //! - `systems` (feature `systems`): networks that learn by these rules, their baselines, configuration and checkpoints.
 //! - The `neuropil` command (feature `cli`): `reproduce`, `train`, `verify`, `data`, `info`.
@@ -50,6 +51,7 @@
 //! | `ndarray` | views of `ndarray` arrays | ndarray |
 //! | `cli` | the command; implies `systems` | the command line's crates |
 
+pub mod analysis;
 pub mod context;
 #[cfg(feature = "datasets")]
 pub mod datasets;
