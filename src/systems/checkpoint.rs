@@ -24,7 +24,7 @@ use super::adam::Adam;
 use super::baselines::{backprop, krotov_hopfield, softmax};
 use super::journal::Journal;
 use super::read_out::ReadOut;
-use super::{CurvePoint, Learner, hebbian};
+use super::{CurvePoint, Learner, hebbian, hierarchy};
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
 
@@ -45,6 +45,7 @@ pub fn load(path: &Path) -> Result<Box<dyn Learner>> {
     let mut reader = Reader::open(path)?;
     Ok(match reader.header.kind.as_str() {
         hebbian::KIND => Box::new(hebbian::Network::read(&mut reader)?),
+        hierarchy::KIND => Box::new(hierarchy::Network::read(&mut reader)?),
         krotov_hopfield::KIND => Box::new(krotov_hopfield::Network::read(&mut reader)?),
         backprop::KIND => Box::new(backprop::Network::read(&mut reader)?),
         softmax::KIND => Box::new(softmax::Network::read(&mut reader)?),

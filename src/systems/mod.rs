@@ -10,6 +10,7 @@ pub mod baselines;
 pub mod checkpoint;
 pub(crate) mod features;
 pub mod hebbian;
+pub mod hierarchy;
 pub(crate) mod journal;
 pub mod read_out;
 pub(crate) mod settings;

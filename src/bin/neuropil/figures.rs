@@ -163,6 +163,10 @@ struct Chart<'a> {
     /// Whether the axes carry powers of ten: points then hold the exponents.
     powers: [bool; 2],
     legend: SeriesLabelPosition,
+    /// Whether points stand alone instead of forming lines.
+    marks: bool,
+    /// A straight line drawn below all else.
+    fit: Option<[(f64, f64); 2]>,
 }
 
 impl Drawing for Chart<'_> {
@@ -200,8 +204,17 @@ impl Drawing for Chart<'_> {
             .light_line_style(TRANSPARENT)
             .bold_line_style(BLACK.mix(0.15))
             .draw()?;
+        if let Some(fit) = self.fit {
+            chart.draw_series(LineSeries::new(fit, BLACK.mix(0.5).stroke_width(2)))?;
+        }
         for (index, series) in self.series.iter().enumerate() {
             let colour = PALETTE[index % PALETTE.len()];
+            if self.marks {
+                let circle = move |point| Circle::new(point, 6, colour.filled());
+                let anno = chart.draw_series(series.points.iter().map(|&point| circle(point)))?;
+                anno.label(&series.name).legend(move |(x, y)| Circle::new((x + 15, y), 6, colour.filled()));
+                continue;
+            }
             let anno = chart.draw_series(LineSeries::new(series.points.iter().copied(), colour.stroke_width(3)))?;
             anno.label(&series.name)
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 30, y)], colour.stroke_width(4)));
@@ -268,9 +281,172 @@ pub(crate) fn learning_curves(name: &'static str, title: &str, series: &[Series]
         range: [(first, (last + 0.05).max(first + 1.0)), ((low / 10.0).floor() * 10.0, 100.0)],
         powers: [true, false],
         legend: SeriesLabelPosition::LowerRight,
+        marks: false,
+        fit: None,
     };
     let caption = "Accuracy on the test images while the output layer (or the whole network) learns.".to_owned();
     render(name, caption, (1400, 900), &chart).map(Some)
+}
+
+/// The least and the largest, with a margin.
+fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), value| (l.min(value), h.max(value)));
+    let margin = ((high - low) * 0.05).max(0.05);
+    (low - margin, high + margin)
+}
+
+/// Accuracy over entropy, a point a network, with the regression line of all; `None` without a point.
+pub(crate) fn scatter(name: &'static str, title: &str, series: &[Series]) -> Result<Option<Figure>, Failure> {
+    let points: Vec<(f64, f64)> = series.iter().flat_map(|series| series.points.iter().copied()).collect();
+    if points.is_empty() {
+        return Ok(None);
+    }
+    let n = points.len() as f64;
+    let (x, y) = (points.iter().map(|p| p.0).sum::<f64>() / n, points.iter().map(|p| p.1).sum::<f64>() / n);
+    let slope = points.iter().map(|p| (p.0 - x) * (p.1 - y)).sum::<f64>()
+        / points.iter().map(|p| (p.0 - x).powi(2)).sum::<f64>();
+    let ranges = [range(points.iter().map(|p| p.0)), range(points.iter().map(|p| p.1))];
+    let fit = slope.is_finite().then(|| [ranges[0].0, ranges[0].1].map(|at| (at, y + slope * (at - x))));
+    let chart = Chart {
+        title,
+        x: "largest entropy of a unit, bits",
+        y: "test accuracy, %",
+        series,
+        range: ranges,
+        powers: [false, false],
+        legend: SeriesLabelPosition::LowerRight,
+        marks: true,
+        fit,
+    };
+    let caption = "Every trained network: the largest entropy of its units' latents, and its accuracy.";
+    render(name, caption.to_owned(), (1400, 900), &chart).map(Some)
+}
+
+/// Accuracy over meta-steps, a line a run; `None` without a point.
+pub(crate) fn meta_steps(name: &'static str, title: &str, series: &[Series]) -> Result<Option<Figure>, Failure> {
+    let points = || series.iter().flat_map(|series| &series.points);
+    if points().next().is_none() {
+        return Ok(None);
+    }
+    let chart = Chart {
+        title,
+        x: "meta-step",
+        y: "test accuracy, %",
+        series,
+        range: [range(points().map(|point| point.0)), range(points().map(|point| point.1))],
+        powers: [false, false],
+        legend: SeriesLabelPosition::LowerRight,
+        marks: false,
+        fit: None,
+    };
+    let caption = "A classifier's accuracy after each move of a receptive field that was accepted, for each seed.";
+    render(name, caption.to_owned(), (1400, 900), &chart).map(Some)
+}
+
+/// A feature map with the receptive fields on it.
+pub(crate) struct Sheet {
+    pub(crate) title: String,
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+    /// What lies on the map, row by row.
+    pub(crate) activity: Vec<f32>,
+    /// Rectangles `[row, row_end, col, col_end]` of each unit.
+    pub(crate) fields: Vec<Vec<[usize; 4]>>,
+}
+
+/// Pixels of a cell.
+const CELL: usize = 10;
+/// Maps in a row.
+const MAPS: usize = 3;
+
+impl Sheet {
+    /// Width, height and RGB: the activity in grey, each unit's field outlined in its colour.
+    fn picture(&self) -> (usize, usize, Vec<u8>) {
+        let (width, height) = (self.cols * CELL, self.rows * CELL);
+        let mut rgb = vec![0; 3 * width * height];
+        let (low, high) = self.activity.iter().fold((0.0f32, f32::MIN_POSITIVE), |(l, h), &v| (l.min(v), h.max(v)));
+        for y in 0..height {
+            for x in 0..width {
+                let value = self.activity[y / CELL * self.cols + x / CELL];
+                let grey = (255.0 * ((value - low) / (high - low)).sqrt()) as u8;
+                rgb[3 * (y * width + x)..][..3].fill(grey);
+            }
+        }
+        for (unit, rectangles) in self.fields.iter().enumerate() {
+            let RGBColor(r, g, b) = PALETTE[(unit + 1) % PALETTE.len()];
+            // Fields that share an edge: each unit's frame lies a little further inside.
+            let inset = 2 * unit;
+            for &[row, row_end, col, col_end] in rectangles {
+                let (top, bottom) = (row * CELL + inset, row_end * CELL - inset);
+                let (left, right) = (col * CELL + inset, col_end * CELL - inset);
+                for y in top..bottom {
+                    for x in left..right {
+                        let edge = y < top + 2 || y + 2 >= bottom || x < left + 2 || x + 2 >= right;
+                        if edge {
+                            rgb[3 * (y * width + x)..][..3].copy_from_slice(&[r, g, b]);
+                        }
+                    }
+                }
+            }
+        }
+        (width, height, rgb)
+    }
+}
+
+struct Sheets<'a>(&'a [Sheet]);
+
+impl Sheets<'_> {
+    fn place(&self, index: usize) -> (usize, usize) {
+        let (width, height) = self.0.first().map_or((0, 0), |sheet| (sheet.cols * CELL, sheet.rows * CELL));
+        (MARGIN + index % MAPS * (width + MARGIN), MARGIN + index / MAPS * (height + TITLE))
+    }
+}
+
+impl Drawing for Sheets<'_> {
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+        for (index, sheet) in self.0.iter().enumerate() {
+            let (x, y) = self.place(index);
+            area.draw(&Text::new(sheet.title.clone(), (x as i32, y as i32), (FONT, 24)))?;
+        }
+        Ok(())
+    }
+
+    fn pictures(&self) -> Vec<Picture> {
+        let picture = |(index, sheet): (usize, &Sheet)| {
+            let ((x, y), (width, height, rgb)) = (self.place(index), sheet.picture());
+            Picture { x, y: y + MARGIN, width, height, scale: 1, rgb }
+        };
+        self.0.iter().enumerate().map(picture).collect()
+    }
+}
+
+/// Feature maps step by step.
+pub(crate) fn feature_maps(name: &'static str, sheets: &[Sheet]) -> Result<Figure, Failure> {
+    let (columns, rows) = (sheets.len().min(MAPS), sheets.len().div_ceil(MAPS));
+    let (width, height) = sheets.first().map_or((0, 0), |sheet| (sheet.cols * CELL, sheet.rows * CELL));
+    let size = (columns * (width + MARGIN) + MARGIN, rows * (height + TITLE) + MARGIN);
+    let caption = "The feature map of the first test image after each move that was accepted, in the run with most of them: the \
+                   image at the left, the units' latents beside it, and each unit's receptive field in a colour of its own.";
+    render(name, caption.to_owned(), (size.0 as u32, size.1 as u32), &Sheets(sheets))
+}
+
+/// The same as an animated PNG, half a second a step.
+pub(crate) fn animation(sheets: &[Sheet]) -> Result<Vec<u8>, Failure> {
+    let failed = |error: png::EncodingError| Failure::Message(format!("cannot draw the animation: {error}"));
+    let mut bytes = Vec::new();
+    let pictures: Vec<_> = sheets.iter().map(Sheet::picture).collect();
+    let (width, height) = pictures.first().map_or((1, 1), |(width, height, _)| (*width, *height));
+    let mut encoder = png::Encoder::new(&mut bytes, width as u32, height as u32);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_animated(pictures.len().max(1) as u32, 0).map_err(failed)?;
+    encoder.set_frame_delay(1, 2).map_err(failed)?;
+    let mut writer = encoder.write_header().map_err(failed)?;
+    for (.., rgb) in &pictures {
+        writer.write_image_data(rgb).map_err(failed)?;
+    }
+    writer.finish().map_err(failed)?;
+    Ok(bytes)
 }
 
 /// Bins of the weight histogram.
@@ -314,6 +490,8 @@ pub(crate) fn weight_histogram(networks: &[Kernels]) -> Result<Option<Figure>, F
         range: [(-1.0, 1.0), (lowest, 0.0)],
         powers: [false, true],
         legend: SeriesLabelPosition::UpperLeft,
+        marks: false,
+        fit: None,
     };
     let caption = "Distribution of the hidden weights. Exact zeros are left out of the lines and named in the legend.";
     render("weight-histogram", caption.to_owned(), (1400, 900), &chart).map(Some)

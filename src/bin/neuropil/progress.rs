@@ -56,6 +56,11 @@ impl Monitor {
             self.written = Some(Instant::now());
             note(&format!("{} {}/{} {}", self.title, progress.step, progress.steps, self.figures(progress)));
         }
+        self.asked_to_stop()
+    }
+
+    /// `Break` once Ctrl-C was pressed.
+    pub(crate) fn asked_to_stop(&self) -> ControlFlow<()> {
         if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 

@@ -3,7 +3,6 @@
 use comfy_table::{CellAlignment, Table, presets};
 use neuropil::Isa;
 use neuropil::systems::Outcome;
-use neuropil::systems::hebbian::experiment::DEPARTURES;
 
 use crate::failure::Failure;
 use crate::figures::Figure;
@@ -11,6 +10,9 @@ use crate::progress::duration;
 
 /// Under what circumstances the results came about.
 pub(crate) struct Circumstances {
+    /// What the paper is about.
+    pub(crate) title: &'static str,
+    pub(crate) departures: &'static [&'static str],
     pub(crate) quick: bool,
     pub(crate) interrupted: bool,
     pub(crate) images: String,
@@ -65,7 +67,7 @@ fn is_accuracy(outcome: &Outcome) -> bool {
 
 /// `report.md`.
 pub(crate) fn markdown(about: &Circumstances, outcomes: &[Outcome], figures: &[Figure], suffix: &str) -> String {
-    let mut text = "# Hebbian learning with weight perturbation: the paper's figures and ours\n\n".to_owned();
+    let mut text = format!("# {}: the paper's figures and ours\n\n", about.title);
     if about.interrupted {
         text += "**Interrupted**: only what was finished is here.\n\n";
     }
@@ -84,7 +86,7 @@ pub(crate) fn markdown(about: &Circumstances, outcomes: &[Outcome], figures: &[F
     if about.quick {
         text += "This is the quick reproduction: the networks saw 2000 training images and are measured on 1000, where the \
                  paper's saw 60,000 and were measured on 10,000. The paper's figures are printed for orientation; what can be \
-                 compared is how the rules stand to each other, and to the softmax regression trained on the same 2000 images.\n\n";
+                 compared is how the rows stand to each other.\n\n";
     }
 
     text += &format!("| {} | time |\n|---|---|---:|---:|---:|---:|\n", HEADER.join(" | "));
@@ -118,7 +120,7 @@ pub(crate) fn markdown(about: &Circumstances, outcomes: &[Outcome], figures: &[F
         }
     }
     text += "\n## Where the training departs from the paper\n\n";
-    for departure in DEPARTURES {
+    for departure in about.departures {
         text += &format!("- {departure}\n");
     }
     for figure in figures {
@@ -166,6 +168,8 @@ mod tests {
 
     fn about() -> Circumstances {
         Circumstances {
+            title: "A rule",
+            departures: &["It departs."],
             quick: false,
             interrupted: false,
             images: "MNIST".into(),

@@ -1,37 +1,72 @@
 //! `neuropil reproduce`: the papers' experiments, their figures beside ours.
 
-use std::collections::HashSet;
-use std::path::PathBuf;
+mod hebbian;
+mod hierarchy;
+
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use neuropil::datasets::{self, Set};
-use neuropil::systems::hebbian::experiment::{self, Options, Report, Row, Run, Scale};
+use neuropil::Context;
+use neuropil::systems::Outcome;
 
 use crate::failure::Failure;
-use crate::figures::{self, Figure, Kernels, Series};
-use crate::progress::{Monitor, duration, note};
+use crate::figures::Figure;
+use crate::progress::{duration, note};
 use crate::report::{self, Circumstances};
 use crate::source::Machine;
 use crate::{info, interrupt, output};
 
 /// A learning system of the papers.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum System {
     /// Hebbian learning with weight perturbation: table 1 and figure 2
     Hebbian,
+    /// The self-organising hierarchy: tables 1 and 2, figures 5 and 6
+    Hierarchy,
+}
+
+impl System {
+    const ALL: [System; 2] = [System::Hebbian, System::Hierarchy];
+
+    fn name(self) -> &'static str {
+        match self {
+            System::Hebbian => "hebbian",
+            System::Hierarchy => "hierarchy",
+        }
+    }
+
+    /// Short names of its experiments.
+    fn experiments(self) -> Vec<&'static str> {
+        match self {
+            System::Hebbian => hebbian::names().collect(),
+            System::Hierarchy => hierarchy::names().collect(),
+        }
+    }
+}
+
+/// Images to train on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ImageSet {
+    /// MNIST
+    #[default]
+    Mnist,
+    /// CIFAR-10: hierarchy alone
+    Cifar10,
 }
 
 /// Arguments of `neuropil reproduce`.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// The system
-    #[arg(default_value = "hebbian")]
-    system: System,
+    /// The system; all of them if left out
+    system: Option<System>,
     /// Train on the 2000 digits inside the program instead of all of MNIST
-    #[arg(long, conflicts_with = "data")]
+    #[arg(long, conflicts_with_all = ["data", "set"])]
     quick: bool,
-    /// The folder of MNIST's files [default: the data folder, see `neuropil info`]
+    /// The images
+    #[arg(long, value_enum, default_value_t)]
+    set: ImageSet,
+    /// The folder of the images' files [default: the data folder, see `neuropil info`]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Runs of each experiment, each with its own seed
@@ -42,7 +77,7 @@ pub(crate) struct Arguments {
     seed: u64,
     #[command(flatten)]
     machine: Machine,
-    /// Where the report, the results and the figures go
+    /// Where the report, the results and the figures go: a folder for each system if there are several
     #[arg(long, value_name = "DIR", default_value = "reproduction")]
     out: PathBuf,
     /// Only these experiments, by their short names, separated by commas
@@ -53,39 +88,93 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
+/// What a system's experiments came to.
+struct Reproduction {
+    title: &'static str,
+    images: String,
+    outcomes: Vec<Outcome>,
+    figures: Vec<Figure>,
+    /// Files beside the figures: name and contents.
+    files: Vec<(&'static str, Vec<u8>)>,
+    /// Where the training departs from the paper.
+    departures: &'static [&'static str],
+    /// Trainings finished.
+    finished: usize,
+    interrupted: bool,
+}
+
 /// Trains, measures, and writes report, results and figures.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let System::Hebbian = arguments.system;
     let mut context = arguments.machine.context()?;
-    let (scale, data, images) = if arguments.quick {
-        (Scale::Quick, datasets::embedded(), "the MNIST digits inside the program")
-    } else {
-        (Scale::Full, datasets::open(Set::Mnist, arguments.data.as_deref())?, "MNIST")
-    };
+    let systems = systems(arguments)?;
     output::create_directory(&arguments.out)?;
     interrupt::listen()?;
+    let mut outcomes = Vec::new();
+    let mut end = Ok(());
+    for (system, only) in &systems {
+        let folder = if systems.len() == 1 { arguments.out.clone() } else { arguments.out.join(system.name()) };
+        output::create_directory(&folder)?;
+        let began = Instant::now();
+        let reproduction = match system {
+            System::Hebbian => hebbian::run(&mut context, arguments, only)?,
+            System::Hierarchy => hierarchy::run(&mut context, arguments, only)?,
+        };
+        let seconds = began.elapsed().as_secs_f64();
+        write(&folder, arguments, &context, &reproduction, seconds)?;
+        let Reproduction { finished, interrupted, .. } = reproduction;
+        outcomes.extend(reproduction.outcomes);
+        if interrupted {
+            end = Err(Failure::Interrupted(match finished {
+                0 => "no training was finished".to_owned(),
+                finished => format!("{finished} trainings were finished: {}/report-partial.md", folder.display()),
+            }));
+            break;
+        }
+        note(&format!("report.md, results.json and figures are in {}; {}", folder.display(), duration(seconds)));
+    }
+    output::print(&if arguments.json { report::json(&outcomes)? } else { report::table(&outcomes) })?;
+    end
+}
 
-    let options = Options {
-        runs: arguments.runs as usize,
-        seed: arguments.seed,
-        only: arguments.only.clone(),
-        ..Options::new(scale)
-    };
-    let began = Instant::now();
-    let mut monitor = Monitor::new();
-    let report = experiment::reproduce(&mut context, &data, &options, &mut |stage, progress| {
-        let label = format!("[{}/{}] {}", stage.done + 1, stage.all, stage.row.name);
-        monitor.observe(&label, progress)
-    })?;
-    drop(monitor);
-    let seconds = began.elapsed().as_secs_f64();
+/// The systems to run, each with the experiments asked for (none: all).
+fn systems(arguments: &Arguments) -> Result<Vec<(System, Vec<String>)>, Failure> {
+    let among: Vec<System> = System::ALL
+        .into_iter()
+        .filter(|system| arguments.system.is_none_or(|asked| asked == *system))
+        // Images that a paper has no figures for leave its system out, unless it was asked for.
+        .filter(|system| arguments.system.is_some() || arguments.set == ImageSet::Mnist || *system == System::Hierarchy)
+        .collect();
+    let known: Vec<&str> = among.iter().flat_map(|system| system.experiments()).collect();
+    if let Some(unknown) = arguments.only.iter().find(|name| !known.contains(&name.as_str())) {
+        return Err(neuropil::Error::setting("row", format!("one of {}", known.join(", ")), unknown).into());
+    }
+    let mut systems = Vec::new();
+    for system in among {
+        let own = system.experiments();
+        let only: Vec<String> = arguments.only.iter().filter(|name| own.contains(&name.as_str())).cloned().collect();
+        if arguments.only.is_empty() || !only.is_empty() {
+            systems.push((system, only));
+        }
+    }
+    Ok(systems)
+}
 
-    let outcomes = report.outcomes();
-    let figures = draw(&report, images, [data.train.channels(), data.train.rows(), data.train.cols()])?;
+fn write(
+    folder: &Path,
+    arguments: &Arguments,
+    context: &Context,
+    reproduction: &Reproduction,
+    seconds: f64,
+) -> Result<(), Failure> {
+    if reproduction.finished == 0 {
+        return Ok(());
+    }
     let circumstances = Circumstances {
+        title: reproduction.title,
+        departures: reproduction.departures,
         quick: arguments.quick,
-        interrupted: report.interrupted,
-        images: format!("{images}: {} to train, {} to test", data.train.len(), data.test.len()),
+        interrupted: reproduction.interrupted,
+        images: reproduction.images.clone(),
         cpu: info::cpu_model(),
         isa: context.isa(),
         threads: context.threads().get(),
@@ -94,84 +183,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         seconds,
     };
     // What an unfinished run has goes beside the results of a finished one, not over them.
-    let suffix = if report.interrupted { "-partial" } else { "" };
-    let json = report::json(&outcomes)?;
-    if !report.runs.is_empty() {
-        for figure in &figures {
-            let path = |extension| arguments.out.join(format!("{}{suffix}.{extension}", figure.name));
-            output::write_file(&path("svg"), figure.svg.as_bytes())?;
-            output::write_file(&path("png"), &figure.png)?;
-        }
-        output::write_file(&arguments.out.join(format!("results{suffix}.json")), json.as_bytes())?;
-        let text = report::markdown(&circumstances, &outcomes, &figures, suffix);
-        output::write_file(&arguments.out.join(format!("report{suffix}.md")), text.as_bytes())?;
+    let suffix = if reproduction.interrupted { "-partial" } else { "" };
+    for figure in &reproduction.figures {
+        let path = |extension| folder.join(format!("{}{suffix}.{extension}", figure.name));
+        output::write_file(&path("svg"), figure.svg.as_bytes())?;
+        output::write_file(&path("png"), &figure.png)?;
     }
-    if arguments.json {
-        output::print(&json)?;
-    } else {
-        output::print(&report::table(&outcomes))?;
+    for (name, contents) in &reproduction.files {
+        output::write_file(&folder.join(name), contents)?;
     }
-    if report.interrupted {
-        return Err(Failure::Interrupted(match report.runs.len() {
-            0 => "no training was finished".to_owned(),
-            finished => format!("{finished} trainings were finished: {}/report-partial.md", arguments.out.display()),
-        }));
-    }
-    note(&format!("report.md, results.json and figures are in {}; {}", arguments.out.display(), duration(seconds)));
+    let json = report::json(&reproduction.outcomes)?;
+    output::write_file(&folder.join(format!("results{suffix}.json")), json.as_bytes())?;
+    let text = report::markdown(&circumstances, &reproduction.outcomes, &reproduction.figures, suffix);
+    output::write_file(&folder.join(format!("report{suffix}.md")), text.as_bytes())?;
     Ok(())
-}
-
-fn draw(report: &Report, images: &str, [channels, rows, cols]: [usize; 3]) -> Result<Vec<Figure>, Failure> {
-    // One line for each row: its first seed.
-    let mut seen = HashSet::new();
-    let first: Vec<&Run> = report.runs.iter().filter(|run| seen.insert(run.row.name)).collect();
-    let curves = |non_negative: bool| -> Vec<Series> {
-        first.iter().filter(|run| run.row.non_negative == non_negative).map(|run| curve(run)).collect()
-    };
-    // Rows that differ in the output alone have the same hidden units: they are shown once.
-    let mut networks: Vec<Kernels> = Vec::new();
-    for run in first.iter().filter(|run| has_one_hidden_layer(&run.row)) {
-        let Some(fields) = run.receptive_fields() else { continue };
-        let weights = fields.to_owned();
-        if networks.iter().all(|network| network.weights != weights) {
-            networks.push(Kernels { name: hidden_rule(&run.row), weights, channels, rows, cols });
-        }
-    }
-    let figures = [
-        figures::learning_curves("learning-curves", &format!("Learning curves on {images}"), &curves(false))?,
-        figures::learning_curves(
-            "learning-curves-non-negative",
-            &format!("Non-negative weights: learning curves on {images}"),
-            &curves(true),
-        )?,
-        figures::weight_kernels(&networks)?,
-        figures::weight_histogram(&networks)?,
-    ];
-    Ok(figures.into_iter().flatten().collect())
-}
-
-/// Test accuracies, in per cent, of the last phase that has any.
-fn curve(run: &Run) -> Series {
-    let measured = || run.curve.iter().filter_map(|point| Some((point, point.accuracy?)));
-    let phase = measured().next_back().map(|(point, _)| point.phase.clone());
-    let points = measured()
-        .filter(|(point, _)| Some(&point.phase) == phase.as_ref())
-        .map(|(point, accuracy)| (point.step as f64, 100.0 * accuracy))
-        .collect();
-    Series { name: run.row.description.trim_start_matches("non-negative: ").to_owned(), points }
-}
-
-fn has_one_hidden_layer(row: &Row) -> bool {
-    row.name != "softmax" && !row.name.ends_with("-2")
-}
-
-/// The rule that trained a row's hidden layer, short enough for a title.
-fn hidden_rule(row: &Row) -> String {
-    let rule = match row.name.trim_start_matches("nn-") {
-        name if name.starts_with("hebbian") => "Hebbian (Oja subspace)",
-        name if name.starts_with("kh") => "Krotov-Hopfield",
-        name if name.starts_with("bp") => "backpropagation",
-        _ => row.description,
-    };
-    if row.non_negative { format!("{rule}, non-negative") } else { rule.to_owned() }
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use neuropil::systems::baselines::{backprop, krotov_hopfield, softmax};
-use neuropil::systems::{Learner, Progress, checkpoint, hebbian};
+use neuropil::systems::{Learner, Progress, checkpoint, hebbian, hierarchy};
 use neuropil::{Context, Error};
 
 use crate::failure::Failure;
@@ -20,6 +20,8 @@ use crate::{interrupt, output};
 pub(crate) enum System {
     /// Hebbian hidden layers, output by weight perturbation or backpropagation
     Hebbian,
+    /// Autoencoder units on a feature map, whose receptive fields may move
+    Hierarchy,
     /// Krotov and Hopfield's hidden layer, softmax output
     KrotovHopfield,
     /// A multilayer perceptron trained by backpropagation
@@ -33,6 +35,7 @@ impl System {
     fn kind(self) -> &'static str {
         match self {
             System::Hebbian => "hebbian",
+            System::Hierarchy => "hierarchy",
             System::KrotovHopfield => "krotov-hopfield",
             System::Backprop => "backprop",
             System::Softmax => "softmax",
@@ -44,6 +47,9 @@ impl System {
         Ok(match self {
             System::Hebbian => {
                 Box::new(hebbian::Network::new(hebbian::Config::from_toml(text, origin)?, inputs, classes)?)
+            }
+            System::Hierarchy => {
+                Box::new(hierarchy::Network::new(hierarchy::Config::from_toml(text, origin)?, inputs, classes)?)
             }
             System::KrotovHopfield => Box::new(krotov_hopfield::Network::new(
                 krotov_hopfield::Config::from_toml(text, origin)?,

@@ -1,6 +1,10 @@
 //! The formulas as they are written, in `f64`.
 
-use super::Axis;
+use super::{Axis, Dropout, dropout};
+use crate::kernels::perturb::gaussian::seeds;
+use crate::kernels::perturb::reference::xoshiro128_plus_plus;
+use crate::random::Stream;
+use crate::simd::LANES;
 
 /// `max(0, y)^n` of one value; NaN stays NaN.
 pub fn power(y: f32, n: f32) -> f64 {
@@ -73,4 +77,30 @@ pub fn magnitude_zscore_bounds(y: &[f32], rows: usize, cols: usize, axis: Axis, 
         }
     }
     bounds
+}
+
+/// [`relu_dropout`](super::relu_dropout) of a `rows` x `cols` batch in row-major order.
+pub fn relu_dropout(y: &[f32], rows: usize, cols: usize, dropout: Dropout, stream: Stream) -> Vec<f64> {
+    assert_eq!(y.len(), rows * cols, "a {rows} x {cols} batch");
+    let mut out = Vec::with_capacity(y.len());
+    let block = dropout::rows_per_block(cols);
+    let mut states = [[0; 4]; LANES];
+    for row in 0..rows {
+        if row % block == 0 {
+            let seeds = seeds(stream.item((row / block) as u64));
+            states = std::array::from_fn(|lane| seeds.map(|word| word[lane]));
+        }
+        for first in (0..cols).step_by(2 * LANES) {
+            let bits = states.each_mut().map(xoshiro128_plus_plus);
+            for col in first..cols.min(first + 2 * LANES) {
+                let half = (col - first) / LANES;
+                let number = bits[col % LANES] >> (16 * half) & 0xffff;
+                let value = f64::from(y[row * cols + col]);
+                // Not max: that would lose a NaN.
+                let value = if value < 0.0 { 0.0 } else { value * f64::from(dropout.scale) };
+                out.push(if number < dropout.threshold { 0.0 } else { value });
+            }
+        }
+    }
+    out
 }

@@ -166,3 +166,38 @@ fn rescaled_scores_reach_from_zero_to_one() {
         assert!((50..150).contains(&positive), "about half lie above the mean: {positive}");
     }
 }
+
+#[test]
+fn dropout_follows_its_masks_on_every_set_and_any_number_of_threads() {
+    let dropout = Dropout::new(0.2).unwrap();
+    for (rows, cols) in [(0, 5), (5, 0), (1, 1), (3, 15), (2, 33), (300, 100), (9, 5000)] {
+        let y = random(rows, cols, 3);
+        let stream = Stream::new(4, "dropout");
+        let exact = reference::relu_dropout(y.as_slice(), rows, cols, dropout, stream);
+        for isa in Isa::available() {
+            for threads in [1, 3] {
+                let mut got = y.clone();
+                relu_dropout(&mut context(isa, threads), got.view_mut(), dropout, stream);
+                let rounded: Vec<f32> = exact.iter().map(|value| *value as f32).collect();
+                assert_eq!(bits(got.as_slice()), bits(&rounded), "{isa}, {rows} x {cols}, {threads} threads");
+            }
+        }
+    }
+}
+
+#[test]
+fn dropout_drops_its_share_and_keeps_the_mean() {
+    let mut context = context(Isa::best(), 1);
+    for rate in [0.0, 0.2, 0.5, 0.9] {
+        let mut y = Matrix::from_fn(1000, 1000, |_, _| 1.0);
+        relu_dropout(&mut context, y.view_mut(), Dropout::new(rate).unwrap(), Stream::new(5, "share"));
+        let dropped = y.as_slice().iter().filter(|&&y| y == 0.0).count() as f64 / 1e6;
+        // Five standard deviations of a share of a million.
+        assert!((dropped - rate).abs() <= 5.0 * (rate * (1.0 - rate) / 1e6).sqrt() + 1e-5, "{dropped} for {rate}");
+        let mean = y.as_slice().iter().map(|&y| f64::from(y)).sum::<f64>() / 1e6;
+        assert!((mean - 1.0).abs() < 0.02, "mean {mean}");
+    }
+    for rate in [-0.1, 1.0, f64::NAN] {
+        assert!(Dropout::new(rate).is_err());
+    }
+}

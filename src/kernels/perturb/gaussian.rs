@@ -96,16 +96,22 @@ impl Kernel for Fill<'_> {
     }
 }
 
-/// Sixteen generators side by side.
+/// Normal deviates from sixteen generators.
 #[derive(Clone, Copy)]
 pub(crate) struct Normals<S: Simd> {
-    simd: S,
-    state: [S::U32; 4],
+    generators: Generators<S>,
     sigma: S::F32,
 }
 
+/// Sixteen xoshiro128++ generators side by side.
+#[derive(Clone, Copy)]
+pub(crate) struct Generators<S: Simd> {
+    simd: S,
+    state: [S::U32; 4],
+}
+
 /// Sixteen states. All-zero ones, which would stay zero, have probability 2^-124.
-pub(super) fn seeds(stream: Stream) -> [[u32; LANES]; 4] {
+pub(crate) fn seeds(stream: Stream) -> [[u32; LANES]; 4] {
     let mut generator = stream.generator();
     std::array::from_fn(|_| {
         let mut lanes = [0; LANES];
@@ -117,22 +123,22 @@ pub(super) fn seeds(stream: Stream) -> [[u32; LANES]; 4] {
     })
 }
 
-impl<S: Simd> Normals<S> {
+impl<S: Simd> Generators<S> {
     #[inline(always)]
-    pub(crate) fn seeded(simd: S, stream: Stream, sigma: f32) -> Self {
-        Self::from_states(simd, &seeds(stream), sigma)
+    pub(crate) fn seeded(simd: S, stream: Stream) -> Self {
+        Self::from_states(simd, &seeds(stream))
     }
 
     #[inline(always)]
-    fn from_states(simd: S, seeds: &[[u32; LANES]; 4], sigma: f32) -> Self {
+    fn from_states(simd: S, seeds: &[[u32; LANES]; 4]) -> Self {
         let state =
             [simd.load_u32(&seeds[0]), simd.load_u32(&seeds[1]), simd.load_u32(&seeds[2]), simd.load_u32(&seeds[3])];
-        Normals { simd, state, sigma: simd.splat(sigma) }
+        Generators { simd, state }
     }
 
-    /// One step of xoshiro128++ in every lane.
+    /// One step in every lane.
     #[inline(always)]
-    fn bits(&mut self) -> S::U32 {
+    pub(crate) fn bits(&mut self) -> S::U32 {
         let s = self.simd;
         let [a, b, c, d] = self.state;
         let result = s.add_u32(s.rotate_left::<7, 25>(s.add_u32(a, d)), a);
@@ -140,12 +146,19 @@ impl<S: Simd> Normals<S> {
         self.state = [s.xor(a, d), s.xor(b, c), s.xor(c, t), s.rotate_left::<11, 21>(d)];
         result
     }
+}
+
+impl<S: Simd> Normals<S> {
+    #[inline(always)]
+    pub(crate) fn seeded(simd: S, stream: Stream, sigma: f32) -> Self {
+        Normals { generators: Generators::seeded(simd, stream), sigma: simd.splat(sigma) }
+    }
 
     /// The next two vectors.
     #[inline(always)]
     pub(crate) fn pair(&mut self) -> (S::F32, S::F32) {
-        let s = self.simd;
-        let (a, b) = (self.bits(), self.bits());
+        let s = self.generators.simd;
+        let (a, b) = (self.generators.bits(), self.generators.bits());
         let u = s.mul_add(s.from_i32(s.shr::<1>(a)), s.splat(1.0 / 2_147_483_648.0), s.splat(1.0 / 4_294_967_296.0));
         // u = 1 gives ln 1 = 0; abs takes its sign off.
         let r = s.mul(s.sqrt(s.abs(math::ln_normal(s, u))), self.sigma);

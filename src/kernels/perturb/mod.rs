@@ -18,7 +18,7 @@
 
 pub mod reference;
 
-mod gaussian;
+pub(crate) mod gaussian;
 mod per_sample;
 
 pub use gaussian::gaussian;

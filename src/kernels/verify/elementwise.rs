@@ -1,7 +1,7 @@
 //! Checks of what treats values one by one or row by row: elementary functions, activations, losses, pixels.
 
 use super::{Case, Check, Dim, gamma};
-use crate::kernels::activation::{self, Axis, magnitude_zscore};
+use crate::kernels::activation::{self, Axis, Dropout, magnitude_zscore};
 use crate::kernels::loss::{self, softmax, softmax_cross_entropy};
 use crate::kernels::pixels::{self, to_f32};
 use crate::random::below;
@@ -20,6 +20,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check { kernel: "activation::relu", dims: BATCH, run: relu },
     Check { kernel: "activation::power", dims: BATCH, run: power },
     Check { kernel: "activation::magnitude_zscore", dims: BATCH, run: zscore },
+    Check { kernel: "activation::relu_dropout", dims: BATCH, run: relu_dropout },
     Check { kernel: "loss::softmax", dims: LOGITS, run: probabilities },
     Check { kernel: "loss::softmax_cross_entropy", dims: LOGITS, run: cross_entropy },
     Check { kernel: "pixels::to_f32", dims: VALUES, run: bytes },
@@ -126,6 +127,20 @@ fn relu(case: &mut Case<'_>) {
     case.compare(&exact, &vec![0.0; exact.len()], |context| {
         let mut y = y.clone();
         activation::relu(context, y.view_mut());
+        y.as_slice().to_vec()
+    });
+}
+
+fn relu_dropout(case: &mut Case<'_>) {
+    let [batch, units] = case.sizes();
+    let mut y = case.matrix(batch, units, -1.0, 1.0);
+    y[(0, 0)] = f32::NAN;
+    let (stream, dropout) = (case.stream(), Dropout::new(0.2).expect("a rate below one"));
+    let exact = activation::reference::relu_dropout(y.as_slice(), batch, units, dropout, stream);
+    let bound: Vec<f64> = exact.iter().map(|value| gamma(1.0) * value.abs()).collect();
+    case.compare(&exact, &bound, |context| {
+        let mut y = y.clone();
+        activation::relu_dropout(context, y.view_mut(), dropout, stream);
         y.as_slice().to_vec()
     });
 }

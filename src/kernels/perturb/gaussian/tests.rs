@@ -20,10 +20,10 @@ impl Kernel for Steps {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Self::Output {
-        let mut normals = Normals::from_states(s, &self.0, 1.0);
+        let mut generators = Generators::from_states(s, &self.0);
         std::array::from_fn(|_| {
             let mut lanes = [0; LANES];
-            s.store_u32(normals.bits(), &mut lanes);
+            s.store_u32(generators.bits(), &mut lanes);
             lanes
         })
     }

@@ -1,0 +1,104 @@
+//! The reproduction of the Hebbian paper.
+
+use std::collections::HashSet;
+
+use neuropil::Context;
+use neuropil::datasets::{self, Set};
+use neuropil::systems::hebbian::experiment::{self, Options, Report, Row, Run, Scale};
+
+use super::{Arguments, Reproduction};
+use crate::failure::Failure;
+use crate::figures::{self, Figure, Kernels, Series};
+use crate::progress::Monitor;
+
+pub(super) const TITLE: &str = "Hebbian learning with weight perturbation";
+
+/// Names of all rows.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    experiment::rows(Scale::Full).iter().map(|row| row.name)
+}
+
+/// Trains and measures.
+pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String]) -> Result<Reproduction, Failure> {
+    if arguments.set != super::ImageSet::Mnist {
+        return Err(Failure::Message("the Hebbian paper has figures for MNIST alone: leave out --set".to_owned()));
+    }
+    let (scale, data, images) = if arguments.quick {
+        (Scale::Quick, datasets::embedded(), "the MNIST digits inside the program")
+    } else {
+        (Scale::Full, datasets::open(Set::Mnist, arguments.data.as_deref())?, "MNIST")
+    };
+    let options =
+        Options { runs: arguments.runs as usize, seed: arguments.seed, only: only.to_vec(), ..Options::new(scale) };
+    let mut monitor = Monitor::new();
+    let report = experiment::reproduce(context, &data, &options, &mut |stage, progress| {
+        let label = format!("[{}/{}] {}", stage.done + 1, stage.all, stage.row.name);
+        monitor.observe(&label, progress)
+    })?;
+    drop(monitor);
+    Ok(Reproduction {
+        title: TITLE,
+        images: format!("{images}: {} to train, {} to test", data.train.len(), data.test.len()),
+        outcomes: report.outcomes(),
+        figures: draw(&report, images, [data.train.channels(), data.train.rows(), data.train.cols()])?,
+        files: Vec::new(),
+        departures: &experiment::DEPARTURES,
+        finished: report.runs.len(),
+        interrupted: report.interrupted,
+    })
+}
+
+fn draw(report: &Report, images: &str, [channels, rows, cols]: [usize; 3]) -> Result<Vec<Figure>, Failure> {
+    // One line for each row: its first seed.
+    let mut seen = HashSet::new();
+    let first: Vec<&Run> = report.runs.iter().filter(|run| seen.insert(run.row.name)).collect();
+    let curves = |non_negative: bool| -> Vec<Series> {
+        first.iter().filter(|run| run.row.non_negative == non_negative).map(|run| curve(run)).collect()
+    };
+    // Rows that differ in the output alone have the same hidden units: they are shown once.
+    let mut networks: Vec<Kernels> = Vec::new();
+    for run in first.iter().filter(|run| has_one_hidden_layer(&run.row)) {
+        let Some(fields) = run.receptive_fields() else { continue };
+        let weights = fields.to_owned();
+        if networks.iter().all(|network| network.weights != weights) {
+            networks.push(Kernels { name: hidden_rule(&run.row), weights, channels, rows, cols });
+        }
+    }
+    let figures = [
+        figures::learning_curves("learning-curves", &format!("Learning curves on {images}"), &curves(false))?,
+        figures::learning_curves(
+            "learning-curves-non-negative",
+            &format!("Non-negative weights: learning curves on {images}"),
+            &curves(true),
+        )?,
+        figures::weight_kernels(&networks)?,
+        figures::weight_histogram(&networks)?,
+    ];
+    Ok(figures.into_iter().flatten().collect())
+}
+
+/// Test accuracies, in per cent, of the last phase that has any.
+fn curve(run: &Run) -> Series {
+    let measured = || run.curve.iter().filter_map(|point| Some((point, point.accuracy?)));
+    let phase = measured().next_back().map(|(point, _)| point.phase.clone());
+    let points = measured()
+        .filter(|(point, _)| Some(&point.phase) == phase.as_ref())
+        .map(|(point, accuracy)| (point.step as f64, 100.0 * accuracy))
+        .collect();
+    Series { name: run.row.description.trim_start_matches("non-negative: ").to_owned(), points }
+}
+
+fn has_one_hidden_layer(row: &Row) -> bool {
+    row.name != "softmax" && !row.name.ends_with("-2")
+}
+
+/// The rule that trained a row's hidden layer, short enough for a title.
+fn hidden_rule(row: &Row) -> String {
+    let rule = match row.name.trim_start_matches("nn-") {
+        name if name.starts_with("hebbian") => "Hebbian (Oja subspace)",
+        name if name.starts_with("kh") => "Krotov-Hopfield",
+        name if name.starts_with("bp") => "backpropagation",
+        _ => row.description,
+    };
+    if row.non_negative { format!("{rule}, non-negative") } else { rule.to_owned() }
+}

@@ -1,0 +1,126 @@
+//! The reproduction of the self-organising hierarchy.
+
+use neuropil::Context;
+use neuropil::datasets::{self, Set};
+use neuropil::systems::hierarchy::Images;
+use neuropil::systems::hierarchy::Named;
+use neuropil::systems::hierarchy::experiment::{self, Options, ROWS, Report, Run, Scale};
+
+use super::{Arguments, ImageSet, Reproduction};
+use crate::failure::Failure;
+use crate::figures::{self, Figure, Series, Sheet};
+use crate::progress::Monitor;
+
+pub(super) const TITLE: &str = "The self-organising hierarchy";
+
+/// Names of all rows.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    ROWS.iter().map(|row| row.name)
+}
+
+/// Trains and measures.
+pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String]) -> Result<Reproduction, Failure> {
+    let (scale, kind, data, name) = match (arguments.quick, arguments.set) {
+        (true, _) => (Scale::Quick, Images::Mnist, datasets::embedded(), "the MNIST digits inside the program"),
+        (false, ImageSet::Mnist) => {
+            (Scale::Full, Images::Mnist, datasets::open(Set::Mnist, arguments.data.as_deref())?, "MNIST")
+        }
+        (false, ImageSet::Cifar10) => {
+            (Scale::Full, Images::Cifar10, datasets::open(Set::Cifar10, arguments.data.as_deref())?, "CIFAR-10")
+        }
+    };
+    let options = Options {
+        runs: arguments.runs as usize,
+        seed: arguments.seed,
+        only: only.to_vec(),
+        ..Options::new(scale, kind)
+    };
+    let mut monitor = Monitor::new();
+    // Several runs are under way: one is shown until one is finished.
+    let mut shown: Option<(usize, &str, u64)> = None;
+    let report = experiment::reproduce(context, &data, &options, &mut |stage, progress| {
+        let this = (stage.done, stage.row.name, stage.seed);
+        if shown.is_none_or(|(done, ..)| done != stage.done) {
+            shown = Some(this);
+        }
+        if shown != Some(this) {
+            return monitor.asked_to_stop();
+        }
+        monitor.observe(&format!("[{}/{}] {} seed {}", stage.done + 1, stage.all, stage.row.name, stage.seed), progress)
+    })?;
+    drop(monitor);
+    let learned = longest(&report);
+    let mut figures = Vec::new();
+    figures.extend(correlation(&report, name)?);
+    figures.extend(by_step(&report, name)?);
+    let mut files = Vec::new();
+    if let Some(run) = learned {
+        let sheets = sheets(run, report.map);
+        figures.push(figures::feature_maps("topologies", &sheets)?);
+        files.push(("topologies-animated.png", figures::animation(&sheets)?));
+    }
+    Ok(Reproduction {
+        title: TITLE,
+        images: format!("{name}: {} to train, {} to test", data.train.len(), data.test.len()),
+        outcomes: report.outcomes(),
+        figures,
+        files,
+        departures: &experiment::DEPARTURES,
+        finished: report.runs.len(),
+        interrupted: report.interrupted,
+    })
+}
+
+/// The run whose fields moved most often.
+fn longest(report: &Report) -> Option<&Run> {
+    report.runs.iter().filter(|run| run.row.topology == Named::Random).max_by_key(|run| run.steps.len())
+}
+
+/// Figure 5: largest entropy and accuracy.
+fn correlation(report: &Report, images: &str) -> Result<Option<Figure>, Failure> {
+    let mut series = Vec::new();
+    for row in &ROWS {
+        let mut add = |name: &str, pick: fn(&Run) -> (f64, f64)| {
+            let points: Vec<(f64, f64)> = report.of(row).map(pick).collect();
+            if !points.is_empty() {
+                series.push(Series { name: name.to_owned(), points });
+            }
+        };
+        let last: fn(&Run) -> (f64, f64) = |run| (run.last().largest_entropy(), run.last().accuracy);
+        if row.topology == Named::Random {
+            add("random", |run| (run.first().largest_entropy(), run.first().accuracy));
+            add("meta-learned", last);
+        } else {
+            add(row.description, last);
+        }
+    }
+    figures::scatter("entropy-accuracy", &format!("Entropy and accuracy on {images}"), &series)
+}
+
+/// Figure 6: accuracy by meta-step.
+fn by_step(report: &Report, images: &str) -> Result<Option<Figure>, Failure> {
+    let runs = report.runs.iter().filter(|run| run.row.topology == Named::Random);
+    let series: Vec<Series> = runs
+        .map(|run| Series {
+            name: format!("seed {}", run.seed),
+            points: run.steps.iter().map(|step| (step.meta_step as f64, step.accuracy)).collect(),
+        })
+        .collect();
+    figures::meta_steps("meta-steps", &format!("Accuracy by meta-step on {images}"), &series)
+}
+
+/// The feature map after every accepted move.
+fn sheets(run: &Run, [rows, cols]: [usize; 2]) -> Vec<Sheet> {
+    let sheet = |step: &experiment::Measured| Sheet {
+        title: format!("step {}: {:.2} %", step.meta_step, step.accuracy),
+        rows,
+        cols,
+        activity: step.activity.clone(),
+        fields: step
+            .fields
+            .iter()
+            .map(|field| field.iter().map(|r| [r.rows.start, r.rows.end, r.cols.start, r.cols.end]).collect())
+            .collect(),
+    };
+    run.steps.iter().map(sheet).collect()
+}

@@ -1,0 +1,299 @@
+//! The configuration of a self-organising hierarchy.
+
+use serde::{Deserialize, Serialize};
+
+use super::topology::{self, Area, Geometry, Topology};
+use crate::datasets::Shape;
+use crate::error::{Error, Result};
+use crate::kernels::activation::Dropout;
+use crate::kernels::entropy::MAX_BINS;
+use crate::systems::settings;
+
+/// A hierarchy and how it is trained. Every key has a default; unknown keys are refused.
+///
+/// ```
+/// use neuropil::systems::hierarchy::{Config, Named, Topology};
+/// let text = r#"
+///     topology = "random"
+///     [meta]
+///     rule = "stochastic_hill_climbing"
+///     steps = 20
+/// "#;
+/// let config = Config::from_toml(text, "example.toml")?;
+/// assert_eq!(config, Config::from_toml(&config.to_toml(), "again")?);
+/// assert!(Config::from_toml("topologie = \"a1\"", "typo.toml").is_err());
+/// # Ok::<(), neuropil::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Names every random number of the run (0 to 2^63 - 1).
+    pub seed: u64,
+    /// What is done to the images before they lie on the map, and with it the scale of everything.
+    pub images: Images,
+    /// The number K of autoencoder units. Without a `map` of your own: 1 to 7.
+    pub units: usize,
+    /// Share of the training images kept for validation: they stop the read-outs' training and nothing else sees them.
+    pub validation: f64,
+    /// How weights belong to a receptive field.
+    pub form: Form,
+    /// Where the receptive fields lie, or begin.
+    pub topology: Topology,
+    /// The feature map, if it is not the papers' one for these images and this number of units.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub map: Option<FeatureMap>,
+    /// The units' own learning.
+    pub base: Base,
+    /// The learning of the receptive fields; without it they stand still.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub meta: Option<Meta>,
+    /// The classifier on the frozen latents.
+    pub read_out: ReadOut,
+}
+
+/// Images of the two data sets, as the paper prepares them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Images {
+    /// The central 20 x 20 of grey images, in [0, 1].
+    #[default]
+    Mnist,
+    /// 32 x 32, grey, in [-1, 1]; in base learning padded by four pixels, cropped at random, and mirrored at random.
+    Cifar10,
+}
+
+/// How weights belong to a receptive field.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// Weights belong to places within the field and move with it: the authors' code.
+    #[default]
+    Gathered,
+    /// Weights belong to cells of the map: theta <- theta * delta, with delta the field's indicator, as the paper says. A
+    /// field that moves leaves the weights of the cells it left as they were, and finds those of the cells it comes to. A
+    /// cell that lies in both of a unit's rectangles is one cell.
+    Masked,
+}
+
+/// A feature map of your own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeatureMap {
+    /// Its rows.
+    pub rows: usize,
+    /// Its columns.
+    pub cols: usize,
+    /// Where the units write their latents, a rectangle `[row, row_end, col, col_end]` (half-open) a unit, all equally
+    /// large: as many latents as a rectangle has cells. The image lies at row 0, column 0.
+    pub latents: Vec<Area>,
+}
+
+/// The units' own learning: algorithm 1.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Base {
+    /// Passes over the training images.
+    pub epochs: u64,
+    /// Images of a batch.
+    pub batch: usize,
+    /// Adam's learning rate.
+    pub rate: f64,
+    /// L2 penalty's gradient on a weight of one.
+    pub decay: f64,
+    /// Probability to drop a latent, or a value of the reconstruction, in training.
+    pub dropout: f64,
+    /// Sweeps over the units that fill the map before the one that learns; K if absent, as in the paper.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sweeps: Option<usize>,
+    /// Bins of the entropies' histograms.
+    pub bins: usize,
+}
+
+/// The learning of the receptive fields: algorithm 2.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Meta {
+    /// The rule.
+    pub rule: Rule,
+    /// Meta-steps M.
+    pub steps: u64,
+    /// Candidates that a meta-step tries at most.
+    pub perturbations: u64,
+    /// Epochs of base learning for each candidate, weights retained; as many as `base.epochs` if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<u64>,
+    /// What a candidate that is not accepted leaves behind.
+    pub rejected: Rejected,
+}
+
+/// How candidates are found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    /// One unit after the other is shifted to a random neighbour; the first that raises its own entropy is taken, and ends
+    /// the meta-step.
+    #[default]
+    StochasticHillClimbing,
+    /// All neighbours of one unit are tried (as many as `perturbations` allows); the best is taken if it raises the
+    /// entropy. The next meta-step turns to the next unit.
+    LocalSearch,
+    /// One unit after the other is put at a random place of random orientation.
+    RandomSearch,
+}
+
+/// What a candidate that is not accepted leaves behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rejected {
+    /// Nothing: the next candidate starts from the weights of the best topology.
+    #[default]
+    Undone,
+    /// Its weights: only the receptive field goes back.
+    KeepsWeights,
+}
+
+/// The classifier on the frozen latents, trained by backpropagation with Adam, stopped early.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReadOut {
+    /// ReLU units between latents and classes; 0 for a multinomial logistic regression.
+    pub hidden: usize,
+    /// Passes over the training images, at most.
+    pub epochs: u64,
+    /// Epochs without a lower validation loss before training stops; the weights of the lowest are kept.
+    pub patience: u64,
+    /// Images of a batch.
+    pub batch: usize,
+    /// Adam's learning rate.
+    pub rate: f64,
+    /// L2 penalty's gradient on a weight of one.
+    pub decay: f64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            seed: 0,
+            images: Images::Mnist,
+            units: 3,
+            validation: 0.2,
+            form: Form::Gathered,
+            topology: Topology::default(),
+            map: None,
+            base: Base::default(),
+            meta: None,
+            read_out: ReadOut::default(),
+        }
+    }
+}
+
+impl Default for Base {
+    fn default() -> Self {
+        Base { epochs: 5, batch: 128, rate: 1e-2, decay: 1e-4, dropout: 0.2, sweeps: None, bins: 100 }
+    }
+}
+
+impl Default for Meta {
+    fn default() -> Self {
+        Meta {
+            rule: Rule::StochasticHillClimbing,
+            steps: 20,
+            perturbations: 10,
+            epochs: Some(1),
+            rejected: Rejected::Undone,
+        }
+    }
+}
+
+impl Default for ReadOut {
+    fn default() -> Self {
+        ReadOut { hidden: 30, epochs: 50, patience: 3, batch: 128, rate: 1e-2, decay: 1e-4 }
+    }
+}
+
+impl Images {
+    /// The side of the square that lies on the map.
+    pub fn side(self) -> usize {
+        match self {
+            Images::Mnist => 20,
+            Images::Cifar10 => 32,
+        }
+    }
+
+    /// The shape of the images as they are read.
+    pub(crate) fn shape(self) -> Result<Shape> {
+        match self {
+            Images::Mnist => Shape::new(1, 28, 28),
+            Images::Cifar10 => Shape::new(3, 32, 32),
+        }
+    }
+}
+
+impl Config {
+    /// Reads and checks a configuration; `origin` names the text in errors.
+    ///
+    /// # Errors
+    /// [`Error::Format`] for text that is not TOML, unknown keys and wrong types, with byte and line;
+    /// [`Error::Setting`] for values out of range or at odds with each other.
+    pub fn from_toml(text: &str, origin: &str) -> Result<Self> {
+        let config: Config = settings::from_toml(text, origin)?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Writes the configuration; [`from_toml`](Config::from_toml) reads it back.
+    pub fn to_toml(&self) -> String {
+        settings::to_toml(self)
+    }
+
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] naming key, range and value.
+    pub fn validate(&self) -> Result<()> {
+        use settings::{not_negative, positive, within};
+        settings::seed(self.seed)?;
+        settings::between("validation", self.validation, 0.0, 0.9)?;
+        let geometry = self.geometry()?;
+        topology::fields(&self.topology, &geometry, self.seed)?;
+        let Base { epochs, batch, rate, decay, dropout, sweeps, bins } = self.base;
+        within("base.epochs", epochs, 0, 1 << 20)?;
+        within("base.batch", batch as u64, 1, 1 << 16)?;
+        positive("base.rate", rate)?;
+        not_negative("base.decay", decay)?;
+        Dropout::new(dropout).map_err(|_| Error::setting("base.dropout", "a number from 0, below 1", dropout))?;
+        within("base.sweeps", sweeps.unwrap_or(0) as u64, 0, 1024)?;
+        within("base.bins", bins as u64, 1, MAX_BINS as u64)?;
+        if let Some(meta) = &self.meta {
+            within("meta.steps", meta.steps, 0, 1 << 20)?;
+            within("meta.perturbations", meta.perturbations, 1, 1 << 20)?;
+            within("meta.epochs", meta.epochs.unwrap_or(1), 1, 1 << 20)?;
+            // Without a first training there is no entropy to raise.
+            within("base.epochs (with meta-learning)", epochs, 1, 1 << 20)?;
+        }
+        let ReadOut { hidden, epochs, patience, batch, rate, decay } = self.read_out;
+        within("read_out.hidden", hidden as u64, 0, 1 << 16)?;
+        within("read_out.epochs", epochs, 0, 1 << 20)?;
+        within("read_out.patience", patience, 1, 1 << 20)?;
+        within("read_out.batch", batch as u64, 1, 1 << 20)?;
+        positive("read_out.rate", rate)?;
+        not_negative("read_out.decay", decay)
+    }
+
+    /// The map, where the image lies on it and where the latents do.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for no units, more than the map has latents for, or a map whose parts overlap, do not fit or
+    /// differ in size.
+    pub fn geometry(&self) -> Result<Geometry> {
+        match &self.map {
+            None => Geometry::of_paper(self.images.side(), self.units),
+            Some(map) => Geometry::new(map.rows, map.cols, self.images.side(), self.units, &map.latents),
+        }
+    }
+
+    /// Sweeps before the one that learns.
+    pub fn sweeps(&self) -> usize {
+        self.base.sweeps.unwrap_or(self.units)
+    }
+}

@@ -1,0 +1,519 @@
+//! Tables 1 and 2 of the paper, its correlation study (figure 5) and its accuracies by meta-step (figure 6).
+//!
+//! Recipes were chosen on the validation images, never on the test set: the test images measure the result and decide
+//! nothing.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Instant;
+
+use super::config::{Base, Config, Images, Meta, ReadOut};
+use super::images::Prepared;
+use super::network::{Network, Reading};
+use super::read_out::{Classifier, Samples};
+use super::topology::{Named, Topology};
+use super::train::{Advance, Material, Session, Task};
+use crate::analysis::{Alternative, Wilcoxon, pearson, wilcoxon};
+use crate::context::Context;
+use crate::datasets::Split;
+use crate::error::{Error, Result};
+use crate::kernels::masked::Rectangle;
+use crate::parallel::Threads;
+use crate::random::Stream;
+use crate::systems::journal::Journal;
+use crate::systems::{Outcome, Progress};
+
+/// How much is trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    /// The embedded digits, in some twenty seconds on two cores.
+    Quick,
+    /// All of a data set.
+    Full,
+}
+
+/// What to reproduce.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How much is trained.
+    pub scale: Scale,
+    /// On which images.
+    pub images: Images,
+    /// Runs of each row, with seeds `seed`, `seed + 1`, ... (streams are hashed: neighbouring seeds share nothing).
+    pub runs: usize,
+    /// The first run's seed.
+    pub seed: u64,
+    /// Names of the rows to run; empty for all.
+    pub only: Vec<String>,
+    /// Meta-learning, if another than the recipe's.
+    pub meta: Option<Meta>,
+}
+
+impl Options {
+    /// One run of every row at seed 0.
+    pub fn new(scale: Scale, images: Images) -> Self {
+        Options { scale, images, runs: 1, seed: 0, only: Vec::new(), meta: None }
+    }
+}
+
+/// One row of the reproduction.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Row {
+    /// A short name, unique: `a1`.
+    pub name: &'static str,
+    /// What is trained, in words.
+    pub description: &'static str,
+    /// The topology.
+    pub topology: Named,
+    /// The paper's test accuracies in per cent, on MNIST and CIFAR-10: means of table 1.
+    pub paper: [Option<f64>; 2],
+}
+
+/// The rows: table 1, then the random topologies of table 2.
+pub const ROWS: [Row; 7] = [
+    row("a1", "A1, flat", Named::A1, Some([96.4, 31.69])),
+    row("a2", "A2, columnar", Named::A2, Some([94.21, 30.79])),
+    row("a3", "A3, pyramidal", Named::A3, Some([96.6, 32.84])),
+    row("ar1", "AR1, random", Named::Ar1, Some([93.03, 31.97])),
+    row("ar2", "AR2, random", Named::Ar2, Some([93.76, 27.21])),
+    row("ar3", "AR3, random", Named::Ar3, Some([90.28, 29.86])),
+    row("meta", "a random topology for each seed, meta-learned", Named::Random, None),
+];
+
+const fn row(name: &'static str, description: &'static str, topology: Named, paper: Option<[f64; 2]>) -> Row {
+    let paper = match paper {
+        Some([mnist, cifar]) => [Some(mnist), Some(cifar)],
+        None => [None, None],
+    };
+    Row { name, description, topology, paper }
+}
+
+/// Table 2 and the correlations, on MNIST and CIFAR-10: medians before and after, the highest accuracy, p, r.
+const TABLE_2: [[f64; 5]; 2] = [[91.24, 92.40, 96.22, 0.009, 0.75], [33.12, 32.46, 35.02, 0.869, 0.48]];
+
+/// Where the recipes depart from the paper, or fill what it leaves open: what a reader of the tables must know.
+pub const DEPARTURES: [&str; 6] = [
+    "Training images are split at random, by the seed, into four fifths to learn from and one fifth for validation (MNIST: 48,000 and 12,000); \
+     validation stops the read-outs and nothing else.",
+    "Weights belong to places within a receptive field and move with it (the authors' code); the masked form of the paper's text is there \
+     too (form = \"masked\") and agrees to the bit while the fields stand still.",
+    "In meta-learning a candidate is trained for one epoch from the best topology's weights, with Adam starting anew; if it is not accepted its \
+     training is undone. The paper says neither how long candidates are trained nor what becomes of their weights.",
+    "A candidate is accepted if the moved unit's entropy is above that unit's best; the paper compares it with the candidate before, of whatever \
+     unit. A shift at an edge goes inward.",
+    "Table 2's accuracy after meta-learning is that of the best topology as it was trained when it was accepted, under a read-out of its own.",
+    "Entropies are in bits.",
+];
+
+/// Where a reproduction stands, for its observer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stage {
+    /// The row in training.
+    pub row: Row,
+    /// Its seed.
+    pub seed: u64,
+    /// Trainings done so far.
+    pub done: usize,
+    /// Trainings in all.
+    pub all: usize,
+}
+
+/// Called after every few steps, always by the thread that called [`reproduce`]; `Break` ends the reproduction with what was
+/// finished.
+pub type StageObserver<'a> = dyn FnMut(&Stage, &Progress<'_>) -> ControlFlow<()> + 'a;
+
+/// A trained topology, measured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measured {
+    /// Meta-steps done.
+    pub meta_step: u64,
+    /// Test accuracy in per cent with the hidden-layer read-out.
+    pub accuracy: f64,
+    /// Test accuracy in per cent with multinomial logistic regression: of the first and the last topology of a run.
+    pub logistic: Option<f64>,
+    /// Accuracy in per cent on the validation images, with the hidden-layer read-out.
+    pub validation: f64,
+    /// Entropy of each unit in bits.
+    pub entropies: Vec<f64>,
+    /// Each unit's receptive field.
+    pub fields: Vec<Vec<Rectangle>>,
+    /// The feature map of the first test image, row by row, without dropout.
+    pub activity: Vec<f32>,
+}
+
+impl Measured {
+    /// The largest entropy of a unit.
+    pub fn largest_entropy(&self) -> f64 {
+        self.entropies.iter().copied().fold(0.0, f64::max)
+    }
+}
+
+/// One run of a row.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The row.
+    pub row: Row,
+    /// The seed.
+    pub seed: u64,
+    /// The topology after the first training, then after every move that was accepted. Never empty.
+    pub steps: Vec<Measured>,
+    /// Candidates that were trained.
+    pub candidates: u64,
+    /// Time of the base learning, read-outs apart.
+    pub learning: f64,
+    /// Time of the run.
+    pub seconds: f64,
+}
+
+impl Run {
+    /// The topology as it was at first.
+    pub fn first(&self) -> &Measured {
+        &self.steps[0]
+    }
+
+    /// The topology in the end.
+    pub fn last(&self) -> &Measured {
+        &self.steps[self.steps.len() - 1]
+    }
+}
+
+/// A finished, or interrupted, reproduction.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The images.
+    pub images: Images,
+    /// Rows and columns of the feature map.
+    pub map: [usize; 2],
+    /// Every finished run, by row and then by seed.
+    pub runs: Vec<Run>,
+    /// Whether the observer ended it early.
+    pub interrupted: bool,
+    /// Time of it all.
+    pub seconds: f64,
+}
+
+/// The median: the mean of the middle two for an even number. NaN for none.
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => sorted[n / 2],
+        n => (sorted[n / 2 - 1] + sorted[n / 2]) / 2.0,
+    }
+}
+
+impl Report {
+    /// Runs of a row.
+    pub fn of<'a>(&'a self, row: &'a Row) -> impl Iterator<Item = &'a Run> {
+        self.runs.iter().filter(move |run| run.row.name == row.name)
+    }
+
+    /// The tables.
+    pub fn outcomes(&self) -> Vec<Outcome> {
+        let which = usize::from(self.images == Images::Cifar10);
+        let set = ["MNIST", "CIFAR-10"][which];
+        let mut outcomes = Vec::new();
+        for row in &ROWS {
+            let runs: Vec<&Run> = self.of(row).collect();
+            if runs.is_empty() {
+                continue;
+            }
+            let seconds = runs.iter().map(|run| run.seconds).sum();
+            let experiment = format!("{set}: {}", row.description);
+            let of = |figure: fn(&Measured) -> f64| runs.iter().map(|run| figure(run.last())).collect::<Vec<_>>();
+            let mut add = |quantity: &str, paper, figures| {
+                outcomes.push(Outcome::new("hierarchy", experiment.clone(), quantity, paper, figures, seconds));
+            };
+            if row.topology != Named::Random {
+                add("test accuracy, %", row.paper[which], of(|m| m.accuracy));
+                add("the same, logistic regression", None, of(|m| m.logistic.unwrap_or(f64::NAN)));
+                add("largest entropy, bits", None, of(Measured::largest_entropy));
+                continue;
+            }
+            let [before, after, highest, p, _] = TABLE_2[which].map(Some);
+            let first: Vec<f64> = runs.iter().map(|run| run.first().accuracy).collect();
+            let last = of(|m| m.accuracy);
+            add("test accuracy before, %, median", before, first.clone());
+            add("test accuracy after, %, median", after, last.clone());
+            let middle = outcomes.len() - 2;
+            outcomes[middle].ours = median(&first);
+            outcomes[middle + 1].ours = median(&last);
+            let mut add = |quantity: &str, paper, figures| {
+                outcomes.push(Outcome::new("hierarchy", experiment.clone(), quantity, paper, figures, seconds));
+            };
+            add("highest test accuracy after, %", highest, vec![last.iter().copied().fold(0.0, f64::max)]);
+            let difference: Vec<f64> = last.iter().zip(&first).map(|(last, first)| last - first).collect();
+            if let Some(found) = significance(&difference) {
+                add("Wilcoxon signed-rank p, one-sided", p, vec![found]);
+            }
+            let moves = runs.iter().map(|run| (run.steps.len() - 1) as f64).collect();
+            add("accepted moves", None, moves);
+        }
+        let fixed: Vec<&Measured> =
+            self.runs.iter().filter(|run| run.row.topology != Named::Random).map(Run::last).collect();
+        let all: Vec<&Measured> = self
+            .runs
+            .iter()
+            .flat_map(|run| if run.steps.len() > 1 { vec![run.first(), run.last()] } else { vec![run.last()] })
+            .collect();
+        for (what, networks) in [("table 1", fixed), ("both tables", all)] {
+            if let Some(r) = correlation(&networks) {
+                let paper = (what == "table 1").then_some(TABLE_2[which][4]);
+                let experiment = format!("{set}: largest entropy and accuracy, networks of {what}");
+                outcomes.push(Outcome::new("hierarchy", experiment, "Pearson r", paper, vec![r], 0.0));
+            }
+        }
+        outcomes
+    }
+}
+
+/// One-sided p of the differences being above zero, where it is defined.
+fn significance(differences: &[f64]) -> Option<f64> {
+    let test = Wilcoxon { alternative: Alternative::Greater, ..Wilcoxon::default() };
+    wilcoxon(differences, &test).ok().filter(|test| test.n > 0).map(|test| test.p)
+}
+
+/// r between the largest entropy and the accuracy, where it is defined.
+fn correlation(networks: &[&Measured]) -> Option<f64> {
+    let x: Vec<f64> = networks.iter().map(|m| m.largest_entropy()).collect();
+    let y: Vec<f64> = networks.iter().map(|m| m.accuracy).collect();
+    pearson(&x, &y).ok().map(|found| found.r).filter(|r| r.is_finite())
+}
+
+/// The recipe of a run.
+pub fn recipe(scale: Scale, images: Images, topology: Named, seed: u64) -> Config {
+    let (base, read_out, meta) = match scale {
+        Scale::Full => (Base::default(), ReadOut::default(), Meta::default()),
+        // A fortieth of the images: more passes, smaller batches.
+        Scale::Quick => (
+            Base { epochs: 20, batch: 32, ..Base::default() },
+            ReadOut { batch: 32, ..ReadOut::default() },
+            Meta { steps: 6, epochs: Some(4), ..Meta::default() },
+        ),
+    };
+    let meta = (topology == Named::Random).then_some(meta);
+    Config { seed, images, topology: Topology::Named(topology), base, read_out, meta, ..Config::default() }
+}
+
+/// What a worker tells.
+enum News {
+    Progress { task: usize, phase: String, step: u64, steps: u64, loss: Option<f64> },
+    Finished { task: usize, run: Box<Run> },
+    Stopped,
+    Failed(Error),
+}
+
+/// One run to do.
+#[derive(Clone, Copy)]
+struct Assignment {
+    row: Row,
+    seed: u64,
+}
+
+/// Trains every row and measures it on the test images. Runs are independent: each thread of the context does one at a
+/// time, on its own.
+///
+/// The result depends on options and data alone: never on threads, instruction set or interruptions of others.
+///
+/// # Errors
+/// [`Error::Setting`] for no runs, an unknown row or images of another kind, and whatever training reports.
+pub fn reproduce(
+    context: &mut Context,
+    data: &Split,
+    options: &Options,
+    observer: &mut StageObserver<'_>,
+) -> Result<Report> {
+    let began = Instant::now();
+    if options.runs == 0 {
+        return Err(Error::setting("runs", "at least 1", 0));
+    }
+    if let Some(unknown) = options.only.iter().find(|name| ROWS.iter().all(|row| row.name != name.as_str())) {
+        let names: Vec<&str> = ROWS.iter().map(|row| row.name).collect();
+        return Err(Error::setting("row", format!("one of {}", names.join(", ")), unknown));
+    }
+    let wanted = |row: &Row| options.only.is_empty() || options.only.iter().any(|name| name == row.name);
+    // The longest runs come first, so that no thread is left alone with one in the end.
+    let mut assignments = Vec::new();
+    for meta in [true, false] {
+        for run in 0..options.runs as u64 {
+            let seed = options.seed.wrapping_add(run) & i64::MAX as u64;
+            let rows = ROWS.iter().filter(|row| wanted(row) && (row.topology == Named::Random) == meta);
+            assignments.extend(rows.map(|&row| Assignment { row, seed }));
+        }
+    }
+    let train = Arc::new(Prepared::new(context, options.images, &data.train)?);
+    let test = Prepared::new(context, options.images, &data.test)?;
+    let classes = data.train.classes();
+
+    let (stop, next) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let (sender, news) = mpsc::sync_channel(64);
+    let mut finished: Vec<Option<Run>> = assignments.iter().map(|_| None).collect();
+    let (mut failure, mut interrupted) = (None, false);
+    let own = context.clone().with_threads(Threads::ONE);
+    std::thread::scope(|scope| {
+        for _ in 0..context.threads().get().min(assignments.len()) {
+            let (sender, mut context) = (sender.clone(), own.clone());
+            let (stop, next, assignments, train, test) = (&stop, &next, &assignments, &train, &test);
+            scope.spawn(move || {
+                loop {
+                    let task = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(assignment) = assignments.get(task) else { return };
+                    if stop.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let mut report = |progress: &Progress<'_>| {
+                        if progress.step.is_multiple_of(8) || progress.step == progress.steps {
+                            let Progress { phase, step, steps, loss, .. } = *progress;
+                            let _ = sender.send(News::Progress { task, phase: phase.to_owned(), step, steps, loss });
+                        }
+                        if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                    };
+                    let result = run(&mut context, *assignment, options, train, test, classes, &mut report);
+                    // A receiver that went away has no use for more.
+                    let _ = sender.send(match result {
+                        Ok(Some(run)) => News::Finished { task, run: Box::new(run) },
+                        Ok(None) => News::Stopped,
+                        Err(error) => News::Failed(error),
+                    });
+                }
+            });
+        }
+        drop(sender);
+        let mut done = 0;
+        for message in news {
+            match message {
+                News::Progress { task, phase, step, steps, loss } => {
+                    let Assignment { row, seed } = assignments[task];
+                    let stage = Stage { row, seed, done, all: assignments.len() };
+                    let progress = Progress { phase: &phase, step, steps, loss, accuracy: None };
+                    if observer(&stage, &progress).is_break() {
+                        stop.store(true, Ordering::Relaxed);
+                    }
+                }
+                News::Finished { task, run } => {
+                    done += 1;
+                    finished[task] = Some(*run);
+                }
+                News::Stopped => interrupted = true,
+                News::Failed(error) => {
+                    stop.store(true, Ordering::Relaxed);
+                    failure.get_or_insert(error);
+                }
+            }
+        }
+    });
+    if let Some(error) = failure {
+        return Err(error);
+    }
+    interrupted |= finished.iter().any(Option::is_none);
+    let mut runs: Vec<Run> = finished.into_iter().flatten().collect();
+    runs.sort_by_key(|run| (ROWS.iter().position(|row| row.name == run.row.name), run.seed));
+    let map = recipe(options.scale, options.images, Named::A1, 0).geometry()?.map();
+    let seconds = began.elapsed().as_secs_f64();
+    Ok(Report { images: options.images, map: [map.rows, map.cols], runs, interrupted, seconds })
+}
+
+/// One run, or none if it was stopped.
+fn run(
+    context: &mut Context,
+    assignment: Assignment,
+    options: &Options,
+    train: &Arc<Prepared>,
+    test: &Prepared,
+    classes: usize,
+    observer: &mut dyn FnMut(&Progress<'_>) -> ControlFlow<()>,
+) -> Result<Option<Run>> {
+    let Assignment { row, seed } = assignment;
+    let began = Instant::now();
+    let mut config = recipe(options.scale, options.images, row.topology, seed);
+    if config.meta.is_some() && options.meta.is_some() {
+        config.meta = options.meta.clone();
+    }
+    let material = Material::new(&config, train.clone())?;
+    let mut network = Network::new(config, options.images.shape()?.pixels(), classes)?;
+    let mut session = Session::new(&network, &material)?;
+    let (mut steps, mut candidates, mut measuring) = (Vec::new(), 0, 0.0);
+    let settled = network.config().meta.is_none();
+    loop {
+        let advance = match network.advance(context, &mut session, observer)? {
+            ControlFlow::Break(()) => return Ok(None),
+            ControlFlow::Continue(advance) => advance,
+        };
+        let start = Instant::now();
+        let accepted = match advance {
+            Advance::Epoch => continue,
+            Advance::Done => false,
+            Advance::First => true,
+            Advance::Candidate { accepted } => {
+                candidates += 1;
+                accepted
+            }
+        };
+        // The latents of the last topology are classified by both read-outs, as those of the first.
+        let both = matches!(advance, Advance::First | Advance::Done);
+        if accepted || (advance == Advance::Done && !settled) {
+            match measure(context, &network, &material, test, both, observer)? {
+                None => return Ok(None),
+                Some(measured) if advance == Advance::Done => {
+                    steps.pop();
+                    steps.push(measured);
+                }
+                Some(measured) => steps.push(measured),
+            }
+            measuring += start.elapsed().as_secs_f64();
+        }
+        if advance == Advance::Done {
+            break;
+        }
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    Ok(Some(Run { row, seed, steps, candidates, learning: seconds - measuring, seconds }))
+}
+
+/// Trains a read-out on a network's latents, or both, and tests them.
+fn measure(
+    context: &mut Context,
+    network: &Network,
+    material: &Material,
+    test: &Prepared,
+    both: bool,
+    observer: &mut dyn FnMut(&Progress<'_>) -> ControlFlow<()>,
+) -> Result<Option<Measured>> {
+    let images = &material.images;
+    let labels = |indices: &[u32]| indices.iter().map(|&i| images.labels()[i as usize]).collect::<Vec<u8>>();
+    let all: Vec<u32> = (0..test.len() as u32).collect();
+    let latents = network.latents(context, images, &material.train);
+    let validation_latents = network.latents(context, images, &material.validation);
+    let test_latents = network.latents(context, test, &all);
+    let (train_labels, validation_labels) = (labels(&material.train), labels(&material.validation));
+    let train = Samples { latents: latents.view(), labels: &train_labels };
+    let validation = Samples { latents: validation_latents.view(), labels: &validation_labels };
+    let test_samples = Samples { latents: test_latents.view(), labels: test.labels() };
+    let config = network.config();
+    let mut found = Vec::new();
+    for hidden in [config.read_out.hidden, 0].into_iter().take(if both { 2 } else { 1 }) {
+        let config = ReadOut { hidden, ..config.read_out.clone() };
+        let seed = network.config().seed;
+        let weights = Stream::new(seed, "hierarchy read-out weights");
+        let classifier = Classifier::new(&config, latents.cols(), network.classes, weights);
+        let stream = Stream::new(seed, "hierarchy read-out batches");
+        let task = Task { config: &config, train, validation, monitor: None, stream };
+        let mut reading = Reading::new(classifier);
+        if reading.train(context, &task, &mut Journal::default(), observer)?.is_break() {
+            return Ok(None);
+        }
+        found.push([test_samples, validation].map(|samples| 100.0 * reading.best.evaluate(context, samples).1));
+    }
+    let activity = network.activity(context, test, &[0]);
+    Ok(Some(Measured {
+        meta_step: network.meta_steps,
+        accuracy: found[0][0],
+        validation: found[0][1],
+        logistic: found.get(1).map(|[test, _]| *test),
+        entropies: network.entropies().to_vec(),
+        fields: network.fields().iter().map(|field| field.rectangles().to_vec()).collect(),
+        activity: activity.as_slice().to_vec(),
+    }))
+}

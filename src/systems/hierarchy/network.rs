@@ -1,0 +1,438 @@
+//! A self-organising hierarchy: its state, how it answers images, and how it is saved.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use super::base;
+use super::config::{Config, Form};
+use super::images::Prepared;
+use super::read_out::Classifier;
+use super::sweep::Plan;
+use super::topology::{self, Geometry};
+use super::units::{self, Unit};
+use crate::context::Context;
+use crate::datasets::Dataset;
+use crate::error::{Error, Result};
+use crate::kernels::masked::{ReceptiveField, Rectangle};
+use crate::matrix::{MatMut, MatRef, Matrix};
+use crate::random::Stream;
+use crate::systems::checkpoint::{Reader, Writer};
+use crate::systems::journal::Journal;
+use crate::systems::{CurvePoint, Learner, Observer, settings};
+
+/// The name in checkpoints and on the command line.
+pub(crate) const KIND: &str = "hierarchy";
+
+/// Units at their places, as far as they have learnt there.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Situation {
+    pub(crate) fields: Vec<ReceptiveField>,
+    pub(crate) units: Vec<Unit>,
+    /// The units' entropies in the last epoch, in bits; none before the first.
+    pub(crate) entropies: Vec<f64>,
+}
+
+/// A receptive field that moved for good.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Move {
+    /// The meta-step, from 0.
+    pub step: u64,
+    /// The unit, from 0.
+    pub unit: usize,
+    /// Where its field now lies.
+    pub field: ReceptiveField,
+    /// The unit's entropy before and after, in bits.
+    pub entropy: [f64; 2],
+}
+
+/// Where the training of a read-out stands.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Reading {
+    pub(crate) classifier: Classifier,
+    /// The one of the lowest validation loss, and that loss.
+    pub(crate) best: Classifier,
+    pub(crate) loss: f64,
+    pub(crate) epochs: u64,
+    /// Epochs since the lowest loss.
+    pub(crate) waited: u64,
+}
+
+/// A hierarchy with its whole training state.
+///
+/// Training goes on by whole epochs: an epoch that the observer breaks off is undone, and begun again when training
+/// continues.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Network {
+    pub(super) config: Config,
+    pub(super) geometry: Geometry,
+    pub(super) inputs: usize,
+    pub(super) classes: usize,
+    pub(super) journal: Journal,
+    /// The one in training.
+    pub(super) current: Situation,
+    /// The one meta-learning goes on from; none while the first is in training.
+    pub(super) best: Option<Situation>,
+    /// The best neighbour so far, in a local search.
+    pub(super) leading: Option<Situation>,
+    /// Base trainings finished.
+    pub(super) trainings: u64,
+    /// Epochs of the current base training.
+    pub(super) epoch: u64,
+    /// Epochs of all base trainings: names every random number of theirs.
+    pub(super) epochs: u64,
+    /// Meta-steps done, and candidates tried in the one under way.
+    pub(super) meta_steps: u64,
+    pub(super) tried: u64,
+    pub(super) moves: Vec<Move>,
+    pub(super) reading: Option<Reading>,
+}
+
+impl Network {
+    /// An untrained hierarchy for images of `inputs` values.
+    ///
+    /// # Errors
+    /// As [`Config::validate`], and [`Error::Setting`] if inputs are not those of the configured images or classes are out
+    /// of range.
+    pub fn new(config: Config, inputs: usize, classes: usize) -> Result<Self> {
+        config.validate()?;
+        settings::shape(inputs, classes)?;
+        let shape = config.images.shape()?;
+        if inputs != shape.pixels() {
+            return Err(Error::setting("inputs", format!("{} values of {shape} images", shape.pixels()), inputs));
+        }
+        let geometry = config.geometry()?;
+        let fields = topology::fields(&config.topology, &geometry, config.seed)?;
+        let stream = Stream::new(config.seed, "hierarchy weights");
+        let place = fields.iter().zip(0..);
+        let units = place.map(|(field, k)| Unit::new(config.form, field, geometry.hidden(), stream.item(k))).collect();
+        Ok(Network {
+            config,
+            geometry,
+            inputs,
+            classes,
+            journal: Journal::default(),
+            current: Situation { fields, units, entropies: Vec::new() },
+            best: None,
+            leading: None,
+            trainings: 0,
+            epoch: 0,
+            epochs: 0,
+            meta_steps: 0,
+            tried: 0,
+            moves: Vec::new(),
+            reading: None,
+        })
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The feature map.
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// What the network answers by: the best topology so far.
+    pub(super) fn answering(&self) -> &Situation {
+        self.best.as_ref().unwrap_or(&self.current)
+    }
+
+    /// The receptive field of each unit, as far as they have moved for good.
+    pub fn fields(&self) -> &[ReceptiveField] {
+        &self.answering().fields
+    }
+
+    /// The entropy of each unit's latents, in bits, over the last epoch of its training; empty before the first.
+    pub fn entropies(&self) -> &[f64] {
+        &self.answering().entropies
+    }
+
+    /// The moves of receptive fields so far.
+    pub fn moves(&self) -> &[Move] {
+        &self.moves
+    }
+
+    pub(super) fn plan(&self, situation: &Situation) -> Plan {
+        Plan::new(&self.geometry, &situation.fields, self.config.form, self.config.sweeps())
+    }
+
+    /// Latents `[images, units * hidden]` of prepared images, without dropout.
+    pub(super) fn latents(&self, context: &Context, images: &Prepared, indices: &[u32]) -> Matrix {
+        let situation = self.answering();
+        base::latents(context, &self.plan(situation), &situation.units, images, indices, None)
+    }
+
+    /// What lies on the feature map after the last sweep, `[images, cells]`, for images `[images, inputs]` in 0 to 1.
+    ///
+    /// # Panics
+    /// If the images have another size.
+    #[track_caller]
+    pub fn feature_maps(&self, context: &mut Context, images: MatRef<'_>) -> Matrix {
+        let prepared = self.prepared(images);
+        let all: Vec<u32> = (0..images.rows() as u32).collect();
+        self.activity(context, &prepared, &all)
+    }
+
+    /// Whole maps `[images, cells]` of prepared images.
+    pub(super) fn activity(&self, context: &Context, images: &Prepared, indices: &[u32]) -> Matrix {
+        let situation = self.answering();
+        let plan = self.plan(situation);
+        let mut maps = Matrix::zeros(indices.len(), self.geometry.map().len());
+        base::latents(context, &plan, &situation.units, images, indices, Some(maps.view_mut()));
+        maps
+    }
+
+    #[track_caller]
+    fn prepared(&self, images: MatRef<'_>) -> Prepared {
+        assert_eq!(images.cols(), self.inputs, "images of {} values for {} inputs", images.cols(), self.inputs);
+        Prepared::from_values(self.config.images, images).expect("the shape of the configured images is one")
+    }
+
+    /// Continues from a checkpoint.
+    ///
+    /// # Errors
+    /// As [`checkpoint::load`](crate::systems::checkpoint::load).
+    pub fn load(path: &Path) -> Result<Self> {
+        Network::read(&mut Reader::open(path)?)
+    }
+}
+
+/// A situation in a checkpoint.
+impl Situation {
+    fn write(&self, name: &str, writer: &mut Writer) {
+        let units = self.units.len();
+        for (k, (unit, field)) in self.units.iter().zip(&self.fields).enumerate() {
+            let areas: Vec<f64> = field.rectangles().iter().flat_map(topology::area).map(|n| n as f64).collect();
+            writer.doubles(&format!("{name}.{k}.field"), &[areas.len() / 4, 4], &areas);
+            for (part, layer) in [("encoder", &unit.encoder), ("decoder", &unit.decoder)] {
+                let name = format!("{name}.{k}.{part}");
+                let shape = [layer.weights.rows(), layer.weights.cols()];
+                writer.matrix(&format!("{name}.weights"), &layer.weights);
+                writer.values(&format!("{name}.bias"), &[layer.bias.len()], &layer.bias);
+                writer.adam(&format!("{name}.weights"), &shape, &layer.moments);
+                writer.adam(&format!("{name}.bias"), &[layer.bias.len()], &layer.bias_moments);
+            }
+            if let Some(store) = &unit.store {
+                writer.matrix(&format!("{name}.{k}.map.encoder"), &store.encoder);
+                writer.matrix(&format!("{name}.{k}.map.decoder"), &store.decoder);
+                let bias = &store.decoder_bias;
+                writer.values(&format!("{name}.{k}.map.decoder_bias"), &[bias.len()], bias);
+            }
+        }
+        if !self.entropies.is_empty() {
+            writer.doubles(&format!("{name}.entropies"), &[units], &self.entropies);
+        }
+    }
+
+    /// Reads a situation of as many units as `like` has.
+    fn read(name: &str, reader: &mut Reader, network: &Network) -> Result<Self> {
+        let mut situation = Situation { fields: Vec::new(), units: Vec::new(), entropies: Vec::new() };
+        let (form, hidden, cells) = (network.config.form, network.geometry.hidden(), network.geometry.map().len());
+        for (k, like) in network.current.fields.iter().enumerate() {
+            let count = like.rectangles().len();
+            let areas = reader.doubles(&format!("{name}.{k}.field"), &[count, 4])?;
+            let field = field(network, &areas)?;
+            let inputs = units::len(&units::inputs(&field, form));
+            for part in ["encoder", "decoder"] {
+                reader.expect(&format!("{name}.{k}.{part}.weights"), &[hidden, inputs])?;
+            }
+            if form == Form::Masked {
+                reader.expect(&format!("{name}.{k}.map.encoder"), &[hidden, cells])?;
+            }
+            let mut unit = Unit::new(form, &field, hidden, Stream::new(0, "replaced"));
+            for (part, layer) in [("encoder", &mut unit.encoder), ("decoder", &mut unit.decoder)] {
+                let name = format!("{name}.{k}.{part}");
+                let shape = [layer.weights.rows(), layer.weights.cols()];
+                let biases = layer.bias.len();
+                reader.matrix(&format!("{name}.weights"), &mut layer.weights)?;
+                reader.values(&format!("{name}.bias"), &[biases], &mut layer.bias)?;
+                reader.adam(&format!("{name}.weights"), &shape, &mut layer.moments)?;
+                reader.adam(&format!("{name}.bias"), &[biases], &mut layer.bias_moments)?;
+            }
+            if let Some(store) = &mut unit.store {
+                reader.matrix(&format!("{name}.{k}.map.encoder"), &mut store.encoder)?;
+                reader.matrix(&format!("{name}.{k}.map.decoder"), &mut store.decoder)?;
+                reader.values(&format!("{name}.{k}.map.decoder_bias"), &[cells], &mut store.decoder_bias)?;
+            }
+            situation.fields.push(field);
+            situation.units.push(unit);
+        }
+        let entropies = format!("{name}.entropies");
+        if reader.has(&entropies) {
+            situation.entropies = reader.doubles(&entropies, &[network.current.units.len()])?;
+        }
+        Ok(situation)
+    }
+}
+
+/// A field from the numbers of a checkpoint: they are believed no more than a configuration's.
+fn field(network: &Network, areas: &[f64]) -> Result<ReceptiveField> {
+    let rectangles: Vec<Rectangle> =
+        areas.as_chunks::<4>().0.iter().map(|area| topology::rectangle(area.map(|n| n as usize))).collect();
+    ReceptiveField::new(network.geometry.map(), &rectangles)
+}
+
+impl Classifier {
+    fn write(&self, name: &str, writer: &mut Writer) {
+        for (index, layer) in self.layers.iter().enumerate() {
+            let name = format!("{name}.{index}");
+            let shape = [layer.weights.rows(), layer.weights.cols()];
+            writer.matrix(&format!("{name}.weights"), &layer.weights);
+            writer.values(&format!("{name}.bias"), &shape[1..], &layer.bias);
+            writer.adam(&format!("{name}.weights"), &shape, &layer.moments);
+            writer.adam(&format!("{name}.bias"), &shape[1..], &layer.bias_moments);
+        }
+    }
+
+    fn read(mut self, name: &str, reader: &mut Reader) -> Result<Self> {
+        for (index, layer) in self.layers.iter_mut().enumerate() {
+            let name = format!("{name}.{index}");
+            let shape = [layer.weights.rows(), layer.weights.cols()];
+            reader.matrix(&format!("{name}.weights"), &mut layer.weights)?;
+            reader.values(&format!("{name}.bias"), &shape[1..], &mut layer.bias)?;
+            reader.adam(&format!("{name}.weights"), &shape, &mut layer.moments)?;
+            reader.adam(&format!("{name}.bias"), &shape[1..], &mut layer.bias_moments)?;
+        }
+        Ok(self)
+    }
+}
+
+/// Numbers of a checkpoint that are not arrays: counters below 2^53 are exact.
+const COUNTERS: usize = 6;
+
+impl Network {
+    pub(crate) fn read(reader: &mut Reader) -> Result<Self> {
+        let config = reader.config(KIND, Config::from_toml)?;
+        let (inputs, classes) = reader.shape()?;
+        let mut network = Network::new(config, inputs, classes)?;
+        network.journal = reader.journal()?;
+        let counters = reader.doubles("counters", &[COUNTERS])?;
+        let moves = counters[5] as usize;
+        [network.trainings, network.epoch, network.epochs, network.meta_steps, network.tried] =
+            std::array::from_fn(|index| counters[index] as u64);
+        network.current = Situation::read("current", reader, &network)?;
+        if reader.has("best.0.field") {
+            network.best = Some(Situation::read("best", reader, &network)?);
+        }
+        if reader.has("leading.0.field") {
+            network.leading = Some(Situation::read("leading", reader, &network)?);
+        }
+        for index in 0..moves {
+            let name = format!("moves.{index}");
+            let values = reader.doubles(&format!("{name}.what"), &[4])?;
+            let unit = values[1] as usize;
+            let count = network.current.fields.get(unit).map_or(0, |field| field.rectangles().len());
+            let areas = reader.doubles(&format!("{name}.field"), &[count, 4])?;
+            let field = field(&network, &areas)?;
+            network.moves.push(Move { step: values[0] as u64, unit, field, entropy: [values[2], values[3]] });
+        }
+        if reader.has("read_out") {
+            let values = reader.doubles("read_out", &[3])?;
+            let fresh = network.fresh_classifier();
+            network.reading = Some(Reading {
+                classifier: fresh.clone().read("read_out.now", reader)?,
+                best: fresh.read("read_out.best", reader)?,
+                loss: values[0],
+                epochs: values[1] as u64,
+                waited: values[2] as u64,
+            });
+        }
+        reader.finish()?;
+        Ok(network)
+    }
+
+    pub(super) fn fresh_classifier(&self) -> Classifier {
+        let stream = Stream::new(self.config.seed, "hierarchy read-out weights");
+        let latents = self.geometry.latents().len() * self.geometry.hidden();
+        Classifier::new(&self.config.read_out, latents, self.classes, stream)
+    }
+}
+
+impl Learner for Network {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// Trains the units (algorithm 1), then their receptive fields if so configured (algorithm 2), then the read-out.
+    fn train(
+        &mut self,
+        context: &mut Context,
+        data: &Dataset,
+        monitor: Option<&Dataset>,
+        observer: &mut Observer<'_>,
+    ) -> Result<ControlFlow<()>> {
+        settings::fits(data, self.inputs, self.classes)?;
+        if let Some(monitor) = monitor {
+            settings::fits(monitor, self.inputs, self.classes)?;
+        }
+        super::train::train(self, context, data, monitor, observer)
+    }
+
+    fn finished(&self) -> bool {
+        self.journal.finished
+    }
+
+    /// Images in 0 to 1 are taken back to the nearest byte: training prepares bytes.
+    fn predict(&self, context: &mut Context, images: MatRef<'_>, logits: MatMut<'_>) {
+        let prepared = self.prepared(images);
+        let all: Vec<u32> = (0..images.rows() as u32).collect();
+        let latents = self.latents(context, &prepared, &all);
+        match &self.reading {
+            Some(reading) => reading.best.logits(context, latents.view(), logits),
+            None => self.fresh_classifier().logits(context, latents.view(), logits),
+        }
+    }
+
+    fn save(&self, path: &Path) -> Result<()> {
+        let mut writer = Writer::new(KIND, &self.config.to_toml(), self.inputs, self.classes, &self.journal);
+        let counters = [self.trainings, self.epoch, self.epochs, self.meta_steps, self.tried, self.moves.len() as u64];
+        writer.doubles("counters", &[COUNTERS], &counters.map(|counter| counter as f64));
+        self.current.write("current", &mut writer);
+        for (name, situation) in [("best", &self.best), ("leading", &self.leading)] {
+            if let Some(situation) = situation {
+                situation.write(name, &mut writer);
+            }
+        }
+        for (index, made) in self.moves.iter().enumerate() {
+            let [before, after] = made.entropy;
+            let what = [made.step as f64, made.unit as f64, before, after];
+            writer.doubles(&format!("moves.{index}.what"), &[4], &what);
+            let areas: Vec<f64> = made.field.rectangles().iter().flat_map(topology::area).map(|n| n as f64).collect();
+            writer.doubles(&format!("moves.{index}.field"), &[areas.len() / 4, 4], &areas);
+        }
+        if let Some(reading) = &self.reading {
+            writer.doubles("read_out", &[3], &[reading.loss, reading.epochs as f64, reading.waited as f64]);
+            reading.classifier.write("read_out.now", &mut writer);
+            reading.best.write("read_out.best", &mut writer);
+        }
+        writer.write(path)
+    }
+
+    fn curve(&self) -> &[CurvePoint] {
+        &self.journal.curve
+    }
+
+    fn config_toml(&self) -> String {
+        self.config.to_toml()
+    }
+
+    /// The encoder of a unit, `[hidden, inputs of its field]`.
+    fn weights(&self, layer: usize) -> Option<MatRef<'_>> {
+        self.answering().units.get(layer).map(|unit| unit.encoder.weights.view())
+    }
+
+    /// The first unit's encoder.
+    fn receptive_fields(&self) -> Matrix {
+        self.answering().units.first().map_or_else(|| Matrix::zeros(0, 0), |unit| unit.encoder.weights.clone())
+    }
+}

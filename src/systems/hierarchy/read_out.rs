@@ -1,0 +1,163 @@
+//! The classifier on frozen latents: softmax regression, with or without a ReLU layer, stopped early.
+//!
+//! ```text
+//! r = ReLU(z U + u)      p = softmax(r V + v)      loss = mean cross-entropy
+//! ```
+//! Without hidden units r = z: the multinomial logistic regression of the paper.
+
+use super::config::ReadOut as Config;
+use crate::context::Context;
+use crate::kernels::dense::{Write, matmul, matmul_nt, matmul_tn};
+use crate::kernels::loss;
+use crate::matrix::{MatMut, MatRef, Matrix};
+use crate::random::Stream;
+use crate::systems::adam::{Adam, Step};
+use crate::systems::read_out::{add_bias, column_sums};
+
+/// Samples evaluated at once.
+const BLOCK: usize = 1000;
+
+/// Weights `[inputs, outputs]`, a bias, and Adam's moments of both.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Layer {
+    pub(crate) weights: Matrix,
+    pub(crate) bias: Vec<f32>,
+    pub(crate) moments: Adam,
+    pub(crate) bias_moments: Adam,
+}
+
+impl Layer {
+    /// Uniform within one over the root of the inputs, as PyTorch's linear layers.
+    fn new(inputs: usize, outputs: usize, stream: Stream) -> Self {
+        let bound = 1.0 / (inputs as f32).sqrt();
+        let mut weights = Matrix::zeros(inputs, outputs);
+        stream.item(0).uniform(-bound, bound, weights.as_mut_slice());
+        let mut bias = vec![0.0; outputs];
+        stream.item(1).uniform(-bound, bound, &mut bias);
+        Layer { weights, bias, moments: Adam::new(inputs * outputs), bias_moments: Adam::new(outputs) }
+    }
+
+    fn sums(&self, context: &mut Context, x: MatRef<'_>, mut y: MatMut<'_>) {
+        matmul(context, x, self.weights.view(), y.reborrow(), Write::Replace);
+        add_bias(y, &self.bias);
+    }
+
+    fn learn(&mut self, context: &mut Context, x: MatRef<'_>, gradient: MatRef<'_>, step: &Step) {
+        let mut by_weights = Matrix::zeros(self.weights.rows(), self.weights.cols());
+        matmul_tn(context, x, gradient, by_weights.view_mut(), Write::Replace);
+        self.moments.update(context, step, by_weights.as_slice(), self.weights.as_mut_slice());
+        self.bias_moments.update(context, step, &column_sums(gradient), &mut self.bias);
+    }
+}
+
+/// One or two layers.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Classifier {
+    /// First to last.
+    pub(crate) layers: Vec<Layer>,
+}
+
+/// Latents and labels.
+#[derive(Clone, Copy)]
+pub(super) struct Samples<'a> {
+    pub(super) latents: MatRef<'a>,
+    pub(super) labels: &'a [u8],
+}
+
+impl Classifier {
+    pub(super) fn new(config: &Config, inputs: usize, classes: usize, stream: Stream) -> Self {
+        let layers = match config.hidden {
+            0 => vec![Layer::new(inputs, classes, stream.item(1))],
+            hidden => {
+                vec![Layer::new(inputs, hidden, stream.item(0)), Layer::new(hidden, classes, stream.item(1))]
+            }
+        };
+        Classifier { layers }
+    }
+
+    pub(super) fn classes(&self) -> usize {
+        self.layers.last().map_or(0, |layer| layer.bias.len())
+    }
+
+    /// Logits of latents.
+    pub(super) fn logits(&self, context: &mut Context, z: MatRef<'_>, logits: MatMut<'_>) {
+        match &self.layers[..] {
+            [hidden, output] => {
+                let mut r = Matrix::zeros(z.rows(), hidden.bias.len());
+                hidden.sums(context, z, r.view_mut());
+                rectify(&mut r);
+                output.sums(context, r.view(), logits);
+            }
+            [output] => output.sums(context, z, logits),
+            _ => unreachable!("a classifier has one layer or two"),
+        }
+    }
+
+    /// One step of Adam; the loss before it.
+    pub(super) fn step(
+        &mut self,
+        context: &mut Context,
+        config: &Config,
+        z: MatRef<'_>,
+        labels: &[u8],
+        number: u64,
+    ) -> f64 {
+        let (batch, classes) = (z.rows(), self.classes());
+        let step = Step {
+            rate: config.rate,
+            number,
+            scale: 1.0 / batch as f32,
+            decay: config.decay as f32,
+            non_negative: false,
+        };
+        let mut logits = Matrix::zeros(batch, classes);
+        let mut gradient = Matrix::zeros(batch, classes);
+        match &mut self.layers[..] {
+            [hidden, output] => {
+                let mut r = Matrix::zeros(batch, hidden.bias.len());
+                hidden.sums(context, z, r.view_mut());
+                rectify(&mut r);
+                output.sums(context, r.view(), logits.view_mut());
+                let loss = loss::softmax_cross_entropy(context, logits.view(), labels, None, Some(gradient.view_mut()));
+                let mut by_r = Matrix::zeros(batch, hidden.bias.len());
+                matmul_nt(context, gradient.view(), output.weights.view(), by_r.view_mut(), Write::Replace);
+                for (gradient, r) in by_r.as_mut_slice().iter_mut().zip(r.as_slice()) {
+                    *gradient = if *r <= 0.0 { 0.0 } else { *gradient };
+                }
+                output.learn(context, r.view(), gradient.view(), &step);
+                hidden.learn(context, z, by_r.view(), &step);
+                loss
+            }
+            [output] => {
+                output.sums(context, z, logits.view_mut());
+                let loss = loss::softmax_cross_entropy(context, logits.view(), labels, None, Some(gradient.view_mut()));
+                output.learn(context, z, gradient.view(), &step);
+                loss
+            }
+            _ => unreachable!("a classifier has one layer or two"),
+        }
+    }
+
+    /// Mean cross-entropy, and the share classified correctly.
+    pub(super) fn evaluate(&self, context: &mut Context, samples: Samples<'_>) -> (f64, f64) {
+        let (mut losses, mut correct) = (0.0, 0.0);
+        let rows = samples.latents.rows();
+        for first in (0..rows).step_by(BLOCK) {
+            let end = rows.min(first + BLOCK);
+            let mut logits = Matrix::zeros(end - first, self.classes());
+            self.logits(context, samples.latents.rows_range(first..end), logits.view_mut());
+            let labels = &samples.labels[first..end];
+            let count = labels.len() as f64;
+            losses += count * loss::softmax_cross_entropy(context, logits.view(), labels, None, None);
+            correct += count * loss::accuracy(logits.view(), labels);
+        }
+        (losses / rows as f64, correct / rows as f64)
+    }
+}
+
+fn rectify(r: &mut Matrix) {
+    for value in r.as_mut_slice() {
+        // NaN stays.
+        *value = if *value < 0.0 { 0.0 } else { *value };
+    }
+}

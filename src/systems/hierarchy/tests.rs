@@ -1,0 +1,466 @@
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::base::{Engine, Epoch, latents};
+use super::images::Prepared;
+use super::network::Situation;
+use super::sweep::Plan;
+use super::topology::{Geometry, fields, neighbours, random_place, shifted};
+use super::train::{Material, Session};
+use super::units::Unit;
+use super::*;
+use crate::datasets::batches::{Batches, Order};
+use crate::datasets::embedded;
+use crate::kernels::masked::{Map, ReceptiveField, Rectangle};
+use crate::random::Stream;
+use crate::systems::{Learner, Progress};
+use crate::{Context, Error, Isa, Matrix, Threads};
+
+fn context(isa: Isa, threads: usize) -> Context {
+    Context::on(isa).unwrap().with_threads(Threads::new(threads).unwrap())
+}
+
+fn config(topology: Named) -> Config {
+    let base = Base { epochs: 1, ..Base::default() };
+    let read_out = ReadOut { epochs: 2, ..ReadOut::default() };
+    Config { seed: 7, topology: Topology::Named(topology), base, read_out, ..Config::default() }
+}
+
+fn network(config: &Config) -> Network {
+    Network::new(config.clone(), 784, 10).unwrap()
+}
+
+fn go(_: &Progress<'_>) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+/// All parameters of all units, as bits.
+fn bits(situation: &Situation) -> Vec<u32> {
+    let layers = situation.units.iter().flat_map(|unit| [&unit.encoder, &unit.decoder]);
+    layers.flat_map(|layer| layer.weights.as_slice().iter().chain(&layer.bias)).map(|value| value.to_bits()).collect()
+}
+
+/// A few batches of base learning on the embedded digits: losses and the state they lead to.
+fn learn(context: &Context, config: &Config, batches: u64, complete: bool) -> (Vec<f64>, Situation) {
+    let mut network = network(config);
+    let data = embedded().train;
+    let images = Prepared::new(context, config.images, &data).unwrap();
+    let stream = Stream::new(config.seed, "test batches");
+    let mut order = Batches::new(data.labels(), 10, None, config.base.batch, Order::Shuffled, stream).unwrap();
+    let mut plan = network.plan(&network.current);
+    if complete {
+        plan = plan.complete();
+    }
+    let epoch = Epoch {
+        plan: &plan,
+        base: &config.base,
+        images: &images,
+        first: 3,
+        batches,
+        adam_steps: 0,
+        stream: Stream::new(config.seed, "test"),
+    };
+    let (mut engine, mut losses) = (Engine::new(), Vec::new());
+    let flow = engine.epoch(context, epoch, &mut order, &mut network.current.units, &mut |_, loss| {
+        losses.push(loss);
+        ControlFlow::Continue(())
+    });
+    assert!(flow.is_continue());
+    network.current.entropies = engine.entropies(context, config.base.bins);
+    (losses, network.current)
+}
+
+#[test]
+fn a_golden_run_has_the_same_bits_on_every_set_and_any_number_of_threads() {
+    let config = config(Named::Ar1);
+    let digest = |situation: &Situation| {
+        bits(situation)
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325u64, |hash, bits| (hash ^ u64::from(*bits)).wrapping_mul(0x0000_0100_0000_01b3))
+    };
+    for isa in Isa::available() {
+        for threads in [1, 3] {
+            let (losses, situation) = learn(&context(isa, threads), &config, 4, false);
+            assert_eq!(digest(&situation), GOLDEN, "{isa}, {threads} threads, losses {losses:?}");
+        }
+    }
+}
+
+/// What four batches on AR1 with seed 7 lead to.
+const GOLDEN: u64 = 2_368_196_305_523_503_083;
+
+#[test]
+fn masked_and_gathered_form_agree_to_the_bit_while_the_fields_stand_still() {
+    let context = context(Isa::best(), 1);
+    for topology in [Named::A1, Named::A3, Named::Ar1, Named::Ar2, Named::Ar3, Named::Random] {
+        let gathered = config(topology);
+        let masked = Config { form: Form::Masked, ..gathered.clone() };
+        let (losses, one) = learn(&context, &gathered, 5, false);
+        let (others, other) = learn(&context, &masked, 5, false);
+        assert_eq!(losses, others, "{topology:?}");
+        assert_eq!(bits(&one), bits(&other), "{topology:?}");
+        assert_eq!(one.entropies, other.entropies);
+        assert!(losses.iter().all(|loss| *loss > 0.0) && one.entropies.iter().all(|entropy| *entropy > 0.1));
+    }
+    // A2's units see their cells twice in the one form and once in the other.
+    assert_eq!(network(&config(Named::A2)).current.units[1].encoder.weights.cols(), 200);
+    let masked = Config { form: Form::Masked, ..config(Named::A2) };
+    assert_eq!(network(&masked).current.units[1].encoder.weights.cols(), 100);
+}
+
+#[test]
+fn what_nobody_reads_can_be_left_out() {
+    let context = context(Isa::best(), 1);
+    for topology in [Named::A2, Named::Ar2, Named::Random] {
+        let config = config(topology);
+        let (lazy, all) = (learn(&context, &config, 3, false), learn(&context, &config, 3, true));
+        assert_eq!((lazy.0, bits(&lazy.1)), (all.0, bits(&all.1)), "{topology:?}");
+    }
+    let plan = |topology| {
+        let network = network(&config(topology));
+        (network.plan(&network.current).work(), network.plan(&network.current).complete().work())
+    };
+    // All of A1 lies on the image: only what learns is left. AR1's third unit reads itself and the first.
+    assert_eq!(plan(Named::A1), ([300_000, 60_000], [480_000, 240_000]));
+    let (live, all) = plan(Named::Ar1);
+    assert!(live[0] > 300_000 && live[0] <= all[0]);
+}
+
+/// Algorithm 1 without dropout, in `f64`, with weights read from the units: losses and gradients of one batch.
+struct Naive {
+    map: Vec<f64>,
+    loss: f64,
+    encoders: Vec<Vec<f64>>,
+    decoders: Vec<Vec<f64>>,
+}
+
+fn naive(plan: &Network, images: &Prepared, indices: &[u32]) -> Naive {
+    let (geometry, units, fields) = (plan.geometry(), &plan.current.units, &plan.current.fields);
+    let (cells, side) = (geometry.map().len(), geometry.image().rows.len());
+    let zeros = || -> Vec<Vec<f64>> { units.iter().map(|u| vec![0.0; u.encoder.weights.as_slice().len()]).collect() };
+    let mut out = Naive { map: Vec::new(), loss: 0.0, encoders: zeros(), decoders: zeros() };
+    let values: usize = fields.iter().map(|field| field.len() * indices.len()).sum();
+    for &index in indices {
+        let mut map = vec![0.0f64; cells];
+        for (pixel, &byte) in images.row(index)[..side * side].iter().enumerate() {
+            map[pixel / side * geometry.map().cols + pixel % side] = f64::from(byte) / 255.0;
+        }
+        let encode = |map: &[f64], k: usize| -> (Vec<f64>, Vec<f64>) {
+            let x: Vec<f64> = fields[k].columns().map(|cell| map[cell]).collect();
+            let layer = &units[k].encoder;
+            let h = (0..layer.bias.len()).map(|j| {
+                let sum: f64 = x.iter().enumerate().map(|(i, x)| x * f64::from(layer.weights[(j, i)])).sum();
+                (sum + f64::from(layer.bias[j])).max(0.0)
+            });
+            let h = h.collect();
+            (x, h)
+        };
+        let write = |map: &mut [f64], k: usize, h: &[f64]| {
+            let tile = ReceptiveField::new(geometry.map(), &geometry.latents()[k..=k]).unwrap();
+            tile.columns().zip(h).for_each(|(cell, h)| map[cell] = *h);
+        };
+        for sweep in 0..=units.len() {
+            for k in 0..units.len() {
+                let (x, h) = encode(&map, k);
+                write(&mut map, k, &h);
+                if sweep < units.len() {
+                    continue;
+                }
+                let layer = &units[k].decoder;
+                let (inputs, hidden) = (x.len(), h.len());
+                let mut by_h = vec![0.0; hidden];
+                for i in 0..inputs {
+                    let sum: f64 = (0..hidden).map(|j| h[j] * f64::from(layer.weights[(j, i)])).sum();
+                    let y = (sum + f64::from(layer.bias[i])).max(0.0);
+                    out.loss += (y - x[i]).powi(2) / values as f64;
+                    if y > 0.0 {
+                        let g = 2.0 * (y - x[i]) / (indices.len() * inputs) as f64;
+                        for j in 0..hidden {
+                            out.decoders[k][j * inputs + i] += g * h[j];
+                            by_h[j] += g * f64::from(layer.weights[(j, i)]);
+                        }
+                    }
+                }
+                for j in (0..hidden).filter(|&j| h[j] > 0.0) {
+                    for i in 0..inputs {
+                        out.encoders[k][j * inputs + i] += by_h[j] * x[i];
+                    }
+                }
+            }
+        }
+        out.map = map;
+    }
+    out
+}
+
+#[test]
+fn a_batch_follows_algorithm_1_and_the_gradient() {
+    for isa in Isa::available() {
+        follows_the_gradient(&context(isa, 1));
+    }
+}
+
+fn follows_the_gradient(context: &Context) {
+    let base = Base { dropout: 0.0, decay: 0.0, batch: 37, ..Base::default() };
+    for topology in [Named::A2, Named::Ar1, Named::Ar3] {
+        let config = Config { base: base.clone(), ..config(topology) };
+        let network = network(&config);
+        let data = embedded().train;
+        let images = Prepared::new(context, config.images, &data).unwrap();
+        let stream = Stream::new(config.seed, "test batches");
+        let mut order = Batches::new(data.labels(), 10, None, 37, Order::Shuffled, stream).unwrap();
+        let exact = naive(&network, &images, order.indices(3));
+        let (losses, after) = learn(context, &config, 1, false);
+        assert!((losses[0] - exact.loss).abs() < 1e-5 * exact.loss, "{} for {}", losses[0], exact.loss);
+        for (k, unit) in after.units.iter().enumerate() {
+            for (layer, exact) in [(&unit.encoder, &exact.encoders[k]), (&unit.decoder, &exact.decoders[k])] {
+                // Adam's first mean is a tenth of the first gradient. A ReLU at zero may fall to either side.
+                let largest = exact.iter().fold(0.0f64, |largest, g| largest.max(g.abs()));
+                let wrong = |(got, exact): &(&f32, &f64)| (f64::from(**got) * 10.0 - **exact).abs() > 1e-4 * largest;
+                let count = layer.moments.first.iter().zip(exact).filter(wrong).count();
+                assert!(largest > 0.0 && count * 1000 <= exact.len(), "unit {k}: {count} of {} differ", exact.len());
+            }
+        }
+        // The map that one sees is that of algorithm 1, too.
+        let plan = network.plan(&network.current);
+        let mut map = Matrix::zeros(1, 800);
+        let last = [*order.indices(3).last().unwrap()];
+        let seen = latents(context, &plan, &network.current.units, &images, &last, Some(map.view_mut()));
+        let worst = map.row(0).iter().zip(&exact.map).map(|(m, e)| (f64::from(*m) - e).abs()).fold(0.0, f64::max);
+        assert!(worst < 1e-5, "worst {worst}");
+        assert_eq!(seen.row(0)[..10], map.row(0)[20..30], "latents stand where their tile begins");
+    }
+}
+
+#[test]
+fn training_can_be_stopped_anywhere_saved_and_continued() {
+    let data = embedded();
+    let few: Vec<u32> = (0..2000).step_by(5).collect();
+    let train = data.train.subset(&few).unwrap();
+    let mut contexts = context(Isa::best(), 1);
+    for (form, rule, rejected) in [
+        (Form::Gathered, Rule::StochasticHillClimbing, Rejected::Undone),
+        (Form::Masked, Rule::StochasticHillClimbing, Rejected::KeepsWeights),
+        (Form::Masked, Rule::LocalSearch, Rejected::Undone),
+        (Form::Gathered, Rule::RandomSearch, Rejected::Undone),
+    ] {
+        let meta = Meta { rule, steps: 2, perturbations: 3, epochs: Some(1), rejected };
+        let config = Config { form, meta: Some(meta), ..config(Named::Random) };
+        let mut whole = network(&config);
+        let mut steps = 0u64;
+        let flow = whole.train(&mut contexts, &train, None, &mut |_| {
+            steps += 1;
+            ControlFlow::Continue(())
+        });
+        assert!(flow.unwrap().is_continue() && whole.finished());
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("h.safetensors");
+        // Stops everywhere: within epochs, at their ends, between phases.
+        let mut pieces = network(&config);
+        let mut rounds = 0u32;
+        loop {
+            let mut left = 4u32;
+            let flow = pieces.train(&mut context(Isa::best(), 2), &train, None, &mut |_| {
+                left -= 1;
+                if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            let done = flow.unwrap().is_continue();
+            pieces.save(&path).unwrap();
+            let loaded = Network::load(&path).unwrap();
+            assert_eq!(loaded, pieces);
+            pieces = loaded;
+            rounds += 1;
+            if done {
+                break;
+            }
+            assert!(u64::from(rounds) < steps, "no progress");
+        }
+        assert!(rounds > 5);
+        assert_eq!(pieces, whole, "{form:?} {rule:?}");
+        for made in whole.moves() {
+            assert!(made.entropy[1] > made.entropy[0]);
+        }
+        let before = whole.accuracy(&mut contexts, &data.test).unwrap();
+        assert_eq!(before, pieces.accuracy(&mut contexts, &data.test).unwrap());
+    }
+}
+
+#[test]
+fn a_hierarchy_learns_the_embedded_digits() {
+    let data = embedded();
+    let mut context = context(Isa::best(), 2);
+    let base = Base { epochs: 8, batch: 32, ..Base::default() };
+    let read_out = ReadOut { batch: 32, epochs: 20, ..ReadOut::default() };
+    let config = Config { base, read_out, ..config(Named::A3) };
+    let mut network = network(&config);
+    let before = network.accuracy(&mut context, &data.test).unwrap();
+    let mut phases = Vec::new();
+    let flow = network.train(&mut context, &data.train, Some(&data.test), &mut |progress| {
+        if phases.last().is_none_or(|last| last != progress.phase) {
+            phases.push(progress.phase.to_owned());
+        }
+        go(progress)
+    });
+    assert!(flow.unwrap().is_continue());
+    assert_eq!(phases, ["base", "read-out"]);
+    let after = network.accuracy(&mut context, &data.test).unwrap();
+    assert!(before < 0.3 && after > 0.8, "{before} before, {after} after");
+    assert_eq!(network.entropies().len(), 3);
+    assert!(network.curve().iter().any(|point| point.accuracy.is_some()));
+    let first = &network.curve()[0];
+    let last = network.curve().iter().rfind(|point| point.phase == "base").unwrap();
+    assert!(last.loss < first.loss);
+    let maps = network.feature_maps(&mut context, Matrix::zeros(2, 784).view());
+    assert_eq!((maps.rows(), maps.cols()), (2, 800));
+}
+
+#[test]
+fn data_of_another_shape_are_refused() {
+    let data = embedded().train;
+    let mut context = context(Isa::best(), 1);
+    let cifar = Config { images: Images::Cifar10, ..config(Named::A1) };
+    assert!(matches!(Network::new(cifar.clone(), 784, 10), Err(Error::Setting { .. })));
+    let mut network = Network::new(cifar, 3072, 10).unwrap();
+    assert!(matches!(network.train(&mut context, &data, None, &mut go), Err(Error::Setting { .. })));
+    assert_eq!(network.geometry().map(), Map { rows: 32, cols: 64 });
+    assert_eq!(network.fields()[2].rectangles(), [Rectangle::new(0..32, 16..32)]);
+    assert_eq!((network.geometry().hidden(), network.fields()[0].len()), (256, 512));
+}
+
+#[test]
+fn the_papers_topologies_stand_where_they_should() {
+    let geometry = Geometry::of_paper(20, 3).unwrap();
+    assert_eq!(geometry.map(), Map { rows: 20, cols: 40 });
+    for topology in Named::FIXED {
+        let fields = fields(&Topology::Named(topology), &geometry, 0).unwrap();
+        assert_eq!(fields.iter().map(ReceptiveField::len).collect::<Vec<_>>(), [200; 3], "{topology:?}");
+    }
+    for (units, cols) in [(5, 50), (7, 60)] {
+        let geometry = Geometry::of_paper(20, units).unwrap();
+        assert_eq!((geometry.map().cols, geometry.latents().len(), geometry.hidden()), (cols, units, 100));
+        let random = fields(&Topology::Named(Named::Random), &geometry, 5).unwrap();
+        assert!(random.iter().all(|field| field.len() == 200));
+    }
+    assert!(fields(&Topology::Named(Named::A1), &Geometry::of_paper(20, 5).unwrap(), 0).is_err());
+    let upright = (0..100).filter(|&n| random_place(&geometry, Stream::new(n, "t")).unwrap().rows.len() == 20).count();
+    assert!((30..70).contains(&upright), "{upright} of 100 stand upright");
+}
+
+#[test]
+fn shifts_stay_on_the_map() {
+    let map = Map { rows: 20, cols: 40 };
+    let field = |rows, cols| ReceptiveField::new(map, &[Rectangle::new(rows, cols)]).unwrap();
+    assert_eq!(shifted(&field(5..15, 7..27), [1, -1]), field(6..16, 6..26));
+    assert_eq!(shifted(&field(0..10, 20..40), [-1, 1]), field(1..11, 19..39), "inward");
+    assert_eq!(shifted(&field(0..20, 5..15), [1, 1]), field(0..20, 6..16), "an axis it spans stays");
+    assert_eq!(neighbours(&field(5..15, 7..27)).len(), 8);
+    assert_eq!(neighbours(&field(0..20, 5..15)).len(), 2);
+    assert_eq!(neighbours(&field(0..10, 20..40)).len(), 3);
+    assert!(neighbours(&field(0..20, 0..40)).is_empty());
+}
+
+#[test]
+fn a_field_that_moves_leaves_weights_behind_and_finds_others() {
+    let map = Map { rows: 20, cols: 40 };
+    let field = |cols| ReceptiveField::new(map, &[Rectangle::new(0..20, cols)]).unwrap();
+    let (here, there) = (field(5..15), field(6..16));
+    let mut unit = Unit::new(Form::Masked, &here, 100, Stream::new(1, "w"));
+    let initial = unit.store.clone().unwrap();
+    unit.encoder.weights.as_mut_slice().fill(9.0);
+    unit.decoder.bias.fill(8.0);
+    let moved = unit.moved(Form::Masked, &here, &there);
+    // Row by row: nine columns are still seen, the tenth is new.
+    assert_eq!(moved.encoder.weights.row(3)[..9], [9.0; 9]);
+    assert_eq!(moved.encoder.weights[(3, 9)], initial.encoder[(3, 15)]);
+    assert_eq!(moved.decoder.bias[9], initial.decoder_bias[15]);
+    assert_eq!(moved.store.as_ref().unwrap().encoder[(3, 5)], 9.0, "as it was when the field left");
+    let back = moved.moved(Form::Masked, &there, &here);
+    assert_eq!(back.encoder.weights, unit.encoder.weights);
+    let gathered = Unit::new(Form::Gathered, &here, 100, Stream::new(1, "w"));
+    assert_eq!(gathered.moved(Form::Gathered, &here, &there), gathered);
+}
+
+#[test]
+fn configurations_go_to_toml_and_back() {
+    let given =
+        Topology::Given(vec![vec![[0, 20, 0, 10]], vec![[0, 10, 0, 10], [5, 15, 3, 13]], vec![[0, 20, 20, 30]]]);
+    for config in [
+        Config::default(),
+        Config { meta: Some(Meta::default()), form: Form::Masked, ..config(Named::Random) },
+        Config { topology: given, ..Config::default() },
+        Config { images: Images::Cifar10, ..config(Named::Ar3) },
+    ] {
+        assert_eq!(Config::from_toml(&config.to_toml(), "again").unwrap(), config);
+    }
+}
+
+#[test]
+fn configurations_that_cannot_be_are_refused_by_name() {
+    let map = "units = 1\ntopology = [[[0, 20, 0, 10]]]\n[map]\n";
+    for (text, because) in [
+        ("topologie = \"a1\"", "topologie"),
+        ("topology = \"a4\"", "topology"),
+        ("units = 0", "units"),
+        ("units = 8", "units"),
+        ("units = 5\ntopology = \"a1\"", "topology A1"),
+        ("units = 2\ntopology = [[[0, 10, 0, 10]]]", "topology"),
+        ("units = 1\ntopology = [[[0, 10, 31, 41]]]", "topology of unit 0"),
+        ("units = 1\ntopology = [[[0, 10, 5, 5]]]", "topology of unit 0"),
+        ("units = 1\ntopology = [[[9, 3, 5, 15]]]", "topology of unit 0"),
+        ("units = 1\ntopology = [[]]", "topology of unit 0"),
+        (&format!("{map}rows = 0\ncols = 40\nlatents = [[0, 10, 20, 30]]"), "map"),
+        (&format!("{map}rows = 20\ncols = 0\nlatents = [[0, 10, 20, 30]]"), "map"),
+        (&format!("{map}rows = 19\ncols = 40\nlatents = [[0, 10, 20, 30]]"), "map"),
+        (&format!("{map}rows = 9000000\ncols = 9000000\nlatents = [[0, 10, 20, 30]]"), "map"),
+        (&format!("{map}rows = 20\ncols = 40\nlatents = [[0, 10, 20, 30], [10, 20, 20, 30]]"), "map.latents"),
+        (&format!("{map}rows = 20\ncols = 40\nlatents = [[0, 10, 20, 20]]"), "map.latents[0]"),
+        (&format!("{map}rows = 20\ncols = 40\nlatents = [[0, 10, 35, 45]]"), "map.latents[0]"),
+        (&format!("{map}rows = 20\ncols = 40\nlatents = [[0, 10, 19, 29]]"), "map.latents[0]"),
+        ("validation = 1.0", "validation"),
+        ("seed = 9223372036854775808", "seed"),
+        ("[base]\nbatch = 0", "base.batch"),
+        ("[base]\nrate = 0.0", "base.rate"),
+        ("[base]\ndecay = -1.0", "base.decay"),
+        ("[base]\ndropout = 1.0", "base.dropout"),
+        ("[base]\nbins = 0", "base.bins"),
+        ("[base]\nepochs = 0\n[meta]\n", "base.epochs"),
+        ("[meta]\nperturbations = 0", "meta.perturbations"),
+        ("[meta]\nepochs = 0", "meta.epochs"),
+        ("[read_out]\npatience = 0", "read_out.patience"),
+        ("[read_out]\nbatch = 0", "read_out.batch"),
+    ] {
+        match Config::from_toml(text, "test.toml") {
+            Err(Error::Setting { name, .. }) => assert!(name.starts_with(because), "{text}: {name}"),
+            Err(Error::Format { found, .. }) => assert!(found.contains(because), "{text}: {found}"),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+    let overlapping = "units = 2\ntopology = [[[0, 20, 0, 10]], [[0, 20, 0, 10]]]\n[map]\nrows = 20\ncols = 40\n\
+                       latents = [[0, 10, 20, 30], [5, 15, 25, 35]]";
+    match Config::from_toml(overlapping, "test.toml") {
+        Err(Error::Setting { name, expected, .. }) => {
+            assert_eq!(
+                (name.as_str(), expected.as_str()),
+                ("map.latents[1]", "an area without a cell of [0, 10, 20, 30]")
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_broken_off_epoch_is_as_if_it_had_not_begun() {
+    let data = embedded().train;
+    let context = context(Isa::best(), 1);
+    let config = config(Named::A1);
+    let mut network = network(&config);
+    let material = Material::new(&config, Arc::new(Prepared::new(&context, config.images, &data).unwrap())).unwrap();
+    assert_eq!((material.train.len(), material.validation.len()), (1600, 400));
+    let mut session = Session::new(&network, &material).unwrap();
+    let before = network.clone();
+    let flow = network.advance(&context, &mut session, &mut |_| ControlFlow::Break(())).unwrap();
+    assert!(flow.is_break());
+    assert_eq!(bits(&network.current), bits(&before.current));
+    assert_eq!(network.journal, before.journal);
+    let _ = Plan::new(network.geometry(), network.fields(), config.form, 3);
+}
