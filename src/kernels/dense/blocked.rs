@@ -91,8 +91,23 @@ pub(crate) fn chunk_product<S: Simd>(
     c: &mut MatMut<'_>,
     epilogue: Epilogue<'_>,
 ) {
-    let (rows, depth, vectors) = (c.rows(), panels.depth, panels.cols.div_ceil(LANES));
+    selected_rows_product(s, a, panels, c, epilogue, None);
+}
+
+/// The same for some rows of `a` and `c` only, in increasing order, if `selected` names them.
+#[inline(always)]
+pub(crate) fn selected_rows_product<S: Simd>(
+    s: S,
+    a: MatRef<'_>,
+    panels: Panels<'_>,
+    c: &mut MatMut<'_>,
+    epilogue: Epilogue<'_>,
+    selected: Option<&[u32]>,
+) {
+    let (depth, vectors) = (panels.depth, panels.cols.div_ceil(LANES));
+    let rows = selected.map_or(c.rows(), <[u32]>::len);
     if depth == 0 {
+        assert!(selected.is_none(), "no empty sums for a choice of rows");
         return finish_empty(c, epilogue);
     }
     let mut vector = 0;
@@ -106,7 +121,7 @@ pub(crate) fn chunk_product<S: Simd>(
                 diagonal: if k == 0 { epilogue.diagonal } else { None },
                 non_negative: epilogue.non_negative && range.end == depth,
             };
-            let place = Place { row: 0, rows, col: vector * LANES };
+            let place = Place { row: 0, rows, selected, col: vector * LANES };
             if S::REGISTERS >= 32 {
                 match width {
                     4 => tiles::<S, 6, 4>(s, a, panels.rows(vector, range.clone()), range, c, place, block),
@@ -130,7 +145,7 @@ fn tiles<S: Simd, const MR: usize, const NV: usize>(
     panel: &[[[f32; LANES]; NV]],
     range: std::ops::Range<usize>,
     c: &mut MatMut<'_>,
-    mut place: Place,
+    mut place: Place<'_>,
     epilogue: Epilogue<'_>,
 ) {
     while place.row < place.rows {
@@ -138,7 +153,7 @@ fn tiles<S: Simd, const MR: usize, const NV: usize>(
         // A loop, as in `tile`: the array functions of the standard library do not inline here.
         let mut rows: [&[f32]; MR] = [&[]; MR];
         for i in 0..MR {
-            rows[i] = &a.row((place.row + i).min(place.rows - 1))[range.clone()];
+            rows[i] = &a.row(place.nth((place.row + i).min(place.rows - 1)))[range.clone()];
         }
         tile::<S, MR, NV>(s, rows, panel, c, place, epilogue);
         place.row += MR;
@@ -160,12 +175,24 @@ fn finish_empty(c: &mut MatMut<'_>, epilogue: Epilogue<'_>) {
     }
 }
 
-/// Where a tile lies in c: its first row of how many, its first column.
+/// Where a tile lies in c: its first row of how many (selected) ones, its first column.
 #[derive(Clone, Copy)]
-struct Place {
+struct Place<'a> {
     row: usize,
     rows: usize,
+    selected: Option<&'a [u32]>,
     col: usize,
+}
+
+impl Place<'_> {
+    /// The n-th row.
+    #[inline(always)]
+    fn nth(&self, n: usize) -> usize {
+        match self.selected {
+            Some(rows) => rows[n] as usize,
+            None => n,
+        }
+    }
 }
 
 #[inline(always)]
@@ -174,7 +201,7 @@ fn tile<S: Simd, const MR: usize, const NV: usize>(
     a: [&[f32]; MR],
     panel: &[[[f32; LANES]; NV]],
     c: &mut MatMut<'_>,
-    place: Place,
+    place: Place<'_>,
     epilogue: Epilogue<'_>,
 ) {
     let depth = panel.len();
@@ -187,7 +214,7 @@ fn tile<S: Simd, const MR: usize, const NV: usize>(
     let whole = place.rows - place.row >= MR && place.col + NV * LANES <= c.cols();
     if whole && depth >= 64 && epilogue.scale.is_some() {
         for i in 0..MR {
-            let row = &c.row(place.row + i)[place.col..place.col + NV * LANES];
+            let row = &c.row(place.nth(place.row + i))[place.col..place.col + NV * LANES];
             for v in 0..NV {
                 s.prefetch(&row[v * LANES]);
             }
@@ -212,7 +239,7 @@ fn tile<S: Simd, const MR: usize, const NV: usize>(
         if let Some(scale) = epilogue.scale {
             let scale = s.splat(scale);
             for i in 0..MR {
-                let to = whole_vectors::<NV>(c, place.row + i, place.col);
+                let to = whole_vectors::<NV>(c, place.nth(place.row + i), place.col);
                 for v in 0..NV {
                     let new = s.mul_add(scale, acc[i][v], s.load(&to[v]));
                     s.store(s.max(lowest, new), &mut to[v]);
@@ -220,7 +247,7 @@ fn tile<S: Simd, const MR: usize, const NV: usize>(
             }
         } else {
             for i in 0..MR {
-                let to = whole_vectors::<NV>(c, place.row + i, place.col);
+                let to = whole_vectors::<NV>(c, place.nth(place.row + i), place.col);
                 for v in 0..NV {
                     s.store(s.max(lowest, acc[i][v]), &mut to[v]);
                 }
@@ -236,7 +263,7 @@ fn tile<S: Simd, const MR: usize, const NV: usize>(
         }
     }
     for (i, sums) in sums[..MR.min(place.rows - place.row)].iter().enumerate() {
-        let row = &mut c.row_mut(place.row + i)[place.col..];
+        let row = &mut c.row_mut(place.nth(place.row + i))[place.col..];
         let (whole, _) = row.as_chunks_mut::<LANES>();
         if let Some(whole) = whole.first_chunk_mut::<NV>() {
             for v in 0..NV {

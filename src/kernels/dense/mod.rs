@@ -34,7 +34,8 @@ use crate::matrix::{MatMut, MatRef};
 use crate::parallel::{Threads, for_each, for_each_with};
 use crate::simd::{Isa, Kernel, LANES, Simd, dispatch};
 use blocked::{
-    CHUNK, Epilogue, MAX_PANEL, Panels, chunk_product, pack_panel, packed_len, panel_vectors, transpose_columns,
+    CHUNK, Epilogue, MAX_PANEL, Panels, chunk_product, pack_panel, packed_len, panel_vectors, selected_rows_product,
+    transpose_columns,
 };
 
 /// What becomes of a product.
@@ -88,6 +89,24 @@ pub fn matmul_tn(context: &mut Context, a: MatRef<'_>, b: MatRef<'_>, c: MatMut<
     product(context, a, true, b, false, c, write.epilogue());
 }
 
+/// [`matmul_tn`] for some rows of c only, which are columns of a; the others stay as they are. Shapes were checked, and no
+/// dimension is zero.
+pub(crate) fn matmul_tn_rows(
+    context: &mut Context,
+    a: MatRef<'_>,
+    b: MatRef<'_>,
+    selected: &[u32],
+    c: MatMut<'_>,
+    write: Write,
+) {
+    let (isa, depth) = (context.isa(), a.rows());
+    let threads = context.threads().for_work(selected.len().saturating_mul(c.cols()).saturating_mul(depth));
+    let transposed_len = a.cols() * depth.next_multiple_of(LANES);
+    let [transposed, packed] = context.scratch([transposed_len, panel_scratch(depth, threads)]);
+    let a = transpose(isa, threads, a, transposed);
+    by_panel(isa, threads, a, b, false, c, write.epilogue(), Some(selected), packed);
+}
+
 #[track_caller]
 fn shapes_agree(
     name: &str,
@@ -131,7 +150,7 @@ fn product(
     if cols >= BY_PANEL {
         let [transposed, packed] = context.scratch([transposed_len, panel_scratch(depth, threads)]);
         let a = if a_transposed { transpose(isa, threads, a, transposed) } else { a };
-        by_panel(isa, threads, a, b, b_transposed, c, epilogue, packed);
+        by_panel(isa, threads, a, b, b_transposed, c, epilogue, None, packed);
     } else {
         let [transposed, packed] = context.scratch([transposed_len, packed_len(depth, cols)]);
         let a = if a_transposed { transpose(isa, threads, a, transposed) } else { a };
@@ -159,13 +178,14 @@ pub(crate) fn by_panel(
     b_transposed: bool,
     c: MatMut<'_>,
     epilogue: Epilogue<'_>,
+    selected: Option<&[u32]>,
     packed: &mut [f32],
 ) {
     let panel_len = packed_len(a.cols(), MAX_PANEL * LANES);
     let workspaces = packed.chunks_mut(panel_len.max(1)).chain(std::iter::repeat_with(|| &mut [][..]));
     let panels = PanelColumns { rest: Some(c), registers: registers(isa), first: 0 };
     for_each_with(threads, workspaces, panels, |packed, (first, c)| {
-        dispatch(isa, PanelProduct { a, b, b_transposed, first, packed, c, epilogue });
+        dispatch(isa, PanelProduct { a, b, b_transposed, first, packed, c, epilogue, selected });
     });
 }
 
@@ -228,6 +248,7 @@ struct PanelProduct<'a, 'b, 'c> {
     packed: &'b mut [f32],
     c: MatMut<'c>,
     epilogue: Epilogue<'a>,
+    selected: Option<&'a [u32]>,
 }
 
 impl Kernel for PanelProduct<'_, '_, '_> {
@@ -241,7 +262,8 @@ impl Kernel for PanelProduct<'_, '_, '_> {
         if depth > 0 {
             pack_panel(s, self.b, self.b_transposed, self.first, width, panel);
         }
-        chunk_product(s, self.a, Panels { data: panel, depth, cols }, &mut self.c, self.epilogue);
+        let panels = Panels { data: panel, depth, cols };
+        selected_rows_product(s, self.a, panels, &mut self.c, self.epilogue, self.selected);
     }
 }
 

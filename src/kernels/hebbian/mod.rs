@@ -6,6 +6,7 @@
 //! | function | sum over the batch of | source |
 //! |---|---|---|
 //! | [`oja_subspace`] | `z_j (x_i - sum_k z_k w_ik)` | Oja, Int. J. Neural Systems 1(1), 1989 |
+//! | [`oja_subspace_sparse`] | the same, for weights most of which are zero | |
 //! | [`oja_excluding_self`] | `z_j (x_i - sum_(k != j) z_k w_ik)` | Stricker et al., IJCNN 2024, rule (2) |
 //! | [`sanger`] | `z_j (x_i - sum_(k <= j) z_k w_ik)` | Sanger, Neural Networks 2(6), 1989 |
 //! | [`oja_per_unit`] | `z_j (x_i - z_j w_ij)` | Oja, J. Math. Biology 15, 1982 |
@@ -41,11 +42,13 @@ pub mod reference;
 mod residual;
 mod sanger;
 mod several;
+mod sparse;
 
 pub use competition::{Competition, winner_take_all};
 pub use krotov_hopfield::{KrotovHopfield, MAX_RANK, krotov_hopfield};
 pub use residual::{oja_excluding_self, oja_per_unit, oja_subspace};
 pub use sanger::sanger;
+pub use sparse::{SparseWorkspace, oja_subspace_sparse};
 
 use crate::matrix::{MatMut, MatRef};
 use crate::simd::{LANES, Simd};

@@ -149,8 +149,8 @@ fn by_residual(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatMut<'_
         let [residual, packed] = context.scratch([inputs * stride, panel_scratch(batch.max(units), threads)]);
         transpose(isa, threads, x, residual);
         let mut residual = MatMut::with_stride(residual, inputs, batch, stride).expect("scratch for the residuals");
-        by_panel(isa, threads, w.as_ref(), z, true, residual.reborrow(), Epilogue::add(-1.0), packed);
-        by_panel(isa, threads, residual.as_ref(), z, false, w, epilogue, packed);
+        by_panel(isa, threads, w.as_ref(), z, true, residual.reborrow(), Epilogue::add(-1.0), None, packed);
+        by_panel(isa, threads, residual.as_ref(), z, false, w, epilogue, None, packed);
         return;
     }
     let chunk = if batch < 64 { CHUNK } else { 2 * CHUNK };

@@ -1,6 +1,7 @@
 use super::reference::{self, Tied, Updated};
 use super::*;
 use crate::context::Context;
+use crate::kernels::masked::SparseMatrix;
 use crate::matrix::Matrix;
 use crate::parallel::Threads;
 use crate::random::Stream;
@@ -78,6 +79,71 @@ fn rules_follow_their_formulas_with_the_same_bits_on_every_set() {
                 }
             }
         }
+    }
+}
+
+/// A trained layer in small: a tenth of the weights above zero, every third input black, activities of at least `low`.
+fn sparse_layer(batch: usize, inputs: usize, units: usize, low: f32) -> [Matrix; 3] {
+    let (mut x, mut z) = (random(batch, inputs, 0.0, 1), random(batch, units, low - 1.0, 2));
+    let mut w = random(inputs, units, -9.0, 3);
+    for b in 0..batch {
+        x.row_mut(b).iter_mut().step_by(3).for_each(|x| *x = 0.0);
+        z.row_mut(b).iter_mut().for_each(|z| *z = z.max(low));
+    }
+    w.as_mut_slice().iter_mut().for_each(|w| *w = w.max(0.0));
+    [x, z, w]
+}
+
+#[test]
+fn sparse_weights_follow_the_subspace_rule_with_the_same_bits_on_every_set() {
+    for ((batch, inputs, units), low) in SHAPES.into_iter().flat_map(|shape| [(shape, 0.0), (shape, -0.1)]) {
+        let [x, z, w] = sparse_layer(batch, inputs, units, low);
+        for update in updates() {
+            let want = reference::oja(x.view(), z.view(), w.view(), Tied::All, &update);
+            let mut first: Option<Matrix> = None;
+            let mut workspace = SparseWorkspace::default();
+            for (isa, threads) in Isa::available().flat_map(|isa| [(isa, 1), (isa, 3)]) {
+                let mut context = Context::on(isa).unwrap().with_threads(Threads::new(threads).unwrap());
+                let sparse = SparseMatrix::compress(&mut context, w.view()).unwrap();
+                let mut got = w.clone();
+                let (x, z) = (x.view(), z.view());
+                oja_subspace_sparse(&mut context, x, z, &sparse, got.view_mut(), &update, &mut workspace);
+                let label = format!("{isa} {batch}x{inputs}x{units} {low} {update:?}");
+                assert_within(&label, &got, &want, batch + units + 48);
+                assert_eq!(&got, first.get_or_insert_with(|| got.clone()), "{label}: bits differ");
+            }
+        }
+    }
+}
+
+#[test]
+fn sparse_weights_of_zero_are_left_alone_only_where_the_clamp_would_do_it() {
+    // Every input is black, so that every residual falls; unit 1 has no weights yet.
+    let x = Matrix::zeros(40, 3);
+    let w = Matrix::from_slice(&[0.5, 0.0, 0.25, 0.0, 1.0, 0.0], 3, 2).unwrap();
+    let run = |z: &Matrix, update: &Update| {
+        let mut context = Context::on(Isa::best()).unwrap();
+        let sparse = SparseMatrix::compress(&mut context, w.view()).unwrap();
+        let (mut w, workspace) = (w.clone(), &mut SparseWorkspace::default());
+        oja_subspace_sparse(&mut context, x.view(), z.view(), &sparse, w.view_mut(), update, workspace);
+        w
+    };
+    let update = |rate, non_negative| Update { rate, reduction: Reduction::Mean, non_negative };
+    let z = random(40, 2, 0.1, 7);
+    for (rate, non_negative) in [(0.3, true), (0.3, false), (-0.3, true)] {
+        let want = reference::oja(x.view(), z.view(), w.view(), Tied::All, &update(rate, non_negative));
+        assert_within("falling", &run(&z, &update(rate, non_negative)), &want, 90);
+    }
+    // A negative activity lets a weight rise from zero, and one that is no number spreads to it.
+    let mut negative = z.clone();
+    negative.as_mut_slice().iter_mut().skip(1).step_by(2).for_each(|z| *z = -*z);
+    assert!(run(&negative, &update(0.3, true)).as_slice().iter().skip(1).step_by(2).all(|&w| w > 0.0));
+    for odd in [f32::NAN, f32::INFINITY] {
+        let mut odd_z = z.clone();
+        odd_z[(3, 1)] = odd;
+        assert!(run(&odd_z, &update(0.3, true)).as_slice().iter().skip(1).step_by(2).all(|&w| w == 0.0 || w.is_nan()));
+        odd_z[(3, 0)] = odd;
+        assert!(run(&odd_z, &update(0.3, true)).as_slice().iter().step_by(2).all(|&w| w.is_nan() || w == 0.0));
     }
 }
 

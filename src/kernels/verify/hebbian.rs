@@ -3,9 +3,10 @@
 use super::{Case, Check, Dim, gamma};
 use crate::kernels::hebbian::reference::{self, Tied, Updated};
 use crate::kernels::hebbian::{
-    Competition, KrotovHopfield, Reduction, Update, krotov_hopfield, oja_excluding_self, oja_per_unit, oja_subspace,
-    sanger, winner_take_all,
+    Competition, KrotovHopfield, Reduction, SparseWorkspace, Update, krotov_hopfield, oja_excluding_self, oja_per_unit,
+    oja_subspace, oja_subspace_sparse, sanger, winner_take_all,
 };
+use crate::kernels::masked::SparseMatrix;
 use crate::{Context, MatMut, MatRef};
 
 const DIMS: &[Dim] = &[
@@ -28,6 +29,7 @@ pub(super) const CHECKS: &[Check] = &[
         dims: DIMS,
         run: |case| oja(case, oja_excluding_self, Tied::Others),
     },
+    Check { kernel: "hebbian::oja_subspace_sparse", dims: DIMS, run: sparse },
     Check { kernel: "hebbian::sanger", dims: DIMS, run: |case| oja(case, sanger, Tied::UpToSelf) },
     Check { kernel: "hebbian::oja_per_unit", dims: DIMS, run: |case| oja(case, oja_per_unit, Tied::SelfOnly) },
     Check { kernel: "hebbian::winner_take_all", dims: DIMS, run: competitions },
@@ -56,6 +58,26 @@ fn oja(case: &mut Case<'_>, rule: Rule, tied: Tied) {
         case.compare(&exact.weights, &bound(&exact, batch, units), |context| {
             let mut w = w.clone();
             rule(context, x.view(), z.view(), w.view_mut(), &update);
+            w.as_slice().to_vec()
+        });
+    }
+}
+
+/// Few weights, all above zero; every third input black, so that no residual of it is positive.
+fn sparse(case: &mut Case<'_>) {
+    let [batch, inputs, units] = case.sizes();
+    let (mut x, mut z) = (case.matrix(batch, inputs, 0.0, 1.0), case.matrix(batch, units, -1.0, 1.0));
+    let mut w = case.matrix(inputs, units, -9.0, 1.0);
+    (0..batch).for_each(|b| x.row_mut(b).iter_mut().step_by(3).for_each(|x| *x = 0.0));
+    for values in [&mut z, &mut w] {
+        values.as_mut_slice().iter_mut().for_each(|value| *value = value.max(0.0));
+    }
+    for update in UPDATES {
+        let exact = reference::oja(x.view(), z.view(), w.view(), Tied::All, &update);
+        case.compare(&exact.weights, &bound(&exact, batch, units), |context| {
+            let sparse = SparseMatrix::compress(context, w.view()).expect("a matrix of this size");
+            let (mut w, workspace) = (w.clone(), &mut SparseWorkspace::default());
+            oja_subspace_sparse(context, x.view(), z.view(), &sparse, w.view_mut(), &update, workspace);
             w.as_slice().to_vec()
         });
     }
