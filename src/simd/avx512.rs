@@ -147,6 +147,10 @@ impl Simd for Avx512 {
         op!(_mm512_mask_blend_ps(mask, no, yes))
     }
     #[inline(always)]
+    fn compress(self, bits: u16, value: __m512) -> __m512 {
+        op!(_mm512_maskz_compress_ps(bits, value))
+    }
+    #[inline(always)]
     fn mask_bits(self, mask: __mmask16) -> u16 {
         mask
     }

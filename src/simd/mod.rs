@@ -182,6 +182,18 @@ pub trait Simd: Copy + Send + Sync + 'static + private::Sealed {
         }
         to
     }
+    /// The lanes whose bits are set, moved to the front in order; zero behind them.
+    #[inline(always)]
+    fn compress(self, bits: u16, value: Self::F32) -> Self::F32 {
+        let (from, mut to, mut count) = (self.lanes(value), [0.0; LANES], 0);
+        let mut left = bits;
+        while left != 0 {
+            to[count] = from[left.trailing_zeros() as usize];
+            count += 1;
+            left &= left - 1;
+        }
+        self.load(&to)
+    }
     /// The lanes as an array.
     #[inline(always)]
     fn lanes(self, value: Self::F32) -> [f32; LANES] {

@@ -85,6 +85,7 @@ impl Kernel for Everything {
             ("load_partial", float(s.load_partial(&self.b[..11]))),
             ("store_partial", float(s.load_partial(&partial))),
             ("store_past_caches", streamed.map(canonical)),
+            ("compress", float(s.compress(s.mask_bits(s.lt(b, c)), a))),
             ("transpose", float(transposed[usize::from(self.a[0].to_bits() as u8) % LANES])),
             ("reduce_add", [canonical(s.reduce_add(b)); LANES]),
             ("reduce_max", [canonical(s.reduce_max(b)); LANES]),

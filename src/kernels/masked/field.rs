@@ -22,7 +22,7 @@ use crate::kernels::dense::Write;
 use crate::kernels::dense::blocked::{pack_panel, packed_len};
 use crate::matrix::{MatMut, MatRef};
 use crate::parallel::for_each;
-use crate::simd::{Kernel, LANES, Simd, dispatch};
+use crate::simd::{Isa, Kernel, LANES, Simd, dispatch};
 
 /// The fields of a layer's units, all on one map, and where each unit's weights lie: in one slice, unit by unit, in the order of its field's
 /// values.
@@ -187,7 +187,7 @@ pub fn field_matmul(
     layer.shapes_agree("field_matmul", (x.rows(), x.cols()), (y.rows(), y.cols()), weights.len());
     let (isa, batch) = (context.isa(), x.rows());
     let threads = context.threads().for_work(batch.saturating_mul(weights.len()));
-    let widest = widest(isa, x.cols(), batch, threads);
+    let widest = widest(if isa == Isa::Avx512 { 8 } else { 4 }, x.cols(), batch, threads);
     let each = packed_len(x.cols() + UNITS, widest * LANES);
     let [packed] = context.scratch([each * threads.get()]);
     with_workspaces(threads, packed, Rows { rest: Some(y), first: 0, widest }, |packed, (first, y)| {
@@ -259,7 +259,7 @@ fn forward<S: Simd, const V: usize>(s: S, mut work: Forward<'_, '_, '_>) {
         let blocks = sums[..units.len().next_multiple_of(LANES)].as_chunks::<LANES>().0;
         for v in 0..V {
             for (part, sums) in blocks.iter().enumerate() {
-                write_transposed(s, sums, v, &mut work.y, first + part * LANES, work.write);
+                write_transposed(s, sums, v, &mut work.y, first + part * LANES, work.write, false);
             }
         }
     }
@@ -284,7 +284,7 @@ pub fn field_matmul_nt(
     let (isa, batch) = (context.isa(), y.rows());
     let threads = context.threads().for_work(batch.saturating_mul(weights.len()));
     // Half as wide as forwards: each multiply-add stores here.
-    let widest = widest(isa, x.cols() + y.cols(), batch, threads).min(4);
+    let widest = widest(4, x.cols() + y.cols(), batch, threads);
     let each = packed_len(x.cols() + LANES + y.cols(), widest * LANES);
     let [packed] = context.scratch([each * threads.get()]);
     with_workspaces(threads, packed, Rows { rest: Some(x), first: 0, widest }, |packed, (first, x)| {
@@ -350,7 +350,7 @@ fn backward<S: Simd, const V: usize>(s: S, mut work: Backward<'_, '_, '_>) {
     }
     for v in 0..V {
         for (part, sums) in sums.as_chunks::<LANES>().0.iter().enumerate() {
-            write_transposed(s, sums, v, &mut work.x, part * LANES, work.write);
+            write_transposed(s, sums, v, &mut work.x, part * LANES, work.write, false);
         }
     }
 }

@@ -30,9 +30,9 @@ pub struct Pattern {
 }
 
 /// Rows, columns and entries are numbered in 31 bits.
-const MAX: usize = 1 << 31;
+pub(super) const MAX: usize = 1 << 31;
 
-fn check_shape(rows: usize, cols: usize) -> Result<()> {
+pub(super) fn check_shape(rows: usize, cols: usize) -> Result<()> {
     let small = rows < MAX && cols < MAX;
     if small {
         Ok(())
@@ -191,11 +191,6 @@ impl Pattern {
         &self.indices
     }
 
-    /// The vectors of offsets and indices, for reuse.
-    pub(super) fn into_parts(self) -> (Vec<u32>, Vec<u32>) {
-        (self.offsets, self.indices)
-    }
-
     /// A pattern from parts that a kernel has made well.
     pub(super) fn from_checked(rows: usize, cols: usize, offsets: Vec<u32>, indices: Vec<u32>) -> Self {
         debug_assert!(Pattern::new(rows, cols, offsets.clone(), indices.clone()).is_ok());
@@ -214,7 +209,7 @@ pub struct SparseMatrix {
 }
 
 /// The entries column by column.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct ByColumn {
     offsets: Vec<u32>,
     rows: Vec<u32>,
@@ -314,14 +309,28 @@ impl SparseMatrix {
 
     /// Each column's entries.
     pub(super) fn by_column(&self) -> Lists<'_> {
-        let ByColumn { offsets, rows, values, .. } =
-            self.by_column.get_or_init(|| transpose(&self.pattern, &self.values));
+        let ByColumn { offsets, rows, values, .. } = self.by_column.get_or_init(|| {
+            let mut by_column = ByColumn::default();
+            by_column.fill(&self.pattern, &self.values);
+            by_column
+        });
         Lists { offsets, indices: rows, values, inputs: self.pattern.rows }
     }
 
-    /// Its vectors, for reuse.
-    pub(super) fn into_parts(self) -> (Pattern, Vec<f32>) {
-        (self.pattern, self.values)
+    /// Its offsets, indices and values, for reuse: what is left has no rows.
+    pub(super) fn take_parts(&mut self) -> (Vec<u32>, Vec<u32>, Vec<f32>) {
+        let empty = Pattern { rows: 0, cols: 0, offsets: vec![0], indices: Vec::new() };
+        let Pattern { offsets, indices, .. } = std::mem::replace(&mut self.pattern, empty);
+        (offsets, indices, std::mem::take(&mut self.values))
+    }
+
+    /// Another pattern with as many values. Its columns are built at once if they were before.
+    pub(super) fn set_parts(&mut self, pattern: Pattern, values: Vec<f32>) {
+        debug_assert_eq!(pattern.entries(), values.len());
+        (self.pattern, self.values) = (pattern, values);
+        if let Some(by_column) = self.by_column.get_mut() {
+            by_column.fill(&self.pattern, &self.values);
+        }
     }
 }
 
@@ -331,25 +340,30 @@ impl PartialEq for SparseMatrix {
     }
 }
 
-/// Entries counted into columns; rows come in order, so each column's are sorted.
-fn transpose(pattern: &Pattern, values: &[f32]) -> ByColumn {
-    let entries = pattern.entries();
-    let mut offsets = vec![0u32; pattern.cols + 1];
-    for &col in &pattern.indices {
-        offsets[col as usize + 1] += 1;
-    }
-    for col in 0..pattern.cols {
-        offsets[col + 1] += offsets[col];
-    }
-    let mut next = offsets.clone();
-    let (mut rows, mut source, mut sorted) = (vec![0u32; entries], vec![0u32; entries], vec![0.0; entries]);
-    for row in 0..pattern.rows {
-        for at in pattern.range(row) {
-            let slot = &mut next[pattern.indices[at] as usize];
-            let to = *slot as usize;
-            *slot += 1;
-            (rows[to], source[to], sorted[to]) = (row as u32, at as u32, values[at]);
+impl ByColumn {
+    /// Becomes this matrix: entries counted into columns. Rows come in order, so each column's are sorted.
+    fn fill(&mut self, pattern: &Pattern, values: &[f32]) {
+        let (entries, offsets) = (pattern.entries(), &mut self.offsets);
+        offsets.clear();
+        offsets.resize(pattern.cols + 2, 0);
+        // Counts two places on: the sums are then the next free place of each column, one place on, and its first once all are placed.
+        for &col in &pattern.indices {
+            offsets[col as usize + 2] += 1;
         }
+        for col in 2..offsets.len() {
+            offsets[col] += offsets[col - 1];
+        }
+        self.rows.resize(entries, 0);
+        self.source.resize(entries, 0);
+        self.values.resize(entries, 0.0);
+        for row in 0..pattern.rows {
+            for at in pattern.range(row) {
+                let slot = &mut offsets[pattern.indices[at] as usize + 1];
+                let to = *slot as usize;
+                *slot += 1;
+                (self.rows[to], self.source[to], self.values[to]) = (row as u32, at as u32, values[at]);
+            }
+        }
+        offsets.truncate(pattern.cols + 1);
     }
-    ByColumn { offsets, rows, source, values: sorted }
 }

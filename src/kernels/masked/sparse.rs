@@ -21,7 +21,7 @@ use crate::kernels::dense::Write;
 use crate::kernels::dense::blocked::{pack_panel, packed_len};
 use crate::matrix::{MatMut, MatRef};
 use crate::parallel::{Threads, for_each_with};
-use crate::simd::{Isa, Kernel, LANES, Simd, dispatch};
+use crate::simd::{Kernel, LANES, Simd, dispatch};
 
 /// `p = x w` for x \[batch, inputs\], w \[inputs, units\] sparse, y \[batch, units\].
 ///
@@ -89,7 +89,7 @@ pub fn sparse_times_dense(context: &mut Context, a: &SparseMatrix, b: MatRef<'_>
         return;
     }
     let threads = context.threads().for_work(lists.indices.len().saturating_mul(cols));
-    let widest = widest(isa, lists.inputs, cols, threads);
+    let widest = widest(WIDEST, lists.inputs, cols, threads);
     let [packed] = context.scratch([packed_len(lists.inputs, widest * LANES) * threads.get()]);
     let panels = Columns { rest: Some(c), first: 0, widest };
     with_workspaces(threads, packed, panels, |packed, (first, c)| {
@@ -104,13 +104,17 @@ pub(super) fn samples_times_lists(context: &mut Context, x: MatRef<'_>, lists: L
         return;
     }
     let threads = context.threads().for_work(lists.indices.len().saturating_mul(batch));
-    let widest = widest(isa, lists.inputs, batch, threads);
+    let widest = widest(WIDEST, lists.inputs, batch, threads);
     let [packed] = context.scratch([packed_len(lists.inputs, widest * LANES) * threads.get()]);
+    let past_caches = batch.saturating_mul(y.cols()) >= PAST_CACHES;
     let panels = Rows { rest: Some(y), first: 0, widest };
     with_workspaces(threads, packed, panels, |packed, (first, y)| {
-        dispatch(isa, SamplesTimesLists { lists, x, first, packed, y, write });
+        dispatch(isa, SamplesTimesLists { lists, x, first, packed, y, write, past_caches });
     });
 }
+
+/// Outputs from which they are written past the caches, which could not hold them until they are read.
+const PAST_CACHES: usize = 2 << 20;
 
 /// Hands each thread its part of `packed`, even where there is none to hand.
 pub(super) fn with_workspaces<I: Send>(
@@ -124,14 +128,15 @@ pub(super) fn with_workspaces<I: Send>(
     for_each_with(threads, workspaces, items, |packed, item| f(packed, item));
 }
 
+/// Vectors of a panel where nothing speaks against it: with 8 the sums of a block of outputs would crowd the L1 cache.
+const WIDEST: usize = 4;
 /// The panel may fill this many vectors: half a megabyte.
 const PANEL_VECTORS: usize = 8192;
 
 /// Vectors of the widest panel: within half of the second-level cache, and some panels for every thread.
-pub(super) fn widest(isa: Isa, inputs: usize, samples: usize, threads: Threads) -> usize {
-    let registers = if isa == Isa::Avx512 { 4 } else { 4 };
+pub(super) fn widest(most: usize, inputs: usize, samples: usize, threads: Threads) -> usize {
     let shared = samples.div_ceil(LANES).div_ceil(if threads == Threads::ONE { 1 } else { 2 * threads.get() });
-    let fits = [8, 4, 2].into_iter().find(|&v| v <= registers && v * inputs <= PANEL_VECTORS && v <= shared);
+    let fits = [8, 4, 2].into_iter().find(|&v| v <= most && v * inputs <= PANEL_VECTORS && v <= shared);
     fits.unwrap_or(1)
 }
 
@@ -192,6 +197,7 @@ struct SamplesTimesLists<'a, 'b, 'c> {
     packed: &'b mut [f32],
     y: MatMut<'c>,
     write: Write,
+    past_caches: bool,
 }
 
 impl Kernel for SamplesTimesLists<'_, '_, '_> {
@@ -206,10 +212,9 @@ impl Kernel for SamplesTimesLists<'_, '_, '_> {
             pack_panel(s, self.x, true, self.first, width, panel);
         }
         match width {
-            8 => outputs_side_by_side::<S, 8>(s, self.lists, panel, &mut self.y, self.write),
-            4 => outputs_side_by_side::<S, 4>(s, self.lists, panel, &mut self.y, self.write),
-            2 => outputs_side_by_side::<S, 2>(s, self.lists, panel, &mut self.y, self.write),
-            _ => outputs_side_by_side::<S, 1>(s, self.lists, panel, &mut self.y, self.write),
+            4 => outputs_side_by_side::<S, 4>(s, self.lists, panel, &mut self.y, self.write, self.past_caches),
+            2 => outputs_side_by_side::<S, 2>(s, self.lists, panel, &mut self.y, self.write, self.past_caches),
+            _ => outputs_side_by_side::<S, 1>(s, self.lists, panel, &mut self.y, self.write, self.past_caches),
         }
     }
 }
@@ -221,6 +226,7 @@ fn outputs_side_by_side<S: Simd, const V: usize>(
     panel: &[[f32; LANES]],
     y: &mut MatMut<'_>,
     write: Write,
+    past_caches: bool,
 ) {
     let (panel, _) = panel.as_chunks::<V>();
     let mut sums = [[[0.0; LANES]; V]; BLOCK];
@@ -234,9 +240,12 @@ fn outputs_side_by_side<S: Simd, const V: usize>(
         }
         for v in 0..V {
             for (part, sums) in sums[..count.next_multiple_of(LANES)].as_chunks::<LANES>().0.iter().enumerate() {
-                write_transposed(s, sums, v, y, first + part * LANES, write);
+                write_transposed(s, sums, v, y, first + part * LANES, write, past_caches);
             }
         }
+    }
+    if past_caches {
+        s.fence();
     }
 }
 
@@ -270,6 +279,7 @@ pub(super) fn write_transposed<S: Simd, const V: usize>(
     y: &mut MatMut<'_>,
     col: usize,
     write: Write,
+    past_caches: bool,
 ) {
     let mut block = [s.zero(); LANES];
     for i in 0..LANES {
@@ -280,7 +290,12 @@ pub(super) fn write_transposed<S: Simd, const V: usize>(
     if count == LANES && rows >= LANES && write == Write::Replace {
         for i in 0..LANES {
             let to = &mut y.row_mut(v * LANES + i)[col..col + LANES];
-            s.store(block[i], to.first_chunk_mut().expect("sixteen columns"));
+            let to = to.first_chunk_mut().expect("sixteen columns");
+            if past_caches {
+                s.store_past_caches(block[i], to);
+            } else {
+                s.store(block[i], to);
+            }
         }
         return;
     }
@@ -327,7 +342,6 @@ impl Kernel for TimesDense<'_, '_, '_> {
             pack_panel(s, self.b, false, self.first, width, panel);
         }
         match width {
-            8 => outputs_below_each_other::<S, 8>(s, self.lists, panel, &mut self.c, self.write),
             4 => outputs_below_each_other::<S, 4>(s, self.lists, panel, &mut self.c, self.write),
             2 => outputs_below_each_other::<S, 2>(s, self.lists, panel, &mut self.c, self.write),
             _ => outputs_below_each_other::<S, 1>(s, self.lists, panel, &mut self.c, self.write),

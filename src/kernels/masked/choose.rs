@@ -1,0 +1,339 @@
+//! One layer of masked weights, computed the way that was measured to be fastest for its shape and density.
+
+use std::fmt;
+
+use super::field::{FieldLayer, field_matmul, field_matmul_nt, field_weight_gradient};
+use super::pattern::SparseMatrix;
+use super::sampled::sampled_product;
+use super::sparse::{sparse_matmul, sparse_matmul_nt};
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::kernels::dense::{Write, matmul, matmul_nt, matmul_tn};
+use crate::matrix::{MatMut, MatRef, Matrix};
+use crate::simd::{Isa, Kernel, LANES, Simd, dispatch};
+
+/// How a masked layer is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Strategy {
+    /// As a dense product with zeros where the mask is.
+    Dense,
+    /// By the runs of the units' receptive fields.
+    Field,
+    /// By lists of entries.
+    Sparse,
+}
+
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Strategy::Dense => "dense",
+            Strategy::Field => "field",
+            Strategy::Sparse => "sparse",
+        })
+    }
+}
+
+/// Up to which density a strategy wins over the dense product, by the least batch it holds from.
+type Crossovers = [(usize, f64); 4];
+
+/// Measured at 784 x 2000 on AVX-512 and one thread (benches/record/notes.md); nearly the same on two.
+const SPARSE: Crossovers = [(0, 0.16), (9, 0.24), (17, 0.32), (129, 0.32)];
+/// The same for receptive fields on a map of 30 x 30.
+const FIELD: Crossovers = [(0, 0.15), (9, 0.25), (33, 0.40), (129, 0.45)];
+/// Of gradients by the weights, at any batch.
+const SAMPLED: f64 = 0.25;
+/// Registers of 8 lanes halve the dense product's speed, but not the reading of panels.
+const NARROW: f64 = 1.3;
+
+/// What was chosen for a shape, and why.
+///
+/// ```
+/// use neuropil::Isa;
+/// use neuropil::kernels::masked::{Plan, Strategy};
+/// let plan = Plan::for_pattern(Isa::Scalar, 256, 784, 2000, 0.01);
+/// assert_eq!(plan.strategy(), Strategy::Sparse);
+/// println!("{plan}"); // sparse: 784 x 2000 at density 0.010, batch 256: at most the crossover to dense, 0.46
+/// assert_eq!(Plan::for_pattern(Isa::Scalar, 256, 784, 2000, 0.9).strategy(), Strategy::Dense);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Plan {
+    strategy: Strategy,
+    batch: usize,
+    inputs: usize,
+    units: usize,
+    density: f64,
+    crossover: f64,
+}
+
+impl Plan {
+    /// The plan for a pattern of this density.
+    pub fn for_pattern(isa: Isa, batch: usize, inputs: usize, units: usize, density: f64) -> Self {
+        Self::new(Strategy::Sparse, &SPARSE, isa, [batch, inputs, units], density)
+    }
+
+    /// The plan for receptive fields with this share of all connections.
+    pub fn for_fields(isa: Isa, batch: usize, inputs: usize, units: usize, density: f64) -> Self {
+        Self::new(Strategy::Field, &FIELD, isa, [batch, inputs, units], density)
+    }
+
+    fn new(sparse: Strategy, table: &Crossovers, isa: Isa, [batch, inputs, units]: [usize; 3], density: f64) -> Self {
+        let (_, crossover) = table.iter().rfind(|(least, _)| *least <= batch).expect("the first holds from 0");
+        let crossover = if isa == Isa::Avx512 { *crossover } else { crossover * NARROW };
+        let strategy = if density <= crossover { sparse } else { Strategy::Dense };
+        Plan { strategy, batch, inputs, units, density, crossover }
+    }
+
+    /// What was chosen.
+    pub fn strategy(&self) -> Strategy {
+        self.strategy
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Plan { strategy, batch, inputs, units, density, crossover } = self;
+        let side = if *strategy == Strategy::Dense { "above" } else { "at most" };
+        write!(
+            f,
+            "{strategy}: {inputs} x {units} at density {density:.3}, batch {batch}: {side} the crossover to dense, {crossover:.2}"
+        )
+    }
+}
+
+/// Masked weights of a layer, with the [`Plan`] by which they are used.
+///
+/// Whatever the plan, what the mask leaves out never matters: a NaN or infinite input reaches only the units that see it. (The dense
+/// strategy computes samples that hold one by lists.) Each strategy gives the same bits always; two strategies may differ within the bounds
+/// of [the module](super), because they sum in different orders.
+///
+/// ```
+/// use neuropil::kernels::dense::Write;
+/// use neuropil::kernels::masked::{MaskedWeights, Pattern, SparseMatrix};
+/// use neuropil::random::Stream;
+/// use neuropil::{Context, Matrix};
+/// let mut context = Context::new()?;
+/// let pattern = Pattern::random(20, 30, 0.1, Stream::new(0, "mask"))?;
+/// let values = vec![1.0; pattern.entries()];
+/// let weights = MaskedWeights::sparse(&context, SparseMatrix::new(pattern, values)?, 64);
+/// let (x, mut y) = (Matrix::zeros(64, 20), Matrix::zeros(64, 30));
+/// weights.forward(&mut context, x.view(), y.view_mut(), Write::Replace);
+/// println!("{}", weights.plan());
+/// # Ok::<(), neuropil::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct MaskedWeights {
+    plan: Plan,
+    mask: Mask,
+    /// The weights with zeros, if the plan is dense.
+    dense: Option<Matrix>,
+}
+
+#[derive(Clone, Debug)]
+enum Mask {
+    Sparse(SparseMatrix),
+    Fields { layer: FieldLayer, weights: Vec<f32> },
+}
+
+impl MaskedWeights {
+    /// Weights of any pattern, \[inputs, units\], to be used with batches of about this size.
+    pub fn sparse(context: &Context, matrix: SparseMatrix, batch: usize) -> Self {
+        let (inputs, units) = (matrix.rows(), matrix.cols());
+        let plan = Plan::for_pattern(context.isa(), batch, inputs, units, matrix.pattern().density());
+        Self::new(plan, Mask::Sparse(matrix))
+    }
+
+    /// Weights of units with receptive fields, in the order of [`FieldLayer`], to be used with batches of about this size.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if there are not as many weights as the fields have values.
+    pub fn fields(context: &Context, layer: FieldLayer, weights: Vec<f32>, batch: usize) -> Result<Self> {
+        if weights.len() != layer.weights() {
+            let (expected, found) = (layer.weights(), weights.len());
+            return Err(Error::Length { what: "weights of receptive fields", expected, found });
+        }
+        let plan = Plan::for_fields(context.isa(), batch, layer.map().len(), layer.units(), layer.density());
+        Ok(Self::new(plan, Mask::Fields { layer, weights }))
+    }
+
+    fn new(plan: Plan, mask: Mask) -> Self {
+        let dense = (plan.strategy == Strategy::Dense).then(|| mask.to_dense());
+        MaskedWeights { plan, mask, dense }
+    }
+
+    /// What was chosen, and why.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The weights: in the order of the pattern's entries, or of the fields' values.
+    pub fn values(&self) -> &[f32] {
+        match &self.mask {
+            Mask::Sparse(matrix) => matrix.values(),
+            Mask::Fields { weights, .. } => weights,
+        }
+    }
+
+    /// Changes the weights in place; the mask stays.
+    pub fn set_values<R>(&mut self, change: impl FnOnce(&mut [f32]) -> R) -> R {
+        let result = match &mut self.mask {
+            Mask::Sparse(matrix) => matrix.set_values(change),
+            Mask::Fields { weights, .. } => change(weights),
+        };
+        if self.dense.is_some() {
+            self.dense = Some(self.mask.to_dense());
+        }
+        result
+    }
+
+    /// `p = x (w o m)`, for x \[batch, inputs\], y \[batch, units\].
+    ///
+    /// # Panics
+    /// If the shapes disagree.
+    #[track_caller]
+    pub fn forward(&self, context: &mut Context, x: MatRef<'_>, mut y: MatMut<'_>, write: Write) {
+        self.shapes_agree("forward", (x.rows(), x.cols()), (y.rows(), y.cols()));
+        let Some(dense) = &self.dense else {
+            return self.mask.forward(context, x, y, write);
+        };
+        for (finite, rows) in alike(context.isa(), x) {
+            let (part, rest) = y.split_rows(rows.len());
+            y = rest;
+            if finite {
+                matmul(context, x.rows_range(rows), dense.view(), part, write);
+            } else {
+                self.mask.forward(context, x.rows_range(rows), part, write);
+            }
+        }
+    }
+
+    /// `p = y (w o m)^T`, for y \[batch, units\], x \[batch, inputs\]: the gradient by the inputs.
+    ///
+    /// # Panics
+    /// If the shapes disagree.
+    #[track_caller]
+    pub fn backward(&self, context: &mut Context, y: MatRef<'_>, mut x: MatMut<'_>, write: Write) {
+        self.shapes_agree("backward", (x.rows(), x.cols()), (y.rows(), y.cols()));
+        let Some(dense) = &self.dense else {
+            return self.mask.backward(context, y, x, write);
+        };
+        for (finite, rows) in alike(context.isa(), y) {
+            let (part, rest) = x.split_rows(rows.len());
+            x = rest;
+            if finite {
+                matmul_nt(context, y.rows_range(rows), dense.view(), part, write);
+            } else {
+                self.mask.backward(context, y.rows_range(rows), part, write);
+            }
+        }
+    }
+
+    /// `g = (x^T y) o m`, in the order of the [`values`](Self::values): the gradient by the weights. What g held is not read.
+    ///
+    /// # Panics
+    /// If the shapes disagree.
+    #[track_caller]
+    pub fn gradient(&self, context: &mut Context, x: MatRef<'_>, y: MatRef<'_>, gradient: &mut [f32]) {
+        self.shapes_agree("gradient", (x.rows(), x.cols()), (y.rows(), y.cols()));
+        assert_eq!(gradient.len(), self.values().len(), "gradient: a value for every weight");
+        match &self.mask {
+            Mask::Fields { layer, .. } => field_weight_gradient(context, x, y, layer, gradient),
+            Mask::Sparse(matrix) if self.plan.density <= SAMPLED => {
+                sampled_product(context, x, y, matrix.pattern(), gradient);
+            }
+            Mask::Sparse(matrix) => {
+                let mut all = Matrix::zeros(x.cols(), y.cols());
+                matmul_tn(context, x, y, all.view_mut(), Write::Replace);
+                let pattern = matrix.pattern();
+                for row in 0..pattern.rows() {
+                    for (to, &col) in gradient[pattern.range(row)].iter_mut().zip(pattern.row(row)) {
+                        *to = all[(row, col as usize)];
+                    }
+                }
+            }
+        }
+    }
+
+    #[track_caller]
+    fn shapes_agree(&self, name: &str, x: (usize, usize), y: (usize, usize)) {
+        let Plan { inputs, units, .. } = self.plan;
+        assert!(
+            x.0 == y.0 && x.1 == inputs && y.1 == units,
+            "{name}: x is {} x {}, the weights are {inputs} x {units}, y is {} x {}",
+            x.0,
+            x.1,
+            y.0,
+            y.1
+        );
+    }
+}
+
+impl Mask {
+    /// The weights with zeros where the mask is; those of a column that a field lists twice added.
+    fn to_dense(&self) -> Matrix {
+        match self {
+            Mask::Sparse(matrix) => matrix.to_dense(),
+            Mask::Fields { layer, weights } => {
+                let mut dense = Matrix::zeros(layer.map().len(), layer.units());
+                for (unit, field) in layer.fields().iter().enumerate() {
+                    for (column, weight) in field.columns().zip(&weights[layer.range(unit)]) {
+                        dense[(column, unit)] += weight;
+                    }
+                }
+                dense
+            }
+        }
+    }
+
+    fn forward(&self, context: &mut Context, x: MatRef<'_>, y: MatMut<'_>, write: Write) {
+        match self {
+            Mask::Sparse(matrix) => sparse_matmul(context, x, matrix, y, write),
+            Mask::Fields { layer, weights } => field_matmul(context, x, layer, weights, y, write),
+        }
+    }
+
+    fn backward(&self, context: &mut Context, y: MatRef<'_>, x: MatMut<'_>, write: Write) {
+        match self {
+            Mask::Sparse(matrix) => sparse_matmul_nt(context, y, matrix, x, write),
+            Mask::Fields { layer, weights } => field_matmul_nt(context, y, layer, weights, x, write),
+        }
+    }
+}
+
+/// The rows of x in ranges that are all finite, or all not: zero times the rest would be NaN.
+fn alike(isa: Isa, x: MatRef<'_>) -> Vec<(bool, std::ops::Range<usize>)> {
+    let finite = dispatch(isa, FiniteRows { x });
+    let mut ranges: Vec<(bool, std::ops::Range<usize>)> = Vec::new();
+    for (row, finite) in finite.into_iter().enumerate() {
+        match ranges.last_mut() {
+            Some((alike, range)) if *alike == finite => range.end += 1,
+            _ => ranges.push((finite, row..row + 1)),
+        }
+    }
+    ranges
+}
+
+struct FiniteRows<'a> {
+    x: MatRef<'a>,
+}
+
+impl Kernel for FiniteRows<'_> {
+    type Output = Vec<bool>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Vec<bool> {
+        let mut finite = vec![true; self.x.rows()];
+        for (finite, row) in finite.iter_mut().zip(self.x.iter_rows()) {
+            // x - x is zero, or NaN.
+            let (vectors, rest) = row.as_chunks::<LANES>();
+            let mut sum = s.zero();
+            for vector in vectors {
+                let value = s.load(vector);
+                sum = s.add(sum, s.sub(value, value));
+            }
+            let value = s.load_partial(rest);
+            sum = s.add(sum, s.sub(value, value));
+            *finite = s.mask_bits(s.eq(sum, s.zero())) == u16::MAX;
+        }
+        finite
+    }
+}
