@@ -9,7 +9,7 @@
 //! between r and r + 1, and r is the reference's bin. (The clamp only moves what is about a quarter of a bin away from any inner edge, or
 //! outside.) Values closer to an edge, outside the range, or no numbers are *doubtful*: they are placed in `f64` as the reference does it.
 //! With 100 bins, that is one vector in a thousand of evenly spread values. The argument needs a normal factor and a difference that
-//! does not overflow; in the few ranges without these (widths below 1e-36 or beyond 3e38) every value is doubtful.
+//! does not overflow; in the few ranges without these (widths below 1e-36 or beyond 3e38) the factor is NaN and every value is doubtful.
 //!
 //! Doubt is gathered in bits, over as many vectors as one test shall serve: the signs of `x - low` and `high - x`, and whether
 //! `(u - r)^2 + 1 - (1/2 - (bins + 1) 2^-22)^2` reaches one, which shows in the lowest bit of its exponent, as NaN does. (One more in the
@@ -26,10 +26,8 @@ pub(super) const INTEGER: f32 = 12_582_912.0;
 pub(super) struct Factors {
     pub(super) low: f32,
     pub(super) high: f32,
-    /// `bins / (high - low)`.
+    /// `bins / (high - low)`; NaN if it cannot be trusted.
     pub(super) scale: f32,
-    /// What `(u - r)^2` lacks to one where doubt begins.
-    pub(super) lacking: f32,
 }
 
 impl Factors {
@@ -37,17 +35,22 @@ impl Factors {
         // A lower end of -0, so that x - low is +0 for either zero: its sign is what tells the values below.
         let (low, high) = (if range.low() == 0.0 { -0.0 } else { range.low() }, range.high());
         let scale = (bins as f64 / (f64::from(high) - f64::from(low))) as f32;
-        let trusted = 0.5 - (bins + 1) as f64 / f64::from(1 << 22);
-        let lacking = (1.0 - trusted * trusted) as f32;
         if low == high {
             // u and r are then constant inside: bin 0.
-            Factors { low, high, scale: 0.0, lacking }
+            Factors { low, high, scale: 0.0 }
         } else if scale.is_normal() && (high - low).is_finite() {
-            Factors { low, high, scale, lacking }
+            Factors { low, high, scale }
         } else {
-            Factors { low, high, scale: 0.0, lacking: 1.0 }
+            Factors { low, high, scale: f32::NAN }
         }
     }
+}
+
+/// What `(u - r)^2` lacks to one where doubt begins.
+#[inline(always)]
+fn lacking(bins: usize) -> f32 {
+    let trusted = 0.5 - (bins + 1) as f64 / f64::from(1 << 22);
+    (1.0 - trusted * trusted) as f32
 }
 
 /// The same in lanes, which may belong to different ranges.
@@ -56,7 +59,6 @@ pub(super) struct Binning<S: Simd> {
     low: S::F32,
     high: S::F32,
     scale: S::F32,
-    lacking: S::F32,
     bins: usize,
 }
 
@@ -86,13 +88,13 @@ impl<S: Simd> Doubt<S> {
 impl<S: Simd> Binning<S> {
     #[inline(always)]
     pub(super) fn splat(s: S, factors: Factors, bins: usize) -> Self {
-        let Factors { low, high, scale, lacking } = factors;
-        Binning::new([s.splat(low), s.splat(high), s.splat(scale), s.splat(lacking)], bins)
+        let Factors { low, high, scale } = factors;
+        Binning::new([s.splat(low), s.splat(high), s.splat(scale)], bins)
     }
 
     #[inline(always)]
-    pub(super) fn new([low, high, scale, lacking]: [S::F32; 4], bins: usize) -> Self {
-        Binning { low, high, scale, lacking, bins }
+    pub(super) fn new([low, high, scale]: [S::F32; 3], bins: usize) -> Self {
+        Binning { low, high, scale, bins }
     }
 
     /// The numbers of the values' bins on top of [`INTEGER`], unless there is doubt.
@@ -105,7 +107,7 @@ impl<S: Simd> Binning<S> {
         let shifted = s.add(u, s.splat(INTEGER));
         let r = s.sub(shifted, s.splat(INTEGER));
         let off = s.sub(u, r);
-        doubt.close = s.or(doubt.close, s.to_bits(s.mul_add(off, off, self.lacking)));
+        doubt.close = s.or(doubt.close, s.to_bits(s.mul_add(off, off, s.splat(lacking(self.bins)))));
         doubt.outside = s.or(doubt.outside, s.or(s.to_bits(from), s.to_bits(to)));
         shifted
     }

@@ -5,7 +5,7 @@
 //! first-level cache.
 
 use super::binning::{Binning, Doubt, Factors};
-use super::{COST, Histogram};
+use super::{COST, Histogram, whole_vectors};
 use crate::context::Context;
 use crate::matrix::MatRef;
 use crate::parallel::for_each_with;
@@ -15,11 +15,13 @@ use crate::simd::{Kernel, LANES, Simd, dispatch};
 const GROUP: usize = 1 << 14;
 /// Every number of 16 bits is an index.
 const ENTRIES: usize = 1 << 16;
-/// Vectors that share a test of doubt: a power of two.
+/// Vectors that share a test of doubt.
 const BLOCK: usize = 4;
+/// Blocks between the one at work and the one asked for.
+const AHEAD: usize = 16;
 /// Their values.
 const BLOCK_VALUES: usize = BLOCK * LANES;
-/// Rows of a work item: a multiple of those that fill whole blocks.
+/// Rows of a work item: a multiple of those that fill whole vectors.
 const ROWS: usize = 4096;
 
 pub(super) fn add(context: &mut Context, x: MatRef<'_>, histograms: &mut [Histogram]) {
@@ -38,7 +40,6 @@ struct Constants {
     low: [f32; LANES],
     high: [f32; LANES],
     scale: [f32; LANES],
-    lacking: [f32; LANES],
     /// Where the column's counters begin.
     base: [f32; LANES],
 }
@@ -46,7 +47,7 @@ struct Constants {
 impl Constants {
     #[inline(always)]
     fn binning<S: Simd>(&self, s: S, bins: usize) -> Binning<S> {
-        Binning::new([s.load(&self.low), s.load(&self.high), s.load(&self.scale), s.load(&self.lacking)], bins)
+        Binning::new([s.load(&self.low), s.load(&self.high), s.load(&self.scale)], bins)
     }
 
     /// The counters of 16 values, in the low 16 bits of each lane.
@@ -58,8 +59,13 @@ impl Constants {
     }
 }
 
-/// The constants of some rows after each other, without gaps: of a whole number of blocks if the rows are to go round.
-struct Layout(Vec<Constants>);
+/// The constants of the vectors of some rows after each other.
+struct Layout {
+    /// As many as the rows have vectors, and again the first, so that a block may begin with any.
+    constants: Vec<Constants>,
+    /// Vectors after which they repeat.
+    period: usize,
+}
 
 impl Layout {
     fn new(histograms: &[Histogram], rows: usize) -> Self {
@@ -71,11 +77,12 @@ impl Layout {
                 low: std::array::from_fn(|lane| factors[column(lane)].low),
                 high: std::array::from_fn(|lane| factors[column(lane)].high),
                 scale: std::array::from_fn(|lane| factors[column(lane)].scale),
-                lacking: std::array::from_fn(|lane| factors[column(lane)].lacking),
                 base: std::array::from_fn(|lane| (column(lane) * places) as f32),
             }
         };
-        Layout((0..rows * factors.len()).step_by(LANES).map(of_vector).collect())
+        let period = (rows * factors.len()).div_ceil(LANES);
+        let constants = (0..period + BLOCK - 1).map(|vector| of_vector(vector % period * LANES)).collect();
+        Layout { constants, period }
     }
 }
 
@@ -102,7 +109,7 @@ fn add_group(context: &mut Context, x: MatRef<'_>, histograms: &mut [Histogram])
     let isa = context.isa();
     let (rows, cols) = (x.rows(), x.cols());
     let (places, bins) = (histograms[0].counts.len(), histograms[0].bins());
-    let together = if x.as_contiguous().is_some() { together(cols) } else { 1 };
+    let together = if x.as_contiguous().is_some() { whole_vectors(cols) } else { 1 };
     let layout = &Layout::new(histograms, together);
     let threads = context.threads().for_work(rows * cols * COST);
     let table = |_| Table {
@@ -127,11 +134,6 @@ fn add_group(context: &mut Context, x: MatRef<'_>, histograms: &mut [Histogram])
             }
         }
     }
-}
-
-/// How many rows fill whole blocks: the values of a block over the greatest common divisor.
-fn together(cols: usize) -> usize {
-    BLOCK_VALUES >> cols.trailing_zeros().min(BLOCK_VALUES.ilog2())
 }
 
 struct Count<'a, 'b> {
@@ -163,13 +165,17 @@ impl Count<'_, '_> {
     fn count<S: Simd>(&mut self, s: S, values: &[f32]) {
         let (vectors, tail) = values.as_chunks::<LANES>();
         let (blocks, left) = vectors.as_chunks::<BLOCK>();
-        let layout = self.layout.0.as_chunks::<BLOCK>().0;
+        let Layout { constants, period } = self.layout;
         // A block's indices are counted after the next block's are computed, so that the two overlap in the processor, and no index
         // is read while its store is still on the way.
         let (mut buffers, mut phase) = ([[[0; LANES]; BLOCK]; 2], 0);
         for (number, block) in blocks.iter().enumerate() {
-            self.of_block(s, &layout[phase], block, &mut buffers[number % 2]);
-            phase = if (phase + 1) * BLOCK == self.layout.0.len() { 0 } else { phase + 1 };
+            if let Some(later) = blocks.get(number + AHEAD) {
+                later.iter().for_each(|vector| s.prefetch(&vector[0]));
+            }
+            let constants = constants[phase..].first_chunk().expect("a block from any vector on");
+            self.of_block(s, constants, block, &mut buffers[number % 2]);
+            phase = (phase + BLOCK) % period;
             if number > 0 {
                 self.count_all(&buffers[(number - 1) % 2]);
             }
@@ -177,7 +183,7 @@ impl Count<'_, '_> {
         if !blocks.is_empty() {
             self.count_all(&buffers[(blocks.len() - 1) % 2]);
         }
-        let constants = &self.layout.0[phase * BLOCK..];
+        let constants = &constants[phase..];
         for (vector, constants) in left.iter().zip(constants) {
             self.count_all(&[constants.place(s, s.load(vector), self.bins)]);
         }

@@ -3,7 +3,7 @@
 //! Minima and maxima pass NaN over by themselves. Infinities are looked for afterwards: only if one came out is the data read again,
 //! with a filter.
 
-use super::{COST, Range, pieces};
+use super::{COST, Range, pieces, whole_vectors};
 use crate::context::Context;
 use crate::matrix::MatRef;
 use crate::parallel::for_each;
@@ -11,8 +11,11 @@ use crate::simd::{Kernel, LANES, Simd, dispatch};
 
 /// Values of a work item.
 const VALUES: usize = 1 << 18;
-/// Rows of a work item by columns, and rows whose extremes stay in registers.
-const ROWS: usize = 4096;
+/// Columns up to which several rows are taken as one.
+const NARROW: usize = 256;
+/// Columns whose extremes stay in registers, four vectors: one would wait for its own last minimum.
+const WIDE: usize = 4 * LANES;
+/// Rows they stay for.
 const ROW_BLOCK: usize = 64;
 
 /// Nothing seen yet.
@@ -98,6 +101,21 @@ pub(super) fn columns(context: &mut Context, x: MatRef<'_>) -> Vec<Option<Range>
     if rows == 0 || cols == 0 {
         return vec![None; cols];
     }
+    // Without gaps, as many rows as fill whole vectors are one row of a wider matrix.
+    let together = whole_vectors(cols);
+    if let Some(values) = x.as_contiguous().filter(|_| together > 1 && rows >= together && cols <= NARROW) {
+        let (wide, rest) = values.split_at(rows / together * together * cols);
+        let wide = MatRef::new(wide, rows / together, together * cols).expect("whole rows");
+        let rest = MatRef::new(rest, rows % together, cols).expect("the other rows");
+        let wide = columns(context, wide);
+        let mut ranges = columns(context, rest);
+        for wide in wide.chunks(cols) {
+            for (range, more) in ranges.iter_mut().zip(wide) {
+                *range = [*range, *more].into_iter().flatten().reduce(Range::union);
+            }
+        }
+        return ranges;
+    }
     let extremes = column_extremes(context, x, false);
     // One infinity sends everything through the filter: it is rare, and a pass is cheap.
     let infinite = extremes.iter().any(|&[low, high]| low <= high && range_of([low, high]).is_none());
@@ -108,12 +126,13 @@ pub(super) fn columns(context: &mut Context, x: MatRef<'_>) -> Vec<Option<Range>
 fn column_extremes(context: &mut Context, x: MatRef<'_>, finite_only: bool) -> Vec<[f32; 2]> {
     let (rows, cols) = (x.rows(), x.cols());
     let threads = context.threads().for_work(rows * cols * COST / 2);
-    let blocks = rows.div_ceil(ROWS);
+    let step = VALUES.div_ceil(cols);
+    let blocks = rows.div_ceil(step);
     let mut lows = vec![NOTHING[0]; blocks * cols];
     let mut highs = vec![NOTHING[1]; blocks * cols];
     let items = lows.chunks_mut(cols).zip(highs.chunks_mut(cols)).enumerate();
     for_each(threads, items, |(block, (low, high))| {
-        let piece = x.rows_range(block * ROWS..rows.min((block + 1) * ROWS));
+        let piece = x.rows_range(block * step..rows.min((block + 1) * step));
         dispatch(context.isa(), ColumnExtremes { piece, finite_only, low, high });
     });
     let mut extremes = vec![NOTHING; cols];
@@ -138,31 +157,41 @@ impl Kernel for ColumnExtremes<'_, '_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let rows = self.piece.rows();
+        let (low, low_rest) = self.low.as_chunks_mut::<WIDE>();
+        let (high, high_rest) = self.high.as_chunks_mut::<WIDE>();
         for first in (0..rows).step_by(ROW_BLOCK) {
-            let last = rows.min(first + ROW_BLOCK);
-            let (low, low_tail) = self.low.as_chunks_mut::<LANES>();
-            let (high, high_tail) = self.high.as_chunks_mut::<LANES>();
-            for group in 0..low.len() {
-                let (mut least, mut most) = (s.load(&low[group]), s.load(&high[group]));
-                for row in first..last {
-                    let vector = &self.piece.row(row).as_chunks::<LANES>().0[group];
-                    let x = filtered(s, s.load(vector), self.finite_only);
-                    least = s.min(x, least);
-                    most = s.max(x, most);
+            let block = self.piece.rows_range(first..rows.min(first + ROW_BLOCK));
+            for (group, (low, high)) in low.iter_mut().zip(&mut *high).enumerate() {
+                let (mut least, mut most) = ([s.zero(); 4], [s.zero(); 4]);
+                for i in 0..4 {
+                    least[i] = s.load(&low.as_chunks().0[i]);
+                    most[i] = s.load(&high.as_chunks().0[i]);
                 }
-                s.store(least, &mut low[group]);
-                s.store(most, &mut high[group]);
+                for row in block.iter_rows() {
+                    let vectors = row.as_chunks::<WIDE>().0[group].as_chunks().0;
+                    for i in 0..4 {
+                        let x = filtered(s, s.load(&vectors[i]), self.finite_only);
+                        least[i] = s.min(x, least[i]);
+                        most[i] = s.max(x, most[i]);
+                    }
+                }
+                for i in 0..4 {
+                    s.store(least[i], &mut low.as_chunks_mut().0[i]);
+                    s.store(most[i], &mut high.as_chunks_mut().0[i]);
+                }
             }
-            if !low_tail.is_empty() {
-                let (mut least, mut most) = (s.load_partial(low_tail), s.load_partial(high_tail));
-                for row in first..last {
-                    let tail = self.piece.row(row).as_chunks::<LANES>().1;
-                    let x = filtered(s, s.load_partial(tail), self.finite_only);
+            let first = low.len() * WIDE;
+            let lanes = low_rest.chunks_mut(LANES).zip(high_rest.chunks_mut(LANES));
+            for (group, (low, high)) in lanes.enumerate() {
+                let from = first + group * LANES;
+                let (mut least, mut most) = (s.load_partial(low), s.load_partial(high));
+                for row in block.iter_rows() {
+                    let x = filtered(s, s.load_partial(&row[from..from + low.len()]), self.finite_only);
                     least = s.min(x, least);
                     most = s.max(x, most);
                 }
-                s.store_partial(least, low_tail);
-                s.store_partial(most, high_tail);
+                s.store_partial(least, low);
+                s.store_partial(most, high);
             }
         }
     }

@@ -41,6 +41,7 @@ mod single;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::matrix::MatRef;
+use crate::simd::LANES;
 
 /// The most bins a histogram may have.
 pub const MAX_BINS: usize = 1 << 15;
@@ -264,6 +265,11 @@ pub fn add_columns(context: &mut Context, x: MatRef<'_>, histograms: &mut [Histo
         }
         columns::add(context, x, histograms);
     }
+}
+
+/// How many rows without gaps fill whole vectors: 16 over the greatest common divisor.
+fn whole_vectors(cols: usize) -> usize {
+    LANES >> cols.trailing_zeros().min(LANES.ilog2())
 }
 
 /// A matrix in pieces of about so many values, the same whatever the threads: stretches of what is contiguous, else groups of rows.

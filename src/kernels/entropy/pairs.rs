@@ -31,6 +31,8 @@ const ENTRIES: usize = 1 << 16;
 const STEP: usize = 2 * LANES;
 /// Steps that share a test of doubt.
 const BLOCK: usize = 4;
+/// Blocks between the one at work and the one asked for: the hardware's own requests stop at every page.
+const AHEAD: usize = 12;
 
 /// A thread's counters.
 struct Table {
@@ -120,6 +122,9 @@ impl Kernel for Count<'_, '_> {
             // index is read while its store is still on the way.
             let mut buffers = [[[0; LANES]; BLOCK]; 2];
             for (number, block) in blocks.iter().enumerate() {
+                if let Some(later) = blocks.get(number + AHEAD) {
+                    later.as_flattened().as_chunks::<LANES>().0.iter().for_each(|vector| s.prefetch(&vector[0]));
+                }
                 indices.of_block(s, block, &mut buffers[number % 2]);
                 if number > 0 {
                     count(pairs, &buffers[(number - 1) % 2]);
