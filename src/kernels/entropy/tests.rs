@@ -238,7 +238,8 @@ fn nothing_has_no_range_and_no_entropy() {
 #[test]
 fn ranges_pass_over_what_is_not_finite() {
     let (inf, nan) = (f32::INFINITY, f32::NAN);
-    let cases: [(&[f32], Option<(f32, f32)>); 9] = [
+    type Ends = Option<(f32, f32)>;
+    let cases: [(&[f32], Ends); 9] = [
         (&[nan, nan], None),
         (&[inf, nan, -inf], None),
         (&[inf], None),
