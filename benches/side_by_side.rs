@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 use neuropil::kernels::dense::{self, Write};
 use neuropil::kernels::entropy::{self, Histogram};
 use neuropil::kernels::hebbian::{self, KrotovHopfield, Reduction, Update};
-use neuropil::kernels::masked::{self, Pattern, SparseMatrix};
+use neuropil::kernels::masked::{
+    self, FieldLayer, Map, MaskedWeights, Pattern, ReceptiveField, Rectangle, SparseMatrix,
+};
 use neuropil::kernels::perturb::{self, Draws, WeightPerturbation, Workspace};
 use neuropil::kernels::{activation, pixels};
 use neuropil::random::{Stream, below};
@@ -58,6 +60,8 @@ const OPERATIONS: &[(&str, &[(&str, usize)])] = &[
     ("perturb", &[("batch", 20), ("k", 30)]),
     ("normalise", &[("images", 10), ("pixels", 20)]),
     ("spmm", &[("batch", 5), ("n", 20), ("k", 30)]),
+    ("sampled", &[("batch", 5), ("n", 20), ("k", 30)]),
+    ("field", &[("batch", 5), ("units", 7)]),
     ("histogram", &[("count", 1000)]),
     ("entropy", &[("rows", 100), ("cols", 20)]),
     ("epoch", &[("images", 40), ("batch", 20), ("n", 20), ("k", 30)]),
@@ -121,32 +125,38 @@ fn prepare(operation: &str, shape: &Shape, mut context: Context) -> Option<Call>
             let mut out = Matrix::zeros(images, pixels);
             Box::new(move || pixels::to_f32(&mut context, &bytes, 1.0 / 255.0, 0.0, out.as_mut_slice()))
         }
+        // As MaskedWeights chooses: by lists at low densities, dense at high ones.
         "spmm" => {
             let (batch, density) = (shape.get("batch", 256), shape.get("per_mille", 100) as f64 / 1000.0);
             let pattern = Pattern::random(n, k, density, Stream::new(0, "mask")).expect("a density");
             let w = SparseMatrix::from_masked(uniform(n, k, -1.0, 1.0, "w").view(), pattern).expect("one shape");
+            let w = MaskedWeights::sparse(&context, w, batch);
             let (x, mut y) = (uniform(batch, n, -1.0, 1.0, "x"), Matrix::zeros(batch, k));
-            Box::new(move || masked::sparse_matmul(&mut context, x.view(), &w, y.view_mut(), Write::Replace))
+            Box::new(move || w.forward(&mut context, x.view(), y.view_mut(), Write::Replace))
         }
-        "histogram" => {
-            let x = if shape.get("relu", 0) == 1 { rectified } else { unit };
-            let x = x(1, shape.get("count", 10_000_000));
-            let range = entropy::range(&mut context, x.view()).expect("values");
-            let empty = Histogram::new(range, shape.get("bins", 100)).expect("a number of bins");
-            Box::new(move || {
-                let mut histogram = empty.clone();
-                histogram.add(&mut context, x.view());
-                black_box(histogram);
-            })
+        "sampled" => {
+            let (batch, density) = (shape.get("batch", 256), shape.get("per_mille", 100) as f64 / 1000.0);
+            let pattern = Pattern::random(n, k, density, Stream::new(0, "mask")).expect("a density");
+            let (x, z) = (uniform(batch, n, -1.0, 1.0, "x"), uniform(batch, k, -1.0, 1.0, "z"));
+            let mut values = vec![0.0; pattern.entries()];
+            Box::new(move || masked::sampled_product(&mut context, x.view(), z.view(), &pattern, &mut values))
         }
-        // The entropy of every column, its own range each.
-        "entropy" => {
-            let x = rectified(shape.get("rows", 60_000), shape.get("cols", 50));
-            let bins = shape.get("bins", 100);
-            Box::new(move || {
-                let columns = Histogram::of_columns(&mut context, x.view(), bins).expect("a number of bins");
-                black_box(columns.iter().map(Histogram::entropy_bits).collect::<Vec<f64>>());
-            })
+        // Every unit sees two squares of a 30 x 30 map, anywhere.
+        "field" => {
+            let (batch, units, map, side) =
+                (shape.get("batch", 256), shape.get("units", 100), Map { rows: 30, cols: 30 }, 10);
+            let mut generator = Stream::new(0, "fields").generator();
+            let mut place = || below(&mut generator, 21) as usize;
+            let mut square = || (place(), place());
+            let mut field = || {
+                let squares = [square(), square()].map(|(r, c)| Rectangle::new(r..r + side, c..c + side));
+                ReceptiveField::new(map, &squares).expect("inside the map")
+            };
+            let layer = FieldLayer::new((0..units).map(|_| field()).collect()).expect("one map");
+            let weights = uniform(1, layer.weights(), -1.0, 1.0, "w").as_slice().to_vec();
+            let w = MaskedWeights::fields(&context, layer, weights, batch).expect("a weight for every value");
+            let (x, mut y) = (uniform(batch, map.len(), -1.0, 1.0, "x"), Matrix::zeros(batch, units));
+            Box::new(move || w.forward(&mut context, x.view(), y.view_mut(), Write::Replace))
         }
         // A pass over the data with the hidden layer's update: z = ReLU(x w), then Oja's subspace rule.
         "epoch" => {

@@ -16,7 +16,9 @@ import statistics
 import subprocess
 import sys
 import time
+import warnings
 
+warnings.filterwarnings("ignore", "Sparse")  # torch calls its CSR tensors a beta and unchecked
 CPUINFO = open("/proc/cpuinfo").read()
 os.environ["OPENBLAS_CORETYPE"] = "SKYLAKEX" if "avx512f" in CPUINFO else "HASWELL"
 os.environ.pop("OPENBLAS_L2_SIZE", None)
@@ -26,10 +28,14 @@ ROWS = (
     [("oja", {"batch": b}, 1) for b in (1, 16, 64, 256, 1000)]
     + [("sanger", {}, 1), ("krotov", {}, 1), ("gaussian", {}, 1), ("perturb", {}, 1), ("normalise", {}, 1), ("dense", {}, 1)]
     + [("histogram", {}, 1), ("histogram", {"relu": 1}, 1), ("entropy", {}, 1)]
+    + [("spmm", {"per_mille": d}, 1) for d in (5, 10, 50, 100, 250, 500, 1000)]
+    + [("spmm", {"batch": 2000, "per_mille": d}, 1) for d in (5, 10, 50, 100, 250, 500, 1000)]
+    + [("sampled", {}, 1), ("field", {}, 1)]
     + [("epoch", {"batch": 2000}, 2), ("epoch", {"batch": 100}, 2)]
 )
 # Ours on one thread against ours on two.
-SCALING = [("oja", {"batch": 1000}), ("sanger", {"batch": 256}), ("krotov", {"batch": 400}), ("gaussian", {}), ("perturb", {}), ("normalise", {}), ("dense", {"m": 2000}), ("histogram", {}), ("histogram", {"relu": 1}), ("entropy", {})]
+SCALING = [("oja", {"batch": 1000}), ("sanger", {"batch": 256}), ("krotov", {"batch": 400}), ("gaussian", {}), ("perturb", {}), ("normalise", {}), ("dense", {"m": 2000}), ("histogram", {}), ("histogram", {"relu": 1}), ("entropy", {}),
+    ("spmm", {"batch": 2000, "per_mille": 10}), ("spmm", {"batch": 2000, "per_mille": 100}), ("sampled", {"batch": 2000}), ("field", {"batch": 2000})]
 
 
 class Ours:
@@ -70,6 +76,20 @@ def peers(operation, shape, threads):
         weight = t(np.ascontiguousarray(w.T)).to_mkldnn()
         x = t(x)
         return lambda: torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+
+    def dense_peers(a, b):
+        c = np.empty((a.shape[0], b.shape[1]), np.float32)
+        return [("OpenBLAS", lambda: np.matmul(a, b, out=c)), ("oneDNN", packed(a, b))]
+
+    def sparse_peers(s, x):
+        """s @ x by lists; both are given transposed and so is the answer, which spares the peers what ours does on the way."""
+        library = glob.glob(os.path.join(sys.prefix, "lib", "libmkl_rt.so*"))[0]
+        ctypes.CDLL(library, mode=ctypes.RTLD_GLOBAL)
+        os.environ["MKL_RT"] = library
+        from sparse_dot_mkl import dot_product_mkl
+
+        ts, tx = torch.sparse_csr_tensor(t(s.indptr), t(s.indices), t(s.data), size=s.shape), t(x)
+        return [("MKL", lambda: dot_product_mkl(s, x, dense=True)), ("torch CSR", lambda: torch.mm(ts, tx)), ("SciPy", lambda: s @ x)]
 
     if operation == "dense":
         m = shape.get("m", 256)
@@ -177,6 +197,33 @@ def peers(operation, shape, threads):
             ("numba", lambda: columns(a, out, 100)),
             ("torch bincount", lambda: torch.bincount(((ta * (100 / ta.amax(0))).to(torch.int32).clamp_(max=99) + offset).view(-1), minlength=5000)),
         ]
+    if operation in ("spmm", "sampled"):
+        import scipy.sparse
+
+        batch, density = shape.get("batch", 256), shape.get("per_mille", 100) / 1000
+        x, z, mask = uniform(batch, n), uniform(batch, k), rng.random((n, k)) < density
+        if operation == "spmm":
+            w = uniform(n, k) * mask
+            return [*dense_peers(x, w), *sparse_peers(scipy.sparse.csr_matrix(np.ascontiguousarray(w.T)), np.ascontiguousarray(x.T))]
+        xt, mask = np.ascontiguousarray(x.T), mask.astype(np.float32)
+        entries = scipy.sparse.csr_matrix(mask)
+        indptr, indices = (t(a.astype(np.int64)) for a in (entries.indptr, entries.indices))
+        pattern = torch.sparse_csr_tensor(indptr, indices, torch.zeros(entries.nnz), size=entries.shape)
+        return [
+            ("NumPy, dense then mask", lambda: (xt @ z) * mask),
+            ("torch sampled_addmm", lambda: torch.sparse.sampled_addmm(pattern, t(xt), t(z), beta=0.0)),
+        ]
+    if operation == "field":
+        import scipy.sparse
+
+        batch, units, side, edge = shape.get("batch", 256), shape.get("units", 100), 10, 30
+        w = np.zeros((units, edge, edge), np.float32)
+        for unit in range(units):
+            for _ in range(2):
+                r, c = rng.integers(0, edge - side + 1, 2)
+                w[unit, r : r + side, c : c + side] += uniform(side, side)
+        w, x = w.reshape(units, -1), uniform(batch, edge * edge)
+        return [*dense_peers(x, np.ascontiguousarray(w.T)), *sparse_peers(scipy.sparse.csr_matrix(w), np.ascontiguousarray(x.T))]
     if operation == "epoch":
         batch = shape["batch"]
         eta, steps = np.float32(1e-6 / batch), 60_000 // batch

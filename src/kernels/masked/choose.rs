@@ -52,7 +52,7 @@ const NARROW: f64 = 1.3;
 /// use neuropil::kernels::masked::{Plan, Strategy};
 /// let plan = Plan::for_pattern(Isa::Scalar, 256, 784, 2000, 0.01);
 /// assert_eq!(plan.strategy(), Strategy::Sparse);
-/// println!("{plan}"); // sparse: 784 x 2000 at density 0.010, batch 256: at most the crossover to dense, 0.46
+/// println!("{plan}"); // sparse: 784 x 2000 at density 0.010, batch 256: at most the crossover to dense, 0.42
 /// assert_eq!(Plan::for_pattern(Isa::Scalar, 256, 784, 2000, 0.9).strategy(), Strategy::Dense);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,7 +1,23 @@
 //! Products whose weights or outputs are masked.
 //!
-//! A unit that sees part of a map has a [`ReceptiveField`]: rectangles, kept as runs of neighbouring columns. Units that share a field
-//! [`gather`] it once and are then an ordinary dense layer; [`scatter_add`] returns their gradient to the map.
+//! With x \[batch, inputs\], w \[inputs, units\], y \[batch, units\] and a mask m of zeros and ones,
+//!
+//! | product | of any pattern | of receptive fields | chosen by shape and density |
+//! |---|---|---|---|
+//! | `x (w o m)` | [`sparse_matmul`] | [`field_matmul`] | [`MaskedWeights::forward`] |
+//! | `y (w o m)^T`, the gradient by x | [`sparse_matmul_nt`] | [`field_matmul_nt`] | [`MaskedWeights::backward`] |
+//! | `(x^T y) o m`, the gradient by w | [`sampled_product`] | [`field_weight_gradient`] | [`MaskedWeights::gradient`] |
+//!
+//! A [`Pattern`] is any set of entries, a [`SparseMatrix`] a pattern with values; a dense matrix with many zeros is
+//! [compressed](SparseMatrix::compress) into one, and [`sparse_times_dense`] multiplies with one from the left. A unit that sees part of a map
+//! has a [`ReceptiveField`]: rectangles, kept as runs of neighbouring columns. Units that share a field [`gather`] it once and are then an
+//! ordinary dense layer; [`scatter_add`] returns their gradient to the map.
+//!
+//! **Masked values never matter.** Weights outside the mask are not stored. An input, NaN or infinite, reaches the units that see it only.
+//! What is there spreads as the sums say: nothing is skipped for being zero.
+//! **Error.** With gamma = 2^-24 and n the entries of an output, |p - exact| <= 1.01 n gamma sum |a b|; of gradients by the weights, over b
+//! samples, 1.01 (12 + b / 128) gamma sum |a b|: a lane's chain, the fold of 16 lanes, a sum over panels. Adding to what is there rounds
+//! once more. **Determinism.** Every order is fixed, so the bits depend on neither threads nor instruction set.
 
 mod choose;
 mod compress;

@@ -2,12 +2,10 @@
 //!
 //! ```text
 //! for each panel of 128 samples                       x and z transposed: 8 vectors a column
-//!   for each block of 1024 columns of z               half of the second-level cache
-//!     for each row i of the pattern
-//!       load x_i                                      8 registers
-//!       for each 16 entries (i, j) of the row, the block's only
-//!         16 sums of 16 lanes: 8 times load z_j, one multiply-add               (1)
-//!         fold them: one transpose, 15 additions; add to the entries' values    (2)
+//!   for each row i of the pattern
+//!     for each 16 entries (i, j) of the row
+//!       16 sums of 16 lanes: 8 times load x_i, 16 times load z_j and multiply-add (1)
+//!       fold them: one transpose, 15 additions; add to the entries' values        (2)
 //! ```
 //! 1. The mask drives the loop: what it leaves out is neither computed nor read.
 //! 2. The tree of `reduce_add`, for 16 sums at once.
@@ -25,8 +23,6 @@ use crate::simd::{Isa, Kernel, LANES, Simd, dispatch};
 const VECTORS: usize = 8;
 /// Samples of a panel.
 pub(super) const PANEL: usize = VECTORS * LANES;
-/// Columns of z that are kept near.
-const COLUMNS: usize = 1024;
 /// Rows of the pattern that are an item of parallel work.
 const ROWS: usize = 32;
 
