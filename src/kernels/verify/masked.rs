@@ -4,7 +4,7 @@ use super::{Case, Check, Dim, gamma};
 use crate::kernels::dense::Write;
 use crate::kernels::dense::reference::Product;
 use crate::kernels::masked::{
-    FieldLayer, Map, Pattern, ReceptiveField, Rectangle, SparseMatrix, field_matmul, field_matmul_nt,
+    FieldLayer, Map, MaskedWeights, Pattern, ReceptiveField, Rectangle, SparseMatrix, field_matmul, field_matmul_nt,
     field_weight_gradient, gather, reference, sampled_product, scatter_add, sparse_matmul, sparse_matmul_nt,
     sparse_times_dense,
 };
@@ -32,6 +32,8 @@ pub(super) const CHECKS: &[Check] = &[
     Check { kernel: "masked::field_matmul", dims: FIELDS, run: field_forward },
     Check { kernel: "masked::field_matmul_nt", dims: FIELDS, run: field_back },
     Check { kernel: "masked::field_weight_gradient", dims: FIELDS, run: field_weights },
+    Check { kernel: "masked::SparseMatrix::compress", dims: SPARSE, run: compressed },
+    Check { kernel: "masked::MaskedWeights", dims: SPARSE, run: chosen },
     Check { kernel: "masked::gather", dims: FIELDS, run: gathered },
     Check { kernel: "masked::scatter_add", dims: FIELDS, run: scattered },
 ];
@@ -130,6 +132,29 @@ fn sampled(case: &mut Case<'_>) {
         sampled_product(context, x.view(), z.view(), w.pattern(), &mut values);
         values
     });
+}
+
+fn compressed(case: &mut Case<'_>) {
+    let [_, rows, cols] = case.sizes();
+    let (want, _) = masked_weights(case, rows, cols);
+    let dense = want.to_dense();
+    let exact: Vec<f64> = dense.as_slice().iter().map(|&value| f64::from(value)).collect();
+    case.compare(&exact, &vec![0.0; exact.len()], |context| {
+        let compressed = SparseMatrix::compress(context, dense.view()).expect("a small matrix");
+        compressed.to_dense().as_slice().to_vec()
+    });
+}
+
+fn chosen(case: &mut Case<'_>) {
+    let [batch, inputs, units] = case.sizes();
+    let (w, dense) = masked_weights(case, inputs, units);
+    let x = case.matrix(batch, inputs, -1.0, 1.0);
+    let shape = (batch, units, inputs);
+    let sums = reference::masked_product(shape, |i, k| x[(i, k)], |k, j| dense[(k, j)], |k, j| !dense[(k, j)].is_nan());
+    // One plan for all sets: what is verified is the strategy it chooses.
+    let weights = MaskedWeights::sparse(&case.contexts[0], w, batch);
+    // The dense strategy adds its one block of up to 256 terms to what is there: no operation more.
+    products(case, shape, &sums, |context, y, write| weights.forward(context, x.view(), y.view_mut(), write));
 }
 
 /// A lane's chain is at most 8 long in each panel of 128 samples, 4 additions fold the lanes, one adds the panel.
