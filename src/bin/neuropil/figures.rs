@@ -41,7 +41,7 @@ pub(crate) struct Kernels {
 }
 
 /// Okabe and Ito's palette, which colour-blind readers can tell apart.
-const PALETTE: [RGBColor; 7] = [
+const PALETTE: [RGBColor; 8] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -49,6 +49,7 @@ const PALETTE: [RGBColor; 7] = [
     RGBColor(86, 180, 233),
     RGBColor(230, 159, 0),
     RGBColor(0, 0, 0),
+    RGBColor(128, 128, 128),
 ];
 
 const FONT: &str = "sans-serif";
