@@ -292,3 +292,46 @@ fn a_reproduction_writes_report_results_and_figures() {
     fs::write(&file, "").unwrap();
     fails(&["reproduce", "--quick", "--out", text(&file)], 1, &["cannot create", "file"]);
 }
+
+#[test]
+fn the_hierarchy_is_reproduced_with_its_figures() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let arguments =
+        ["reproduce", "hierarchy", "--quick", "--only", "a3,meta", "--threads", "2", "--out", text(&out), "--json"];
+    let (printed, _) = run(&arguments, 0);
+    let results: Value = serde_json::from_str(&printed).unwrap();
+    let has =
+        |quantity: &str| results.as_array().unwrap().iter().any(|r| r["quantity"].as_str().unwrap().contains(quantity));
+    assert!(has("test accuracy, %") && has("after") && has("accepted moves"), "{printed}");
+    assert!(results[0]["ours"].as_f64().unwrap() > 80.0, "{}", results[0]);
+    for file in [
+        "report.md",
+        "results.json",
+        "topologies.svg",
+        "topologies-animated.png",
+        "meta-steps.png",
+        "entropy-accuracy.png",
+    ] {
+        assert!(out.join(file).exists(), "{file}");
+    }
+    // A name that belongs to one system leaves the others out.
+    let (again, _) = run(&["reproduce", "--quick", "--only", "a3", "--threads", "1", "--out", text(&out), "--json"], 0);
+    let again: Value = serde_json::from_str(&again).unwrap();
+    assert_eq!(again[0]["runs"], results[0]["runs"], "threads do not show");
+    fails(&["reproduce", "hierarchy", "--quick", "--only", "softmax", "--out", text(&out)], 1, &["softmax", "ar3"]);
+    fails(&["reproduce", "hebbian", "--set", "cifar10", "--out", text(&out)], 1, &["MNIST alone"]);
+}
+
+#[test]
+fn a_hierarchy_is_trained_and_continued() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, state) = (folder.path().join("h.toml"), folder.path().join("h.safetensors"));
+    fs::write(&config, "topology = \"random\"\n[base]\nepochs = 2\n[meta]\nsteps = 1\nperturbations = 2\n").unwrap();
+    let arguments = ["train", "hierarchy", "--config", text(&config), "--set", "embedded", "--save", text(&state)];
+    assert!(run(&arguments, 0).0.contains("hierarchy on"));
+    let again = ["train", "hierarchy", "--resume", text(&state), "--set", "embedded"];
+    assert!(run(&again, 0).0.contains("accuracy: "));
+    fs::write(&config, "units = 9\n").unwrap();
+    fails(&arguments, 1, &["units", "1 to 7"]);
+}

@@ -122,8 +122,21 @@ pub struct Meta {
     /// Epochs of base learning for each candidate, weights retained; as many as `base.epochs` if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epochs: Option<u64>,
+    /// What a candidate must raise.
+    pub criterion: Criterion,
     /// What a candidate that is not accepted leaves behind.
     pub rejected: Rejected,
+}
+
+/// What a candidate must raise to be accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Criterion {
+    /// The entropy of the unit whose field moved: the paper's.
+    #[default]
+    Unit,
+    /// The median of all units' entropies: that of the authors' code.
+    Median,
 }
 
 /// How candidates are found.
@@ -200,6 +213,7 @@ impl Default for Meta {
             steps: 20,
             perturbations: 10,
             epochs: Some(1),
+            criterion: Criterion::Unit,
             rejected: Rejected::Undone,
         }
     }

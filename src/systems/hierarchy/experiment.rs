@@ -13,7 +13,7 @@ use super::images::Prepared;
 use super::network::{Network, Reading};
 use super::read_out::{Classifier, Samples};
 use super::topology::{Named, Topology};
-use super::train::{Advance, Material, Session, Task};
+use super::train::{Advance, Material, Session, Task, median};
 use crate::analysis::{Alternative, Wilcoxon, pearson, wilcoxon};
 use crate::context::Context;
 use crate::datasets::Split;
@@ -46,6 +46,8 @@ pub struct Options {
     pub seed: u64,
     /// Names of the rows to run; empty for all.
     pub only: Vec<String>,
+    /// Whether the topology is measured after every accepted move, for figure 6, and not only in the end.
+    pub every_move: bool,
     /// Meta-learning, if another than the recipe's.
     pub meta: Option<Meta>,
 }
@@ -53,7 +55,7 @@ pub struct Options {
 impl Options {
     /// One run of every row at seed 0.
     pub fn new(scale: Scale, images: Images) -> Self {
-        Options { scale, images, runs: 1, seed: 0, only: Vec::new(), meta: None }
+        Options { scale, images, runs: 1, seed: 0, only: Vec::new(), every_move: true, meta: None }
     }
 }
 
@@ -191,17 +193,6 @@ pub struct Report {
     pub interrupted: bool,
     /// Time of it all.
     pub seconds: f64,
-}
-
-/// The median: the mean of the middle two for an even number. NaN for none.
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    match sorted.len() {
-        0 => f64::NAN,
-        n if n % 2 == 1 => sorted[n / 2],
-        n => (sorted[n / 2 - 1] + sorted[n / 2]) / 2.0,
-    }
 }
 
 impl Report {
@@ -448,7 +439,7 @@ fn run(
             Advance::First => true,
             Advance::Candidate { accepted } => {
                 candidates += 1;
-                accepted
+                accepted && options.every_move
             }
         };
         // The latents of the last topology are classified by both read-outs, as those of the first.
@@ -457,7 +448,9 @@ fn run(
             match measure(context, &network, &material, test, both, observer)? {
                 None => return Ok(None),
                 Some(measured) if advance == Advance::Done => {
-                    steps.pop();
+                    if options.every_move {
+                        steps.pop();
+                    }
                     steps.push(measured);
                 }
                 Some(measured) => steps.push(measured),

@@ -42,7 +42,7 @@ pub mod topology;
 mod train;
 mod units;
 
-pub use config::{Base, Config, FeatureMap, Form, Images, Meta, ReadOut, Rejected, Rule};
+pub use config::{Base, Config, Criterion, FeatureMap, Form, Images, Meta, ReadOut, Rejected, Rule};
 pub use network::{Move, Network};
 pub use topology::{Area, Geometry, Named, Topology};
 

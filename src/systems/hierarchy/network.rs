@@ -41,7 +41,7 @@ pub struct Move {
     pub unit: usize,
     /// Where its field now lies.
     pub field: ReceptiveField,
-    /// The unit's entropy before and after, in bits.
+    /// What the move had to raise, before and after: the unit's entropy in bits, or the median of all.
     pub entropy: [f64; 2],
 }
 

@@ -238,13 +238,13 @@ fn training_can_be_stopped_anywhere_saved_and_continued() {
     let few: Vec<u32> = (0..2000).step_by(5).collect();
     let train = data.train.subset(&few).unwrap();
     let mut contexts = context(Isa::best(), 1);
-    for (form, rule, rejected) in [
-        (Form::Gathered, Rule::StochasticHillClimbing, Rejected::Undone),
-        (Form::Masked, Rule::StochasticHillClimbing, Rejected::KeepsWeights),
-        (Form::Masked, Rule::LocalSearch, Rejected::Undone),
-        (Form::Gathered, Rule::RandomSearch, Rejected::Undone),
+    for (form, rule, criterion, rejected) in [
+        (Form::Gathered, Rule::StochasticHillClimbing, Criterion::Unit, Rejected::Undone),
+        (Form::Masked, Rule::StochasticHillClimbing, Criterion::Unit, Rejected::KeepsWeights),
+        (Form::Masked, Rule::LocalSearch, Criterion::Median, Rejected::Undone),
+        (Form::Gathered, Rule::RandomSearch, Criterion::Unit, Rejected::Undone),
     ] {
-        let meta = Meta { rule, steps: 2, perturbations: 3, epochs: Some(1), rejected };
+        let meta = Meta { rule, steps: 2, perturbations: 3, epochs: Some(1), criterion, rejected };
         let config = Config { form, meta: Some(meta), ..config(Named::Random) };
         let mut whole = network(&config);
         let mut steps = 0u64;

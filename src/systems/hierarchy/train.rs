@@ -16,7 +16,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::base::{Engine, Epoch};
-use super::config::{Config, Meta, Rejected, Rule};
+use super::config::{Config, Criterion, Meta, Rejected, Rule};
 use super::images::Prepared;
 use super::network::{Move, Network, Reading, Situation};
 use super::read_out::{Classifier, Samples};
@@ -214,13 +214,13 @@ impl Network {
     fn judge(&mut self) -> bool {
         let (Some(meta), Some(best)) = (self.meta(), &self.best) else { return false };
         let unit = self.unit_in_question();
-        let threshold = best.entropies[unit];
-        let better = |candidate: &Situation, than: f64| candidate.entropies[unit] > than;
+        let height = |situation: &Situation| meta.criterion.height(&situation.entropies, unit);
+        let threshold = height(best);
         self.tried += 1;
         let mut accepted = false;
         match meta.rule {
             Rule::StochasticHillClimbing | Rule::RandomSearch => {
-                if better(&self.current, threshold) {
+                if height(&self.current) > threshold {
                     self.accept(unit, self.current.clone());
                     accepted = true;
                 } else if meta.rejected == Rejected::KeepsWeights {
@@ -233,8 +233,7 @@ impl Network {
                 }
             }
             Rule::LocalSearch => {
-                let than = self.leading.as_ref().map_or(threshold, |leading| leading.entropies[unit]);
-                if better(&self.current, than) {
+                if height(&self.current) > self.leading.as_ref().map_or(threshold, height) {
                     self.leading = Some(self.current.clone());
                 }
                 let places = topology::neighbours(&best.fields[unit]).len() as u64;
@@ -251,12 +250,13 @@ impl Network {
     }
 
     fn accept(&mut self, unit: usize, situation: Situation) {
-        let before = self.best.as_ref().map_or(0.0, |best| best.entropies[unit]);
+        let criterion = self.meta().map(|meta| meta.criterion).unwrap_or_default();
+        let before = self.best.as_ref().map_or(0.0, |best| criterion.height(&best.entropies, unit));
         self.moves.push(Move {
             step: self.meta_steps,
             unit,
             field: situation.fields[unit].clone(),
-            entropy: [before, situation.entropies[unit]],
+            entropy: [before, criterion.height(&situation.entropies, unit)],
         });
         self.best = Some(situation);
     }
@@ -328,6 +328,27 @@ impl Network {
         let result = reading.train(context, &task, &mut self.journal, observer);
         self.reading = Some(reading);
         result
+    }
+}
+
+impl Criterion {
+    /// What candidates are compared by, when the field of this unit moved.
+    fn height(self, entropies: &[f64], unit: usize) -> f64 {
+        match self {
+            Criterion::Unit => entropies[unit],
+            Criterion::Median => median(entropies),
+        }
+    }
+}
+
+/// The median: the mean of the middle two for an even number. NaN for none.
+pub(super) fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => sorted[n / 2],
+        n => (sorted[n / 2 - 1] + sorted[n / 2]) / 2.0,
     }
 }
 
