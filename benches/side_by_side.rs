@@ -158,6 +158,26 @@ fn prepare(operation: &str, shape: &Shape, mut context: Context) -> Option<Call>
             let (x, mut y) = (uniform(batch, map.len(), -1.0, 1.0, "x"), Matrix::zeros(batch, units));
             Box::new(move || w.forward(&mut context, x.view(), y.view_mut(), Write::Replace))
         }
+        "histogram" => {
+            let x = if shape.get("relu", 0) == 1 { rectified } else { unit };
+            let x = x(1, shape.get("count", 10_000_000));
+            let range = entropy::range(&mut context, x.view()).expect("values");
+            let empty = Histogram::new(range, shape.get("bins", 100)).expect("a number of bins");
+            Box::new(move || {
+                let mut histogram = empty.clone();
+                histogram.add(&mut context, x.view());
+                black_box(histogram);
+            })
+        }
+        // The entropy of every column, its own range each.
+        "entropy" => {
+            let x = rectified(shape.get("rows", 60_000), shape.get("cols", 50));
+            let bins = shape.get("bins", 100);
+            Box::new(move || {
+                let columns = Histogram::of_columns(&mut context, x.view(), bins).expect("a number of bins");
+                black_box(columns.iter().map(Histogram::entropy_bits).collect::<Vec<f64>>());
+            })
+        }
         // A pass over the data with the hidden layer's update: z = ReLU(x w), then Oja's subspace rule.
         "epoch" => {
             let (images, batch) = (shape.get("images", 60_000), shape.get("batch", 2000));
