@@ -3,10 +3,9 @@
 //! All work in place on a batch `y` [samples, units], write each value once per pass, and give the same bits on every
 //! instruction set and for any number of threads.
 
-mod dropout;
+pub(crate) mod dropout;
 pub mod reference;
 
-pub(crate) use dropout::Masks;
 pub use dropout::{Dropout, relu_dropout};
 
 use crate::context::Context;

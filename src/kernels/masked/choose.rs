@@ -1,4 +1,4 @@
-//! One layer of masked weights, computed the way that was measured to be fastest for its shape and density.
+//! One layer of masked weights, computed the way that is fastest for its shape and density.
 
 use std::fmt;
 
@@ -38,11 +38,11 @@ type Crossovers = [(usize, f64); 4];
 
 /// Measured at 784 x 2000 on AVX-512 and one thread (benches/record/notes.md); nearly the same on two.
 const SPARSE: Crossovers = [(0, 0.16), (9, 0.24), (17, 0.32), (129, 0.32)];
-/// The same for receptive fields on a map of 30 x 30.
+/// The same for receptive fields: estimated from the work of a 30 x 30 map's runs, not yet measured.
 const FIELD: Crossovers = [(0, 0.15), (9, 0.25), (33, 0.40), (129, 0.45)];
-/// Of gradients by the weights, at any batch.
+/// Of gradients by the weights, at any batch: estimated.
 const SAMPLED: f64 = 0.25;
-/// Registers of 8 lanes halve the dense product's speed, but not the reading of panels.
+/// Registers of 8 lanes halve the dense product's speed, but not the reading of panels: estimated.
 const NARROW: f64 = 1.3;
 
 /// What was chosen for a shape, and why.

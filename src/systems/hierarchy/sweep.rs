@@ -15,7 +15,8 @@
 use super::images::Prepared;
 use super::topology::Geometry;
 use super::units::{self, Unit};
-use crate::kernels::activation::{Dropout, Masks};
+use crate::kernels::activation::Dropout;
+use crate::kernels::activation::dropout::Masks;
 use crate::kernels::dense::blocked::{Epilogue, Panels, chunk_product, panel_vectors};
 use crate::kernels::masked::{ReceptiveField, Run};
 use crate::matrix::{MatMut, MatRef, Matrix};
