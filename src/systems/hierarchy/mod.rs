@@ -1,5 +1,6 @@
 //! The self-organising hierarchy: autoencoder units on one feature map, whose receptive fields move to raise the entropy of
-//! what they encode ("Emergence of a functional hierarchy", the paper's sections and algorithms are named where they are used).
+//! what they encode (Borgohain et al., "Self-Organising Neural Network Hierarchy", doi:10.1007/978-3-030-64984-5_28; its sections and
+//! algorithms are named where they are used).
 //!
 //! The feature map is a sheet of cells: the image lies at its left, beside it every unit has a tile for its latents. A unit sees a
 //! *receptive field*, two squares of the sheet, which may hold pixels, other units' latents or its own, and learns to compress it:
