@@ -202,15 +202,6 @@ impl Training<'_, '_> {
     }
 }
 
-/// Adds a bias to every row.
-pub(crate) fn add_bias(mut logits: MatMut<'_>, bias: &[f32]) {
-    for row in 0..logits.rows() {
-        for (logit, bias) in logits.row_mut(row).iter_mut().zip(bias) {
-            *logit += bias;
-        }
-    }
-}
-
 /// Sums over the rows, in `f64`.
 pub(crate) fn column_sums(matrix: MatRef<'_>) -> Vec<f32> {
     let mut sums = vec![0.0f64; matrix.cols()];

@@ -400,6 +400,19 @@ pub(crate) fn transpose_columns<'s, S: Simd>(
 ) -> MatRef<'s> {
     let depth = a.rows();
     let stride = depth.next_multiple_of(LANES);
+    transpose_to(
+        s,
+        a,
+        first,
+        &mut MatMut::with_stride(scratch, rows, depth, stride).expect("scratch memory for a chunk"),
+    );
+    MatRef::with_stride(scratch, rows, depth, stride).expect("scratch memory for a chunk")
+}
+
+/// Columns of `a` from `first` on as the rows of `to`, in blocks of 16 x 16.
+#[inline(always)]
+pub(crate) fn transpose_to<S: Simd>(s: S, a: MatRef<'_>, first: usize, to: &mut MatMut<'_>) {
+    let (rows, depth) = (to.rows(), to.cols());
     for k in (0..depth).step_by(LANES) {
         for i in (0..rows).step_by(LANES) {
             let (width, height) = (LANES.min(rows - i), LANES.min(depth - k));
@@ -409,10 +422,8 @@ pub(crate) fn transpose_columns<'s, S: Simd>(
                 s.store(block[at], &mut lanes[at]);
             }
             for (at, lanes) in lanes[..width].iter().enumerate() {
-                let start = (i + at) * stride + k;
-                scratch[start..start + height].copy_from_slice(&lanes[..height]);
+                to.row_mut(i + at)[k..k + height].copy_from_slice(&lanes[..height]);
             }
         }
     }
-    MatRef::with_stride(scratch, rows, depth, stride).expect("scratch memory for a chunk")
 }

@@ -89,6 +89,15 @@ pub fn matmul_tn(context: &mut Context, a: MatRef<'_>, b: MatRef<'_>, c: MatMut<
     product(context, a, true, b, false, c, write.epilogue());
 }
 
+/// Adds a bias to every row.
+pub(crate) fn add_bias(mut logits: MatMut<'_>, bias: &[f32]) {
+    for row in 0..logits.rows() {
+        for (logit, bias) in logits.row_mut(row).iter_mut().zip(bias) {
+            *logit += bias;
+        }
+    }
+}
+
 /// [`matmul_tn`] for some rows of c only, which are columns of a; the others stay as they are. Shapes were checked, and no
 /// dimension is zero.
 pub(crate) fn matmul_tn_rows(

@@ -27,12 +27,12 @@ pub use per_sample::{noise_of_sample, perturbed_per_sample, reward_update_per_sa
 use gaussian::check_sigma;
 
 use crate::context::Context;
-use crate::kernels::dense::skinny;
+use crate::kernels::dense::{add_bias, skinny};
 use crate::kernels::loss;
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::parallel::for_each;
 use crate::random::Stream;
-use crate::simd::{Isa, Kernel, LANES, Simd, dispatch};
+use crate::simd::{Kernel, LANES, Simd, dispatch};
 
 #[track_caller]
 fn same_shape(what: &str, found: (usize, usize), expected: (usize, usize)) {
@@ -231,9 +231,9 @@ pub fn weight_perturbation(
     reshape(perturbed, batch, classes);
     clean_losses.resize(batch, 0.0);
     perturbed_losses.resize(batch, 0.0);
-    loss::check_labels(clean.view(), labels);
-    match rule.draws {
+    let losses = match rule.draws {
         Draws::Batch => {
+            loss::check_labels(clean.view(), labels);
             reshape(noise, inputs, classes);
             gaussian(context, stream, rule.sigma, noise.as_mut_slice());
             let isa = context.isa();
@@ -249,20 +249,26 @@ pub fn weight_perturbation(
                 perturbed,
                 samples,
                 |(labels, (clean_losses, perturbed_losses)), clean, perturbed: Option<MatMut<'_>>| {
-                    losses_of(isa, clean, bias, labels, clean_losses);
-                    losses_of(isa, perturbed.expect("as given"), bias, labels, perturbed_losses);
+                    let losses_of = |mut logits: MatMut<'_>, losses| {
+                        add_bias(logits.reborrow(), bias);
+                        dispatch(isa, loss::CrossEntropy { logits: logits.as_ref(), labels, losses, gradient: None });
+                    };
+                    losses_of(clean, clean_losses);
+                    losses_of(perturbed.expect("as given"), perturbed_losses);
                 },
             );
+            Losses { clean: loss::mean(clean_losses), perturbed: loss::mean(perturbed_losses) }
         }
         Draws::Sample => {
             skinny::products(context, z, w.as_ref(), None, clean.view_mut(), None);
             perturbed_per_sample(context, z, clean.view(), stream, rule.sigma, perturbed.view_mut());
-            let isa = context.isa();
-            losses_of(isa, clean.view_mut(), bias, labels, clean_losses);
-            losses_of(isa, perturbed.view_mut(), bias, labels, perturbed_losses);
+            let mut mean = |outputs: &mut Matrix, losses: &mut Vec<f32>| {
+                add_bias(outputs.view_mut(), bias);
+                loss::softmax_cross_entropy(context, outputs.view(), labels, Some(losses), None)
+            };
+            Losses { clean: mean(clean, clean_losses), perturbed: mean(perturbed, perturbed_losses) }
         }
-    }
-    let losses = Losses { clean: loss::mean(clean_losses), perturbed: loss::mean(perturbed_losses) };
+    };
     let difference = losses.perturbed - losses.clean;
     if batch == 0 || !difference.is_finite() {
         return losses;
@@ -281,14 +287,6 @@ pub fn weight_perturbation(
         }
     }
     losses
-}
-
-/// Adds the bias, and writes each sample's cross-entropy. Labels were checked.
-fn losses_of(isa: Isa, mut outputs: MatMut<'_>, bias: &[f32], labels: &[u8], losses: &mut [f32]) {
-    for row in 0..outputs.rows() {
-        outputs.row_mut(row).iter_mut().zip(bias).for_each(|(value, bias)| *value += bias);
-    }
-    dispatch(isa, loss::CrossEntropy { logits: outputs.as_ref(), labels, losses, gradient: None });
 }
 
 /// Makes the matrix anew if it has another shape.

@@ -3,6 +3,7 @@
 use super::config::{Draws, Inputs, Perturbation, Reward};
 use crate::context::Context;
 use crate::error::Result;
+use crate::kernels::dense::add_bias;
 use crate::kernels::dense::{self, Write};
 use crate::kernels::hebbian::{self, Reduction, Update};
 use crate::kernels::{loss, perturb};
@@ -10,7 +11,7 @@ use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::random::Stream;
 use crate::systems::checkpoint::{Reader, Writer};
 use crate::systems::features::{Conditioning, shaped};
-use crate::systems::read_out::{add_bias, column_sums, initial_weights};
+use crate::systems::read_out::{column_sums, initial_weights};
 
 /// The layer and all that its training carries from step to step.
 #[derive(Clone, Debug, PartialEq)]

@@ -9,6 +9,7 @@ use super::units::{Layer, Unit};
 use crate::context::Context;
 use crate::datasets::batches::Batches;
 use crate::kernels::activation::Dropout;
+use crate::kernels::dense::blocked::transpose_to;
 use crate::kernels::dense::{Write, matmul_nt};
 use crate::kernels::entropy::Histogram;
 use crate::matrix::{MatMut, MatRef, Matrix};
@@ -317,21 +318,7 @@ impl Kernel for Transpose<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        use crate::kernels::dense::blocked::transpose_block;
-        let (rows, cols) = (self.from.rows(), self.from.cols());
-        for row in (0..rows).step_by(LANES) {
-            for col in (0..cols).step_by(LANES) {
-                let (height, width) = (LANES.min(rows - row), LANES.min(cols - col));
-                let block = transpose_block(s, self.from, row, height, col, width);
-                let mut lines = [[0.0; LANES]; LANES];
-                for i in 0..LANES {
-                    s.store(block[i], &mut lines[i]);
-                }
-                for (i, line) in lines[..width].iter().enumerate() {
-                    self.to.row_mut(col + i)[row..row + height].copy_from_slice(&line[..height]);
-                }
-            }
-        }
+        transpose_to(s, self.from, 0, &mut self.to);
     }
 }
 

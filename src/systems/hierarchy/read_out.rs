@@ -7,12 +7,13 @@
 
 use super::config::ReadOut as Config;
 use crate::context::Context;
-use crate::kernels::dense::{Write, matmul, matmul_nt, matmul_tn};
+use crate::kernels::activation::relu;
+use crate::kernels::dense::{Write, add_bias, matmul, matmul_nt, matmul_tn};
 use crate::kernels::loss;
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::random::Stream;
 use crate::systems::adam::{Adam, Step};
-use crate::systems::read_out::{add_bias, column_sums};
+use crate::systems::read_out::column_sums;
 
 /// Samples evaluated at once.
 const BLOCK: usize = 1000;
@@ -85,7 +86,7 @@ impl Classifier {
             [hidden, output] => {
                 let mut r = Matrix::zeros(z.rows(), hidden.bias.len());
                 hidden.sums(context, z, r.view_mut());
-                rectify(&mut r);
+                relu(context, r.view_mut());
                 output.sums(context, r.view(), logits);
             }
             [output] => output.sums(context, z, logits),
@@ -116,7 +117,7 @@ impl Classifier {
             [hidden, output] => {
                 let mut r = Matrix::zeros(batch, hidden.bias.len());
                 hidden.sums(context, z, r.view_mut());
-                rectify(&mut r);
+                relu(context, r.view_mut());
                 output.sums(context, r.view(), logits.view_mut());
                 let loss = loss::softmax_cross_entropy(context, logits.view(), labels, None, Some(gradient.view_mut()));
                 let mut by_r = Matrix::zeros(batch, hidden.bias.len());
@@ -152,12 +153,5 @@ impl Classifier {
             correct += count * loss::accuracy(logits.view(), labels);
         }
         (losses / rows as f64, correct / rows as f64)
-    }
-}
-
-fn rectify(r: &mut Matrix) {
-    for value in r.as_mut_slice() {
-        // NaN stays.
-        *value = if *value < 0.0 { 0.0 } else { *value };
     }
 }
