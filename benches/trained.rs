@@ -15,7 +15,8 @@ use neuropil::kernels::dense::{self, Write};
 use neuropil::kernels::hebbian::{self, Reduction, SparseWorkspace, Update};
 use neuropil::kernels::masked::{SparseMatrix, sparse_matmul};
 use neuropil::systems::Learner;
-use neuropil::systems::hebbian::experiment::{Scale, hebbian_recipe};
+use neuropil::systems::experiment::Scale;
+use neuropil::systems::hebbian::experiment::hebbian_recipe;
 use neuropil::systems::hebbian::{Network, Output};
 use neuropil::{Context, MatMut, MatRef, Matrix, Threads};
 

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use neuropil::datasets::{Dataset, Shape, embedded};
 use neuropil::systems::baselines::{backprop, krotov_hopfield, softmax};
-use neuropil::systems::hebbian::experiment::{Scale, hebbian_recipe};
+use neuropil::systems::experiment::Scale;
+use neuropil::systems::hebbian::experiment::hebbian_recipe;
 use neuropil::systems::{Learner, Progress, checkpoint, hebbian};
 use neuropil::{Context, Isa, Threads};
 

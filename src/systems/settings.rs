@@ -1,13 +1,37 @@
 //! What all configurations share: TOML both ways, range checks whose errors name key, range and value.
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::datasets::Dataset;
 use crate::error::{Error, Result};
 
+/// Gives a configuration its TOML form. The type has `validate`.
+macro_rules! toml_form {
+    ($config:ty) => {
+        impl $config {
+            /// Reads and checks a configuration; `origin` names the text in errors.
+            ///
+            /// # Errors
+            /// [`Error::Format`](crate::Error::Format) for text that is not TOML, unknown keys and wrong types, with byte and
+            /// line; [`Error::Setting`](crate::Error::Setting) for values out of range or at odds with each other.
+            pub fn from_toml(text: &str, origin: &str) -> $crate::error::Result<Self> {
+                let config: Self = $crate::systems::settings::parse(text, origin)?;
+                config.validate()?;
+                Ok(config)
+            }
+
+            /// Writes the configuration; [`from_toml`](Self::from_toml) reads it back.
+            pub fn to_toml(&self) -> String {
+                // Numbers, strings, lists and tables are all a configuration holds, and TOML has each of them.
+                toml::to_string(self).expect("configurations are representable as TOML")
+            }
+        }
+    };
+}
+pub(crate) use toml_form;
+
 /// Reads a configuration; unknown keys and wrong types are errors at their byte.
-pub(crate) fn from_toml<C: DeserializeOwned>(text: &str, origin: &str) -> Result<C> {
+pub(crate) fn parse<C: DeserializeOwned>(text: &str, origin: &str) -> Result<C> {
     toml::from_str(text).map_err(|error| {
         let offset = error.span().map_or(0, |span| span.start);
         let line = text.get(..offset).map_or(1, |before| before.matches('\n').count() + 1);
@@ -16,12 +40,6 @@ pub(crate) fn from_toml<C: DeserializeOwned>(text: &str, origin: &str) -> Result
         let found = format!("{} on line {line}, '{content}'", error.message());
         Error::format(origin, offset as u64, "a configuration", found)
     })
-}
-
-/// Writes a configuration.
-pub(crate) fn to_toml<C: Serialize>(config: &C) -> String {
-    // Numbers, strings, lists and tables are all a configuration holds, and TOML has each of them.
-    toml::to_string(config).expect("configurations are representable as TOML")
 }
 
 /// An integer within a range.

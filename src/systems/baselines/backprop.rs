@@ -93,23 +93,9 @@ impl Default for Config {
     }
 }
 
+settings::toml_form!(Config);
+
 impl Config {
-    /// Reads and checks a configuration; `origin` names the text in errors.
-    ///
-    /// # Errors
-    /// [`Error::Format`](crate::Error::Format) for text that is not TOML, unknown keys and wrong types, with byte and
-    /// line; [`Error::Setting`](crate::Error::Setting) for values out of range.
-    pub fn from_toml(text: &str, origin: &str) -> Result<Self> {
-        let config: Config = settings::from_toml(text, origin)?;
-        config.validate()?;
-        Ok(config)
-    }
-
-    /// Writes the configuration; [`from_toml`](Config::from_toml) reads it back.
-    pub fn to_toml(&self) -> String {
-        settings::to_toml(self)
-    }
-
     /// Checks every value.
     ///
     /// # Errors

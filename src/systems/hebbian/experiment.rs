@@ -14,16 +14,8 @@ use crate::datasets::{Dataset, Split};
 use crate::error::{Error, Result};
 use crate::matrix::{MatRef, Matrix};
 use crate::systems::baselines::{backprop, krotov_hopfield, softmax};
+use crate::systems::experiment::{self, Scale};
 use crate::systems::{CurvePoint, Learner, Outcome, Progress, Schedule, read_out};
-
-/// How much is trained.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scale {
-    /// The embedded images, in half a minute.
-    Quick,
-    /// All of MNIST.
-    Full,
-}
 
 /// What to reproduce.
 #[derive(Clone, Debug)]
@@ -190,22 +182,11 @@ pub fn reproduce(
     observer: &mut StageObserver<'_>,
 ) -> Result<Report> {
     let rows = rows(options.scale);
-    if options.runs == 0 {
-        return Err(Error::setting("runs", "at least 1", 0));
-    }
-    if let Some(unknown) = options.only.iter().find(|name| rows.iter().all(|row| row.name != name.as_str())) {
-        let names: Vec<&str> = rows.iter().map(|row| row.name).collect();
-        return Err(Error::setting("row", format!("one of {}", names.join(", ")), unknown));
-    }
-    let wanted: Vec<Row> = rows
-        .iter()
-        .copied()
-        .filter(|row| options.only.is_empty() || options.only.iter().any(|name| name == row.name))
-        .collect();
+    experiment::check(options.runs, &options.only, rows.iter().map(|row| row.name))?;
+    let wanted: Vec<Row> = rows.iter().copied().filter(|row| experiment::wanted(&options.only, row.name)).collect();
     let mut report = Report::default();
     let all = wanted.len() * options.runs;
-    for run in 0..options.runs {
-        let seed = options.seed.wrapping_add(run as u64) & i64::MAX as u64;
+    for (run, seed) in experiment::seeds(options.seed, options.runs).enumerate() {
         let mut previous: Option<Any> = None;
         for &row in &wanted {
             let start = Instant::now();

@@ -4,8 +4,7 @@
 //! nothing.
 
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::config::{Base, Config, Images, Meta, ReadOut};
@@ -17,21 +16,12 @@ use super::train::{Advance, Material, Session, Task, median};
 use crate::analysis::{Alternative, Wilcoxon, pearson, wilcoxon};
 use crate::context::Context;
 use crate::datasets::Split;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernels::masked::Rectangle;
-use crate::parallel::Threads;
 use crate::random::Stream;
+use crate::systems::experiment::{self, Scale};
 use crate::systems::journal::Journal;
 use crate::systems::{Outcome, Progress};
-
-/// How much is trained.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scale {
-    /// The embedded digits, in some twenty seconds on two cores.
-    Quick,
-    /// All of a data set.
-    Full,
-}
 
 /// What to reproduce.
 #[derive(Clone, Debug)]
@@ -288,14 +278,6 @@ pub fn recipe(scale: Scale, images: Images, topology: Named, seed: u64) -> Confi
     Config { seed, images, topology: Topology::Named(topology), base, read_out, meta, ..Config::default() }
 }
 
-/// What a worker tells.
-enum News {
-    Progress { task: usize, phase: String, step: u64, steps: u64, loss: Option<f64> },
-    Finished { task: usize, run: Box<Run> },
-    Stopped,
-    Failed(Error),
-}
-
 /// One run to do.
 #[derive(Clone, Copy)]
 struct Assignment {
@@ -317,20 +299,13 @@ pub fn reproduce(
     observer: &mut StageObserver<'_>,
 ) -> Result<Report> {
     let began = Instant::now();
-    if options.runs == 0 {
-        return Err(Error::setting("runs", "at least 1", 0));
-    }
-    if let Some(unknown) = options.only.iter().find(|name| ROWS.iter().all(|row| row.name != name.as_str())) {
-        let names: Vec<&str> = ROWS.iter().map(|row| row.name).collect();
-        return Err(Error::setting("row", format!("one of {}", names.join(", ")), unknown));
-    }
-    let wanted = |row: &Row| options.only.is_empty() || options.only.iter().any(|name| name == row.name);
+    experiment::check(options.runs, &options.only, ROWS.iter().map(|row| row.name))?;
     // The longest runs come first, so that no thread is left alone with one in the end.
     let mut assignments = Vec::new();
     for meta in [true, false] {
-        for run in 0..options.runs as u64 {
-            let seed = options.seed.wrapping_add(run) & i64::MAX as u64;
-            let rows = ROWS.iter().filter(|row| wanted(row) && (row.topology == Named::Random) == meta);
+        for seed in experiment::seeds(options.seed, options.runs) {
+            let asked = |row: &&Row| experiment::wanted(&options.only, row.name);
+            let rows = ROWS.iter().filter(asked).filter(|row| (row.topology == Named::Random) == meta);
             assignments.extend(rows.map(|&row| Assignment { row, seed }));
         }
     }
@@ -338,67 +313,14 @@ pub fn reproduce(
     let test = Prepared::new(context, options.images, &data.test)?;
     let classes = data.train.classes();
 
-    let (stop, next) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let (sender, news) = mpsc::sync_channel(64);
-    let mut finished: Vec<Option<Run>> = assignments.iter().map(|_| None).collect();
-    let (mut failure, mut interrupted) = (None, false);
-    let own = context.clone().with_threads(Threads::ONE);
-    std::thread::scope(|scope| {
-        for _ in 0..context.threads().get().min(assignments.len()) {
-            let (sender, mut context) = (sender.clone(), own.clone());
-            let (stop, next, assignments, train, test) = (&stop, &next, &assignments, &train, &test);
-            scope.spawn(move || {
-                loop {
-                    let task = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(assignment) = assignments.get(task) else { return };
-                    if stop.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    let mut report = |progress: &Progress<'_>| {
-                        if progress.step.is_multiple_of(8) || progress.step == progress.steps {
-                            let Progress { phase, step, steps, loss, .. } = *progress;
-                            let _ = sender.send(News::Progress { task, phase: phase.to_owned(), step, steps, loss });
-                        }
-                        if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-                    };
-                    let result = run(&mut context, *assignment, options, train, test, classes, &mut report);
-                    // A receiver that went away has no use for more.
-                    let _ = sender.send(match result {
-                        Ok(Some(run)) => News::Finished { task, run: Box::new(run) },
-                        Ok(None) => News::Stopped,
-                        Err(error) => News::Failed(error),
-                    });
-                }
-            });
-        }
-        drop(sender);
-        let mut done = 0;
-        for message in news {
-            match message {
-                News::Progress { task, phase, step, steps, loss } => {
-                    let Assignment { row, seed } = assignments[task];
-                    let stage = Stage { row, seed, done, all: assignments.len() };
-                    let progress = Progress { phase: &phase, step, steps, loss, accuracy: None };
-                    if observer(&stage, &progress).is_break() {
-                        stop.store(true, Ordering::Relaxed);
-                    }
-                }
-                News::Finished { task, run } => {
-                    done += 1;
-                    finished[task] = Some(*run);
-                }
-                News::Stopped => interrupted = true,
-                News::Failed(error) => {
-                    stop.store(true, Ordering::Relaxed);
-                    failure.get_or_insert(error);
-                }
-            }
-        }
-    });
-    if let Some(error) = failure {
-        return Err(error);
-    }
-    interrupted |= finished.iter().any(Option::is_none);
+    let task = |context: &mut Context, task: usize, report: &mut dyn FnMut(&Progress<'_>) -> ControlFlow<()>| {
+        run(context, assignments[task], options, &train, &test, classes, report)
+    };
+    let finished = experiment::side_by_side(context, assignments.len(), task, &mut |task, done, progress| {
+        let Assignment { row, seed } = assignments[task];
+        observer(&Stage { row, seed, done, all: assignments.len() }, progress)
+    })?;
+    let interrupted = finished.iter().any(Option::is_none);
     let mut runs: Vec<Run> = finished.into_iter().flatten().collect();
     runs.sort_by_key(|run| (ROWS.iter().position(|row| row.name == run.row.name), run.seed));
     let map = recipe(options.scale, options.images, Named::A1, 0).geometry()?.map();

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use neuropil::Context;
 use neuropil::datasets::{self, Set};
-use neuropil::systems::hebbian::experiment::{self, Options, Report, Row, Run, Scale};
+use neuropil::systems::experiment::Scale;
+use neuropil::systems::hebbian::experiment::{self, Options, Report, Row, Run};
 
 use super::{Arguments, Reproduction};
 use crate::failure::Failure;

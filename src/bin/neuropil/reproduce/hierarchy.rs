@@ -2,9 +2,10 @@
 
 use neuropil::Context;
 use neuropil::datasets::{self, Set};
+use neuropil::systems::experiment::Scale;
 use neuropil::systems::hierarchy::Images;
 use neuropil::systems::hierarchy::Named;
-use neuropil::systems::hierarchy::experiment::{self, Options, ROWS, Report, Run, Scale};
+use neuropil::systems::hierarchy::experiment::{self, Options, ROWS, Report, Run};
 
 use super::{Arguments, ImageSet, Reproduction};
 use crate::failure::Failure;

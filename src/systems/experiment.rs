@@ -1,0 +1,195 @@
+//! What all reproductions share: how much is trained, which rows and seeds, and independent runs side by side.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+use super::Progress;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::parallel::Threads;
+
+/// How much is trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    /// The embedded images, in less than half a minute a system on two cores.
+    Quick,
+    /// All of a data set.
+    Full,
+}
+
+/// Checks that there is something to run and that every name in `only` is a row.
+pub(crate) fn check<'a>(runs: usize, only: &[String], rows: impl Iterator<Item = &'a str> + Clone) -> Result<()> {
+    if runs == 0 {
+        return Err(Error::setting("runs", "at least 1", 0));
+    }
+    match only.iter().find(|name| !rows.clone().any(|row| row == name.as_str())) {
+        None => Ok(()),
+        Some(unknown) => {
+            let names: Vec<&str> = rows.collect();
+            Err(Error::setting("row", format!("one of {}", names.join(", ")), unknown))
+        }
+    }
+}
+
+/// Whether a row is asked for: it is named, or none is.
+pub(crate) fn wanted(only: &[String], row: &str) -> bool {
+    only.is_empty() || only.iter().any(|name| name == row)
+}
+
+/// The seeds of as many runs. Streams are hashed: neighbouring seeds share nothing.
+pub(crate) fn seeds(first: u64, runs: usize) -> impl Iterator<Item = u64> {
+    // TOML's integers end at 2^63 - 1.
+    (0..runs as u64).map(move |run| first.wrapping_add(run) & i64::MAX as u64)
+}
+
+/// What a worker tells.
+enum News<R> {
+    Progress { task: usize, phase: String, step: u64, steps: u64, loss: Option<f64>, accuracy: Option<f64> },
+    Finished { task: usize, result: R },
+    Stopped,
+    Failed(Error),
+}
+
+/// Called with the task, how many are done, and where the task stands.
+pub(crate) type TaskObserver<'a> = dyn FnMut(usize, usize, &Progress<'_>) -> ControlFlow<()> + 'a;
+
+/// Does independent tasks, on each thread of the context one at a time, each on one thread; the observer is called by
+/// the calling thread alone. `run` gives nothing if its observer stopped it; what was stopped or never begun is nothing in
+/// the result, which is in the order of the tasks.
+pub(crate) fn side_by_side<R: Send>(
+    context: &Context,
+    tasks: usize,
+    run: impl Fn(&mut Context, usize, &mut dyn FnMut(&Progress<'_>) -> ControlFlow<()>) -> Result<Option<R>> + Sync,
+    observer: &mut TaskObserver<'_>,
+) -> Result<Vec<Option<R>>> {
+    let (stop, next) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let (sender, news) = mpsc::sync_channel(64);
+    let mut finished: Vec<Option<R>> = (0..tasks).map(|_| None).collect();
+    let mut failure = None;
+    let own = context.clone().with_threads(Threads::ONE);
+    std::thread::scope(|scope| {
+        for _ in 0..context.threads().get().min(tasks) {
+            let (sender, mut context) = (sender.clone(), own.clone());
+            let (stop, next, run) = (&stop, &next, &run);
+            scope.spawn(move || {
+                loop {
+                    let task = next.fetch_add(1, Ordering::Relaxed);
+                    if task >= tasks || stop.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let mut report = |progress: &Progress<'_>| {
+                        // A display is not the place to wait.
+                        if progress.step.is_multiple_of(8) || progress.step == progress.steps {
+                            let Progress { phase, step, steps, loss, accuracy } = *progress;
+                            let phase = phase.to_owned();
+                            let _ = sender.send(News::Progress { task, phase, step, steps, loss, accuracy });
+                        }
+                        if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                    };
+                    let result = run(&mut context, task, &mut report);
+                    // A receiver that went away has no use for more.
+                    let _ = sender.send(match result {
+                        Ok(Some(result)) => News::Finished { task, result },
+                        Ok(None) => News::Stopped,
+                        Err(error) => News::Failed(error),
+                    });
+                }
+            });
+        }
+        drop(sender);
+        let mut done = 0;
+        for message in news {
+            match message {
+                News::Progress { task, phase, step, steps, loss, accuracy } => {
+                    let progress = Progress { phase: &phase, step, steps, loss, accuracy };
+                    if observer(task, done, &progress).is_break() {
+                        stop.store(true, Ordering::Relaxed);
+                    }
+                }
+                News::Finished { task, result } => {
+                    done += 1;
+                    finished[task] = Some(result);
+                }
+                News::Stopped => (),
+                News::Failed(error) => {
+                    stop.store(true, Ordering::Relaxed);
+                    failure.get_or_insert(error);
+                }
+            }
+        }
+    });
+    failure.map_or(Ok(finished), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn context(threads: usize) -> Context {
+        Context::new().unwrap().with_threads(Threads::new(threads).unwrap())
+    }
+
+    fn progress(step: u64) -> Progress<'static> {
+        Progress { phase: "counting", step, steps: 100, loss: None, accuracy: Some(0.5) }
+    }
+
+    #[test]
+    fn results_are_in_the_order_of_the_tasks() {
+        for threads in [1, 3] {
+            let run = |_: &mut Context, task: usize, report: &mut dyn FnMut(&Progress<'_>) -> ControlFlow<()>| {
+                assert!(report(&progress(8)).is_continue());
+                Ok(Some(task * task))
+            };
+            let mut seen = [false; 7];
+            let found = side_by_side(&context(threads), 7, run, &mut |task, _, progress| {
+                assert_eq!((progress.phase, progress.accuracy), ("counting", Some(0.5)));
+                seen[task] = true;
+                ControlFlow::Continue(())
+            });
+            assert_eq!(found.unwrap(), (0..7).map(|task| Some(task * task)).collect::<Vec<_>>());
+            assert_eq!(seen, [true; 7]);
+        }
+        assert!(
+            side_by_side(&context(2), 0, |_, _, _| Ok(Some(())), &mut |_, _, _| ControlFlow::Break(()))
+                .unwrap()
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn a_stop_ends_every_task_and_keeps_what_was_finished() {
+        let run = |_: &mut Context, task: usize, report: &mut dyn FnMut(&Progress<'_>) -> ControlFlow<()>| {
+            if task == 0 {
+                return Ok(Some(task));
+            }
+            while report(&progress(8)).is_continue() {}
+            Ok(None)
+        };
+        let found = side_by_side(&context(1), 4, run, &mut |_, done, _| {
+            assert_eq!(done, 1);
+            ControlFlow::Break(())
+        });
+        assert_eq!(found.unwrap(), [Some(0), None, None, None]);
+    }
+
+    #[test]
+    fn a_failure_is_reported() {
+        let run = |_: &mut Context, task: usize, _: &mut dyn FnMut(&Progress<'_>) -> ControlFlow<()>| {
+            if task == 1 { Err(Error::setting("task", "another", task)) } else { Ok(Some(task)) }
+        };
+        let found = side_by_side(&context(2), 3, run, &mut |_, _, _| ControlFlow::Continue(()));
+        assert!(matches!(found, Err(Error::Setting { .. })));
+    }
+
+    #[test]
+    fn rows_and_runs_are_checked() {
+        let rows = || ["a", "b"].into_iter();
+        assert!(check(1, &[], rows()).is_ok() && check(1, &["b".to_owned()], rows()).is_ok());
+        assert!(check(0, &[], rows()).is_err());
+        let error = check(1, &["c".to_owned()], rows()).unwrap_err().to_string();
+        assert!(error.contains("a, b") && error.contains('c'), "{error}");
+        assert!(wanted(&[], "a") && wanted(&["a".to_owned()], "a") && !wanted(&["a".to_owned()], "b"));
+        assert_eq!(seeds(i64::MAX as u64, 2).collect::<Vec<_>>(), [i64::MAX as u64, 0]);
+    }
+}
