@@ -9,7 +9,7 @@ use neuropil::systems::hierarchy::experiment::{self, Options, ROWS, Report, Run}
 
 use super::{Arguments, ImageSet, Reproduction};
 use crate::failure::Failure;
-use crate::figures::{self, Figure, Series, Sheet};
+use crate::figures::{self, Figure, Plot, Series, Sheet};
 use crate::progress::Monitor;
 
 pub(super) const TITLE: &str = "The self-organising hierarchy";
@@ -95,7 +95,14 @@ fn correlation(report: &Report, images: &str) -> Result<Option<Figure>, Failure>
             add(row.description, last);
         }
     }
-    figures::scatter("entropy-accuracy", &format!("Entropy and accuracy on {images}"), &series)
+    let plot = Plot {
+        title: &format!("Entropy and accuracy on {images}"),
+        x: "largest entropy of a unit, bits",
+        y: "test accuracy, %",
+        caption: "Every trained network: the largest entropy of its units' latents, and its accuracy.",
+        logarithmic: [false, false],
+    };
+    figures::scatter("entropy-accuracy", &plot, &series)
 }
 
 /// Figure 6: accuracy by meta-step.
@@ -107,7 +114,14 @@ fn by_step(report: &Report, images: &str) -> Result<Option<Figure>, Failure> {
             points: run.steps.iter().map(|step| (step.meta_step as f64, step.accuracy)).collect(),
         })
         .collect();
-    figures::meta_steps("meta-steps", &format!("Accuracy by meta-step on {images}"), &series)
+    let plot = Plot {
+        title: &format!("Accuracy by meta-step on {images}"),
+        x: "meta-step",
+        y: "test accuracy, %",
+        caption: "A classifier's accuracy after each move of a receptive field that was accepted, for each seed.",
+        logarithmic: [false, false],
+    };
+    figures::lines("meta-steps", &plot, &series)
 }
 
 /// The feature map after every accepted move.

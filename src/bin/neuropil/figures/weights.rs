@@ -1,0 +1,170 @@
+//! Hidden weights: as pictures of the input, and how they are distributed.
+
+use neuropil::Matrix;
+use plotters::coord::Shift;
+use plotters::prelude::*;
+
+use super::chart::{Chart, Series};
+use super::{Drawing, FONT, Figure, MARGIN, Picture, TITLE, render};
+use crate::failure::Failure;
+
+/// The hidden units of one network.
+pub(crate) struct Kernels {
+    pub(crate) name: String,
+    /// `[units, channels * rows * cols]`
+    pub(crate) weights: Matrix,
+    pub(crate) channels: usize,
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+}
+
+/// Bins of the weight histogram.
+const BINS: usize = 80;
+
+/// How the hidden weights are distributed: the share of weights in each bin, each network's scaled by its largest |w|.
+pub(crate) fn weight_histogram(networks: &[Kernels]) -> Result<Option<Figure>, Failure> {
+    let mut series = Vec::new();
+    let mut lowest = -1.0f64;
+    for network in networks {
+        let values = network.weights.as_slice();
+        let largest = values.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+        if largest == 0.0 || !largest.is_finite() {
+            continue;
+        }
+        let signed = values.iter().any(|&value| value < 0.0);
+        let (low, width) = if signed { (-1.0, 2.0) } else { (0.0, 1.0) };
+        let mut counts = [0usize; BINS];
+        for value in values.iter().filter(|&&value| value != 0.0) {
+            let place = (f64::from(value / largest) - low) / width * BINS as f64;
+            counts[(place as usize).min(BINS - 1)] += 1;
+        }
+        let zeros = values.iter().filter(|&&value| value == 0.0).count();
+        let total = values.len() as f64;
+        let mut points = Vec::new();
+        for (bin, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+            let share = (count as f64 / total).log10();
+            lowest = lowest.min(share.floor());
+            points.push((low + width * (bin as f64 + 0.5) / BINS as f64, share));
+        }
+        series.push(Series { name: format!("{} ({:.1} % zero)", network.name, 100.0 * zeros as f64 / total), points });
+    }
+    if series.is_empty() {
+        return Ok(None);
+    }
+    let chart = Chart {
+        title: "Hidden weights, those not zero",
+        x: "weight / largest |weight|",
+        y: "share of all weights",
+        series: &series,
+        range: [(-1.0, 1.0), (lowest, 0.0)],
+        powers: [false, true],
+        legend: SeriesLabelPosition::UpperLeft,
+        marks: false,
+        fit: None,
+    };
+    let caption = "Distribution of the hidden weights. Exact zeros are left out of the lines and named in the legend.";
+    render("weight-histogram", caption.to_owned(), (1400, 900), &chart).map(Some)
+}
+
+/// Units shown in a row, and rows of them.
+const TILES: usize = 10;
+/// Networks in a row.
+const PANELS: usize = 2;
+
+struct Panels<'a> {
+    networks: &'a [Kernels],
+}
+
+impl Panels<'_> {
+    /// Pixels of one panel's picture, before scaling.
+    fn picture_size(&self) -> (usize, usize) {
+        let size = |of: fn(&Kernels) -> usize| self.networks.iter().map(of).max().unwrap_or(1);
+        (TILES * (size(|n| n.cols) + 1) + 1, TILES * (size(|n| n.rows) + 1) + 1)
+    }
+
+    fn scale(&self) -> usize {
+        (640 / self.picture_size().0).max(1)
+    }
+
+    fn panel_size(&self) -> (usize, usize) {
+        let (width, height) = self.picture_size();
+        (width * self.scale() + MARGIN, height * self.scale() + TITLE)
+    }
+
+    fn place(&self, index: usize) -> (usize, usize) {
+        let (width, height) = self.panel_size();
+        (MARGIN + index % PANELS * width, MARGIN + index / PANELS * height)
+    }
+
+    fn size(&self) -> (u32, u32) {
+        let (width, height) = self.panel_size();
+        let columns = self.networks.len().min(PANELS);
+        let rows = self.networks.len().div_ceil(PANELS);
+        ((MARGIN + columns * width) as u32, (MARGIN + rows * height + MARGIN / 2) as u32)
+    }
+}
+
+impl Drawing for Panels<'_> {
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+        for (index, network) in self.networks.iter().enumerate() {
+            let (x, y) = self.place(index);
+            area.draw(&Text::new(network.name.clone(), (x as i32, y as i32 + 8), (FONT, 28)))?;
+        }
+        Ok(())
+    }
+
+    fn pictures(&self) -> Vec<Picture> {
+        let pictures = self.networks.iter().enumerate().map(|(index, network)| {
+            let (x, y) = self.place(index);
+            let (width, height) = self.picture_size();
+            let rgb = tiles(network, width, height);
+            Picture { x, y: y + TITLE - MARGIN, width, height, scale: self.scale(), rgb }
+        });
+        pictures.collect()
+    }
+}
+
+/// One picture of the units' weights, evenly spaced over the layer, each scaled by its own largest |w|.
+fn tiles(network: &Kernels, width: usize, height: usize) -> Vec<u8> {
+    let mut rgb = vec![200; 3 * width * height];
+    let units = network.weights.rows();
+    let shown = units.min(TILES * TILES);
+    let pixels = network.rows * network.cols;
+    for tile in 0..shown {
+        let weights = network.weights.row(tile * units / shown);
+        let largest = weights.iter().fold(f32::MIN_POSITIVE, |largest, value| largest.max(value.abs()));
+        let (left, top) = (1 + tile % TILES * (network.cols + 1), 1 + tile / TILES * (network.rows + 1));
+        for pixel in 0..pixels {
+            let to = 3 * ((top + pixel / network.cols) * width + left + pixel % network.cols);
+            let colour = if network.channels == 3 {
+                // Colour weights as colours around grey.
+                [0, 1, 2].map(|channel| (127.5 * (1.0 + weights[channel * pixels + pixel] / largest)) as u8)
+            } else {
+                diverging(weights[pixel] / largest)
+            };
+            rgb[to..to + 3].copy_from_slice(&colour);
+        }
+    }
+    rgb
+}
+
+/// -1 blue, 0 white, 1 red.
+fn diverging(value: f32) -> [u8; 3] {
+    let (end, amount) = if value < 0.0 { ([5.0, 48.0, 130.0], -value) } else { ([130.0, 0.0, 30.0], value) };
+    // The square root lifts weak weights above what the eye takes for white.
+    let amount = amount.clamp(0.0, 1.0).sqrt();
+    end.map(|end: f32| (255.0 + (end - 255.0) * amount) as u8)
+}
+
+/// The weights of hidden units as pictures of the input: figure 2 of the paper.
+pub(crate) fn weight_kernels(networks: &[Kernels]) -> Result<Option<Figure>, Failure> {
+    if networks.is_empty() {
+        return Ok(None);
+    }
+    let panels = Panels { networks };
+    let caption = format!(
+        "Weights of up to {} hidden units of each network, each scaled by its largest: red excites, blue inhibits, white is zero.",
+        TILES * TILES
+    );
+    render("weight-kernels", caption, panels.size(), &panels).map(Some)
+}
