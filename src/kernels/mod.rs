@@ -3,6 +3,7 @@
 pub mod activation;
 pub mod dense;
 pub mod entropy;
+pub mod genotype;
 pub mod hebbian;
 pub mod loss;
 pub mod masked;

@@ -155,6 +155,10 @@ impl Simd for Avx512 {
         mask
     }
     #[inline(always)]
+    fn mask_from_bits(self, bits: u16) -> __mmask16 {
+        bits
+    }
+    #[inline(always)]
     fn to_bits(self, a: __m512) -> __m512i {
         op!(_mm512_castps_si512(a))
     }

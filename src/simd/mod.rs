@@ -40,6 +40,10 @@ mod scalar;
 /// Logical lanes of every vector.
 pub const LANES: usize = 16;
 
+/// Lane i has bit i.
+const LANE_BITS: [u32; LANES] =
+    [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1 << 10, 1 << 11, 1 << 12, 1 << 13, 1 << 14, 1 << 15];
+
 /// Sixteen lanes of `f32` and `u32`, and what can be done with them. Implemented by the tokens of this module only.
 ///
 /// Floating-point results are exactly rounded (IEEE 754, to nearest even) and NaN in any operand gives NaN, except where a method
@@ -109,6 +113,12 @@ pub trait Simd: Copy + Send + Sync + 'static + private::Sealed {
     fn select(self, mask: Self::Mask, yes: Self::F32, no: Self::F32) -> Self::F32;
     /// Bit i is lane i.
     fn mask_bits(self, mask: Self::Mask) -> u16;
+    /// The inverse of [`mask_bits`](Self::mask_bits).
+    #[inline(always)]
+    fn mask_from_bits(self, bits: u16) -> Self::Mask {
+        let own = self.and(self.splat_u32(bits.into()), self.load_u32(&LANE_BITS));
+        self.lt(self.zero(), self.from_i32(own))
+    }
 
     /// The bits of the lanes.
     fn to_bits(self, a: Self::F32) -> Self::U32;

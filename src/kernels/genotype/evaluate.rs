@@ -1,0 +1,186 @@
+//! How well every genotype does on a task.
+
+use super::graph::Graph;
+use super::lanes::{Evaluate, Work};
+use super::population::{GROUP, Population};
+use super::samples::Samples;
+use super::weights::WeightGeneration;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::kernels::activation::relu;
+use crate::kernels::dense::{Write, matmul};
+use crate::kernels::masked::{SparseMatrix, sparse_matmul_nt};
+use crate::matrix::{MatMut, MatRef, Matrix};
+use crate::parallel::{Threads, for_each_with};
+use crate::simd::{LANES, dispatch};
+
+/// What each genotype reached on the samples.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// `delta = mean over samples of max(0, a^2 - L^2)` of each genotype, a = ln(classes).
+    pub rewards: Vec<f64>,
+    /// The mean cross-entropy L of each genotype, in nats.
+    pub losses: Vec<f64>,
+    /// How many samples each genotype classifies as their labels say; of equal largest logits the first counts.
+    pub correct: Vec<u32>,
+}
+
+/// Sums over the samples of a chunk, for each genotype of a group.
+#[derive(Clone)]
+pub(super) struct Sums {
+    pub(super) rewards: [f64; GROUP],
+    pub(super) losses: [f64; GROUP],
+    pub(super) correct: [u32; GROUP],
+}
+
+/// Where a group's weights come from.
+#[derive(Clone, Copy)]
+pub(super) enum Source<'a> {
+    /// Made from the genes: the matrix, and the group's words.
+    Genes(&'a WeightGeneration, &'a [u64]),
+    /// A row of links for each of up to 64 genotypes.
+    Given(MatRef<'a>),
+}
+
+/// Tiles of 16 samples whose sums are added up before they are added to the others'.
+pub(super) const CHUNK: usize = 4;
+
+/// Rewards, losses and hits of every genotype of a population on the samples; see [the module](super) for the formulas.
+///
+/// Weights are made for 64 genotypes and some hidden units at a time, used on all samples, and dropped. Nothing of the size genotypes x links
+/// is stored.
+///
+/// **Error.** Weights are those of [`decode`](super::decode); every pre-activation is a chain of fused operations over the edges in order, every
+/// logit one over the hidden units in order. With M the largest sum |v| |w| |x| over the paths to a class (every gene of a link counted), a
+/// logit is within `1.01 (2 g + d + h + 1) 2^-24 M` for up to g genes a link, d edges a unit, h hidden units; a sample's L within twice that and
+/// the error of [`softmax_cross_entropy`](crate::kernels::loss::softmax_cross_entropy). Means are summed in `f64`.
+/// **Extremes.** [`Samples`] and W hold finite values. A genotype whose sums overflow all the same has NaN for loss and reward.
+/// **Determinism.** Neither threads nor instruction set show in the bits.
+/// **Cost.** At most images x links multiply-adds for 16 genotypes; pixels that are zero and hidden units that are silent in all of a group's
+/// genotypes are skipped.
+///
+/// # Panics
+/// If W has not as many links as the samples' graph, or not as many genes as the population.
+#[track_caller]
+pub fn evaluate(context: &mut Context, w: &WeightGeneration, samples: &Samples, population: &Population) -> Outcome {
+    let links = samples.graph().links();
+    assert!(
+        w.links() == links && w.genes() == population.genes(),
+        "evaluate: w is {} x {}, the graph has {links} links, the genotypes {} genes",
+        w.links(),
+        w.genes(),
+        population.genes()
+    );
+    all_groups(context, samples, population.genotypes(), |group| Source::Genes(w, population.group(group)))
+}
+
+/// The same for weights that are given, \[genotypes, links\]: of one network, expected weights say, or of many.
+///
+/// # Errors
+/// [`Error::Length`] if a row is not as long as the graph has links; [`Error::Setting`], naming row and link, for a weight that is NaN or infinite.
+pub fn evaluate_weights(context: &mut Context, samples: &Samples, weights: MatRef<'_>) -> Result<Outcome> {
+    let links = samples.graph().links();
+    if weights.cols() != links {
+        return Err(Error::Length { what: "weights of a genotype", expected: links, found: weights.cols() });
+    }
+    for (row, values) in weights.iter_rows().enumerate() {
+        if let Some(link) = values.iter().position(|weight| !weight.is_finite()) {
+            return Err(Error::setting(format!("weight of link {link}, row {row}"), "a finite value", values[link]));
+        }
+    }
+    let count = weights.rows();
+    Ok(all_groups(context, samples, count, |group| {
+        Source::Given(weights.rows_range(group * GROUP..count.min((group + 1) * GROUP)))
+    }))
+}
+
+fn all_groups<'a>(
+    context: &mut Context,
+    samples: &Samples,
+    genotypes: usize,
+    source: impl Fn(usize) -> Source<'a> + Sync,
+) -> Outcome {
+    let (isa, graph) = (context.isa(), samples.graph());
+    let (groups, chunks) = (genotypes.div_ceil(GROUP), samples.images().div_ceil(CHUNK * LANES));
+    let threads = context.threads().for_work(graph.links().saturating_mul(samples.images()) / 4 * groups);
+    // Samples of an item: all, unless the groups are too few for the threads, or the logits too many for the cache. The sums are
+    // those of chunks in any case.
+    let pieces = if threads == Threads::ONE { 1 } else { (4 * threads.get()).div_ceil(groups.max(1)) };
+    let item = chunks.div_ceil(pieces).clamp(1, 32);
+    let mut sums = vec![Sums { rewards: [0.0; GROUP], losses: [0.0; GROUP], correct: [0; GROUP] }; groups * chunks];
+    let items = sums.chunks_mut(chunks).enumerate();
+    let items = items
+        .flat_map(|(group, sums)| sums.chunks_mut(item).enumerate().map(move |(at, sums)| (group, at * item, sums)));
+    let items: Vec<_> = items.collect();
+    let lengths = Work::lengths(graph, item);
+    let [scratch] = context.scratch([lengths.iter().sum::<usize>() * threads.get()]);
+    let workspaces = scratch.chunks_mut((scratch.len() / threads.get()).max(1));
+    for_each_with(threads, workspaces, items, |scratch, (group, first_chunk, sums)| {
+        let work = Work::split(scratch, lengths);
+        dispatch(isa, Evaluate { source: source(group), samples, first_chunk, sums, work });
+    });
+    let mut outcome =
+        Outcome { rewards: vec![0.0; genotypes], losses: vec![0.0; genotypes], correct: vec![0; genotypes] };
+    let images = samples.images() as f64;
+    for genotype in 0..genotypes {
+        let (group, lane) = (genotype / GROUP, genotype % GROUP);
+        for sums in &sums[group * chunks..(group + 1) * chunks] {
+            outcome.rewards[genotype] += sums.rewards[lane];
+            outcome.losses[genotype] += sums.losses[lane];
+            outcome.correct[genotype] += sums.correct[lane];
+        }
+        outcome.rewards[genotype] /= images;
+        outcome.losses[genotype] /= images;
+    }
+    outcome
+}
+
+/// Activities of the hidden units \[images, hidden\] and logits \[images, classes\] of one network, whose weights are given link by link.
+///
+/// For what needs more than an [`Outcome`]: to train the output layer, or to look at it. Errors of the two products are those of
+/// [`sparse_matmul_nt`] and [`matmul`]; NaN and infinities spread as the sums say.
+///
+/// # Panics
+/// If there are not as many weights as links, or the shapes disagree.
+///
+/// ```
+/// use neuropil::kernels::genotype::{Graph, forward};
+/// use neuropil::{Context, Matrix};
+/// let graph = Graph::from_edges(2, 1, 2, &[(0, 0), (1, 0)])?;
+/// let images = Matrix::from_slice(&[1.0, 2.0], 1, 2)?;
+/// let (mut hidden, mut logits) = (Matrix::zeros(1, 1), Matrix::zeros(1, 2));
+/// let weights = [1.0, 1.5, 2.0, -1.0];
+/// forward(&mut Context::new()?, &graph, &weights, images.view(), hidden.view_mut(), logits.view_mut());
+/// assert_eq!((hidden.as_slice(), logits.as_slice()), (&[4.0][..], &[8.0, -4.0][..]));
+/// # Ok::<(), neuropil::Error>(())
+/// ```
+#[track_caller]
+pub fn forward(
+    context: &mut Context,
+    graph: &Graph,
+    weights: &[f32],
+    images: MatRef<'_>,
+    mut hidden: MatMut<'_>,
+    logits: MatMut<'_>,
+) {
+    let shapes = [(hidden.rows(), hidden.cols()), (logits.rows(), logits.cols())];
+    assert!(
+        weights.len() == graph.links()
+            && images.cols() == graph.inputs()
+            && shapes == [(images.rows(), graph.hidden()), (images.rows(), graph.classes())],
+        "forward: {} weights for {} links, images {} x {}, hidden and logits {shapes:?} of a graph {} - {} - {}",
+        weights.len(),
+        graph.links(),
+        images.rows(),
+        images.cols(),
+        graph.inputs(),
+        graph.hidden(),
+        graph.classes()
+    );
+    let (edges, output) = weights.split_at(graph.edges());
+    let edges = SparseMatrix::new(graph.pattern().clone(), edges.to_vec()).expect("a weight for every edge");
+    sparse_matmul_nt(context, images, &edges, hidden.reborrow(), Write::Replace);
+    relu(context, hidden.reborrow());
+    let output = Matrix::from_slice(output, graph.hidden(), graph.classes()).expect("a weight for every output link");
+    matmul(context, hidden.as_ref(), output.view(), logits, Write::Replace);
+}

@@ -1,0 +1,135 @@
+//! Genotypes as packed bits: one word holds one gene of 64 genotypes, so that 16 bits of it are a lane mask.
+
+use rand_core::Rng;
+
+use super::frequencies::{AlleleFrequencies, check_genes};
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::parallel::{Threads, for_each};
+use crate::random::Stream;
+
+/// Genotypes of a word.
+pub const GROUP: usize = 64;
+
+/// Genotypes, each a string of bits: allele 0 or 1 of every gene.
+///
+/// Bit l of word \[g, i\] is gene i of genotype 64 g + l; genotypes beyond the last have allele 0 throughout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Population {
+    genotypes: usize,
+    genes: usize,
+    words: Vec<u64>,
+}
+
+impl Population {
+    /// The genotypes of these numbers, drawn from allele frequencies: gene i of a genotype is 1 with probability p(i), independently.
+    ///
+    /// Genotype number k is drawn from `stream.item(k)` alone, so a population may be sampled in parts, on any number of threads or
+    /// machines, with the same bits: parts are ranges. Give every generation a stream of its own, as
+    /// `Stream::new(seed, "population").item(generation)`. Frequencies are taken to the nearest multiple of 2^-32; 0 and 1 are exact.
+    ///
+    /// ```
+    /// use neuropil::kernels::genotype::{AlleleFrequencies, Population};
+    /// use neuropil::{Context, random::Stream};
+    /// let p = AlleleFrequencies::uniform(100, Stream::new(1, "frequencies"))?;
+    /// let stream = Stream::new(1, "population").item(0);
+    /// let all = Population::sample(&mut Context::new()?, &p, stream, 0..1000)?;
+    /// let part = Population::sample(&mut Context::new()?, &p, stream, 300..1000)?;
+    /// assert!((0..100).all(|gene| all.allele(700, gene) == part.allele(400, gene)));
+    /// # Ok::<(), neuropil::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Length`] for an empty range.
+    pub fn sample(
+        context: &mut Context,
+        frequencies: &AlleleFrequencies,
+        stream: Stream,
+        genotypes: std::ops::Range<u64>,
+    ) -> Result<Self> {
+        let count = usize::try_from(genotypes.end.saturating_sub(genotypes.start)).unwrap_or(usize::MAX);
+        let mut population = Population::zeros(count, frequencies.genes())?;
+        let limits: Vec<u64> = frequencies.values().iter().map(|&p| (p * 4_294_967_296.0).round() as u64).collect();
+        let threads = context.threads().for_work(count.saturating_mul(limits.len()));
+        population.fill(threads, |genotype, words, bit| {
+            let mut generator = stream.item(genotypes.start + genotype as u64).generator();
+            for (words, limits) in words.chunks_mut(2).zip(limits.chunks(2)) {
+                let mut draw = generator.next_u64();
+                for (word, &limit) in words.iter_mut().zip(limits) {
+                    *word |= u64::from(draw & 0xffff_ffff < limit) << bit;
+                    draw >>= 32;
+                }
+            }
+        });
+        Ok(population)
+    }
+
+    /// The genotypes whose alleles `allele(genotype, gene)` says.
+    ///
+    /// # Errors
+    /// [`Error::Length`] for no genotypes or no genes.
+    pub fn from_fn(genotypes: usize, genes: usize, allele: impl Fn(usize, usize) -> bool + Sync) -> Result<Self> {
+        let mut population = Population::zeros(genotypes, genes)?;
+        population.fill(Threads::ONE, |genotype, words, bit| {
+            for (gene, word) in words.iter_mut().enumerate() {
+                *word |= u64::from(allele(genotype, gene)) << bit;
+            }
+        });
+        Ok(population)
+    }
+
+    /// The one genotype with the more frequent allele of every gene; allele 1 at a frequency of one half.
+    pub fn rounded(frequencies: &AlleleFrequencies) -> Self {
+        let words = frequencies.values().iter().map(|&p| u64::from(p >= 0.5)).collect();
+        Population { genotypes: 1, genes: frequencies.genes(), words }
+    }
+
+    fn zeros(genotypes: usize, genes: usize) -> Result<Self> {
+        check_genes("genes of a population", genes)?;
+        if genotypes == 0 {
+            return Err(Error::Length { what: "genotypes of a population", expected: 1, found: 0 });
+        }
+        let words = genotypes.div_ceil(GROUP).checked_mul(genes);
+        let words = words.filter(|&words| words < 1 << 40);
+        let words = words.ok_or_else(|| Error::setting("population", "fewer than 2^46 alleles", genotypes))?;
+        Ok(Population { genotypes, genes, words: vec![0; words] })
+    }
+
+    /// Hands `f` every genotype with the words of its group and its bit in them.
+    fn fill(&mut self, threads: Threads, f: impl Fn(usize, &mut [u64], u32) + Sync) {
+        let (genes, genotypes) = (self.genes, self.genotypes);
+        for_each(threads, self.words.chunks_mut(genes).enumerate(), |(group, words)| {
+            for genotype in group * GROUP..genotypes.min((group + 1) * GROUP) {
+                f(genotype, words, (genotype % GROUP) as u32);
+            }
+        });
+    }
+
+    /// Number of genotypes.
+    pub fn genotypes(&self) -> usize {
+        self.genotypes
+    }
+
+    /// Number of genes.
+    pub fn genes(&self) -> usize {
+        self.genes
+    }
+
+    /// Whether a genotype has allele 1 of a gene.
+    #[track_caller]
+    pub fn allele(&self, genotype: usize, gene: usize) -> bool {
+        assert!(genotype < self.genotypes, "genotype {genotype} of {}", self.genotypes);
+        self.group(genotype / GROUP)[gene] >> (genotype % GROUP) & 1 == 1
+    }
+
+    /// A word for every gene of the genotypes from 64 `group`.
+    #[track_caller]
+    pub fn group(&self, group: usize) -> &[u64] {
+        &self.words[group * self.genes..(group + 1) * self.genes]
+    }
+
+    /// Number of groups of up to 64 genotypes.
+    pub fn groups(&self) -> usize {
+        self.genotypes.div_ceil(GROUP)
+    }
+}
