@@ -7,6 +7,7 @@ pub mod genotype;
 pub mod hebbian;
 pub mod loss;
 pub mod masked;
+pub mod particle;
 pub mod perturb;
 pub mod pixels;
 pub mod verify;

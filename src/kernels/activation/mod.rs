@@ -4,9 +4,11 @@
 //! instruction set and for any number of threads.
 
 pub(crate) mod dropout;
+pub(crate) mod gelu;
 pub mod reference;
 
 pub use dropout::{Dropout, relu_dropout};
+pub use gelu::{gelu, gelu_gradient};
 
 use crate::context::Context;
 use crate::matrix::{MatMut, MatRef};

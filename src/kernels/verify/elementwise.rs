@@ -1,8 +1,10 @@
 //! Checks of what treats values one by one or row by row: elementary functions, activations, losses, pixels.
 
 use super::{Case, Check, Dim, gamma};
+use crate::Matrix;
 use crate::kernels::activation::{self, Axis, Dropout, magnitude_zscore};
 use crate::kernels::loss::{self, softmax, softmax_cross_entropy};
+use crate::kernels::perturb::reference::normal_distribution;
 use crate::kernels::pixels::{self, to_f32};
 use crate::random::below;
 use crate::simd::{Kernel, LANES, Simd, dispatch, math};
@@ -15,10 +17,12 @@ pub(super) const CHECKS: &[Check] = &[
     Check { kernel: "simd::math::exp", dims: VALUES, run: |case| function(case, Function::Exp) },
     Check { kernel: "simd::math::ln", dims: VALUES, run: |case| function(case, Function::Ln) },
     Check { kernel: "simd::math::tanh", dims: VALUES, run: |case| function(case, Function::Tanh) },
+    Check { kernel: "simd::math::erf", dims: VALUES, run: |case| function(case, Function::Erf) },
     Check { kernel: "simd::math::sin_cos", dims: VALUES, run: |case| function(case, Function::SinCos) },
     Check { kernel: "simd::math::sin_cos_2pi", dims: VALUES, run: |case| function(case, Function::SinCos2Pi) },
     Check { kernel: "activation::relu", dims: BATCH, run: relu },
     Check { kernel: "activation::power", dims: BATCH, run: power },
+    Check { kernel: "activation::gelu", dims: BATCH, run: gelu },
     Check { kernel: "activation::magnitude_zscore", dims: BATCH, run: zscore },
     Check { kernel: "activation::relu_dropout", dims: BATCH, run: relu_dropout },
     Check { kernel: "loss::softmax", dims: LOGITS, run: probabilities },
@@ -31,6 +35,7 @@ enum Function {
     Exp,
     Ln,
     Tanh,
+    Erf,
     SinCos,
     SinCos2Pi,
 }
@@ -42,6 +47,7 @@ impl Function {
             Function::Exp => (-104.0, 88.7, 1.0),
             Function::Ln => (1e-6, 30.0, 1.0),
             Function::Tanh => (-9.0, 9.0, 1.5),
+            Function::Erf => (-4.5, 4.5, 6.0),
             Function::SinCos => (-1000.0, 1000.0, 2.0),
             Function::SinCos2Pi => (-8.0, 8.0, 2.0),
         }
@@ -53,6 +59,7 @@ impl Function {
             Function::Exp => [x.exp(), 0.0],
             Function::Ln => [x.ln(), 0.0],
             Function::Tanh => [x.tanh(), 0.0],
+            Function::Erf => [erf(x), 0.0],
             Function::SinCos => [x.sin(), x.cos()],
             // Reduced first, exactly: quarter turns have exact sines.
             Function::SinCos2Pi => {
@@ -68,6 +75,14 @@ impl Function {
             }
         }
     }
+}
+
+/// By its series near zero, elsewhere by the normal distribution.
+fn erf(x: f64) -> f64 {
+    if x.abs() < 1e-3 {
+        return std::f64::consts::FRAC_2_SQRT_PI * (x - x.powi(3) / 3.0 + x.powi(5) / 10.0);
+    }
+    2.0 * normal_distribution(x * std::f64::consts::SQRT_2) - 1.0
 }
 
 /// Two results for every argument, the second zero for functions of one.
@@ -90,6 +105,7 @@ impl Kernel for Map<'_> {
                 Function::Exp => (math::exp(s, x), s.zero()),
                 Function::Ln => (math::ln(s, x), s.zero()),
                 Function::Tanh => (math::tanh(s, x), s.zero()),
+                Function::Erf => (math::erf(s, x), s.zero()),
                 Function::SinCos => math::sin_cos(s, x),
                 Function::SinCos2Pi => math::sin_cos_2pi(s, x),
             };
@@ -128,6 +144,24 @@ fn relu(case: &mut Case<'_>) {
         let mut y = y.clone();
         activation::relu(context, y.view_mut());
         y.as_slice().to_vec()
+    });
+}
+
+/// The values, and what a gradient of one becomes.
+fn gelu(case: &mut Case<'_>) {
+    let [batch, units] = case.sizes();
+    let x = case.matrix(batch, units, -6.0, 6.0);
+    let unit = gamma(1.0);
+    let density = |x: f64| (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt();
+    let values = x.as_slice().iter().map(|&x| f64::from(x));
+    let value = values.clone().map(|x| (x * normal_distribution(x), 5.0 * unit * x.abs() + 1e-45));
+    let slope = values.map(|x| (normal_distribution(x) + x * density(x), 8.0 * unit));
+    let (exact, bound): (Vec<f64>, Vec<f64>) = value.chain(slope).unzip();
+    case.compare(&exact, &bound, |context| {
+        let (mut y, mut gradient) = (x.clone(), Matrix::from_fn(batch, units, |_, _| 1.0));
+        activation::gelu(context, y.view_mut());
+        activation::gelu_gradient(context, x.view(), gradient.view_mut());
+        [y.as_slice(), gradient.as_slice()].concat()
     });
 }
 

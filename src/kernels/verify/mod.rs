@@ -17,6 +17,7 @@ mod elementwise;
 mod entropy;
 mod hebbian;
 mod masked;
+mod particle;
 mod perturb;
 
 use std::fmt::Write;
@@ -65,8 +66,15 @@ struct Check {
 }
 
 /// All checks, family by family.
-const FAMILIES: &[&[Check]] =
-    &[dense::CHECKS, hebbian::CHECKS, masked::CHECKS, perturb::CHECKS, elementwise::CHECKS, entropy::CHECKS];
+const FAMILIES: &[&[Check]] = &[
+    dense::CHECKS,
+    hebbian::CHECKS,
+    masked::CHECKS,
+    particle::CHECKS,
+    perturb::CHECKS,
+    elementwise::CHECKS,
+    entropy::CHECKS,
+];
 
 /// Runs every check on these instruction sets, over this many shapes each.
 ///
