@@ -44,9 +44,12 @@ impl Simd for Scalar {
     fn div(self, a: Self::F32, b: Self::F32) -> Self::F32 {
         lanes!(|a, b| a / b)
     }
+    // Sixteen calls of `fmaf` on a machine whose baseline lacks it: once, not at every use.
+    #[inline(never)]
     fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
         lanes!(|a, b, c| f32::mul_add(a, b, c))
     }
+    #[inline(never)]
     fn neg_mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
         lanes!(|a, b, c| f32::mul_add(-a, b, c))
     }
