@@ -432,3 +432,81 @@ fn measure(
         activity: activity.as_slice().to_vec(),
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::datasets::embedded;
+    use crate::error::Error;
+    use crate::parallel::Threads;
+
+    fn quick(only: &[&str]) -> Options {
+        let only = only.iter().map(|&name| name.to_owned()).collect();
+        Options { seed: 3, only, ..Options::new(Scale::Quick, Images::Mnist) }
+    }
+
+    fn figure(report: &Report, experiment: &str, quantity: &str) -> Option<f64> {
+        let of = |outcome: &&Outcome| outcome.experiment.contains(experiment) && outcome.quantity == quantity;
+        report.outcomes().iter().find(of).map(|outcome| outcome.ours)
+    }
+
+    #[test]
+    fn recipes_are_valid_and_name_their_seed() {
+        for (index, row) in ROWS.iter().enumerate() {
+            assert!(ROWS[..index].iter().all(|other| other.name != row.name));
+            for scale in [Scale::Quick, Scale::Full] {
+                for images in [Images::Mnist, Images::Cifar10] {
+                    let config = recipe(scale, images, row.topology, 3);
+                    config.validate().unwrap();
+                    assert_eq!((config.seed, config.meta.is_some()), (3, row.topology == Named::Random));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn tables_hold_what_was_trained_whatever_the_threads() {
+        let split = embedded();
+        let reports = [1, 2].map(|threads| {
+            let mut context = Context::new().unwrap().with_threads(Threads::new(threads).unwrap());
+            reproduce(&mut context, &split, &quick(&["meta", "a2"]), &mut |_, _| ControlFlow::Continue(())).unwrap()
+        });
+        for report in &reports {
+            assert!(!report.interrupted && report.runs.len() == 2 && report.runs[0].row.name == "a2");
+            assert!(figure(report, "columnar", "test accuracy, %").unwrap() > 75.0);
+            assert!(figure(report, "columnar", "largest entropy, bits").unwrap() > 1.0);
+            let meta = &report.runs[1];
+            assert_eq!(figure(report, "meta-learned", "accepted moves"), Some((meta.steps.len() - 1) as f64));
+            assert_eq!(figure(report, "meta-learned", "test accuracy before, %, median"), Some(meta.first().accuracy));
+            assert_eq!(figure(report, "meta-learned", "test accuracy after, %, median"), Some(meta.last().accuracy));
+            assert!(meta.last().largest_entropy() >= meta.first().largest_entropy());
+        }
+        for (one, two) in reports[0].runs.iter().zip(&reports[1].runs) {
+            assert_eq!(one.steps, two.steps);
+        }
+    }
+
+    #[test]
+    fn interruption_keeps_what_was_finished() {
+        let mut context = Context::new().unwrap().with_threads(Threads::ONE);
+        let report =
+            reproduce(&mut context, &embedded(), &quick(&["a2", "a3"]), &mut |stage, _| match stage.row.name {
+                "a2" => ControlFlow::Continue(()),
+                _ => ControlFlow::Break(()),
+            });
+        let report = report.unwrap();
+        assert!(report.interrupted);
+        assert_eq!(report.runs.iter().map(|run| run.row.name).collect::<Vec<_>>(), ["a2"]);
+    }
+
+    #[test]
+    fn unknown_rows_no_runs_and_other_images_are_refused() {
+        let (mut context, split) = (Context::new().unwrap(), embedded());
+        for options in
+            [quick(&["a4"]), Options { runs: 0, ..quick(&[]) }, Options { images: Images::Cifar10, ..quick(&["a1"]) }]
+        {
+            let error = reproduce(&mut context, &split, &options, &mut |_, _| ControlFlow::Continue(())).unwrap_err();
+            assert!(matches!(error, Error::Setting { .. }), "{error}");
+        }
+    }
+}
