@@ -24,7 +24,7 @@ use super::adam::Adam;
 use super::baselines::{backprop, krotov_hopfield, softmax};
 use super::journal::Journal;
 use super::read_out::ReadOut;
-use super::{CurvePoint, Learner, hebbian, hierarchy};
+use super::{CurvePoint, Learner, hebbian, hierarchy, organism};
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
 
@@ -46,6 +46,7 @@ pub fn load(path: &Path) -> Result<Box<dyn Learner>> {
     Ok(match reader.header.kind.as_str() {
         hebbian::KIND => Box::new(hebbian::Network::read(&mut reader)?),
         hierarchy::KIND => Box::new(hierarchy::Network::read(&mut reader)?),
+        organism::KIND => Box::new(organism::Network::read(&mut reader)?),
         krotov_hopfield::KIND => Box::new(krotov_hopfield::Network::read(&mut reader)?),
         backprop::KIND => Box::new(backprop::Network::read(&mut reader)?),
         softmax::KIND => Box::new(softmax::Network::read(&mut reader)?),
@@ -310,6 +311,12 @@ impl Reader {
     pub(crate) fn doubles(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f64>> {
         let bytes = self.tensor(name, Dtype::F64, shape)?;
         Ok(bytes.as_chunks::<8>().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect())
+    }
+
+    /// Rows of this many values, as many as the file has.
+    pub(crate) fn doubles_of(&mut self, name: &str, cols: usize) -> Result<Vec<f64>> {
+        let rows = self.metadata.info(name).and_then(|info| info.shape.first().copied()).unwrap_or(0);
+        self.doubles(name, &[rows, cols])
     }
 
     pub(crate) fn matrix(&mut self, name: &str, out: &mut Matrix) -> Result<()> {

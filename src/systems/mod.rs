@@ -13,6 +13,7 @@ pub(crate) mod features;
 pub mod hebbian;
 pub mod hierarchy;
 pub(crate) mod journal;
+pub mod organism;
 pub mod read_out;
 pub(crate) mod settings;
 

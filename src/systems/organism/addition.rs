@@ -1,0 +1,157 @@
+//! The addition task: two normal numbers in, their sum out (experiment 1 of the paper).
+
+use super::body::{Census, Descent, Organism, Workspace};
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::kernels::particle::{Activation, Net, SelfReplication};
+use crate::kernels::perturb::gaussian;
+use crate::matrix::{MatMut, MatRef, Matrix};
+use crate::random::Stream;
+
+/// How an organism learns to add. The defaults are the paper's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Addition {
+    /// Names every random number.
+    pub seed: u64,
+    /// Cells of the hidden layers.
+    pub hidden: Vec<usize>,
+    /// Units of a particle's hidden layers.
+    pub particle: Vec<usize>,
+    /// Pairs to train on, and as many to test on.
+    pub samples: usize,
+    /// Pairs of a batch.
+    pub batch: usize,
+    /// Passes over the pairs.
+    pub epochs: u64,
+    /// The task's learning rate and momentum.
+    pub task: Descent,
+    /// Steps of self-replication before each step of the task.
+    pub self_replication: SelfReplication,
+    /// Whether the momentum of self-replication outlives these steps.
+    pub persistent: bool,
+    /// A particle reproduces itself if each weight is off by less than this.
+    pub epsilon: f32,
+}
+
+impl Default for Addition {
+    fn default() -> Self {
+        Addition {
+            seed: 0,
+            hidden: vec![3, 3],
+            particle: vec![3, 3],
+            samples: 1000,
+            batch: 50,
+            epochs: 60,
+            task: Descent { rate: 0.004, momentum: 0.9 },
+            self_replication: SelfReplication { rate: 0.004, momentum: 0.9, steps: 25 },
+            persistent: false,
+            epsilon: 1e-5,
+        }
+    }
+}
+
+/// Where training stands after an epoch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Epoch {
+    /// Classes and loss of the particles.
+    pub census: Census,
+    /// Mean squared error over the epoch's batches that were finite.
+    pub train: f64,
+    /// Mean squared error on the test pairs.
+    pub test: f64,
+    /// Mean absolute error on the test pairs.
+    pub absolute: f64,
+}
+
+/// A trained organism, and how it came about.
+#[derive(Clone, Debug)]
+pub struct Added {
+    /// The organism.
+    pub organism: Organism,
+    /// The test pairs \[samples, 2\].
+    pub test: Matrix,
+    /// State before training, then after each epoch.
+    pub epochs: Vec<Epoch>,
+}
+
+impl Added {
+    /// The mean over the test pairs of |organism - plain network of its weights|, the organism asked particle by particle.
+    pub fn resubstitution(&self, context: &mut Context) -> f64 {
+        let asked = self.organism.ask(context, self.test.view());
+        let plain = self.organism.extract(context).forward(context, self.test.view());
+        let pairs = asked.as_slice().iter().zip(plain.as_slice());
+        pairs.map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs()).sum::<f64>() / self.test.rows().max(1) as f64
+    }
+}
+
+/// The mean squared error of outputs \[batch, 1\] and its gradient.
+fn squared_error(x: MatRef<'_>, out: MatRef<'_>, mut gradient: MatMut<'_>) -> f64 {
+    let (mut sum, n) = (0.0, x.rows() as f64);
+    for b in 0..x.rows() {
+        let error = f64::from(out.row(b)[0]) - (f64::from(x.row(b)[0]) + f64::from(x.row(b)[1]));
+        sum += error * error;
+        gradient.row_mut(b)[0] = (2.0 * error / n) as f32;
+    }
+    sum / n
+}
+
+fn pairs(context: &mut Context, samples: usize, stream: Stream) -> Matrix {
+    let mut x = Matrix::zeros(samples, 2);
+    gaussian(context, stream, 1.0, x.as_mut_slice());
+    x
+}
+
+impl Addition {
+    /// Trains an organism; `watch` sees it before training and after every epoch.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a batch of zero or larger than the samples, or shapes that [`Net`] or [`Organism`] refuse.
+    pub fn train(&self, context: &mut Context, watch: &mut dyn FnMut(&Organism, &Epoch)) -> Result<Added> {
+        if self.batch == 0 || self.batch > self.samples {
+            return Err(Error::setting("batch", format!("1 to {} samples", self.samples), self.batch));
+        }
+        let net = Net::new(&self.particle, Activation::Linear)?;
+        let widths: Vec<usize> = [2].into_iter().chain(self.hidden.iter().copied()).chain([1]).collect();
+        let mut organism = Organism::new(&net, &widths, false, Stream::new(self.seed, "particles"))?;
+        let train = pairs(context, self.samples, Stream::new(self.seed, "addition, training"));
+        let test = pairs(context, self.samples, Stream::new(self.seed, "addition, test"));
+        let order = Stream::new(self.seed, "addition, order");
+        let mut workspace = Workspace::default();
+        let mut epochs = Vec::new();
+        let mut batch = Matrix::zeros(self.batch, 2);
+        let mut indices: Vec<u32> = (0..self.samples as u32).collect();
+        for epoch in 0..=self.epochs {
+            let (mut sum, mut finite) = (0.0, 0usize);
+            if epoch > 0 {
+                order.item(epoch).shuffle(&mut indices);
+                for chosen in indices.chunks_exact(self.batch) {
+                    for (row, &index) in chosen.iter().enumerate() {
+                        batch.row_mut(row).copy_from_slice(train.row(index as usize));
+                    }
+                    organism.replicate(context, &self.self_replication, self.persistent);
+                    let x = batch.view();
+                    let loss = organism.step(context, &mut workspace, x, self.task, |_, out, gradient| {
+                        squared_error(x, out, gradient)
+                    });
+                    if loss.is_finite() {
+                        sum += loss;
+                        finite += 1;
+                    }
+                }
+            }
+            let out = organism.extract(context).forward(context, test.view());
+            let errors = || {
+                (0..self.samples).map(|b| f64::from(out[(b, 0)]) - (f64::from(test[(b, 0)]) + f64::from(test[(b, 1)])))
+            };
+            let now = Epoch {
+                census: Census::of(&organism.examine(context), self.epsilon),
+                train: sum / finite as f64,
+                test: errors().map(|e| e * e).sum::<f64>() / self.samples as f64,
+                absolute: errors().map(f64::abs).sum::<f64>() / self.samples as f64,
+            };
+            watch(&organism, &now);
+            epochs.push(now);
+        }
+        Ok(Added { organism, test, epochs })
+    }
+}

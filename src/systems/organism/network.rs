@@ -1,0 +1,335 @@
+//! An organism that classifies images, as a learner: its whole state, training, checkpoints.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use super::body::{Census, Descent, Organism, PlainNetwork, Workspace};
+use super::config::{Between, Config};
+use crate::context::Context;
+use crate::datasets::batches::{Batches, Order};
+use crate::datasets::transforms::resize_bilinear;
+use crate::datasets::{Dataset, Scaling, Shape};
+use crate::error::{Error, Result};
+use crate::kernels::loss::{argmax, softmax_cross_entropy};
+use crate::kernels::particle::{Class, Net, Particles, SelfReplication};
+use crate::kernels::perturb::gaussian;
+use crate::matrix::{MatMut, MatRef, Matrix};
+use crate::parallel::for_each;
+use crate::random::Stream;
+use crate::systems::checkpoint::{Reader, Writer};
+use crate::systems::journal::{Journal, Phase};
+use crate::systems::{CurvePoint, Learner, Observer, settings};
+
+pub(crate) const KIND: &str = "organism";
+
+/// Images resized at once.
+const IMAGES: usize = 64;
+
+/// Where an organism stands after an epoch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Epoch {
+    /// Classes and loss of the particles.
+    pub census: Census,
+    /// The mean loss of the task over the epoch's batches that were finite; NaN before training.
+    pub loss: f64,
+    /// Share of the monitor's images classified correctly (0 to 1); NaN without a monitor.
+    pub accuracy: f64,
+}
+
+/// An organism of particles that classifies images of one channel, resized to a square.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Network {
+    config: Config,
+    journal: Journal,
+    inputs: usize,
+    pub(super) organism: Organism,
+    epochs: Vec<[f64; 7]>,
+}
+
+/// Calls per epoch: the organism, and where it stands.
+pub type Watch<'a> = dyn FnMut(&mut Context, &Network) + 'a;
+
+/// The rows and columns of an image of this many values.
+fn image_shape(inputs: usize) -> Result<Shape> {
+    let edge = inputs.isqrt();
+    if edge * edge != inputs || edge == 0 {
+        return Err(Error::setting("image size", "a square of one channel", format!("{inputs} values")));
+    }
+    Shape::new(1, edge, edge)
+}
+
+/// Images \[n, inputs\] resized to \[n, side^2\].
+pub(super) fn resize(context: &Context, images: MatRef<'_>, shape: Shape, side: usize, out: MatMut<'_>) {
+    let threads = context.threads().for_work(images.rows() * side * side * 16);
+    for_each(threads, out.row_blocks(IMAGES).enumerate(), |(block, mut out)| {
+        for row in 0..out.rows() {
+            resize_bilinear(images.row(block * IMAGES + row), shape, side, side, out.row_mut(row));
+        }
+    });
+}
+
+impl Network {
+    /// An untrained organism for images of `inputs` values.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for settings out of range, images that are not square, or too many particles.
+    pub fn new(config: Config, inputs: usize, classes: usize) -> Result<Self> {
+        config.validate()?;
+        settings::shape(inputs, classes)?;
+        image_shape(inputs)?;
+        let widths: Vec<usize> =
+            [config.side * config.side].into_iter().chain(config.hidden.iter().copied()).chain([classes]).collect();
+        let gelu = config.activation == Between::Gelu;
+        let organism = Organism::new(&config.net()?, &widths, gelu, Stream::new(config.seed, "particles"))?;
+        Ok(Network { config, journal: Journal::default(), inputs, organism, epochs: Vec::new() })
+    }
+
+    /// Continues from a checkpoint.
+    ///
+    /// # Errors
+    /// As [`checkpoint::load`](crate::systems::checkpoint::load).
+    pub fn load(path: &Path) -> Result<Self> {
+        Network::read(&mut Reader::open(path)?)
+    }
+
+    pub(crate) fn read(reader: &mut Reader) -> Result<Self> {
+        let config = reader.config(KIND, Config::from_toml)?;
+        let (inputs, classes) = reader.shape()?;
+        let net: Net = config.net()?;
+        let widths = [config.side * config.side].into_iter().chain(config.hidden.iter().copied()).chain([classes]);
+        let widths: Vec<usize> = widths.collect();
+        let count: usize = widths.windows(2).map(|pair| pair[0] * pair[1]).sum();
+        let shape = [count, net.weights()];
+        reader.expect("particles", &shape)?;
+        let mut network = Network::new(config, inputs, classes)?;
+        network.journal = reader.journal()?;
+        let mut particles = |name: &str| -> Result<Particles> {
+            let mut rows = Matrix::zeros(shape[0], shape[1]);
+            reader.matrix(name, &mut rows)?;
+            Particles::from_rows(&net, rows.view())
+        };
+        network.organism.particles = particles("particles")?;
+        network.organism.velocity = particles("task_velocity")?;
+        if network.config.self_replication.persistent {
+            network.organism.self_velocity = Some(particles("self_velocity")?);
+        }
+        let points = reader.doubles_of("epochs", 7)?;
+        network.epochs = points.as_chunks::<7>().0.to_vec();
+        reader.finish()?;
+        Ok(network)
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The organism.
+    pub fn organism(&self) -> &Organism {
+        &self.organism
+    }
+
+    /// Where it stood before training and after each epoch.
+    pub fn epochs(&self) -> impl ExactSizeIterator<Item = Epoch> + '_ {
+        self.epochs.iter().map(|&[a, b, c, d, own, loss, accuracy]| Epoch {
+            census: Census { counts: [a, b, c, d].map(|count| count as usize), loss: own },
+            loss,
+            accuracy,
+        })
+    }
+
+    /// The images as the organism sees them, without noise.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if they have another size or number of classes.
+    pub fn see(&self, context: &mut Context, data: &Dataset) -> Result<Matrix> {
+        settings::fits(data, self.inputs, self.classes())?;
+        let (shape, side) = (image_shape(self.inputs)?, self.config.side);
+        let mut seen = Matrix::zeros(data.len(), side * side);
+        let mut images = Matrix::zeros(IMAGES * 16, self.inputs);
+        let all: Vec<u32> = (0..data.len() as u32).collect();
+        for (indices, out) in all.chunks(IMAGES * 16).zip(seen.view_mut().row_blocks(IMAGES * 16)) {
+            let mut images = images.view_mut().split_rows(indices.len()).0;
+            data.gather(context, indices, Scaling::UNIT, images.reborrow())?;
+            resize(context, images.as_ref(), shape, side, out);
+        }
+        Ok(seen)
+    }
+
+    /// The share of images, as the organism sees them, that a plain network classifies correctly.
+    pub fn share_correct(context: &mut Context, plain: &PlainNetwork, seen: MatRef<'_>, labels: &[u8]) -> f64 {
+        let out = plain.forward(context, seen);
+        let right = out.view().iter_rows().zip(labels).filter(|(row, label)| {
+            // An organism that has diverged answers with NaN, which is no answer.
+            row.iter().all(|value| !value.is_nan()) && argmax(row) == usize::from(**label)
+        });
+        right.count() as f64 / labels.len() as f64
+    }
+
+    /// Trains as [`Learner::train`] does, calling `watch` before training and after every epoch.
+    ///
+    /// # Errors
+    /// As [`Learner::train`].
+    pub fn train_watched(
+        &mut self,
+        context: &mut Context,
+        data: &Dataset,
+        monitor: Option<&Dataset>,
+        observer: &mut Observer<'_>,
+        watch: &mut Watch<'_>,
+    ) -> Result<ControlFlow<()>> {
+        settings::fits(data, self.inputs, self.classes())?;
+        if let Some(monitor) = monitor {
+            settings::fits(monitor, self.inputs, self.classes())?;
+        }
+        if data.len() < self.config.batch {
+            let expected = format!("at most the {} training images", data.len());
+            return Err(Error::setting("batch", expected, self.config.batch));
+        }
+        self.journal.begin(data.len())?;
+        let stream = Stream::new(self.config.seed, "batches");
+        let mut batches =
+            Batches::new(data.labels(), data.classes(), None, self.config.batch, Order::Shuffled, stream)?;
+        // What does not fill a batch waits for the next pass.
+        let phase = Phase::epochs("organism", self.config.epochs, data.len() / self.config.batch);
+        let noise = Stream::new(self.config.seed, "noise");
+        let seen = self.see(context, data)?;
+        let watched =
+            monitor.map(|monitor| Ok::<_, Error>((self.see(context, monitor)?, monitor.labels()))).transpose()?;
+        let rule = self.config.self_replication;
+        let own = SelfReplication { rate: rule.rate as f32, momentum: rule.momentum as f32, steps: rule.steps };
+        let task = Descent { rate: self.config.task.rate as f32, momentum: self.config.task.momentum as f32 };
+        let (mut batch, mut labels) = (Matrix::zeros(self.config.batch, seen.cols()), Vec::new());
+        let mut grain = Matrix::zeros(self.config.batch, seen.cols());
+        let mut workspace = Workspace::default();
+        if self.epochs.is_empty() {
+            self.note(context, f64::NAN, f64::NAN);
+            watch(context, self);
+        }
+        while let Some((_, done)) = self.journal.locate(std::slice::from_ref(&phase)) {
+            let indices = batches.indices(done);
+            data.gather_labels(indices, &mut labels)?;
+            for (row, &index) in indices.iter().enumerate() {
+                batch.row_mut(row).copy_from_slice(seen.row(index as usize));
+            }
+            if self.config.noise > 0.0 {
+                gaussian(context, noise.item(done), self.config.noise as f32, grain.as_mut_slice());
+                batch.as_mut_slice().iter_mut().zip(grain.as_slice()).for_each(|(pixel, grain)| *pixel += grain);
+            }
+            if own.steps > 0 {
+                self.organism.replicate(context, &own, rule.persistent);
+            }
+            let scale = 1.0 / labels.len() as f32;
+            let loss = self.organism.step(context, &mut workspace, batch.view(), task, |context, out, mut gradient| {
+                let loss = softmax_cross_entropy(context, out, &labels, None, Some(gradient.reborrow()));
+                for row in 0..gradient.rows() {
+                    gradient.row_mut(row).iter_mut().for_each(|value| *value *= scale);
+                }
+                loss
+            });
+            // A loss that is no number is shown by the census, and averaged into nothing.
+            let loss = loss.is_finite().then_some(loss);
+            let mut accuracy = None;
+            let marked = Journal::marks(&phase, done + 1);
+            if marked {
+                accuracy = watched.as_ref().map(|(seen, labels)| {
+                    let plain = self.organism.extract(context);
+                    Network::share_correct(context, &plain, seen.view(), labels)
+                });
+            }
+            let flow = self.journal.record(&phase, done + 1, loss, accuracy, observer);
+            if marked {
+                let loss = self.journal.curve.last().and_then(|point| point.loss);
+                self.note(context, loss.unwrap_or(f64::NAN), accuracy.unwrap_or(f64::NAN));
+                watch(context, self);
+            }
+            if flow.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        self.journal.finished = true;
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Remembers where the organism stands.
+    fn note(&mut self, context: &mut Context, loss: f64, accuracy: f64) {
+        let census = Census::of(&self.organism.examine(context), self.config.epsilon as f32);
+        let [a, b, c, d] = census.counts.map(|count| count as f64);
+        self.epochs.push([a, b, c, d, census.loss, loss, accuracy]);
+    }
+
+    /// The numbers of the particles of this class.
+    pub fn of_class(&self, context: &mut Context, class: Class) -> Vec<usize> {
+        let epsilon = self.config.epsilon as f32;
+        let examined = self.organism.examine(context);
+        (0..examined.len()).filter(|&particle| examined[particle].class(epsilon) == class).collect()
+    }
+}
+
+impl Learner for Network {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    fn classes(&self) -> usize {
+        *self.organism.widths().last().expect("an organism has outputs")
+    }
+
+    fn train(
+        &mut self,
+        context: &mut Context,
+        data: &Dataset,
+        monitor: Option<&Dataset>,
+        observer: &mut Observer<'_>,
+    ) -> Result<ControlFlow<()>> {
+        self.train_watched(context, data, monitor, observer, &mut |_, _| ())
+    }
+
+    fn finished(&self) -> bool {
+        self.journal.finished
+    }
+
+    fn predict(&self, context: &mut Context, images: MatRef<'_>, mut logits: MatMut<'_>) {
+        let side = self.config.side;
+        let shape = image_shape(self.inputs).expect("checked when the network was made");
+        let mut seen = Matrix::zeros(images.rows(), side * side);
+        resize(context, images, shape, side, seen.view_mut());
+        let out = self.organism.extract(context).forward(context, seen.view());
+        logits.copy_from(out.view());
+    }
+
+    fn save(&self, path: &Path) -> Result<()> {
+        let mut writer = Writer::new(KIND, &self.config.to_toml(), self.inputs, self.classes(), &self.journal);
+        writer.matrix("particles", &self.organism.particles.to_rows());
+        writer.matrix("task_velocity", &self.organism.velocity.to_rows());
+        if self.config.self_replication.persistent {
+            let (net, count) = (self.organism.particles.net(), self.organism.particles.len());
+            let velocity = self.organism.self_velocity.clone().unwrap_or_else(|| Particles::zeros(net, count));
+            writer.matrix("self_velocity", &velocity.to_rows());
+        }
+        writer.doubles("epochs", &[self.epochs.len(), 7], self.epochs.as_flattened());
+        writer.write(path)
+    }
+
+    fn curve(&self) -> &[CurvePoint] {
+        &self.journal.curve
+    }
+
+    fn config_toml(&self) -> String {
+        self.config.to_toml()
+    }
+
+    /// None: the weights are particles, see [`Network::organism`].
+    fn weights(&self, _layer: usize) -> Option<MatRef<'_>> {
+        None
+    }
+
+    fn receptive_fields(&self) -> Matrix {
+        let mut context = Context::on(crate::simd::Isa::best()).expect("the best set is there");
+        self.organism.extract(&mut context).weights[0].transposed()
+    }
+}

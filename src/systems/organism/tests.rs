@@ -1,0 +1,233 @@
+use std::ops::ControlFlow;
+
+use super::*;
+use crate::context::Context;
+use crate::datasets::embedded;
+use crate::error::Error;
+use crate::kernels::particle::{Activation, Class, Net, SelfReplication};
+use crate::matrix::Matrix;
+use crate::parallel::Threads;
+use crate::random::Stream;
+use crate::simd::Isa;
+use crate::systems::{Learner, checkpoint};
+
+fn context() -> Context {
+    Context::new().unwrap()
+}
+
+fn go(_: &crate::systems::Progress<'_>) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+fn config() -> Config {
+    Config { batch: 200, epochs: 3, ..Config::default() }
+}
+
+fn organism(widths: &[usize], gelu: bool, hidden: &[usize]) -> Organism {
+    Organism::new(&Net::new(hidden, Activation::Linear).unwrap(), widths, gelu, Stream::new(3, "test")).unwrap()
+}
+
+#[test]
+fn particles_learn_to_add_and_to_reproduce_themselves() {
+    let added = Addition { epochs: 50, ..Addition::default() }.train(&mut context(), &mut |_, _| ()).unwrap();
+    assert_eq!(added.epochs.len(), 51);
+    let last = added.epochs.last().unwrap();
+    assert_eq!(last.census.counts, [0, 0, 18, 0]);
+    assert!(last.test < 1e-5 && last.absolute < 1e-5, "{last:?}");
+    assert!(added.resubstitution(&mut context()) < 1e-6);
+    assert!(added.epochs[0].census.count(Class::SelfReplicating) == 0 && added.epochs[0].absolute > 0.1);
+    assert!(Addition { batch: 0, ..Addition::default() }.train(&mut context(), &mut |_, _| ()).is_err());
+}
+
+#[test]
+fn the_task_gradient_is_the_slope_of_the_loss() {
+    for (widths, gelu, hidden) in
+        [(&[4, 3, 2][..], true, &[3, 3][..]), (&[3, 2, 2, 2], false, &[2, 4]), (&[5, 1], true, &[1])]
+    {
+        let start = organism(widths, gelu, hidden);
+        let x = Matrix::from_fn(6, widths[0], |b, i| ((b * 5 + i * 3) % 7) as f32 / 3.0 - 1.0);
+        let mut context = context();
+        // Half the sum of squared outputs: its gradient is the outputs.
+        let cost = |organism: &Organism, context: &mut Context| -> f64 {
+            organism.ask(context, x.view()).as_slice().iter().map(|y| 0.5 * f64::from(*y).powi(2)).sum()
+        };
+        let mut stepped = start.clone();
+        let still = Descent { rate: 0.0, momentum: 0.0 };
+        stepped.step(&mut context, &mut Workspace::default(), x.view(), still, |_, out, mut gradient| {
+            gradient.copy_from(out);
+            0.0
+        });
+        let gradient = stepped.velocity.to_rows();
+        let rows = start.particles().to_rows();
+        for (particle, weight) in
+            [(0, 0), (1, 4), (start.particles().len() - 1, 4), (2, rows.cols() - 1), (0, 6 % rows.cols())]
+        {
+            let at = |change: f32| {
+                let mut rows = rows.clone();
+                rows[(particle, weight)] += change;
+                let mut moved = start.clone();
+                moved.particles.set(particle, rows.row(particle));
+                cost(&moved, &mut Context::new().unwrap())
+            };
+            let slope = (at(1e-2) - at(-1e-2)) / 2e-2;
+            let got = f64::from(gradient[(particle, weight)]);
+            assert!(
+                (slope - got).abs() <= 2e-3 * (1.0 + slope.abs()),
+                "{widths:?} {particle} {weight}: {got}, slope {slope}"
+            );
+        }
+    }
+}
+
+#[test]
+fn asking_every_particle_and_the_extracted_network_agree() {
+    for (widths, gelu) in [(&[7, 5, 4, 3][..], true), (&[2, 3, 3, 1], false), (&[1, 1], true)] {
+        let organism = organism(widths, gelu, &[5, 5]);
+        let x = Matrix::from_fn(9, widths[0], |b, i| ((b * 5 + i * 3) % 7) as f32 / 3.0 - 1.0);
+        let mut context = context();
+        let (asked, plain) = (organism.ask(&mut context, x.view()), organism.extract(&mut context));
+        for (a, b) in asked.as_slice().iter().zip(plain.forward(&mut context, x.view()).as_slice()) {
+            assert!((a - b).abs() < 1e-5, "{widths:?}: {a} and {b}");
+        }
+        assert_eq!(organism.range(0), 0..widths[0] * widths[1]);
+    }
+}
+
+#[test]
+fn dropping_and_pruning_set_weights_to_zero() {
+    let mut plain = PlainNetwork {
+        weights: vec![
+            Matrix::from_slice(&[3.0, -1.0, 0.5, 2.0], 2, 2).unwrap(),
+            Matrix::from_slice(&[-0.25, 4.0], 2, 1).unwrap(),
+        ],
+        gelu: false,
+    };
+    assert_eq!(plain.smallest(3), [4, 2, 1]);
+    plain.drop([4, 0]);
+    assert_eq!(plain.weights[0].as_slice(), [0.0, -1.0, 0.5, 2.0]);
+    assert_eq!(plain.weights[1].as_slice(), [0.0, 4.0]);
+}
+
+#[test]
+fn training_resumes_bit_for_bit_on_any_threads() {
+    let data = embedded();
+    for persistent in [false, true] {
+        let mut config = config();
+        config.self_replication.persistent = persistent;
+        let mut whole = Network::new(config.clone(), 784, 10).unwrap();
+        let _ = whole.train(&mut context(), &data.train, Some(&data.test), &mut go).unwrap();
+        assert!(whole.finished() && whole.epochs().len() == 4);
+
+        let file = tempfile::tempdir().unwrap().path().join("organism");
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        let mut part = Network::new(config, 784, 10).unwrap();
+        let mut threads = context().with_threads(Threads::new(3).unwrap());
+        let mut left = 17;
+        let flow = part.train(&mut threads, &data.train, Some(&data.test), &mut |_| {
+            left -= 1;
+            if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        assert_eq!(flow.unwrap(), ControlFlow::Break(()));
+        part.save(&file).unwrap();
+        let mut part = Network::load(&file).unwrap();
+        assert_eq!(checkpoint::load(&file).unwrap().kind(), "organism");
+        let _ = part.train(&mut context(), &data.train, Some(&data.test), &mut go).unwrap();
+        assert_eq!(part.organism, whole.organism);
+        // The entry before training has losses that are no number.
+        assert_eq!(
+            format!("{:?}", part.epochs().collect::<Vec<_>>()),
+            format!("{:?}", whole.epochs().collect::<Vec<_>>())
+        );
+        assert_eq!(part.curve(), whole.curve());
+        std::fs::remove_dir_all(file.parent().unwrap()).unwrap();
+    }
+}
+
+#[test]
+fn the_golden_run() {
+    // A short run whose figures may change only with the bits a kernel returns.
+    let data = embedded();
+    let mut network = Network::new(Config { epochs: 20, ..config() }, 784, 10).unwrap();
+    let _ = network.train(&mut context(), &data.train, None, &mut go).unwrap();
+    let accuracy = network.accuracy(&mut context(), &data.test).unwrap();
+    let counts = network.epochs().last().unwrap().census.counts;
+    assert_eq!((format!("{accuracy:.3}").as_str(), counts), GOLDEN);
+    let mut scalar = Network::new(config(), 784, 10).unwrap();
+    let mut best = scalar.clone();
+    let _ = scalar.train(&mut Context::on(Isa::Scalar).unwrap(), &data.test, None, &mut go).unwrap();
+    let _ = best.train(&mut context(), &data.test, None, &mut go).unwrap();
+    assert_eq!(scalar.organism, best.organism);
+}
+
+const GOLDEN: (&str, [usize; 4]) = ("0.183", [0, 0, 18, 1182]);
+
+#[test]
+fn divergence_is_counted_and_never_averaged() {
+    let mut added = Addition { epochs: 2, ..Addition::default() };
+    added.task.rate = 1e6;
+    let added = added.train(&mut context(), &mut |_, _| ()).unwrap();
+    let last = added.epochs.last().unwrap();
+    assert!(last.census.count(Class::Divergent) > 0, "{last:?}");
+
+    let mut organism = organism(&[3, 2], false, &[3, 3]);
+    organism.replicate(&mut context(), &SelfReplication { rate: 0.01, momentum: 0.0, steps: 1 }, false);
+    let clean = Census::of(&organism.examine(&mut context()), 1e-5);
+    organism.particles.set(4, &[f32::NAN; 27]);
+    let census = Census::of(&organism.examine(&mut context()), 1e-5);
+    assert_eq!((census.counts, census.loss.is_finite()), ([1, 0, 0, 5], true));
+    assert!((census.loss - clean.loss).abs() < clean.loss);
+    assert!(Census::of(&[], 1e-5).loss.is_nan());
+}
+
+#[test]
+fn only_self_replicators_are_tested_for_robustness() {
+    let added = Addition { epochs: 50, ..Addition::default() }.train(&mut context(), &mut |_, _| ()).unwrap();
+    let found = robustness(&mut context(), added.organism.particles(), 1e-5, 20, Stream::new(1, "robustness"));
+    assert_eq!(found.len(), 10);
+    assert!(found.iter().all(|level| level.fixpoint.len() == 18 && level.diverged.len() == 18));
+    let steps = |level: usize| found[level].fixpoint.iter().sum::<u32>();
+    assert!(steps(0) == 0 && steps(9) > 18, "{found:?}");
+    let none = organism(&[2, 2], false, &[3, 3]);
+    assert!(
+        robustness(&mut context(), none.particles(), 1e-5, 5, Stream::new(1, "x"))
+            .iter()
+            .all(|l| l.fixpoint.is_empty())
+    );
+}
+
+#[test]
+fn settings_out_of_range_are_refused() {
+    let refuse = |change: fn(&mut Config)| {
+        let mut config = config();
+        change(&mut config);
+        assert!(matches!(Network::new(config, 784, 10), Err(Error::Setting { .. })));
+    };
+    refuse(|c| c.particle = vec![0]);
+    refuse(|c| c.hidden = vec![0]);
+    refuse(|c| c.batch = 0);
+    refuse(|c| c.noise = f64::NAN);
+    refuse(|c| c.side = 0);
+    refuse(|c| c.epsilon = 0.0);
+    refuse(|c| c.task.momentum = 1.5);
+    refuse(|c| (c.side, c.hidden) = (1024, vec![1000]));
+    assert!(Network::new(config(), 785, 10).is_err(), "no square");
+    let mut large = Network::new(Config { batch: 2001, ..config() }, 784, 10).unwrap();
+    assert!(large.train(&mut context(), &embedded().train, None, &mut go).is_err(), "more than there are");
+    assert_eq!(Config::from_toml("", "empty").unwrap(), Config::default());
+}
+
+#[test]
+fn one_image_a_batch_and_any_particle_work() {
+    let data = embedded().test.subset(&[0, 1, 2]).unwrap();
+    for h in [1, 2, 16] {
+        let config =
+            Config { particle: vec![h, h], hidden: vec![2], batch: 1, epochs: 1, side: 5, ..Config::default() };
+        let mut network = Network::new(config, 784, 10).unwrap();
+        let _ = network.train(&mut context(), &data, Some(&data), &mut go).unwrap();
+        assert!(network.finished() && network.epochs().last().unwrap().loss.is_finite());
+    }
+    let none = Config { hidden: vec![], epochs: 0, ..config() };
+    let mut network = Network::new(none, 784, 10).unwrap();
+    let _ = network.train(&mut context(), &embedded().test, None, &mut go).unwrap();
+    assert!(network.finished());
+}
