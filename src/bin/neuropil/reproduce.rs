@@ -2,6 +2,7 @@
 
 mod hebbian;
 mod hierarchy;
+mod organism;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -24,15 +25,18 @@ pub(crate) enum System {
     Hebbian,
     /// The self-organising hierarchy: tables 1 and 2, figures 5 and 6
     Hierarchy,
+    /// Organisms of self-replicators: figures 2 to 12
+    Organism,
 }
 
 impl System {
-    const ALL: [System; 2] = [System::Hebbian, System::Hierarchy];
+    const ALL: [System; 3] = [System::Hebbian, System::Hierarchy, System::Organism];
 
     fn name(self) -> &'static str {
         match self {
             System::Hebbian => "hebbian",
             System::Hierarchy => "hierarchy",
+            System::Organism => "organism",
         }
     }
 
@@ -41,6 +45,7 @@ impl System {
         match self {
             System::Hebbian => hebbian::names().collect(),
             System::Hierarchy => hierarchy::names().collect(),
+            System::Organism => organism::names().collect(),
         }
     }
 }
@@ -118,6 +123,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let reproduction = match system {
             System::Hebbian => hebbian::run(&mut context, arguments, only)?,
             System::Hierarchy => hierarchy::run(&mut context, arguments, only)?,
+            System::Organism => organism::run(&mut context, arguments, only)?,
         };
         let seconds = began.elapsed().as_secs_f64();
         write(&folder, arguments, &context, &reproduction, seconds)?;

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use neuropil::systems::baselines::{backprop, krotov_hopfield, softmax};
-use neuropil::systems::{Learner, Progress, checkpoint, hebbian, hierarchy};
+use neuropil::systems::{Learner, Progress, checkpoint, hebbian, hierarchy, organism};
 use neuropil::{Context, Error};
 
 use crate::failure::Failure;
@@ -22,6 +22,8 @@ pub(crate) enum System {
     Hebbian,
     /// Autoencoder units on a feature map, whose receptive fields may move
     Hierarchy,
+    /// Layers of particles, networks that stand for a weight and reproduce themselves
+    Organism,
     /// Krotov and Hopfield's hidden layer, softmax output
     KrotovHopfield,
     /// A multilayer perceptron trained by backpropagation
@@ -36,6 +38,7 @@ impl System {
         match self {
             System::Hebbian => "hebbian",
             System::Hierarchy => "hierarchy",
+            System::Organism => "organism",
             System::KrotovHopfield => "krotov-hopfield",
             System::Backprop => "backprop",
             System::Softmax => "softmax",
@@ -50,6 +53,9 @@ impl System {
             }
             System::Hierarchy => {
                 Box::new(hierarchy::Network::new(hierarchy::Config::from_toml(text, origin)?, inputs, classes)?)
+            }
+            System::Organism => {
+                Box::new(organism::Network::new(organism::Config::from_toml(text, origin)?, inputs, classes)?)
             }
             System::KrotovHopfield => Box::new(krotov_hopfield::Network::new(
                 krotov_hopfield::Config::from_toml(text, origin)?,

@@ -17,9 +17,10 @@
 //! # Ok::<(), neuropil::Error>(())
 //! ```
 
-mod addition;
+pub mod addition;
 mod body;
 pub mod config;
+pub mod experiment;
 mod network;
 mod robustness;
 #[cfg(test)]
