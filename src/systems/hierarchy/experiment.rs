@@ -291,7 +291,7 @@ struct Assignment {
 /// The result depends on options and data alone: never on threads, instruction set or interruptions of others.
 ///
 /// # Errors
-/// [`Error::Setting`] for no runs, an unknown row or images of another kind, and whatever training reports.
+/// [`Error::Setting`](crate::Error::Setting) for no runs, an unknown row or images of another kind, and whatever training reports.
 pub fn reproduce(
     context: &mut Context,
     data: &Split,
