@@ -15,10 +15,11 @@ use neuropil::kernels::hebbian::{self, KrotovHopfield, Reduction, Update};
 use neuropil::kernels::masked::{
     self, FieldLayer, Map, MaskedWeights, Pattern, ReceptiveField, Rectangle, SparseMatrix,
 };
+use neuropil::kernels::particle::{self, Activation, Net, Particles, SelfReplication};
 use neuropil::kernels::perturb::{self, Draws, WeightPerturbation, Workspace};
-use neuropil::kernels::{activation, pixels};
+use neuropil::kernels::{activation, loss, pixels};
 use neuropil::random::{Stream, below};
-use neuropil::{Context, Matrix, Threads};
+use neuropil::{Context, MatMut, MatRef, Matrix, Threads};
 
 type Call = Box<dyn FnMut()>;
 
@@ -64,6 +65,9 @@ const OPERATIONS: &[(&str, &[(&str, usize)])] = &[
     ("field", &[("batch", 5), ("units", 7)]),
     ("histogram", &[("count", 1000)]),
     ("entropy", &[("rows", 100), ("cols", 20)]),
+    ("replicate", &[("particles", 40)]),
+    ("copy", &[("particles", 40)]),
+    ("organism", &[("batch", 20)]),
     ("epoch", &[("images", 40), ("batch", 20), ("n", 20), ("k", 30)]),
 ];
 
@@ -176,6 +180,59 @@ fn prepare(operation: &str, shape: &Shape, mut context: Context) -> Option<Call>
             Box::new(move || {
                 let columns = Histogram::of_columns(&mut context, x.view(), bins).expect("a number of bins");
                 black_box(columns.iter().map(Histogram::entropy_bits).collect::<Vec<f64>>());
+            })
+        }
+        // Steps of self-replication of every particle 5-cell-cell-1.
+        "replicate" => {
+            let cell = shape.get("cell", 3);
+            let net = Net::new(&[cell, cell], Activation::Linear).expect("a small net");
+            let mut particles = Particles::xavier(&net, shape.get("particles", 1125), Stream::new(0, "w"));
+            let rule = SelfReplication { rate: 1e-6, momentum: 0.0, steps: shape.get("steps", 1) };
+            Box::new(move || particle::self_replicate(&mut context, &mut particles, None, &rule))
+        }
+        // What a step's memory traffic costs: as many bytes read and written.
+        "copy" => {
+            let values = 27 * shape.get("particles", 1_000_000);
+            let (from, mut to) = (uniform(1, values, 0.0, 1.0, "x"), Matrix::zeros(1, values));
+            Box::new(move || to.as_mut_slice().copy_from_slice(from.as_slice()))
+        }
+        // The task step of an organism 225-5-5-10 of particles 5-5-5-1: forward, backward, update of all particles.
+        "organism" => {
+            let (batch, widths) = (shape.get("batch", 2000), [225, 5, 5, 10]);
+            let net = Net::new(&[5, 5], Activation::Linear).expect("a small net");
+            let ranges = [0..1125, 1125..1150, 1150..1200];
+            let mut particles = Particles::xavier(&net, 1200, Stream::new(0, "w"));
+            let mut velocity = Particles::zeros(&net, 1200);
+            let x = unit(batch, 225);
+            let labels: Vec<u8> = (0..batch).map(|at| (at % 10) as u8).collect();
+            let layer = |l: usize| Matrix::zeros(batch, widths[l + 1]);
+            let (mut sums, mut values, mut errors) = ([0, 1, 2].map(layer), [0, 1, 2].map(layer), [0, 1, 2].map(layer));
+            let (mut c, mut gradient) = (vec![0.0; 1200], vec![0.0; 1200]);
+            Box::new(move || {
+                particle::effective_weights(&mut context, &particles, &mut c);
+                let w = |l: usize| MatRef::new(&c[ranges[l].clone()], widths[l], widths[l + 1]).expect("a layer");
+                for l in 0..3 {
+                    let (below, above) = values.split_at_mut(l);
+                    let input = below.last().map_or(x.view(), Matrix::view);
+                    dense::matmul(&mut context, input, w(l), sums[l].view_mut(), Write::Replace);
+                    above[0].view_mut().copy_from(sums[l].view());
+                    if l < 2 {
+                        activation::gelu(&mut context, above[0].view_mut());
+                    }
+                }
+                let (out, error) = (values[2].view(), errors[2].view_mut());
+                black_box(loss::softmax_cross_entropy(&mut context, out, &labels, None, Some(error)));
+                for l in (0..3).rev() {
+                    let input = if l == 0 { x.view() } else { values[l - 1].view() };
+                    let (below, above) = errors.split_at_mut(l);
+                    let to = MatMut::new(&mut gradient[ranges[l].clone()], widths[l], widths[l + 1]).expect("a layer");
+                    dense::matmul_tn(&mut context, input, above[0].view(), to, Write::Replace);
+                    if let Some(below) = below.last_mut() {
+                        dense::matmul_nt(&mut context, above[0].view(), w(l), below.view_mut(), Write::Replace);
+                        activation::gelu_gradient(&mut context, sums[l - 1].view(), below.view_mut());
+                    }
+                }
+                particle::effective_weight_step(&mut context, &mut particles, &mut velocity, &gradient, 1e-9, 0.9);
             })
         }
         // A pass over the data with the hidden layer's update: z = ReLU(x w), then Oja's subspace rule.

@@ -335,3 +335,30 @@ fn a_hierarchy_is_trained_and_continued() {
     fs::write(&config, "units = 9\n").unwrap();
     fails(&arguments, 1, &["units", "1 to 7"]);
 }
+
+#[test]
+fn an_organism_is_reproduced_trained_and_continued() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let arguments =
+        ["reproduce", "organism", "--quick", "--only", "addition", "--runs", "2", "--out", text(&out), "--json"];
+    let (printed, _) = run(&arguments, 0);
+    let results: Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(results[0]["runs"], serde_json::json!([100.0, 100.0]), "every particle reproduces itself");
+    assert!(results[1]["ours"].as_f64().unwrap() < -5.0, "{printed}");
+    for file in ["report.md", "results.json", "addition-classes.svg", "addition-losses.png", "addition-robustness.png"]
+    {
+        assert!(out.join(file).exists(), "{file}");
+    }
+    fails(&["reproduce", "organism", "--quick", "--only", "a3", "--out", text(&out)], 1, &["a3", "images-linear"]);
+    fails(&["reproduce", "organism", "--set", "cifar10", "--out", text(&out)], 1, &["MNIST alone"]);
+
+    let (config, state) = (folder.path().join("o.toml"), folder.path().join("o.safetensors"));
+    fs::write(&config, "batch = 200\nepochs = 2\nside = 7\n[self_replication]\nsteps = 2\n").unwrap();
+    let arguments = ["train", "organism", "--config", text(&config), "--set", "embedded", "--save", text(&state)];
+    assert!(run(&arguments, 0).0.contains("organism on"));
+    let again = ["train", "organism", "--resume", text(&state), "--set", "embedded"];
+    assert!(run(&again, 0).0.contains("accuracy: "));
+    fs::write(&config, "epsilon = 0.0\n").unwrap();
+    fails(&arguments, 1, &["epsilon", "above 0"]);
+}

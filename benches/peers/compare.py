@@ -31,11 +31,14 @@ ROWS = (
     + [("spmm", {"per_mille": d}, 1) for d in (5, 10, 50, 100, 250, 500, 1000)]
     + [("spmm", {"batch": 2000, "per_mille": d}, 1) for d in (5, 10, 50, 100, 250, 500, 1000)]
     + [("sampled", {}, 1), ("field", {}, 1)]
+    + [("replicate", {"particles": 1125}, 1), ("replicate", {"particles": 20000}, 1), ("replicate", {"particles": 1000000}, 1)]
+    + [("copy", {"particles": 1000000}, 1), ("organism", {}, 1)]
     + [("epoch", {"batch": 2000}, 2), ("epoch", {"batch": 100}, 2)]
 )
 # Ours on one thread against ours on two.
 SCALING = [("oja", {"batch": 1000}), ("sanger", {"batch": 256}), ("krotov", {"batch": 400}), ("gaussian", {}), ("perturb", {}), ("normalise", {}), ("dense", {"m": 2000}), ("histogram", {}), ("histogram", {"relu": 1}), ("entropy", {}),
-    ("spmm", {"batch": 2000, "per_mille": 10}), ("spmm", {"batch": 2000, "per_mille": 100}), ("sampled", {"batch": 2000}), ("field", {"batch": 2000})]
+    ("spmm", {"batch": 2000, "per_mille": 10}), ("spmm", {"batch": 2000, "per_mille": 100}), ("sampled", {"batch": 2000}), ("field", {"batch": 2000}),
+    ("replicate", {"particles": 1000000}), ("replicate", {"particles": 20000, "steps": 25}), ("replicate", {"particles": 65536, "steps": 25, "cell": 5})]
 
 
 class Ours:
@@ -224,6 +227,14 @@ def peers(operation, shape, threads):
                 w[unit, r : r + side, c : c + side] += uniform(side, side)
         w, x = w.reshape(units, -1), uniform(batch, edge * edge)
         return [*dense_peers(x, np.ascontiguousarray(w.T)), *sparse_peers(scipy.sparse.csr_matrix(w), np.ascontiguousarray(x.T))]
+    if operation in ("replicate", "copy", "organism"):
+        import particle
+
+        if operation == "copy":
+            a = uniform(27 * shape["particles"])
+            b = np.empty_like(a)
+            return [("NumPy", lambda: np.copyto(b, a))]
+        return particle.replicate(shape.get("particles", 1125), shape.get("cell", 3)) if operation == "replicate" else particle.organism()
     if operation == "epoch":
         batch = shape["batch"]
         eta, steps = np.float32(1e-6 / batch), 60_000 // batch
