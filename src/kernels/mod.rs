@@ -10,4 +10,5 @@ pub mod masked;
 pub mod particle;
 pub mod perturb;
 pub mod pixels;
+pub mod plasticity;
 pub mod verify;
