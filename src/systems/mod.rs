@@ -8,6 +8,7 @@
 pub mod adam;
 pub mod baselines;
 pub mod checkpoint;
+pub mod evolution;
 pub mod experiment;
 pub(crate) mod features;
 pub mod hebbian;

@@ -19,6 +19,7 @@ mod hebbian;
 mod masked;
 mod particle;
 mod perturb;
+mod plasticity;
 
 use std::fmt::Write;
 
@@ -74,6 +75,7 @@ const FAMILIES: &[&[Check]] = &[
     perturb::CHECKS,
     elementwise::CHECKS,
     entropy::CHECKS,
+    plasticity::CHECKS,
 ];
 
 /// Runs every check on these instruction sets, over this many shapes each.

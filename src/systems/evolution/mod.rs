@@ -1,0 +1,6 @@
+//! Neural net evolution and dopaminergic networks.
+
+pub mod dopaminergic;
+mod output;
+
+pub use output::{Learning, Reading, Rule};

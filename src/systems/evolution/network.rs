@@ -1,0 +1,649 @@
+//! A population with its whole state, and how it evolves.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use super::config::{Config, Genotype, Lifetime};
+use super::output::{self, Activities, Output, Training};
+use crate::context::Context;
+use crate::datasets::batches::{Batches, Order};
+use crate::datasets::{Dataset, Scaling};
+use crate::error::{Error, Result};
+use crate::kernels::genotype::{
+    AlleleFrequencies, Graph, Population, Samples, WeightGeneration, allele_rewards, decode, evaluate, expected_weights,
+    forward,
+};
+use crate::kernels::loss;
+use crate::matrix::{MatMut, MatRef, Matrix};
+use crate::random::Stream;
+use crate::systems::checkpoint::{Reader, Writer};
+use crate::systems::features::shaped;
+use crate::systems::journal::{Journal, Phase};
+use crate::systems::{CurvePoint, EVALUATION_BATCH, Learner, Observer, settings};
+
+/// The name in checkpoints and on the command line.
+pub(crate) const KIND: &str = "evolution";
+
+/// A point of the curve of a population.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Point {
+    /// Generations so far.
+    pub generation: u64,
+    /// Mean reward delta of the genotypes since the point before.
+    pub reward: f64,
+    /// Mean share of images that they classified correctly since then, 0 to 1.
+    pub correct: f64,
+    /// Share of the genes whose allele frequency is within 0.01 of 0 or 1.
+    pub fixed: f64,
+    /// Share of the monitor's images that the expected weights W p classify correctly, if there was a monitor.
+    pub expected: Option<f64>,
+    /// The same of the rounded genotype.
+    pub rounded: Option<f64>,
+}
+
+/// Values of a point in a checkpoint.
+const POINT: usize = 6;
+
+/// How far allele frequencies are from 0 or 1: figure 2.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Distances {
+    /// Generations so far.
+    pub generation: u64,
+    /// Share of the genes that are further than d from 0 and from 1, for d = 0, 0.01, ..., 0.5.
+    pub beyond: Vec<f64>,
+}
+
+/// Distances d of [`Distances`].
+const DISTANCES: usize = 51;
+
+impl Distances {
+    fn of(generation: u64, frequencies: &AlleleFrequencies) -> Self {
+        let beyond = (0..DISTANCES).map(|step| 1.0 - frequencies.fixed(step as f64 * 0.01)).collect();
+        Distances { generation, beyond }
+    }
+
+    /// Generations at which they are noted: none, then 1, 3, 10, 30, ...
+    fn due(generation: u64) -> bool {
+        let mut power = generation;
+        while power >= 10 && power.is_multiple_of(10) {
+            power /= 10;
+        }
+        matches!(power, 0 | 1 | 3)
+    }
+}
+
+/// The test accuracies of a population, 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Accuracies {
+    /// Mean over genotypes drawn from the allele frequencies.
+    pub sampled: f64,
+    /// Of the genotype that has the more frequent allele of every gene.
+    pub rounded: f64,
+    /// Of the expected weights W p.
+    pub expected: f64,
+    /// After lifetime learning of the output layer, if there was any.
+    pub lifetime: Option<f64>,
+}
+
+/// What a genotype is after lifetime learning.
+#[derive(Clone, Debug, PartialEq)]
+struct Life {
+    /// Weights of the edges, as evolved.
+    edges: Vec<f32>,
+    /// `[classes, hidden]`
+    output: Output,
+}
+
+/// Neural net evolution: allele frequencies, the links they make, and the whole training state.
+#[derive(Clone, Debug)]
+pub struct Network {
+    config: Config,
+    journal: Journal,
+    graph: Graph,
+    generation: WeightGeneration,
+    frequencies: AlleleFrequencies,
+    points: Vec<Point>,
+    distances: Vec<Distances>,
+    /// Sums of mean rewards and hits since the last point, and their number.
+    running: [f64; 3],
+    life: Option<Life>,
+}
+
+/// Sums of the generations since the last point.
+impl Network {
+    /// The first generation: frequencies uniform on [0, 1].
+    ///
+    /// # Errors
+    /// As [`Config::validate`], and if inputs or classes are out of range, or fewer than the configuration asks for.
+    pub fn new(config: Config, inputs: usize, classes: usize) -> Result<Self> {
+        config.validate()?;
+        settings::shape(inputs, classes)?;
+        let classes = match config.classes {
+            Some(few) if few > classes => {
+                return Err(Error::setting("classes", format!("at most the {classes} of the images"), few));
+            }
+            few => few.unwrap_or(classes),
+        };
+        let stream = |purpose| Stream::new(config.seed, purpose);
+        let Config { genes, density, hidden, edge_probability, .. } = config;
+        let graph = Graph::random(inputs, hidden, classes, edge_probability, stream("evolution graph"))?;
+        let generation = WeightGeneration::random(graph.links(), genes, density, stream("evolution weights"))?;
+        let frequencies = AlleleFrequencies::uniform(genes, stream("evolution frequencies"))?;
+        let distances = vec![Distances::of(0, &frequencies)];
+        Ok(Network {
+            config,
+            journal: Journal::default(),
+            graph,
+            generation,
+            frequencies,
+            points: Vec::new(),
+            distances,
+            running: [0.0; 3],
+            life: None,
+        })
+    }
+
+    /// Continues from a checkpoint.
+    ///
+    /// # Errors
+    /// As [`checkpoint::load`](crate::systems::checkpoint::load).
+    pub fn load(path: &Path) -> Result<Self> {
+        Network::read(&mut Reader::open(path)?)
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The same population under a schedule that goes on longer, or learns something else in its lifetime: whatever does not change the
+    /// generations so far may differ.
+    ///
+    /// # Errors
+    /// As [`Config::validate`], and if the configuration is of another population, or ends before the present generation.
+    pub fn extended(mut self, config: Config) -> Result<Self> {
+        config.validate()?;
+        let before = Config {
+            generations: config.generations,
+            lifetime: config.lifetime.clone(),
+            curve_generations: config.curve_generations,
+            ..self.config.clone()
+        };
+        if before != config {
+            let found = "a saved state of another one; move it away or use its configuration";
+            return Err(Error::setting("configuration", "that of the saved state, but for its length", found));
+        }
+        let evolved = self.evolved();
+        settings::within("generations", config.generations, evolved, u64::MAX)?;
+        if config.generations > evolved || config.lifetime != self.config.lifetime {
+            self.life = None;
+            self.journal.step = evolved;
+            self.journal.curve.retain(|point| point.phase == EVOLUTION);
+            self.journal.finished = false;
+        }
+        self.config = config;
+        Ok(self)
+    }
+
+    /// Generations so far.
+    pub fn evolved(&self) -> u64 {
+        self.journal.step.min(self.config.generations)
+    }
+
+    /// The allele frequencies.
+    pub fn frequencies(&self) -> &AlleleFrequencies {
+        &self.frequencies
+    }
+
+    /// The graph.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// What makes weights of genes.
+    pub fn weight_generation(&self) -> &WeightGeneration {
+        &self.generation
+    }
+
+    /// The curve of the population.
+    pub fn points(&self) -> &[Point] {
+        &self.points
+    }
+
+    /// How the allele distribution converged, and how it stands.
+    pub fn distances(&self) -> Vec<Distances> {
+        let mut distances = self.distances.clone();
+        if distances.last().is_none_or(|last| last.generation != self.evolved()) {
+            distances.push(Distances::of(self.evolved(), &self.frequencies));
+        }
+        distances
+    }
+
+    /// The weights of all links that stand for the population.
+    pub fn links(&self, context: &mut Context, genotype: Genotype) -> Vec<f32> {
+        let mut weights = Matrix::zeros(self.graph.links(), 1);
+        let population = match genotype {
+            Genotype::Expected => {
+                expected_weights(&self.generation, &self.frequencies, weights.as_mut_slice());
+                return weights.as_slice().to_vec();
+            }
+            Genotype::Rounded => Population::rounded(&self.frequencies),
+            Genotype::Sampled => {
+                let stream = Stream::new(self.config.seed, "evolution lifetime");
+                Population::sample(context, &self.frequencies, stream, 0..1).expect("one genotype is not none")
+            }
+        };
+        decode(context, &self.generation, &population, 0..1, weights.view_mut());
+        weights.as_slice().to_vec()
+    }
+
+    /// The accuracies on these images, the first from 64 genotypes.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if the data have another image size or too few classes.
+    pub fn accuracies(&self, context: &mut Context, data: &Dataset) -> Result<Accuracies> {
+        let data = self.restricted(data)?;
+        let stream = Stream::new(self.config.seed, "evolution test");
+        let population = Population::sample(context, &self.frequencies, stream, 0..64)?;
+        let mut correct = 0u64;
+        let all: Vec<u32> = (0..data.len() as u32).collect();
+        for indices in all.chunks(EVALUATION_BATCH) {
+            let samples = self.samples(context, &data, indices)?;
+            let outcome = evaluate(context, &self.generation, &samples, &population);
+            correct += outcome.correct.iter().map(|&hits| u64::from(hits)).sum::<u64>();
+        }
+        let of = |context: &mut Context, genotype| {
+            let links = self.links(context, genotype);
+            self.accuracy_of(context, &links, &data)
+        };
+        Ok(Accuracies {
+            sampled: correct as f64 / (64 * data.len()) as f64,
+            rounded: of(context, Genotype::Rounded)?,
+            expected: of(context, Genotype::Expected)?,
+            lifetime: match &self.life {
+                Some(life) => Some(life.accuracy(context, self, &data)?),
+                None => None,
+            },
+        })
+    }
+
+    /// Images of the classes that are told apart.
+    fn restricted(&self, data: &Dataset) -> Result<Dataset> {
+        if data.pixels() != self.graph.inputs() || data.classes() < self.graph.classes() {
+            settings::fits(data, self.graph.inputs(), self.graph.classes())?;
+        }
+        first_classes(data, self.graph.classes())
+    }
+
+    /// Rows of pixels.
+    fn images(&self, context: &mut Context, data: &Dataset, indices: &[u32], out: &mut Matrix) -> Result<()> {
+        shaped(out, indices.len(), data.pixels());
+        let scaling = Scaling { scale: self.config.brightness as f32 / 255.0, offset: 0.0 };
+        data.gather(context, indices, scaling, out.view_mut())
+    }
+
+    fn samples(&self, context: &mut Context, data: &Dataset, indices: &[u32]) -> Result<Samples> {
+        let (mut images, mut labels) = (Matrix::zeros(0, 0), Vec::new());
+        self.images(context, data, indices, &mut images)?;
+        data.gather_labels(indices, &mut labels)?;
+        Samples::new(context, &self.graph, images.view(), &labels)
+    }
+
+    /// The accuracy of these weights on images of the classes that are told apart.
+    fn accuracy_of(&self, context: &mut Context, links: &[f32], data: &Dataset) -> Result<f64> {
+        self.share(context, data, |context, images| self.forward(context, links, images).1)
+    }
+
+    /// The share of images whose logits are right.
+    fn share(
+        &self,
+        context: &mut Context,
+        data: &Dataset,
+        mut logits: impl FnMut(&mut Context, MatRef<'_>) -> Matrix,
+    ) -> Result<f64> {
+        let all: Vec<u32> = (0..data.len() as u32).collect();
+        let (mut images, mut labels, mut right) = (Matrix::zeros(0, 0), Vec::new(), 0.0);
+        for indices in all.chunks(EVALUATION_BATCH) {
+            self.images(context, data, indices, &mut images)?;
+            data.gather_labels(indices, &mut labels)?;
+            let logits = logits(context, images.view());
+            right += (loss::accuracy(logits.view(), &labels) * indices.len() as f64).round();
+        }
+        Ok(right / data.len() as f64)
+    }
+
+    /// Activities of the hidden units and logits.
+    fn forward(&self, context: &mut Context, links: &[f32], images: MatRef<'_>) -> (Matrix, Matrix) {
+        let mut hidden = Matrix::zeros(images.rows(), self.graph.hidden());
+        let mut logits = Matrix::zeros(images.rows(), self.graph.classes());
+        forward(context, &self.graph, links, images, hidden.view_mut(), logits.view_mut());
+        (hidden, logits)
+    }
+
+    /// One generation on these samples: the mean reward, the share of right answers, the mean loss.
+    fn step(&mut self, context: &mut Context, samples: &Samples, number: u64) -> Result<[f64; 3]> {
+        let stream = Stream::new(self.config.seed, "evolution population").item(number);
+        let genotypes = self.config.population as u64;
+        let population = Population::sample(context, &self.frequencies, stream, 0..genotypes)?;
+        let outcome = evaluate(context, &self.generation, samples, &population);
+        let rewards = allele_rewards(context, &population, &outcome.rewards);
+        self.frequencies.update(&rewards, self.config.epsilon)?;
+        let count = genotypes as f64;
+        let hits: f64 = outcome.correct.iter().map(|&hits| f64::from(hits)).sum();
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / count;
+        Ok([mean(&outcome.rewards), hits / count / samples.images() as f64, mean(&outcome.losses)])
+    }
+
+    fn phases(&self, images: usize) -> Vec<Phase> {
+        let Config { generations, curve_generations, .. } = self.config;
+        let mut phases =
+            vec![Phase { name: EVOLUTION.to_owned(), steps: generations, interval: curve_generations }];
+        if let Some(lifetime) = &self.config.lifetime {
+            phases.push(output::phase(&lifetime.output, images, 1));
+        }
+        phases
+    }
+
+    fn evolve(
+        &mut self,
+        context: &mut Context,
+        sample: &Dataset,
+        monitor: Option<&Dataset>,
+        phase: &Phase,
+        observer: &mut Observer<'_>,
+    ) -> Result<ControlFlow<()>> {
+        let all: Vec<u32> = (0..sample.len() as u32).collect();
+        let mut batches = match self.config.batch {
+            None => None,
+            Some(batch) => {
+                let stream = Stream::new(self.config.seed, "evolution batches");
+                let (labels, classes) = (sample.labels(), sample.classes());
+                Some(Batches::new(labels, classes, None, batch, Order::ClassBalanced, stream)?)
+            }
+        };
+        let whole = if batches.is_none() { Some(self.samples(context, sample, &all)?) } else { None };
+        for number in self.journal.step..phase.steps {
+            let [reward, correct, loss] = match (&whole, &mut batches) {
+                (Some(samples), _) => self.step(context, samples, number)?,
+                (None, Some(batches)) => {
+                    let samples = self.samples(context, sample, batches.indices(number))?;
+                    self.step(context, &samples, number)?
+                }
+                (None, None) => unreachable!("the sample is whole where there are no batches"),
+            };
+            let generation = number + 1;
+            let [rewards, hits, count] = &mut self.running;
+            (*rewards, *hits, *count) = (*rewards + reward, *hits + correct, *count + 1.0);
+            if Distances::due(generation) {
+                self.distances.push(Distances::of(generation, &self.frequencies));
+            }
+            let mut expected = None;
+            if Journal::marks(phase, generation) {
+                let mut rounded = None;
+                if let Some(data) = monitor {
+                    for (genotype, accuracy) in
+                        [(Genotype::Expected, &mut expected), (Genotype::Rounded, &mut rounded)]
+                    {
+                        let links = self.links(context, genotype);
+                        *accuracy = Some(self.accuracy_of(context, &links, data)?);
+                    }
+                }
+                let [rewards, hits, count] = std::mem::take(&mut self.running);
+                self.points.push(Point {
+                    generation,
+                    reward: rewards / count,
+                    correct: hits / count,
+                    fixed: self.frequencies.fixed(0.01),
+                    expected,
+                    rounded,
+                });
+            }
+            if self.journal.record(phase, generation, Some(loss), expected, observer).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Lifetime learning from `done` steps on.
+    fn live(
+        &mut self,
+        context: &mut Context,
+        sample: &Dataset,
+        monitor: Option<&Dataset>,
+        (lifetime, phase, done): (&Lifetime, &Phase, u64),
+        observer: &mut Observer<'_>,
+    ) -> Result<ControlFlow<()>> {
+        let mut life = match self.life.take() {
+            Some(life) => life,
+            None => {
+                let mut edges = self.links(context, lifetime.start);
+                let links = edges.split_off(self.graph.edges());
+                let links = Matrix::from_slice(&links, self.graph.hidden(), self.graph.classes())?;
+                Life { edges, output: Output::from_weights(&lifetime.output, links.transposed()) }
+            }
+        };
+        let (all, mut images) = ((0..sample.len() as u32).collect::<Vec<_>>(), Matrix::zeros(0, 0));
+        self.images(context, sample, &all, &mut images)?;
+        let hidden = life.hidden(context, self, images.view());
+        let Life { edges, output } = &mut life;
+        let training = Training {
+            learning: &lifetime.output,
+            phase,
+            activities: Activities { hidden: hidden.view(), labels: sample.labels() },
+            stream: Stream::new(self.config.seed, "evolution lifetime order"),
+        };
+        let mut journal = std::mem::take(&mut self.journal);
+        let flow = {
+            let network = &*self;
+            let monitor = |context: &mut Context, output: &Output| match monitor {
+                None => Ok(None),
+                Some(data) => {
+                    let life = Life { edges: edges.clone(), output: output.clone() };
+                    life.accuracy(context, network, data).map(Some)
+                }
+            };
+            training.run(context, output, &mut journal, done, monitor, observer)
+        };
+        self.journal = journal;
+        self.life = Some(life);
+        flow
+    }
+}
+
+/// The name of the phase in which the population evolves.
+const EVOLUTION: &str = "evolution";
+
+impl Life {
+    /// Weights of all links, those of the output being the evolved ones' place.
+    fn links(&self) -> Vec<f32> {
+        let mut links = self.edges.clone();
+        links.extend_from_slice(self.output.weights.transposed().as_slice());
+        links
+    }
+
+    fn hidden(&self, context: &mut Context, network: &Network, images: MatRef<'_>) -> Matrix {
+        network.forward(context, &self.links(), images).0
+    }
+
+    fn accuracy(&self, context: &mut Context, network: &Network, data: &Dataset) -> Result<f64> {
+        network.accuracy_of(context, &self.links(), data)
+    }
+}
+
+/// The images of the first so many classes.
+pub(crate) fn first_classes(data: &Dataset, classes: usize) -> Result<Dataset> {
+    if classes >= data.classes() {
+        return Ok(data.clone());
+    }
+    data.check_intact()?;
+    let chosen: Vec<usize> = (0..data.len()).filter(|&i| usize::from(data.labels()[i]) < classes).collect();
+    let images: Vec<u8> = chosen.iter().flat_map(|&i| data.image(i)).copied().collect();
+    Dataset::new(images, chosen.iter().map(|&i| data.labels()[i]).collect(), data.shape(), classes)
+}
+
+impl Network {
+    pub(crate) fn read(reader: &mut Reader) -> Result<Self> {
+        let config = reader.config(KIND, Config::from_toml)?;
+        let (inputs, classes) = reader.shape()?;
+        let frequencies = reader.doubles("frequencies", &[config.genes])?;
+        let mut network = Network::new(config, inputs, classes)?;
+        network.frequencies = AlleleFrequencies::new(frequencies)?;
+        network.journal = reader.journal()?;
+        let counts = reader.doubles("counts", &[2])?;
+        let values = reader.doubles("points", &[counts[0] as usize, POINT])?;
+        let optional = |value: f64| (!value.is_nan()).then_some(value);
+        for &[generation, reward, correct, fixed, expected, rounded] in values.as_chunks::<POINT>().0 {
+            let (expected, rounded) = (optional(expected), optional(rounded));
+            network.points.push(Point { generation: generation as u64, reward, correct, fixed, expected, rounded });
+        }
+        let values = reader.doubles("distances", &[counts[1] as usize, DISTANCES + 1])?;
+        network.distances = values
+            .chunks(DISTANCES + 1)
+            .map(|row| Distances { generation: row[0] as u64, beyond: row[1..].to_vec() })
+            .collect();
+        network.running = [0.0; 3];
+        network.running.copy_from_slice(&reader.doubles("running", &[3])?);
+        if let (true, Some(lifetime)) = (reader.has("life.edges"), &network.config.lifetime) {
+            let (edges, hidden, classes) = (network.graph.edges(), network.graph.hidden(), network.graph.classes());
+            let mut output = Output::new(&lifetime.output, classes, hidden);
+            let mut weights = vec![0.0; edges];
+            reader.values("life.edges", &[edges], &mut weights)?;
+            reader.matrix("life.output", &mut output.weights)?;
+            if let Some(moments) = &mut output.moments {
+                reader.adam("life.output", &[classes, hidden], moments)?;
+            }
+            network.life = Some(Life { edges: weights, output });
+        }
+        reader.finish()?;
+        Ok(network)
+    }
+}
+
+impl Learner for Network {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn inputs(&self) -> usize {
+        self.graph.inputs()
+    }
+
+    fn classes(&self) -> usize {
+        self.graph.classes()
+    }
+
+    /// Images of classes beyond the configured ones are left out.
+    fn train(
+        &mut self,
+        context: &mut Context,
+        data: &Dataset,
+        monitor: Option<&Dataset>,
+        observer: &mut Observer<'_>,
+    ) -> Result<ControlFlow<()>> {
+        let data = self.restricted(data)?;
+        let monitor = match monitor {
+            Some(monitor) => Some(self.restricted(monitor)?),
+            None => None,
+        };
+        let count = (self.config.images_per_class > 0).then_some(self.config.images_per_class);
+        let sample = output::sample(&data, count, self.config.seed)?;
+        self.journal.begin(sample.len())?;
+        let phases = self.phases(sample.len());
+        while let Some((index, done)) = self.journal.locate(&phases) {
+            let flow = if index == 0 {
+                self.evolve(context, &sample, monitor.as_ref(), &phases[0], observer)?
+            } else {
+                let lifetime = self.config.lifetime.clone().expect("a second phase only with a lifetime");
+                self.live(context, &sample, monitor.as_ref(), (&lifetime, &phases[1], done), observer)?
+            };
+            if flow.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        self.journal.finished = true;
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn finished(&self) -> bool {
+        self.journal.finished
+    }
+
+    /// The expected weights' answer, or after lifetime learning that of its network.
+    fn predict(&self, context: &mut Context, images: MatRef<'_>, mut logits: MatMut<'_>) {
+        let links = match &self.life {
+            Some(life) => life.links(),
+            None => self.links(context, Genotype::Expected),
+        };
+        logits.copy_from(self.forward(context, &links, images).1.view());
+    }
+
+    /// Of the images of the classes that are told apart.
+    fn accuracy(&self, context: &mut Context, data: &Dataset) -> Result<f64> {
+        let data = self.restricted(data)?;
+        match &self.life {
+            Some(life) => life.accuracy(context, self, &data),
+            None => {
+                let links = self.links(context, Genotype::Expected);
+                self.accuracy_of(context, &links, &data)
+            }
+        }
+    }
+
+    /// Graph and weight generation are not saved: the seed makes them anew.
+    fn save(&self, path: &Path) -> Result<()> {
+        let mut writer = Writer::new(KIND, &self.config.to_toml(), self.inputs(), self.classes(), &self.journal);
+        writer.doubles("frequencies", &[self.config.genes], self.frequencies.values());
+        let optional = |value: Option<f64>| value.unwrap_or(f64::NAN);
+        let points: Vec<f64> = self
+            .points
+            .iter()
+            .flat_map(|p| {
+                [p.generation as f64, p.reward, p.correct, p.fixed, optional(p.expected), optional(p.rounded)]
+            })
+            .collect();
+        writer.doubles("counts", &[2], &[self.points.len() as f64, self.distances.len() as f64]);
+        writer.doubles("points", &[self.points.len(), POINT], &points);
+        let distances: Vec<f64> =
+            self.distances.iter().flat_map(|d| std::iter::once(d.generation as f64).chain(d.beyond.clone())).collect();
+        writer.doubles("distances", &[self.distances.len(), DISTANCES + 1], &distances);
+        writer.doubles("running", &[3], &self.running);
+        if let Some(life) = &self.life {
+            writer.values("life.edges", &[life.edges.len()], &life.edges);
+            writer.matrix("life.output", &life.output.weights);
+            if let Some(moments) = &life.output.moments {
+                let shape = [life.output.weights.rows(), life.output.weights.cols()];
+                writer.adam("life.output", &shape, moments);
+            }
+        }
+        writer.write(path)
+    }
+
+    fn curve(&self) -> &[CurvePoint] {
+        &self.journal.curve
+    }
+
+    fn config_toml(&self) -> String {
+        self.config.to_toml()
+    }
+
+    /// None: the weights of a population are not a matrix.
+    fn weights(&self, _layer: usize) -> Option<MatRef<'_>> {
+        None
+    }
+
+    /// The expected weights of each hidden unit's edges, zero where there is none.
+    fn receptive_fields(&self) -> Matrix {
+        let mut fields = Matrix::zeros(self.graph.hidden(), self.graph.inputs());
+        let mut links = vec![0.0; self.graph.links()];
+        expected_weights(&self.generation, &self.frequencies, &mut links);
+        let pattern = self.graph.pattern();
+        for unit in 0..self.graph.hidden() {
+            let range = pattern.range(unit);
+            for (&input, &weight) in pattern.indices()[range.clone()].iter().zip(&links[range]) {
+                fields.row_mut(unit)[input as usize] = weight;
+            }
+        }
+        fields
+    }
+}
