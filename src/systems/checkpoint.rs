@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::adam::Adam;
 use super::baselines::{backprop, krotov_hopfield, softmax};
-use super::evolution::dopaminergic;
+use super::evolution::{self, dopaminergic};
 use super::journal::Journal;
 use super::read_out::ReadOut;
 use super::{CurvePoint, Learner, hebbian, hierarchy, organism};
@@ -50,6 +50,7 @@ pub fn load(path: &Path) -> Result<Box<dyn Learner>> {
         organism::KIND => Box::new(organism::Network::read(&mut reader)?),
         krotov_hopfield::KIND => Box::new(krotov_hopfield::Network::read(&mut reader)?),
         backprop::KIND => Box::new(backprop::Network::read(&mut reader)?),
+        evolution::KIND => Box::new(evolution::Network::read(&mut reader)?),
         dopaminergic::KIND => Box::new(dopaminergic::Network::read(&mut reader)?),
         softmax::KIND => Box::new(softmax::Network::read(&mut reader)?),
         other => return Err(reader.wrong("a known kind of learner", format!("'{other}'"))),

@@ -3,11 +3,12 @@
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use neuropil::systems::baselines::{backprop, krotov_hopfield, softmax};
-use neuropil::systems::{Learner, Progress, checkpoint, hebbian, hierarchy, organism};
+use neuropil::systems::evolution::dopaminergic;
+use neuropil::systems::{Learner, Progress, checkpoint, evolution, hebbian, hierarchy, organism};
 use neuropil::{Context, Error};
 
 use crate::failure::Failure;
@@ -24,6 +25,10 @@ pub(crate) enum System {
     Hierarchy,
     /// Layers of particles, networks that stand for a weight and reproduce themselves
     Organism,
+    /// A population whose weights are functions of its genes
+    Evolution,
+    /// Random hidden units, output by dopaminergic plasticity, SignSGD or Adam
+    Dopaminergic,
     /// Krotov and Hopfield's hidden layer, softmax output
     KrotovHopfield,
     /// A multilayer perceptron trained by backpropagation
@@ -39,6 +44,8 @@ impl System {
             System::Hebbian => "hebbian",
             System::Hierarchy => "hierarchy",
             System::Organism => "organism",
+            System::Evolution => "evolution",
+            System::Dopaminergic => "dopaminergic",
             System::KrotovHopfield => "krotov-hopfield",
             System::Backprop => "backprop",
             System::Softmax => "softmax",
@@ -56,6 +63,12 @@ impl System {
             }
             System::Organism => {
                 Box::new(organism::Network::new(organism::Config::from_toml(text, origin)?, inputs, classes)?)
+            }
+            System::Evolution => {
+                Box::new(evolution::Network::new(evolution::Config::from_toml(text, origin)?, inputs, classes)?)
+            }
+            System::Dopaminergic => {
+                Box::new(dopaminergic::Network::new(dopaminergic::Config::from_toml(text, origin)?, inputs, classes)?)
             }
             System::KrotovHopfield => Box::new(krotov_hopfield::Network::new(
                 krotov_hopfield::Config::from_toml(text, origin)?,
@@ -83,6 +96,9 @@ pub(crate) struct Arguments {
     /// Where to save the trained state, or the state at Ctrl-C
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
+    /// Save the state every so many minutes too, so that a power cut costs no more
+    #[arg(long, value_name = "MINUTES", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=100_000), requires = "save")]
+    save_every: u64,
     /// Continue from a saved state, with the configuration in it
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
@@ -112,13 +128,24 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
     let began = Instant::now();
     let (mut monitor, label) = (Monitor::new(), learner.kind());
-    let observer = &mut |progress: &Progress<'_>| monitor.observe(label, progress);
-    let flow = learner.train(&mut context, &data.train, Some(&data.test), observer)?;
-    drop(monitor);
-    if let Some(path) = &arguments.save {
-        learner.save(path)?;
+    let pause = Duration::from_secs(60 * arguments.save_every);
+    loop {
+        // A pause saves, and training goes on with the same bits.
+        let part = Instant::now();
+        let observer = &mut |progress: &Progress<'_>| {
+            let due = arguments.save.is_some() && part.elapsed() >= pause;
+            if due { ControlFlow::Break(()) } else { monitor.observe(label, progress) }
+        };
+        let flow = learner.train(&mut context, &data.train, Some(&data.test), observer)?;
+        if let Some(path) = &arguments.save {
+            learner.save(path)?;
+        }
+        if flow == ControlFlow::Continue(()) || learner.finished() || interrupt::requested() {
+            break;
+        }
     }
-    if flow == ControlFlow::Break(()) && !learner.finished() {
+    drop(monitor);
+    if !learner.finished() {
         return Err(Failure::Interrupted(match &arguments.save {
             Some(path) => format!("state saved; continue with --resume {}", path.display()),
             None => "nothing was saved: there was no --save".to_owned(),

@@ -88,13 +88,7 @@ impl Default for Lifetime {
     fn default() -> Self {
         Lifetime {
             start: Genotype::Sampled,
-            output: Learning {
-                rule: Rule::SignSgd,
-                rate: 0.02,
-                schedule: Schedule::Linear,
-                batch: 50,
-                epochs: 10,
-            },
+            output: Learning { rule: Rule::SignSgd, rate: 0.02, schedule: Schedule::Linear, batch: 50, epochs: 10 },
         }
     }
 }

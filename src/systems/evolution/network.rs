@@ -10,8 +10,8 @@ use crate::datasets::batches::{Batches, Order};
 use crate::datasets::{Dataset, Scaling};
 use crate::error::{Error, Result};
 use crate::kernels::genotype::{
-    AlleleFrequencies, Graph, Population, Samples, WeightGeneration, allele_rewards, decode, evaluate, expected_weights,
-    forward,
+    AlleleFrequencies, Graph, Population, Samples, WeightGeneration, allele_rewards, decode, evaluate,
+    expected_weights, forward,
 };
 use crate::kernels::loss;
 use crate::matrix::{MatMut, MatRef, Matrix};
@@ -336,8 +336,7 @@ impl Network {
 
     fn phases(&self, images: usize) -> Vec<Phase> {
         let Config { generations, curve_generations, .. } = self.config;
-        let mut phases =
-            vec![Phase { name: EVOLUTION.to_owned(), steps: generations, interval: curve_generations }];
+        let mut phases = vec![Phase { name: EVOLUTION.to_owned(), steps: generations, interval: curve_generations }];
         if let Some(lifetime) = &self.config.lifetime {
             phases.push(output::phase(&lifetime.output, images, 1));
         }
@@ -381,8 +380,7 @@ impl Network {
             if Journal::marks(phase, generation) {
                 let mut rounded = None;
                 if let Some(data) = monitor {
-                    for (genotype, accuracy) in
-                        [(Genotype::Expected, &mut expected), (Genotype::Rounded, &mut rounded)]
+                    for (genotype, accuracy) in [(Genotype::Expected, &mut expected), (Genotype::Rounded, &mut rounded)]
                     {
                         let links = self.links(context, genotype);
                         *accuracy = Some(self.accuracy_of(context, &links, data)?);
