@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::output::{self, Activities, Learning, Output, Rule, Training};
+use super::output::{self, Activities, Learning, Output, Training};
 use crate::context::Context;
 use crate::datasets::{Dataset, Scaling};
 use crate::error::Result;
@@ -339,10 +339,4 @@ impl Learner for Network {
     fn receptive_fields(&self) -> Matrix {
         self.hidden.weights.transposed()
     }
-}
-
-/// The paper's rules at the rates that suit them, image by image or in batches of 50.
-pub fn learning(rule: Rule, hidden: usize) -> Learning {
-    let _ = hidden;
-    Learning { rule, ..Learning::default() }
 }

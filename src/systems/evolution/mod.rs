@@ -28,6 +28,8 @@
 
 mod config;
 pub mod dopaminergic;
+pub mod experiment;
+pub mod linear;
 mod network;
 mod output;
 
