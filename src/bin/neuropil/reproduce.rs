@@ -1,5 +1,6 @@
 //! `neuropil reproduce`: the papers' experiments, their figures beside ours.
 
+mod evolution;
 mod hebbian;
 mod hierarchy;
 mod organism;
@@ -31,12 +32,19 @@ pub(crate) enum System {
 
 impl System {
     const ALL: [System; 3] = [System::Hebbian, System::Hierarchy, System::Organism];
+    /// Neural net evolution and dopaminergic networks: tables 1 and 2, figures 1 and 2
+    Evolution,
+}
+
+impl System {
+    const ALL: [System; 3] = [System::Hebbian, System::Hierarchy, System::Evolution];
 
     fn name(self) -> &'static str {
         match self {
             System::Hebbian => "hebbian",
             System::Hierarchy => "hierarchy",
             System::Organism => "organism",
+            System::Evolution => "evolution",
         }
     }
 
@@ -46,6 +54,7 @@ impl System {
             System::Hebbian => hebbian::names().collect(),
             System::Hierarchy => hierarchy::names().collect(),
             System::Organism => organism::names().collect(),
+            System::Evolution => evolution::names().collect(),
         }
     }
 }
@@ -124,6 +133,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             System::Hebbian => hebbian::run(&mut context, arguments, only)?,
             System::Hierarchy => hierarchy::run(&mut context, arguments, only)?,
             System::Organism => organism::run(&mut context, arguments, only)?,
+            System::Evolution => evolution::run(&mut context, arguments, only)?,
         };
         let seconds = began.elapsed().as_secs_f64();
         write(&folder, arguments, &context, &reproduction, seconds)?;

@@ -49,6 +49,9 @@ pub struct Config {
     pub classes: Option<usize>,
     /// What a white pixel is worth. As there are no biases it scales the logits and changes no answer, but how sharp the loss is.
     pub brightness: f64,
+    /// How brightness rises to that; it is the same from the beginning if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dawn: Option<Dawn>,
     /// The strength of selection: eps of equation 3, at most 1 (theorem 1).
     pub epsilon: f64,
     /// Generations.
@@ -58,6 +61,17 @@ pub struct Config {
     /// What the output layer learns after evolution; nothing if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lifetime: Option<Lifetime>,
+}
+
+/// The first generations see darker images. A sharp loss rewards a class that no genotype ever answers with nothing at all, max(0, a^2 - L^2) being
+/// zero for its images: it stays forgotten. Where all losses are near a chance's, a, every class earns something.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dawn {
+    /// What a white pixel is worth in the first generation.
+    pub brightness: f64,
+    /// Generations until it is worth what it stays at: it rises by the same factor in each.
+    pub generations: u64,
 }
 
 /// Learning of the output layer within a life, from evolved weights on.
@@ -106,6 +120,7 @@ impl Default for Config {
             batch: None,
             classes: None,
             brightness: 1.0,
+            dawn: None,
             epsilon: 1.0,
             generations: 1000,
             curve_generations: 100,
@@ -134,6 +149,10 @@ impl Config {
         within("batch", self.batch.unwrap_or(1) as u64, 1, 1 << 24)?;
         within("classes", self.classes.unwrap_or(2) as u64, 2, 256)?;
         positive("brightness", self.brightness)?;
+        if let Some(dawn) = &self.dawn {
+            positive("dawn.brightness", dawn.brightness)?;
+            within("dawn.generations", dawn.generations, 1, 1 << 40)?;
+        }
         if !(self.epsilon > 0.0 && self.epsilon <= 1.0) {
             return Err(Error::setting("epsilon", "above 0, at most 1 (the limit of theorem 1)", self.epsilon));
         }
@@ -142,6 +161,16 @@ impl Config {
         match &self.lifetime {
             Some(lifetime) => lifetime.output.validate("lifetime.output"),
             None => Ok(()),
+        }
+    }
+    /// What a white pixel is worth in a generation, from 0.
+    pub fn brightness_at(&self, generation: u64) -> f64 {
+        match &self.dawn {
+            Some(dawn) if generation < dawn.generations => {
+                let share = generation as f64 / dawn.generations as f64;
+                dawn.brightness * (self.brightness / dawn.brightness).powf(share)
+            }
+            _ => self.brightness,
         }
     }
 }

@@ -33,7 +33,7 @@ pub mod linear;
 mod network;
 mod output;
 
-pub use config::{Config, Genotype, Lifetime};
+pub use config::{Config, Dawn, Genotype, Lifetime};
 pub use network::{Accuracies, Distances, Network, Point};
 pub use output::{Learning, Reading, Rule};
 

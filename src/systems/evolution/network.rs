@@ -248,7 +248,7 @@ impl Network {
         let mut correct = 0u64;
         let all: Vec<u32> = (0..data.len() as u32).collect();
         for indices in all.chunks(EVALUATION_BATCH) {
-            let samples = self.samples(context, &data, indices)?;
+            let samples = self.samples(context, &data, indices, u64::MAX)?;
             let outcome = evaluate(context, &self.generation, &samples, &population);
             correct += outcome.correct.iter().map(|&hits| u64::from(hits)).sum::<u64>();
         }
@@ -275,16 +275,18 @@ impl Network {
         first_classes(data, self.graph.classes())
     }
 
-    /// Rows of pixels.
+    /// Rows of pixels, as bright as they are in the end.
     fn images(&self, context: &mut Context, data: &Dataset, indices: &[u32], out: &mut Matrix) -> Result<()> {
         shaped(out, indices.len(), data.pixels());
         let scaling = Scaling { scale: self.config.brightness as f32 / 255.0, offset: 0.0 };
         data.gather(context, indices, scaling, out.view_mut())
     }
 
-    fn samples(&self, context: &mut Context, data: &Dataset, indices: &[u32]) -> Result<Samples> {
-        let (mut images, mut labels) = (Matrix::zeros(0, 0), Vec::new());
-        self.images(context, data, indices, &mut images)?;
+    /// Images of a generation, as bright as they are then.
+    fn samples(&self, context: &mut Context, data: &Dataset, indices: &[u32], generation: u64) -> Result<Samples> {
+        let (mut images, mut labels) = (Matrix::zeros(indices.len(), data.pixels()), Vec::new());
+        let scaling = Scaling { scale: self.config.brightness_at(generation) as f32 / 255.0, offset: 0.0 };
+        data.gather(context, indices, scaling, images.view_mut())?;
         data.gather_labels(indices, &mut labels)?;
         Samples::new(context, &self.graph, images.view(), &labels)
     }
@@ -360,15 +362,24 @@ impl Network {
                 Some(Batches::new(labels, classes, None, batch, Order::ClassBalanced, stream)?)
             }
         };
-        let whole = if batches.is_none() { Some(self.samples(context, sample, &all)?) } else { None };
+        // The whole sample is prepared once, unless its brightness still changes.
+        let mut whole: Option<Samples> = None;
         for number in self.journal.step..phase.steps {
-            let [reward, correct, loss] = match (&whole, &mut batches) {
-                (Some(samples), _) => self.step(context, samples, number)?,
-                (None, Some(batches)) => {
-                    let samples = self.samples(context, sample, batches.indices(number))?;
+            let dawning = self.config.dawn.as_ref().is_some_and(|dawn| number <= dawn.generations);
+            let [reward, correct, loss] = match &mut batches {
+                Some(batches) => {
+                    let samples = self.samples(context, sample, batches.indices(number), number)?;
                     self.step(context, &samples, number)?
                 }
-                (None, None) => unreachable!("the sample is whole where there are no batches"),
+                None => {
+                    let samples = match whole.take() {
+                        Some(samples) if !dawning => samples,
+                        _ => self.samples(context, sample, &all, number)?,
+                    };
+                    let found = self.step(context, &samples, number)?;
+                    whole = Some(samples);
+                    found
+                }
             };
             let generation = number + 1;
             let [rewards, hits, count] = &mut self.running;

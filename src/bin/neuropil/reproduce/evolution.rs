@@ -1,0 +1,201 @@
+//! The reproduction of neural net evolution and dopaminergic networks.
+
+use neuropil::Context;
+use neuropil::datasets::{self, Set};
+use neuropil::systems::evolution::experiment::{self, Evolved, Finding, Options, ROWS, Report};
+use neuropil::systems::experiment::Scale;
+
+use super::{Arguments, Reproduction};
+use crate::failure::Failure;
+use crate::figures::{self, Figure, Plot, Series};
+use crate::output;
+use crate::progress::Monitor;
+
+pub(super) const TITLE: &str = "Neural net evolution and dopaminergic networks";
+
+/// Names of all rows.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    ROWS.iter().map(|row| row.name)
+}
+
+/// Trains and measures. In the full form populations save themselves in the output folder's `states`, and go on from there.
+pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String]) -> Result<Reproduction, Failure> {
+    let (scale, data, name) = if arguments.quick {
+        (Scale::Quick, datasets::embedded(), "the MNIST digits inside the program")
+    } else {
+        (Scale::Full, datasets::open(Set::Mnist, arguments.data.as_deref())?, "MNIST")
+    };
+    let states = (!arguments.quick).then(|| arguments.out.join("states"));
+    if let Some(states) = &states {
+        output::create_directory(states)?;
+    }
+    let (runs, seed, only) = (arguments.runs as usize, arguments.seed, only.to_vec());
+    let options = Options { scale, runs, seed, only, states };
+    let mut monitor = Monitor::new();
+    // Several runs are under way: one is shown until one is finished.
+    let mut shown: Option<(usize, &str, u64)> = None;
+    let report = experiment::reproduce(context, &data, &options, &mut |stage, progress| {
+        let this = (stage.done, stage.row.name, stage.seed);
+        if shown.is_none_or(|(done, ..)| done != stage.done) {
+            shown = Some(this);
+        }
+        if shown != Some(this) {
+            return monitor.asked_to_stop();
+        }
+        monitor.observe(&format!("[{}/{}] {} seed {}", stage.done + 1, stage.all, stage.row.name, stage.seed), progress)
+    })?;
+    drop(monitor);
+    let drawn = [
+        learning(&report, name)?,
+        by_genes(&report, "genes-10", "genes-digits-0-9", "digits 0-9", name)?,
+        by_genes(&report, "genes-5", "genes-digits-0-4", "digits 0-4", name)?,
+        convergence(&report, name)?,
+        lifetimes(&report, name)?,
+        linear(&report)?,
+    ];
+    Ok(Reproduction {
+        title: TITLE,
+        images: format!("{name}: {} to draw 200 a class from, {} to test", data.train.len(), data.test.len()),
+        outcomes: report.outcomes(),
+        figures: drawn.into_iter().flatten().collect(),
+        files: vec![("populations.tsv", curves(&report).into_bytes())],
+        departures: &experiment::DEPARTURES,
+        finished: report.runs.len(),
+        interrupted: report.interrupted,
+    })
+}
+
+/// Every population of these rows, with the row's name and the seed.
+fn populations<'a>(report: &'a Report, prefix: &'a str) -> impl Iterator<Item = (String, &'a Evolved)> {
+    report.runs.iter().filter(move |run| run.row.name.starts_with(prefix)).flat_map(|run| {
+        let all: &[Evolved] = match &run.finding {
+            Finding::Populations(all) => all,
+            _ => &[],
+        };
+        all.iter().map(move |evolved| (format!("{}, seed {}", run.row.description, run.seed), evolved))
+    })
+}
+
+/// Accuracy of the expected weights by generation.
+fn accuracy(name: String, evolved: &Evolved) -> Series {
+    let measured = evolved.points.iter().filter_map(|p| Some((p.generation as f64, 100.0 * p.expected?)));
+    Series { name, points: measured.collect() }
+}
+
+fn learning(report: &Report, images: &str) -> Result<Option<Figure>, Failure> {
+    let series: Vec<Series> = populations(report, "nne").map(|(name, evolved)| accuracy(name, evolved)).collect();
+    let plot = Plot {
+        title: &format!("Accuracy by generation on {images}"),
+        x: "generations (logarithmic)",
+        y: "test accuracy by W p, %",
+        caption: "Accuracy of the expected weights on the test images while a population evolves.",
+        logarithmic: [true, false],
+    };
+    figures::lines("generations", &plot, &series)
+}
+
+/// Figure 1.
+fn by_genes(
+    report: &Report,
+    row: &str,
+    name: &'static str,
+    digits: &str,
+    images: &str,
+) -> Result<Option<Figure>, Failure> {
+    let of = |(label, evolved): (String, &Evolved)| {
+        let seed = label.rsplit(", ").next().unwrap_or_default().to_owned();
+        accuracy(format!("{} genes, {seed}", evolved.genes), evolved)
+    };
+    let series: Vec<Series> = populations(report, row).map(of).collect();
+    let plot = Plot {
+        title: &format!("Number of genes: {digits} of {images}"),
+        x: "generations (logarithmic)",
+        y: "test accuracy by W p, %",
+        caption: "Figure 1: accuracy of the expected weights by generation, for fewer and more genes.",
+        logarithmic: [true, false],
+    };
+    figures::lines(name, &plot, &series)
+}
+
+/// Figure 2.
+fn convergence(report: &Report, images: &str) -> Result<Option<Figure>, Failure> {
+    let Some((label, evolved)) = populations(report, "nne").next() else { return Ok(None) };
+    let last = evolved.distances.len().saturating_sub(1);
+    let shown =
+        evolved.distances.iter().enumerate().filter(|(at, d)| d.generation != 3 && (d.generation != 1 || *at == last));
+    let series: Vec<Series> = shown
+        .map(|(_, distances)| Series {
+            name: format!("generation {}", distances.generation),
+            points: distances.beyond.iter().enumerate().map(|(d, &share)| (d as f64 * 0.01, share)).collect(),
+        })
+        .collect();
+    let plot = Plot {
+        title: &format!("Convergence of the allele distribution on {images}: {label}"),
+        x: "distance d",
+        y: "share of genes further than d from 0 and 1",
+        caption: "Figure 2: how many allele frequencies are still far from 0 and 1.",
+        logarithmic: [false, false],
+    };
+    figures::lines("allele-convergence", &plot, &series)
+}
+
+/// Output layers of table 2, and lifetime learning of populations.
+fn lifetimes(report: &Report, images: &str) -> Result<Option<Figure>, Failure> {
+    let mut series = Vec::new();
+    let mut add = |name: String, curve: &[neuropil::systems::CurvePoint]| {
+        let points: Vec<(f64, f64)> =
+            curve.iter().filter_map(|point| Some((point.step as f64, 100.0 * point.accuracy?))).collect();
+        if !points.is_empty() {
+            series.push(Series { name, points });
+        }
+    };
+    for run in report.runs.iter().filter(|run| run.row.name.starts_with("dnn")) {
+        if let Finding::Learners(all) = &run.finding {
+            all.iter().for_each(|l| add(format!("{}: {}, seed {}", run.row.name, l.what, run.seed), &l.curve));
+        }
+    }
+    for (name, evolved) in populations(report, "nne") {
+        add(format!("{name}: SignSGD"), &evolved.lifetime);
+    }
+    figures::learning_curves("lifetime-learning", &format!("Output layers on {images}"), &series)
+}
+
+/// The linear target.
+fn linear(report: &Report) -> Result<Option<Figure>, Failure> {
+    let mut series = Vec::new();
+    for run in &report.runs {
+        if let Finding::Theory(theory) = &run.finding {
+            let points = theory.losses.iter().map(|&(generation, loss)| (generation.max(1) as f64, loss)).collect();
+            series.push(Series { name: format!("seed {}", run.seed), points });
+        }
+    }
+    let plot = Plot {
+        title: "A linear target: the loss never rises",
+        x: "generations (logarithmic)",
+        y: "L(p) (logarithmic)",
+        caption: "Theorem 2's case: the expected squared error of an infinite population.",
+        logarithmic: [true, true],
+    };
+    figures::lines("linear-target", &plot, &series)
+}
+
+/// Every point of every population, as a table.
+fn curves(report: &Report) -> String {
+    let mut text = "population\tgenes\tgeneration\treward\tcorrect\tfixed\texpected\trounded\n".to_owned();
+    for (name, evolved) in populations(report, "") {
+        for p in &evolved.points {
+            let optional = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.4}"));
+            text += &format!(
+                "{name}\t{}\t{}\t{:.4}\t{:.4}\t{:.4}\t{}\t{}\n",
+                evolved.genes,
+                p.generation,
+                p.reward,
+                p.correct,
+                p.fixed,
+                optional(p.expected),
+                optional(p.rounded)
+            );
+        }
+    }
+    text
+}
