@@ -41,9 +41,11 @@ pub struct Config {
     pub population: usize,
     /// Training images of each class, drawn by the seed; 0 for all there are.
     pub images_per_class: usize,
-    /// Images that a generation is judged on, as many of each class; all of the training sample if absent.
+    /// Images that a generation is judged on; all of the training sample if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<usize>,
+    /// Which classes a batch's images are of.
+    pub judged_on: JudgedOn,
     /// Classes to tell apart, the first ones; images of others are left out. All if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub classes: Option<usize>,
@@ -61,6 +63,18 @@ pub struct Config {
     /// What the output layer learns after evolution; nothing if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lifetime: Option<Lifetime>,
+}
+
+/// Which classes the images are of that a generation is judged on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JudgedOn {
+    /// Equally many of each.
+    #[default]
+    AllClasses,
+    /// One class, the next in the next generation. A class that hardly any genotype answers then selects those that do: among the images of other
+    /// classes they would count for nothing, as the rewards of all are much larger than the difference. So no class is forgotten for good.
+    OneClass,
 }
 
 /// The first generations see darker images. A sharp loss rewards a class that no genotype ever answers with nothing at all, max(0, a^2 - L^2) being
@@ -118,6 +132,7 @@ impl Default for Config {
             population: 1000,
             images_per_class: 200,
             batch: None,
+            judged_on: JudgedOn::AllClasses,
             classes: None,
             brightness: 1.0,
             dawn: None,
@@ -147,6 +162,9 @@ impl Config {
         within("population", self.population as u64, 2, 1 << 24)?;
         within("images_per_class", self.images_per_class as u64, 0, 1 << 24)?;
         within("batch", self.batch.unwrap_or(1) as u64, 1, 1 << 24)?;
+        if self.judged_on == JudgedOn::OneClass && self.batch.is_none() {
+            return Err(Error::setting("judged_on", "'all_classes' without a batch", "'one_class'"));
+        }
         within("classes", self.classes.unwrap_or(2) as u64, 2, 256)?;
         positive("brightness", self.brightness)?;
         if let Some(dawn) = &self.dawn {

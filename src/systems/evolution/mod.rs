@@ -32,8 +32,10 @@ pub mod experiment;
 pub mod linear;
 mod network;
 mod output;
+#[cfg(test)]
+mod tests;
 
-pub use config::{Config, Dawn, Genotype, Lifetime};
+pub use config::{Config, Dawn, Genotype, JudgedOn, Lifetime};
 pub use network::{Accuracies, Distances, Network, Point};
 pub use output::{Learning, Reading, Rule};
 

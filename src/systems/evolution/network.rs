@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use super::config::{Config, Genotype, Lifetime};
+use super::config::{Config, Genotype, JudgedOn, Lifetime};
 use super::output::{self, Activities, Output, Training};
 use crate::context::Context;
 use crate::datasets::batches::{Batches, Order};
@@ -109,7 +109,6 @@ pub struct Network {
     life: Option<Life>,
 }
 
-/// Sums of the generations since the last point.
 impl Network {
     /// The first generation: frequencies uniform on [0, 1].
     ///
@@ -345,6 +344,24 @@ impl Network {
         phases
     }
 
+    /// What generations are judged on, in turn; none for the whole sample.
+    fn batches(&self, sample: &Dataset) -> Result<Option<Vec<Batches>>> {
+        let Some(batch) = self.config.batch else { return Ok(None) };
+        let stream = Stream::new(self.config.seed, "evolution batches");
+        let (labels, classes) = (sample.labels(), sample.classes());
+        let of = |class: usize| {
+            let images = (0..labels.len() as u32).filter(|&image| usize::from(labels[image as usize]) == class);
+            let images: Vec<u32> = images.collect();
+            Batches::new(labels, classes, Some(&images), batch, Order::Shuffled, stream.item(class as u64))
+        };
+        Ok(Some(match self.config.judged_on {
+            JudgedOn::AllClasses => {
+                vec![Batches::new(labels, classes, None, batch, Order::ClassBalanced, stream)?]
+            }
+            JudgedOn::OneClass => (0..classes).map(of).collect::<Result<_>>()?,
+        }))
+    }
+
     fn evolve(
         &mut self,
         context: &mut Context,
@@ -354,21 +371,17 @@ impl Network {
         observer: &mut Observer<'_>,
     ) -> Result<ControlFlow<()>> {
         let all: Vec<u32> = (0..sample.len() as u32).collect();
-        let mut batches = match self.config.batch {
-            None => None,
-            Some(batch) => {
-                let stream = Stream::new(self.config.seed, "evolution batches");
-                let (labels, classes) = (sample.labels(), sample.classes());
-                Some(Batches::new(labels, classes, None, batch, Order::ClassBalanced, stream)?)
-            }
-        };
+        let mut batches = self.batches(sample)?;
         // The whole sample is prepared once, unless its brightness still changes.
         let mut whole: Option<Samples> = None;
         for number in self.journal.step..phase.steps {
             let dawning = self.config.dawn.as_ref().is_some_and(|dawn| number <= dawn.generations);
             let [reward, correct, loss] = match &mut batches {
                 Some(batches) => {
-                    let samples = self.samples(context, sample, batches.indices(number), number)?;
+                    // One for all classes, or one for each in turn.
+                    let count = batches.len() as u64;
+                    let indices = batches[(number % count) as usize].indices(number / count);
+                    let samples = self.samples(context, sample, indices, number)?;
                     self.step(context, &samples, number)?
                 }
                 None => {

@@ -1,0 +1,393 @@
+use std::ops::ControlFlow;
+
+use super::dopaminergic;
+use super::*;
+use crate::context::Context;
+use crate::datasets::{Dataset, Shape, embedded};
+use crate::error::Error;
+use crate::kernels::genotype::{
+    AlleleFrequencies, Graph, Population, Samples, WeightGeneration, allele_rewards, evaluate,
+};
+use crate::matrix::Matrix;
+use crate::parallel::Threads;
+use crate::random::Stream;
+use crate::systems::{Learner, Schedule, checkpoint};
+
+fn context() -> Context {
+    Context::new().unwrap()
+}
+
+/// A population that learns something in a second.
+fn small(generations: u64) -> Config {
+    Config {
+        genes: 600,
+        hidden: 60,
+        population: 64,
+        batch: Some(20),
+        brightness: 0.05,
+        generations,
+        curve_generations: 5,
+        lifetime: Some(Lifetime {
+            output: Learning { epochs: 2, ..Lifetime::default().output },
+            ..Lifetime::default()
+        }),
+        ..Config::default()
+    }
+}
+
+fn trained(config: Config, threads: usize) -> Network {
+    let data = embedded();
+    let mut network = Network::new(config, 784, 10).unwrap();
+    let mut context = context().with_threads(Threads::new(threads).unwrap());
+    let flow = network.train(&mut context, &data.train, Some(&data.test), &mut |_| ControlFlow::Continue(())).unwrap();
+    assert!(flow.is_continue() && network.finished());
+    network
+}
+
+fn bytes(network: &dyn Learner) -> Vec<u8> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state");
+    network.save(&path).unwrap();
+    std::fs::read(path).unwrap()
+}
+
+#[test]
+fn a_short_run_gives_the_same_bits_forever() {
+    // Golden: a change here is a change of what saved experiments mean.
+    let network = trained(small(12), 1);
+    let hash = network
+        .frequencies()
+        .values()
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325u64, |hash, p| (hash ^ p.to_bits()).wrapping_mul(0x0000_0100_0000_01b3));
+    assert_eq!(format!("{hash:016x}"), "GOLDEN", "frequencies");
+    assert_eq!(network.points().len(), 3);
+}
+
+#[test]
+fn threads_and_interruptions_leave_no_trace() {
+    let data = embedded();
+    let whole = bytes(&trained(small(12), 1));
+    assert!(whole == bytes(&trained(small(12), 3)), "three threads");
+    // Stopped after every single step, saved and loaded.
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state");
+    let mut network = Network::new(small(12), 784, 10).unwrap();
+    let mut context = context();
+    while !network.finished() {
+        let mut left = 7;
+        let _ = network
+            .train(&mut context, &data.train, Some(&data.test), &mut |_| {
+                left -= 1;
+                if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })
+            .unwrap();
+        network.save(&path).unwrap();
+        network = Network::load(&path).unwrap();
+    }
+    assert!(whole == bytes(&network), "interrupted");
+    assert_eq!(checkpoint::load(&path).unwrap().kind(), "evolution");
+}
+
+#[test]
+fn a_population_learns_and_its_lifetime_adds_to_it() {
+    let network = trained(small(150), 1);
+    let found = network.accuracies(&mut context(), &embedded().test).unwrap();
+    assert!(found.expected > 0.2, "{found:?}");
+    assert!(found.lifetime.unwrap() > 0.5, "{found:?}");
+    let (first, last) = (network.points()[0], *network.points().last().unwrap());
+    assert!(last.reward > first.reward && last.fixed >= first.fixed);
+    let generations: Vec<u64> = network.distances().iter().map(|d| d.generation).collect();
+    assert_eq!(generations, [0, 1, 3, 10, 30, 100, 150]);
+    // Nothing is nearer than nothing, and all are within a half.
+    assert!(network.distances().iter().all(|d| d.beyond[0] > 0.9 && d.beyond[50] == 0.0));
+}
+
+#[test]
+fn a_longer_schedule_goes_on_where_the_shorter_ended() {
+    let data = embedded();
+    let mut longer = trained(small(6), 1).extended(small(12)).unwrap();
+    assert!(!longer.finished());
+    let _ = longer.train(&mut context(), &data.train, Some(&data.test), &mut |_| ControlFlow::Continue(())).unwrap();
+    let straight = trained(small(12), 1);
+    assert_eq!(longer.frequencies(), straight.frequencies());
+    assert_eq!(
+        longer.accuracies(&mut context(), &data.test).unwrap(),
+        straight.accuracies(&mut context(), &data.test).unwrap()
+    );
+    let other = Config { genes: 601, ..small(12) };
+    assert!(trained(small(6), 1).extended(other).unwrap_err().to_string().contains("saved state"));
+    assert!(trained(small(6), 1).extended(small(5)).is_err(), "what was lived cannot be undone");
+}
+
+#[test]
+fn the_whole_sample_and_classes_of_choice() {
+    let config = Config {
+        batch: None,
+        classes: Some(3),
+        images_per_class: 20,
+        dawn: Some(Dawn { brightness: 0.005, generations: 2 }),
+        lifetime: None,
+        ..small(4)
+    };
+    let network = trained(config.clone(), 2);
+    assert_eq!(network.classes(), 3);
+    assert!(bytes(&network) == bytes(&trained(config, 1)));
+    let accuracy = network.accuracy(&mut context(), &embedded().test).unwrap();
+    assert!((0.0..=1.0).contains(&accuracy));
+    // Logits decide as the accuracy says.
+    let test = network::first_classes(&embedded().test, 3).unwrap();
+    let images = output::values(&mut context(), &test).unwrap();
+    let mut logits = Matrix::zeros(test.len(), 3);
+    network.predict(&mut context(), images.view(), logits.view_mut());
+    assert_eq!(crate::kernels::loss::accuracy(logits.view(), test.labels()), accuracy);
+}
+
+#[test]
+fn brightness_rises_by_equal_factors_and_stays() {
+    let dawn = Some(Dawn { brightness: 0.01, generations: 10 });
+    let config = Config { brightness: 1.0, dawn, ..Config::default() };
+    assert_eq!(config.brightness_at(0), 0.01);
+    assert!((config.brightness_at(5) - 0.1).abs() < 1e-12);
+    assert_eq!((config.brightness_at(10), config.brightness_at(u64::MAX)), (1.0, 1.0));
+}
+
+#[test]
+fn lemma_1_holds_for_the_rewards_of_networks() {
+    // Seven genes: all 128 genotypes, weighted by their chances, are the population.
+    let mut context = context();
+    let (genes, stream) = (7, Stream::new(3, "lemma"));
+    let graph = Graph::random(20, 6, 3, 0.5, stream.item(0)).unwrap();
+    let w = WeightGeneration::random(graph.links(), genes, 0.4, stream.item(1)).unwrap();
+    let mut images = Matrix::zeros(12, 20);
+    stream.item(2).uniform(0.0, 1.0, images.as_mut_slice());
+    let labels: Vec<u8> = (0..12).map(|i| i % 3).collect();
+    let samples = Samples::new(&mut context, &graph, images.view(), &labels).unwrap();
+    let all = Population::from_fn(1 << genes, genes, |genotype, gene| genotype >> gene & 1 == 1).unwrap();
+    let rewards = evaluate(&mut context, &w, &samples, &all).rewards;
+    let chance = |genotype: usize, p: &[f64], but: usize| -> f64 {
+        let of = |(gene, p): (usize, &f64)| match genotype >> gene & 1 {
+            _ if gene == but => 1.0,
+            1 => *p,
+            _ => 1.0 - p,
+        };
+        p.iter().enumerate().map(of).product()
+    };
+    let mean = |p: &[f64]| -> f64 { (0..1 << genes).map(|x| chance(x, p, usize::MAX) * rewards[x]).sum() };
+    let p = [0.1, 0.3, 0.5, 0.6, 0.8, 0.9, 0.45];
+    let mut largest = 0.0f64;
+    for gene in 0..genes {
+        let given = |allele: usize| -> f64 {
+            (0..1 << genes).filter(|x| x >> gene & 1 == allele).map(|x| chance(x, &p, gene) * rewards[x]).sum()
+        };
+        let (present, absent) = (given(1), given(0));
+        assert!((mean(&p) - (absent + p[gene] * (present - absent))).abs() < 1e-12, "L(p) = -f0 - p (f - f0)");
+        let moved = |by: f64| {
+            let mut moved = p;
+            moved[gene] += by;
+            mean(&moved)
+        };
+        let slope = (moved(1e-3) - moved(-1e-3)) / 2e-3;
+        assert!((slope - (present - absent)).abs() < 1e-11, "gene {gene}: {slope}, {}", present - absent);
+        largest = largest.max(slope.abs());
+    }
+    assert!(largest > 1e-3, "a gene makes a difference");
+
+    // A population drawn from p estimates the same f and f0.
+    let frequencies = AlleleFrequencies::new(p.to_vec()).unwrap();
+    let drawn = Population::sample(&mut context, &frequencies, stream.item(3), 0..20_000).unwrap();
+    let outcome = evaluate(&mut context, &w, &samples, &drawn);
+    let estimated = allele_rewards(&mut context, &drawn, &outcome.rewards);
+    let spread = rewards.iter().copied().fold(0.0, f64::max);
+    for gene in 0..genes {
+        let (present, absent) = estimated.get(gene).unwrap();
+        let given = |allele: usize| -> f64 {
+            (0..1 << genes).filter(|x| x >> gene & 1 == allele).map(|x| chance(x, &p, gene) * rewards[x]).sum()
+        };
+        // Five deviations of a mean over at least 1,800 genotypes.
+        let bound = 5.0 * spread / 1800f64.sqrt();
+        assert!((present - given(1)).abs() < bound && (absent - given(0)).abs() < bound);
+    }
+}
+
+#[test]
+fn impossible_populations_are_refused_by_name() {
+    let refused = |change: &dyn Fn(&mut Config), key: &str| {
+        let mut config = Config::default();
+        change(&mut config);
+        match Network::new(config, 784, 10) {
+            Err(Error::Setting { .. }) => (),
+            Err(other) => panic!("{key}: {other}"),
+            Ok(_) => panic!("{key} was accepted"),
+        }
+        let mut config = Config::default();
+        change(&mut config);
+        let error = Network::new(config, 784, 10).unwrap_err().to_string();
+        assert!(error.contains(key), "{key}: {error}");
+    };
+    refused(&|c| c.genes = 0, "genes");
+    refused(&|c| c.population = 0, "population");
+    refused(&|c| c.population = 1, "population");
+    refused(&|c| c.density = 1.5, "density");
+    refused(&|c| c.edge_probability = f64::NAN, "edge_probability");
+    refused(&|c| c.epsilon = 1.01, "theorem 1");
+    refused(&|c| c.epsilon = 0.0, "theorem 1");
+    refused(&|c| c.epsilon = f64::NAN, "theorem 1");
+    refused(&|c| c.batch = Some(0), "batch");
+    refused(&|c| c.classes = Some(11), "classes");
+    refused(&|c| c.classes = Some(1), "classes");
+    refused(&|c| c.brightness = 0.0, "brightness");
+    refused(&|c| c.dawn = Some(Dawn { brightness: -1.0, generations: 1 }), "dawn.brightness");
+    refused(&|c| c.dawn = Some(Dawn { brightness: 0.1, generations: 0 }), "dawn.generations");
+    refused(&|c| c.curve_generations = 0, "curve_generations");
+    refused(&|c| c.seed = u64::MAX, "seed");
+    refused(
+        &|c| {
+            c.lifetime = Some(Lifetime { output: Learning { batch: 0, ..Learning::default() }, ..Lifetime::default() });
+        },
+        "lifetime.output.batch",
+    );
+    let error = Config::from_toml("genes = 10\njeans = 3", "f.toml").unwrap_err().to_string();
+    assert!(error.contains("jeans") && error.contains("line 2"), "{error}");
+}
+
+#[test]
+fn units_without_edges_are_silent() {
+    // Without any edge every logit is zero, every loss that of chance, every reward zero: nothing moves.
+    let config = Config { edge_probability: 0.0, lifetime: None, ..small(3) };
+    let network = trained(config.clone(), 1);
+    assert_eq!(network.frequencies(), Network::new(config, 784, 10).unwrap().frequencies());
+    assert!(network.points().iter().all(|point| point.reward == 0.0));
+}
+
+#[test]
+fn data_that_do_not_fit_are_refused() {
+    let data = Dataset::new(vec![0; 8], vec![0, 1], Shape::new(1, 2, 2).unwrap(), 2).unwrap();
+    let mut network = Network::new(small(2), 784, 10).unwrap();
+    let train = |network: &mut Network, data: &Dataset| {
+        network.train(&mut context(), data, None, &mut |_| ControlFlow::Continue(())).unwrap_err().to_string()
+    };
+    assert!(train(&mut network, &data).contains("784"));
+    assert!(network.accuracies(&mut context(), &data).is_err());
+    let config = Config { images_per_class: 201, ..small(2) };
+    let mut network = Network::new(config, 784, 10).unwrap();
+    assert!(train(&mut network, &embedded().train).contains("201"));
+    let mut stopped = trained(small(2), 1);
+    stopped = stopped.extended(small(4)).unwrap();
+    let few = embedded().train.subset(&(0..1900).collect::<Vec<u32>>()).unwrap();
+    assert!(!train(&mut stopped, &few).is_empty());
+}
+
+#[test]
+fn a_state_with_frequencies_outside_0_to_1_is_refused() {
+    let network = Network::new(small(2), 784, 10).unwrap();
+    for wrong in [1.5, -0.1, f64::NAN] {
+        let mut values = network.frequencies().values().to_vec();
+        values[17] = wrong;
+        let error = AlleleFrequencies::new(values).unwrap_err().to_string();
+        assert!(error.contains("gene 17"), "{error}");
+    }
+}
+
+fn layer(output: Learning) -> dopaminergic::Config {
+    dopaminergic::Config { hidden: 200, images_per_class: 30, curve_epochs: 1, output, ..Default::default() }
+}
+
+fn taught(config: dopaminergic::Config, threads: usize) -> dopaminergic::Network {
+    let data = embedded();
+    let mut network = dopaminergic::Network::new(config, 784, 10).unwrap();
+    let mut context = context().with_threads(Threads::new(threads).unwrap());
+    let flow = network.train(&mut context, &data.train, Some(&data.test), &mut |_| ControlFlow::Continue(())).unwrap();
+    assert!(flow.is_continue());
+    network
+}
+
+#[test]
+fn output_layers_learn_by_every_rule_but_those_that_cannot() {
+    let learning = |rule, rate, batch| Learning { rule, rate, batch, epochs: 6, schedule: Schedule::Linear };
+    let read = |reading| Rule::Dopaminergic { reading, loss: 0.75 };
+    let accuracy = |config| taught(config, 1).accuracy(&mut context(), &embedded().test).unwrap();
+    assert!(accuracy(layer(learning(Rule::Adam, 1e-2, 10))) > 0.7);
+    assert!(accuracy(layer(learning(Rule::SignSgd, 3e-3, 10))) > 0.7);
+    let capped = dopaminergic::Config { firing: Some(50), ..layer(learning(read(Reading::Signed), 1.0, 1)) };
+    assert!(accuracy(capped) > 0.6);
+    // The printed rule strengthens what is wrong, the prose never begins.
+    assert!(accuracy(layer(learning(read(Reading::Printed), 1.0, 1))) < 0.1);
+    assert!(accuracy(layer(learning(read(Reading::Prose), 1.0, 1))) < 0.2);
+}
+
+#[test]
+fn output_layers_resume_with_the_same_bits() {
+    let data = embedded();
+    for rule in [Rule::DOPAMINERGIC, Rule::SignSgd, Rule::Adam] {
+        let config = layer(Learning { rule, rate: 0.01, batch: 7, epochs: 2, schedule: Schedule::Linear });
+        let whole = bytes(&taught(config.clone(), 1));
+        assert!(whole == bytes(&taught(config.clone(), 3)));
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state");
+        let mut network = dopaminergic::Network::new(config, 784, 10).unwrap();
+        let mut context = context();
+        while !network.finished() {
+            let mut left = 31;
+            let _ = network
+                .train(&mut context, &data.train, Some(&data.test), &mut |_| {
+                    left -= 1;
+                    if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                })
+                .unwrap();
+            network.save(&path).unwrap();
+            network = dopaminergic::Network::load(&path).unwrap();
+        }
+        assert!(whole == bytes(&network), "{rule:?}");
+    }
+}
+
+#[test]
+fn no_more_units_fire_than_may() {
+    let config = dopaminergic::Config { firing: Some(20), ..layer(Learning { epochs: 0, ..Learning::default() }) };
+    let hidden = dopaminergic::Hidden::new(&config, 784);
+    let images = output::values(&mut context(), &embedded().test).unwrap();
+    let all = dopaminergic::Hidden::new(&layer(Learning::default()), 784).activities(&mut context(), images.view());
+    let capped = hidden.activities(&mut context(), images.view());
+    for row in 0..images.rows() {
+        let fired = capped.row(row).iter().filter(|h| **h > 0.0).count();
+        assert_eq!(fired, 20);
+        let least = capped.row(row).iter().copied().filter(|h| *h > 0.0).fold(f32::INFINITY, f32::min);
+        assert!(all.row(row).iter().filter(|h| **h > least).count() < 20);
+    }
+    for (change, key) in [
+        (dopaminergic::Config { hidden: 0, ..config.clone() }, "hidden"),
+        (dopaminergic::Config { firing: Some(201), ..config.clone() }, "firing"),
+        (dopaminergic::Config { firing: Some(0), ..config.clone() }, "firing"),
+        (dopaminergic::Config { curve_epochs: 0, ..config.clone() }, "curve_epochs"),
+        (
+            dopaminergic::Config { output: Learning { rate: f64::NAN, ..Learning::default() }, ..config.clone() },
+            "output.rate",
+        ),
+    ] {
+        let error = dopaminergic::Network::new(change, 784, 10).unwrap_err().to_string();
+        assert!(error.contains(key), "{key}: {error}");
+    }
+}
+
+#[test]
+fn the_reproduction_answers_for_what_is_asked() {
+    use super::experiment::{Options, reproduce};
+    use crate::systems::experiment::Scale;
+    let data = embedded();
+    let asked = |only: &[&str], runs| Options {
+        only: only.iter().map(|name| (*name).to_owned()).collect(),
+        runs,
+        ..Options::new(Scale::Quick)
+    };
+    let mut observer = |_: &super::experiment::Stage, _: &crate::systems::Progress<'_>| ControlFlow::Continue(());
+    assert!(reproduce(&mut context(), &data, &asked(&["nne-11"], 1), &mut observer).is_err());
+    assert!(reproduce(&mut context(), &data, &asked(&[], 0), &mut observer).is_err());
+    let report = reproduce(&mut context(), &data, &asked(&["theory"], 2), &mut observer).unwrap();
+    let outcomes = report.outcomes();
+    assert_eq!((report.runs.len(), outcomes.len()), (2, 4));
+    assert!(outcomes[0].ours < 1e-9 && outcomes[1].ours < 0.5, "{outcomes:?}");
+    let mut stop = |_: &super::experiment::Stage, _: &crate::systems::Progress<'_>| ControlFlow::Break(());
+    let report = reproduce(&mut context(), &data, &asked(&["nne-5"], 1), &mut stop).unwrap();
+    assert!(report.interrupted && report.runs.is_empty());
+}
