@@ -1,0 +1,73 @@
+//! A generation of neural net evolution, and steps of output layers, at the sizes of the paper.
+
+mod common;
+
+use std::ops::ControlFlow;
+
+use criterion::{BenchmarkId, Criterion};
+use neuropil::kernels::plasticity;
+use neuropil::systems::Learner;
+use neuropil::systems::evolution::{Config, Network};
+use neuropil::{Matrix, datasets};
+
+/// Whole generations, sampling and update included, on a mini-batch and on all 2000 images.
+fn generations(c: &mut Criterion) {
+    let data = datasets::embedded();
+    let mut group = common::group(c, "evolution/generation");
+    for (label, population, batch) in [("64 x 20", 64, Some(20)), ("256 x 100", 256, Some(100)), ("64 x 2000", 64, None)]
+    {
+        for (name, mut context) in common::contexts().into_iter().rev().take(2) {
+            let config = Config { population, batch, generations: 1 << 40, ..Config::default() };
+            let mut network = Network::new(config, 784, 10).expect("a valid configuration");
+            group.bench_function(BenchmarkId::new(label, &name), |b| {
+                b.iter_custom(|count| {
+                    let (mut done, start) = (0, std::time::Instant::now());
+                    let observer = &mut |_: &neuropil::systems::Progress<'_>| {
+                        done += 1;
+                        if done == count { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                    };
+                    let flow = network.train(&mut context, &data.train, None, observer);
+                    assert!(flow.expect("images that fit").is_break());
+                    start.elapsed()
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+/// A step of an output layer of ten units on 100,000 hidden units.
+fn output_layers(c: &mut Criterion) {
+    let (units, inputs) = (10, 100_000);
+    for batch in [1, 50] {
+        let mut group = common::group(c, &format!("evolution/output layer, batch {batch}"));
+        let h = common::uniform(batch, inputs, -1.0, 1.0, "h");
+        let d = common::uniform(batch, units, -1.0, 1.0, "d");
+        let mut w = common::uniform(units, inputs, -1.0, 1.0, "w");
+        let (exact, _) = plasticity::reference::logits(h.view(), w.view());
+        let exact: Vec<f32> = exact.into_iter().map(|value| value as f32).collect();
+        let mut y = Matrix::zeros(batch, units);
+        for (name, mut context) in common::contexts() {
+            group.bench_function(BenchmarkId::new("logits", &name), |b| {
+                b.iter(|| plasticity::logits(&mut context, h.view(), w.view(), y.view_mut()));
+            });
+            common::assert_close(&name, y.as_slice(), &exact, 1e-4);
+        }
+        for (name, mut context) in common::contexts() {
+            group.bench_function(BenchmarkId::new("sign_descent", &name), |b| {
+                b.iter(|| plasticity::sign_descent(&mut context, h.view(), d.view(), w.view_mut(), 1e-6));
+            });
+            group.bench_function(BenchmarkId::new("reward_modulated", &name), |b| {
+                b.iter(|| plasticity::reward_modulated(&mut context, h.view(), d.view(), w.view_mut(), 1e-6));
+            });
+        }
+        group.finish();
+    }
+}
+
+fn main() {
+    let mut c = Criterion::default().configure_from_args();
+    generations(&mut c);
+    output_layers(&mut c);
+    c.final_summary();
+}
