@@ -28,16 +28,12 @@ pub(crate) enum System {
     Hierarchy,
     /// Organisms of self-replicators: figures 2 to 12
     Organism,
-}
-
-impl System {
-    const ALL: [System; 3] = [System::Hebbian, System::Hierarchy, System::Organism];
     /// Neural net evolution and dopaminergic networks: tables 1 and 2, figures 1 and 2
     Evolution,
 }
 
 impl System {
-    const ALL: [System; 3] = [System::Hebbian, System::Hierarchy, System::Evolution];
+    const ALL: [System; 4] = [System::Hebbian, System::Hierarchy, System::Organism, System::Evolution];
 
     fn name(self) -> &'static str {
         match self {
