@@ -14,7 +14,8 @@ use neuropil::{Matrix, datasets};
 fn generations(c: &mut Criterion) {
     let data = datasets::embedded();
     let mut group = common::group(c, "evolution/generation");
-    for (label, population, batch) in [("64 x 20", 64, Some(20)), ("256 x 100", 256, Some(100)), ("64 x 2000", 64, None)]
+    for (label, population, batch) in
+        [("64 x 20", 64, Some(20)), ("256 x 100", 256, Some(100)), ("64 x 2000", 64, None)]
     {
         for (name, mut context) in common::contexts().into_iter().rev().take(2) {
             let config = Config { population, batch, generations: 1 << 40, ..Config::default() };
