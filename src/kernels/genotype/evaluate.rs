@@ -1,8 +1,8 @@
 //! How well every genotype does on a task.
 
 use super::graph::Graph;
-use super::lanes::{Evaluate, Work};
-use super::population::{GROUP, Population};
+use super::lanes::{Evaluate, GENOTYPES, WORDS, Work};
+use super::population::Population;
 use super::samples::Samples;
 use super::weights::WeightGeneration;
 use crate::context::Context;
@@ -28,17 +28,17 @@ pub struct Outcome {
 /// Sums over the samples of a chunk, for each genotype of a group.
 #[derive(Clone)]
 pub(super) struct Sums {
-    pub(super) rewards: [f64; GROUP],
-    pub(super) losses: [f64; GROUP],
-    pub(super) correct: [u32; GROUP],
+    pub(super) rewards: [f64; GENOTYPES],
+    pub(super) losses: [f64; GENOTYPES],
+    pub(super) correct: [u32; GENOTYPES],
 }
 
 /// Where a group's weights come from.
 #[derive(Clone, Copy)]
 pub(super) enum Source<'a> {
-    /// Made from the genes: the matrix, and the group's words.
-    Genes(&'a WeightGeneration, &'a [u64]),
-    /// A row of links for each of up to 64 genotypes.
+    /// Made from the genes: the matrix, and the words of two groups.
+    Genes(&'a WeightGeneration, [&'a [u64]; WORDS]),
+    /// A row of links for each genotype.
     Given(MatRef<'a>),
 }
 
@@ -71,7 +71,14 @@ pub fn evaluate(context: &mut Context, w: &WeightGeneration, samples: &Samples, 
         w.genes(),
         population.genes()
     );
-    all_groups(context, samples, population.genotypes(), |group| Source::Genes(w, population.group(group)))
+    let last = population.groups() - 1;
+    all_groups(context, samples, population.genotypes(), |group| {
+        let mut words = [population.group(0); WORDS];
+        for (at, words) in words.iter_mut().enumerate() {
+            *words = population.group((group * WORDS + at).min(last));
+        }
+        Source::Genes(w, words)
+    })
 }
 
 /// The same for weights that are given, \[genotypes, links\]: of one network, expected weights say, or of many.
@@ -90,7 +97,7 @@ pub fn evaluate_weights(context: &mut Context, samples: &Samples, weights: MatRe
     }
     let count = weights.rows();
     Ok(all_groups(context, samples, count, |group| {
-        Source::Given(weights.rows_range(group * GROUP..count.min((group + 1) * GROUP)))
+        Source::Given(weights.rows_range(group * GENOTYPES..count.min((group + 1) * GENOTYPES)))
     }))
 }
 
@@ -101,13 +108,14 @@ fn all_groups<'a>(
     source: impl Fn(usize) -> Source<'a> + Sync,
 ) -> Outcome {
     let (isa, graph) = (context.isa(), samples.graph());
-    let (groups, chunks) = (genotypes.div_ceil(GROUP), samples.images().div_ceil(CHUNK * LANES));
+    let (groups, chunks) = (genotypes.div_ceil(GENOTYPES), samples.images().div_ceil(CHUNK * LANES));
     let threads = context.threads().for_work(graph.links().saturating_mul(samples.images()) / 4 * groups);
     // Samples of an item: all, unless the groups are too few for the threads, or the logits too many for the cache. The sums are
     // those of chunks in any case.
     let pieces = if threads == Threads::ONE { 1 } else { (4 * threads.get()).div_ceil(groups.max(1)) };
-    let item = chunks.div_ceil(pieces).clamp(1, 32);
-    let mut sums = vec![Sums { rewards: [0.0; GROUP], losses: [0.0; GROUP], correct: [0; GROUP] }; groups * chunks];
+    let item = chunks.div_ceil(pieces).clamp(1, 16);
+    let mut sums =
+        vec![Sums { rewards: [0.0; GENOTYPES], losses: [0.0; GENOTYPES], correct: [0; GENOTYPES] }; groups * chunks];
     let items = sums.chunks_mut(chunks).enumerate();
     let items = items
         .flat_map(|(group, sums)| sums.chunks_mut(item).enumerate().map(move |(at, sums)| (group, at * item, sums)));
@@ -123,7 +131,7 @@ fn all_groups<'a>(
         Outcome { rewards: vec![0.0; genotypes], losses: vec![0.0; genotypes], correct: vec![0; genotypes] };
     let images = samples.images() as f64;
     for genotype in 0..genotypes {
-        let (group, lane) = (genotype / GROUP, genotype % GROUP);
+        let (group, lane) = (genotype / GENOTYPES, genotype % GENOTYPES);
         for sums in &sums[group * chunks..(group + 1) * chunks] {
             outcome.rewards[genotype] += sums.rewards[lane];
             outcome.losses[genotype] += sums.losses[lane];

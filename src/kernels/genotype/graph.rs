@@ -23,7 +23,7 @@ struct Inner {
     /// Hidden units are rows.
     edges: Pattern,
     classes: usize,
-    /// The inputs of each unit's edges, in blocks of 64; zero behind the last edge.
+    /// The inputs of each unit's edges, in blocks of 128; zero behind the last edge.
     blocks: Vec<[u16; BLOCK]>,
     /// How many edges each block has.
     lengths: Vec<u8>,
@@ -32,7 +32,7 @@ struct Inner {
 }
 
 /// Edges of a block: the bits of a word say which of them are active for a sample.
-pub(super) const BLOCK: usize = 64;
+pub(super) const BLOCK: usize = 128;
 
 impl PartialEq for Graph {
     fn eq(&self, other: &Self) -> bool {

@@ -3,41 +3,61 @@
 //! ```text
 //! for each block of 16 hidden units
 //!   weights of their edges and output links, for 64 genotypes                                      (1)
-//!   for each 64 samples
-//!     for each unit of the block, each sample
-//!       acc = 0                                       4 registers of 16 genotypes
-//!       for each edge whose pixel is not zero: acc += weight * pixel                               (2)
+//!   for each chunk of 64 samples
+//!     for each unit of the block, each quad of samples
+//!       acc = 0                                       4 samples x 4 registers of 16 genotypes
+//!       for each edge with a pixel that is not zero in the quad: acc += weight * pixel             (2)
 //!       h = ReLU(acc)
-//!     for each 16 genotypes, each sample
+//!     for each 16 genotypes, each pair of samples
 //!       for each unit of the block that is not silent: logits += v * h                             (3)
 //! L, delta and hits of 16 genotypes at a time
 //! ```
-//! 1. Made once for up to 2048 samples. A block's weights (320 KB at 78 edges a unit) stay in the second-level cache, a unit's in the first.
-//! 2. The edges are the set bits of a word for each sample and 64 edges, made when the samples were prepared.
+//! 1. Made once for up to 1024 samples. A block's weights (320 KB at 78 edges a unit) stay in the second-level cache, a unit's in the first.
+//! 2. The edges are the set bits of a word for each quad and 128 edges, made when the samples were prepared. Neighbours are similar: of pixels of
+//!    which 19 % are not zero, a quad has 27 %. What this wastes is less than what waiting for weights and mispredicted loop ends cost a
+//!    single sample (2 to 3 times the time).
 //! 3. A product with zero leaves a chain of fused operations as it is: what is skipped does not show in the bits.
+
+use std::num::{NonZeroU32, NonZeroU128};
 
 use super::evaluate::{CHUNK, Source, Sums};
 use super::graph::{BLOCK, Graph};
 use super::population::GROUP;
-use super::samples::Samples;
-use super::weights::{VECTORS, weights_of_group};
+use super::samples::{QUAD, Samples};
+use super::weights::weights_of_group;
 use crate::simd::{Kernel, LANES, Simd, math};
 
 /// Hidden units of a block.
 const UNITS: usize = 16;
+/// Samples that share the loads of output weights.
+const PAIR: usize = 2;
+/// Classes whose sums stay in registers together.
+const TEN: usize = 10;
+/// Vectors of genotypes.
+const V: usize = 4;
+/// Samples that share the loads of weights.
+const Q: usize = QUAD;
+/// Genotypes that share the work.
+pub(super) const GENOTYPES: usize = V * LANES;
+/// Words that hold a gene of so many.
+pub(super) const WORDS: usize = GENOTYPES.div_ceil(GROUP);
+/// Samples of a chunk.
+const SAMPLES: usize = CHUNK * LANES;
+/// From the activities of one unit to those of the next, in samples: one more than there are keeps them out of each other's cache sets.
+const STRIDE: usize = SAMPLES + 1;
 
-/// A number for each genotype of a group.
-type Lanes = [[f32; LANES]; VECTORS];
+/// A number for each genotype.
+type Lanes = [[f32; LANES]; V];
 
 /// Scratch memory of a thread.
 pub(super) struct Work<'a> {
     /// \[block of edges\]\[edge\]: weights of the block's edges.
     edges: &'a mut [f32],
-    /// \[vector\]\[unit\]\[class\]
+    /// \[vector\]\[ten classes, or one of the rest\]\[unit\]\[class of those\]
     output: &'a mut [f32],
-    /// \[sample\]\[unit\]
+    /// \[unit\]\[sample\]
     hidden: &'a mut [f32],
-    /// \[sample\]\[vector\]\[class\]
+    /// \[chunk\]\[vector\]\[sample\]\[class\]
     logits: &'a mut [f32],
 }
 
@@ -47,10 +67,10 @@ impl<'a> Work<'a> {
         let starts = (0..graph.hidden()).step_by(UNITS);
         let widest = starts.map(|first| blocks_of(graph, first, UNITS.min(graph.hidden() - first)).len()).max();
         [
-            widest.unwrap_or(0) * BLOCK * GROUP,
-            UNITS * graph.classes() * GROUP,
-            CHUNK * LANES * UNITS * GROUP,
-            chunks * CHUNK * LANES * graph.classes() * GROUP,
+            widest.unwrap_or(0) * BLOCK * GENOTYPES,
+            UNITS * graph.classes() * GENOTYPES,
+            UNITS * STRIDE * GENOTYPES,
+            chunks * SAMPLES * graph.classes() * GENOTYPES,
         ]
     }
 
@@ -67,7 +87,7 @@ fn blocks_of(graph: &Graph, first: usize, units: usize) -> std::ops::Range<usize
     graph.block_range(first).start..graph.block_range(first + units - 1).end
 }
 
-/// One group of genotypes on the samples of some chunks.
+/// Up to 128 genotypes on the samples of some chunks.
 pub(super) struct Evaluate<'a> {
     pub(super) source: Source<'a>,
     pub(super) samples: &'a Samples,
@@ -83,60 +103,62 @@ impl Kernel for Evaluate<'_> {
     fn run<S: Simd>(self, s: S) {
         let graph = self.samples.graph();
         let classes = graph.classes();
-        let edges = self.work.edges.as_chunks_mut().0.as_chunks_mut::<VECTORS>().0;
+        let edges = self.work.edges.as_chunks_mut().0.as_chunks_mut::<V>().0.as_chunks_mut::<BLOCK>().0;
         let output = self.work.output.as_chunks_mut::<LANES>().0;
-        let hidden = self.work.hidden.as_chunks_mut().0.as_chunks_mut::<VECTORS>().0;
+        let hidden = self.work.hidden.as_chunks_mut().0.as_chunks_mut::<V>().0.as_chunks_mut::<STRIDE>().0;
         let logits = self.work.logits.as_chunks_mut::<LANES>().0;
         let tiles = self.samples.images().div_ceil(LANES);
-        let chunk_logits = CHUNK * LANES * VECTORS * classes;
+        let chunk_logits = SAMPLES * V * classes;
         logits[..self.sums.len() * chunk_logits].fill([0.0; LANES]);
         for first in (0..graph.hidden()).step_by(UNITS) {
             let units = UNITS.min(graph.hidden() - first);
             let first_block = blocks_of(graph, first, units).start;
-            make_weights(s, self.source, graph, first, units, edges, output);
+            make_weights(s, self.source, graph, first, units, edges.as_flattened_mut(), output);
             for at in 0..self.sums.len() {
                 let first_tile = (self.first_chunk + at) * CHUNK;
                 let tiles = first_tile..tiles.min(first_tile + CHUNK);
-                let mut alive = [0u32; CHUNK * LANES];
+                let mut alive = [[0u8; LANES]; SAMPLES];
                 for unit in 0..units {
                     let blocks = graph.block_range(first + unit);
-                    for tile in tiles.clone() {
-                        let pixels = self.samples.tile(tile);
-                        for lane in 0..LANES {
-                            let mut acc = [s.zero(); VECTORS];
-                            for block in blocks.clone() {
-                                let active = self.samples.active(block, tile)[lane];
-                                let rows = &edges[(block - first_block) * BLOCK..][..BLOCK];
-                                add_edges(s, active, graph.inputs_of_block(block), pixels, lane, rows, &mut acc);
-                            }
-                            let sample = (tile - first_tile) * LANES + lane;
-                            let out = &mut hidden[sample * UNITS + unit];
-                            let mut silent = u16::MAX;
-                            for v in 0..VECTORS {
-                                // NaN stays: it is the second operand, and not silent.
-                                let h = s.max(s.zero(), acc[v]);
-                                silent &= s.mask_bits(s.le(h, s.zero()));
-                                s.store(h, &mut out[v]);
-                            }
-                            alive[sample] |= u32::from(silent != u16::MAX) << unit;
-                        }
+                    for (tile, out) in tiles.clone().zip(hidden[unit].as_chunks_mut::<LANES>().0) {
+                        let alive = &mut alive.as_chunks_mut::<LANES>().0[tile - first_tile];
+                        hidden_of_tile(s, self.samples, tile, blocks.clone(), first_block, edges, out, alive, unit);
                     }
                 }
                 let logits = &mut logits[at * chunk_logits..][..chunk_logits];
-                let samples = tiles.len() * LANES;
-                for v in 0..VECTORS {
+                for v in 0..V {
                     let output = &output[v * UNITS * classes..][..UNITS * classes];
-                    for sample in 0..samples {
-                        let hidden = &hidden[sample * UNITS..][..UNITS];
-                        let logits = &mut logits[(sample * VECTORS + v) * classes..][..classes];
-                        let alive = alive[sample];
-                        let (mut tens, mut class) = (logits.as_chunks_mut::<10>().0.iter_mut(), 0);
-                        for ten in &mut tens {
-                            add_units(s, alive, hidden, v, output, classes, class, ten);
-                            class += 10;
+                    let logits = &mut logits[v * SAMPLES * classes..][..tiles.len() * LANES * classes];
+                    for (pair, logits) in logits.chunks_exact_mut(PAIR * classes).enumerate() {
+                        let sample = pair * PAIR;
+                        let alive = units_alive(s, &alive[sample], v) | units_alive(s, &alive[sample + 1], v);
+                        let mut class = 0;
+                        while class + TEN <= classes {
+                            add_units::<S, TEN>(
+                                s,
+                                alive,
+                                hidden,
+                                pair,
+                                v,
+                                &output[class * UNITS..],
+                                classes,
+                                class,
+                                logits,
+                            );
+                            class += TEN;
                         }
-                        for one in logits[class..].as_chunks_mut::<1>().0 {
-                            add_units(s, alive, hidden, v, output, classes, class, one);
+                        while class < classes {
+                            add_units::<S, 1>(
+                                s,
+                                alive,
+                                hidden,
+                                pair,
+                                v,
+                                &output[class * UNITS..],
+                                classes,
+                                class,
+                                logits,
+                            );
                             class += 1;
                         }
                     }
@@ -145,11 +167,11 @@ impl Kernel for Evaluate<'_> {
         }
         for (at, sums) in self.sums.iter_mut().enumerate() {
             let logits = &logits[at * chunk_logits..][..chunk_logits];
-            let first = (self.first_chunk + at) * CHUNK * LANES;
+            let first = (self.first_chunk + at) * SAMPLES;
             let labels = &self.samples.labels()[first..];
-            for (sample, &label) in labels.iter().take(CHUNK * LANES).enumerate() {
-                for v in 0..VECTORS {
-                    let logits = &logits[(sample * VECTORS + v) * classes..][..classes];
+            for v in 0..V {
+                for (sample, &label) in labels.iter().take(SAMPLES).enumerate() {
+                    let logits = &logits[(v * SAMPLES + sample) * classes..][..classes];
                     score(s, logits, label.into(), v, sums);
                 }
             }
@@ -157,57 +179,123 @@ impl Kernel for Evaluate<'_> {
     }
 }
 
-/// Adds the active edges of a block for one sample.
+/// The activities of a unit for 16 samples, and in which vectors of genotypes it is not silent.
+#[inline(always)]
+fn hidden_of_tile<S: Simd>(
+    s: S,
+    samples: &Samples,
+    tile: usize,
+    blocks: std::ops::Range<usize>,
+    first_block: usize,
+    edges: &[[Lanes; BLOCK]],
+    out: &mut [Lanes; LANES],
+    alive: &mut [[u8; LANES]; LANES],
+    unit: usize,
+) {
+    let pixels = samples.tile(tile);
+    let (out, alive) = (out.as_chunks_mut::<Q>().0, alive.as_chunks_mut::<Q>().0);
+    for (quad, (out, alive)) in out.iter_mut().zip(alive).enumerate() {
+        let mut acc = [[s.zero(); V]; Q];
+        for block in blocks.clone() {
+            let active = samples.active(block, tile)[quad];
+            let inputs = samples.graph().inputs_of_block(block);
+            add_edges(s, active, inputs, pixels, quad, &edges[block - first_block], &mut acc);
+        }
+        for q in 0..Q {
+            let mut vectors = 0;
+            for v in 0..V {
+                // NaN stays: it is the second operand, and not silent.
+                let h = s.max(s.zero(), acc[q][v]);
+                vectors |= u8::from(s.mask_bits(s.le(h, s.zero())) != u16::MAX) << v;
+                s.store(h, &mut out[q][v]);
+            }
+            alive[q][unit] = vectors;
+        }
+    }
+}
+
+/// Adds the edges of a block that are active for any of `Q` samples.
 #[inline(always)]
 fn add_edges<S: Simd>(
     s: S,
-    mut active: u64,
+    active: u128,
     inputs: &[u16; BLOCK],
     pixels: &[[f32; LANES]],
-    lane: usize,
-    weights: &[Lanes],
-    acc: &mut [S::F32; VECTORS],
+    quad: usize,
+    weights: &[Lanes; BLOCK],
+    acc: &mut [[S::F32; V]; Q],
 ) {
     let mut sums = *acc;
-    while active != 0 {
+    let mut left = NonZeroU128::new(active);
+    while let Some(active) = left {
         let edge = active.trailing_zeros() as usize;
-        active &= active - 1;
-        let pixel = s.splat(pixels[usize::from(inputs[edge])][lane]);
+        left = NonZeroU128::new(active.get() & (active.get() - 1));
+        let pixels = &pixels[usize::from(inputs[edge])].as_chunks::<Q>().0[quad];
         let weights = &weights[edge];
-        for v in 0..VECTORS {
-            sums[v] = s.mul_add(s.load(&weights[v]), pixel, sums[v]);
+        let mut w = [s.zero(); V];
+        for v in 0..V {
+            w[v] = s.load(&weights[v]);
+        }
+        for q in 0..Q {
+            let pixel = s.splat(pixels[q]);
+            for v in 0..V {
+                sums[q][v] = s.mul_add(w[v], pixel, sums[q][v]);
+            }
         }
     }
     *acc = sums;
 }
 
-/// Adds the units that are not silent to `C` classes from `class`.
+/// The units that are not silent in a vector of genotypes, as bits, from the vectors of each unit.
+#[inline(always)]
+fn units_alive<S: Simd>(s: S, vectors: &[u8; LANES], v: usize) -> u32 {
+    let own = s.and(s.round_i32(s.load_u8(vectors)), s.splat_u32(1 << v));
+    s.mask_bits(s.lt(s.zero(), s.from_i32(own))).into()
+}
+
+/// Adds the units that are not silent to `C` classes from `class` of a pair of samples.
 #[inline(always)]
 fn add_units<S: Simd, const C: usize>(
     s: S,
-    mut alive: u32,
-    hidden: &[Lanes],
+    alive: u32,
+    hidden: &[[Lanes; STRIDE]],
+    pair: usize,
     v: usize,
     output: &[[f32; LANES]],
     classes: usize,
     class: usize,
-    logits: &mut [[f32; LANES]; C],
+    logits: &mut [[f32; LANES]],
 ) {
-    let mut sums = [s.zero(); C];
-    for c in 0..C {
-        sums[c] = s.load(&logits[c]);
-    }
-    while alive != 0 {
-        let unit = alive.trailing_zeros() as usize;
-        alive &= alive - 1;
-        let h = s.load(&hidden[unit][v]);
-        let weights: &[[f32; LANES]; C] = output[unit * classes + class..].first_chunk().expect("C classes");
+    let mut sums = [[s.zero(); C]; PAIR];
+    for p in 0..PAIR {
+        let logits: &[[f32; LANES]; C] = logits[p * classes + class..].first_chunk().expect("C classes");
         for c in 0..C {
-            sums[c] = s.mul_add(s.load(&weights[c]), h, sums[c]);
+            sums[p][c] = s.load(&logits[c]);
         }
     }
-    for c in 0..C {
-        s.store(sums[c], &mut logits[c]);
+    let hidden: &[_; UNITS] = hidden.first_chunk().expect("a block of units");
+    let weights: &[[[f32; LANES]; C]; UNITS] = output.as_chunks().0.first_chunk().expect("weights of a block");
+    let mut left = NonZeroU32::new(alive);
+    while let Some(alive) = left {
+        let unit = alive.trailing_zeros() as usize % UNITS;
+        left = NonZeroU32::new(alive.get() & (alive.get() - 1));
+        let (hidden, weights) = (&hidden[unit].as_chunks::<PAIR>().0[pair], &weights[unit]);
+        let mut h = [s.zero(); PAIR];
+        for p in 0..PAIR {
+            h[p] = s.load(&hidden[p][v]);
+        }
+        for c in 0..C {
+            let weight = s.load(&weights[c]);
+            for p in 0..PAIR {
+                sums[p][c] = s.mul_add(weight, h[p], sums[p][c]);
+            }
+        }
+    }
+    for p in 0..PAIR {
+        let logits: &mut [[f32; LANES]; C] = logits[p * classes + class..].first_chunk_mut().expect("C classes");
+        for c in 0..C {
+            s.store(sums[p][c], &mut logits[c]);
+        }
     }
 }
 
@@ -233,19 +321,21 @@ fn make_weights<S: Simd>(
                     weights_of_group(s, w, link, words, row);
                 }
                 for class in 0..classes {
-                    let mut lanes = [[0.0; LANES]; VECTORS];
+                    let mut lanes = [[0.0; LANES]; V];
                     weights_of_group(s, w, outputs + class, words, &mut lanes);
-                    for v in 0..VECTORS {
-                        output[(v * UNITS + unit) * classes + class] = lanes[v];
+                    for v in 0..V {
+                        output[v * UNITS * classes + place(unit, class, classes)] = lanes[v];
                     }
                 }
             }
             Source::Given(weights) => {
                 for row in &mut *rows {
-                    *row = [[0.0; LANES]; VECTORS];
+                    *row = [[0.0; LANES]; V];
                 }
-                for v in 0..VECTORS {
-                    output[(v * UNITS + unit) * classes..][..classes].fill([0.0; LANES]);
+                for v in 0..V {
+                    for class in 0..classes {
+                        output[v * UNITS * classes + place(unit, class, classes)] = [0.0; LANES];
+                    }
                 }
                 for (genotype, from) in weights.iter_rows().enumerate() {
                     let (v, lane) = (genotype / LANES, genotype % LANES);
@@ -253,12 +343,19 @@ fn make_weights<S: Simd>(
                         row[v][lane] = weight;
                     }
                     for class in 0..classes {
-                        output[(v * UNITS + unit) * classes + class][lane] = from[outputs + class];
+                        output[v * UNITS * classes + place(unit, class, classes)][lane] = from[outputs + class];
                     }
                 }
             }
         }
     }
+}
+
+/// Where the weight of a unit of a block to a class stands: units by tens of classes, then by each of the rest.
+#[inline(always)]
+fn place(unit: usize, class: usize, classes: usize) -> usize {
+    let tens = classes / TEN * TEN;
+    if class < tens { (class / TEN * UNITS + unit) * TEN + class % TEN } else { class * UNITS + unit }
 }
 
 /// L, delta and hits of 16 genotypes on a sample.

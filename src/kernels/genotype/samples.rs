@@ -1,5 +1,6 @@
 //! Images prepared for evaluation on a graph.
 
+use super::evaluate::CHUNK;
 use super::graph::{BLOCK, Graph};
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -18,8 +19,8 @@ pub struct Samples {
     labels: Vec<u8>,
     /// \[tile\]\[input\]: the pixel of 16 images, zero behind the last.
     pixels: Vec<[f32; LANES]>,
-    /// \[block of edges\]\[image\], images padded to whole tiles: a bit for each edge of the block.
-    active: Vec<u64>,
+    /// \[chunk\]\[block of edges\]\[quad of the chunk\]: a bit for each edge of the block that is active for any of four images.
+    active: Vec<u128>,
 }
 
 impl Samples {
@@ -47,26 +48,29 @@ impl Samples {
                 return Err(Error::setting(format!("pixel {pixel} of image {at}"), "a finite value", image[pixel]));
             }
         }
+        let order = similar_together(images);
+        let labels: Vec<u8> = order.iter().map(|&image| labels[image as usize]).collect();
         let tiles = labels.len().div_ceil(LANES);
         let mut pixels = vec![[0.0; LANES]; tiles * graph.inputs()];
         for (tile, pixels) in pixels.chunks_mut(graph.inputs()).enumerate() {
-            for image in tile * LANES..labels.len().min((tile + 1) * LANES) {
-                for (to, &pixel) in pixels.iter_mut().zip(images.row(image)) {
-                    to[image % LANES] = pixel;
+            for at in tile * LANES..labels.len().min((tile + 1) * LANES) {
+                for (to, &pixel) in pixels.iter_mut().zip(images.row(order[at] as usize)) {
+                    to[at % LANES] = pixel;
                 }
             }
         }
-        let mut active = vec![0; graph.all_blocks() * tiles * LANES];
-        let (isa, all) = (context.isa(), graph.all_blocks());
+        let (isa, all, inputs) = (context.isa(), graph.all_blocks(), graph.inputs());
+        let mut active = vec![0; labels.len().div_ceil(CHUNK * LANES) * all * QUADS];
         let threads = context.threads().for_work(graph.edges().saturating_mul(labels.len()) / 8);
-        let blocks = active.chunks_mut(tiles * LANES).zip(0..all);
-        let inputs = graph.inputs();
-        for_each(threads, blocks, |(words, block)| {
-            for (words, pixels) in words.as_chunks_mut().0.iter_mut().zip(pixels.chunks_exact(inputs)) {
-                dispatch(isa, Active { edges: graph.block(block), pixels, words });
+        let chunks = active.chunks_mut((all * QUADS).max(1)).zip(pixels.chunks(CHUNK * inputs));
+        for_each(threads, chunks, |(words, pixels)| {
+            for (block, words) in words.chunks_mut(QUADS).enumerate() {
+                for (words, pixels) in words.as_chunks_mut().0.iter_mut().zip(pixels.chunks_exact(inputs)) {
+                    dispatch(isa, Active { edges: graph.block(block), pixels, words });
+                }
             }
         });
-        Ok(Samples { graph: graph.clone(), labels: labels.to_vec(), pixels, active })
+        Ok(Samples { graph: graph.clone(), labels, pixels, active })
     }
 
     /// Number of images.
@@ -91,19 +95,64 @@ impl Samples {
         &self.pixels[tile * inputs..(tile + 1) * inputs]
     }
 
-    /// Which edges of a block are active for each image of a tile.
+    /// Which edges of a block are active for each quad of a tile.
     #[inline(always)]
-    pub(super) fn active(&self, block: usize, tile: usize) -> &[u64; LANES] {
-        let tiles = self.labels.len().div_ceil(LANES);
-        &self.active.as_chunks().0[block * tiles + tile]
+    pub(super) fn active(&self, block: usize, tile: usize) -> &[u128; LANES / QUAD] {
+        &self.active.as_chunks().0[(tile / CHUNK * self.graph.all_blocks() + block) * CHUNK + tile % CHUNK]
     }
 }
 
-/// Which of a block's edges are active for each of 16 images: comparisons along images, transposed bit by bit.
+/// Images of a quad: neighbours, which share what an edge costs.
+pub(super) const QUAD: usize = 4;
+/// Quads of a chunk.
+const QUADS: usize = CHUNK * LANES / QUAD;
+/// Images among which the next in line is looked for: the search is quadratic.
+const NEAREST: usize = 2048;
+
+/// An order of the images in which each is followed by that left whose pixels differ least in where they are zero.
+fn similar_together(images: MatRef<'_>) -> Vec<u32> {
+    let words = images.cols().div_ceil(64);
+    let mut order = Vec::with_capacity(images.rows());
+    for first in (0..images.rows()).step_by(NEAREST) {
+        let count = NEAREST.min(images.rows() - first);
+        let mut bits = vec![0u64; count * words];
+        for (bits, image) in bits.chunks_mut(words).zip((first..first + count).map(|image| images.row(image))) {
+            for (word, pixels) in bits.iter_mut().zip(image.chunks(64)) {
+                *word = pixels.iter().rev().fold(0, |word, &pixel| word << 1 | u64::from(pixel != 0.0));
+            }
+        }
+        // Those left, with their bits side by side.
+        let mut left: Vec<u32> = (first as u32..(first + count) as u32).collect();
+        let ones = |bits: &[u64]| bits.iter().map(|word| word.count_ones()).sum::<u32>();
+        let mut nearest = (0..count).min_by_key(|&at| ones(&bits[at * words..][..words])).unwrap_or(0);
+        loop {
+            order.push(left[nearest]);
+            let own = bits[nearest * words..][..words].to_vec();
+            // The last takes the place of the one that leaves.
+            let last = left.len() - 1;
+            left.swap_remove(nearest);
+            bits.copy_within(last * words.., nearest * words);
+            bits.truncate(last * words);
+            if left.is_empty() {
+                break;
+            }
+            let mut best = u32::MAX;
+            for (at, bits) in bits.chunks_exact(words).enumerate() {
+                let apart = bits.iter().zip(&own).map(|(a, b)| (a ^ b).count_ones()).sum();
+                if apart < best {
+                    (best, nearest) = (apart, at);
+                }
+            }
+        }
+    }
+    order
+}
+
+/// Which of a block's edges are active for each quad of a tile: comparisons along images, transposed bit by bit.
 struct Active<'a> {
     edges: &'a [u16],
     pixels: &'a [[f32; LANES]],
-    words: &'a mut [u64; LANES],
+    words: &'a mut [u128; LANES / QUAD],
 }
 
 impl Kernel for Active<'_> {
@@ -116,13 +165,13 @@ impl Kernel for Active<'_> {
             let zero = s.mask_bits(s.eq(s.load(&self.pixels[usize::from(input)]), s.zero()));
             *images = u32::from(!zero);
         }
-        *self.words = [0; LANES];
+        *self.words = [0; LANES / QUAD];
         for (part, images) in images.as_chunks().0.iter().enumerate() {
             let images = s.load_u32(images);
-            for image in 0..LANES {
-                let bit = s.and(images, s.splat_u32(1 << image));
-                let edges = s.mask_bits(s.lt(s.zero(), s.from_i32(bit)));
-                self.words[image] |= u64::from(edges) << (part * LANES);
+            for quad in 0..LANES / QUAD {
+                let bits = s.and(images, s.splat_u32(((1 << QUAD) - 1) << (QUAD * quad)));
+                let edges = s.mask_bits(s.lt(s.zero(), s.from_i32(bits)));
+                self.words[quad] |= u128::from(edges) << (part * LANES);
             }
         }
     }

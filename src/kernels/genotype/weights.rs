@@ -200,34 +200,35 @@ impl Kernel for Decode<'_> {
         let width = (self.out.cols() - self.first).min(GROUP);
         for row in 0..self.out.rows() {
             let mut lanes = [[0.0; LANES]; VECTORS];
-            weights_of_group(s, self.w, self.link + row, self.words, &mut lanes);
+            weights_of_group(s, self.w, self.link + row, [self.words], &mut lanes);
             self.out.row_mut(row)[self.first..self.first + width].copy_from_slice(&lanes.as_flattened()[..width]);
         }
     }
 }
 
 /// Vectors of a group of genotypes.
-pub(super) const VECTORS: usize = GROUP / LANES;
+const VECTORS: usize = GROUP / LANES;
 
-/// The weights of a link for the 64 genotypes of these words.
+/// The weights of a link for the first `V` vectors of the genotypes of these words.
 #[inline(always)]
-pub(super) fn weights_of_group<S: Simd>(
+pub(super) fn weights_of_group<S: Simd, const W: usize, const V: usize>(
     s: S,
     w: &WeightGeneration,
     link: usize,
-    words: &[u64],
-    out: &mut [[f32; LANES]; VECTORS],
+    words: [&[u64]; W],
+    out: &mut [[f32; LANES]; V],
 ) {
+    const { assert!(V <= W * VECTORS) };
     let (genes, values) = w.link(link);
-    let mut sums = [s.zero(); VECTORS];
+    let mut sums = [s.zero(); V];
     for (&gene, &value) in genes.iter().zip(values) {
-        let (word, value) = (words[gene as usize], s.splat(value));
-        for v in 0..VECTORS {
-            let mask = s.mask_from_bits((word >> (v * LANES)) as u16);
+        let (gene, value) = (gene as usize, s.splat(value));
+        for v in 0..V {
+            let mask = s.mask_from_bits((words[v / VECTORS][gene] >> (v % VECTORS * LANES)) as u16);
             sums[v] = s.select(mask, s.add(sums[v], value), sums[v]);
         }
     }
-    for v in 0..VECTORS {
+    for v in 0..V {
         s.store(sums[v], &mut out[v]);
     }
 }
