@@ -124,6 +124,13 @@ impl Graph {
         &self.0.blocks[block][..usize::from(self.0.lengths[block])]
     }
 
+    /// The most blocks of this many units from a multiple of as many.
+    pub(super) fn widest(&self, units: usize) -> usize {
+        let end = |first: usize| self.block_range(self.hidden().min(first + units) - 1).end;
+        let starts = (0..self.hidden()).step_by(units);
+        starts.map(|first| end(first) - self.block_range(first).start).max().unwrap_or(0)
+    }
+
     /// Number of all blocks.
     pub(super) fn all_blocks(&self) -> usize {
         self.0.blocks.len()

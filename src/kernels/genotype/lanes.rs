@@ -12,6 +12,10 @@
 //!       for each unit of the block that is not silent: logits += v * h                             (3)
 //! L, delta and hits of 16 genotypes at a time
 //! ```
+//!
+//! Where the genotypes have much [in common](super::difference) a sum begins at what the modal genotype has, and only edges that are touched
+//! by a gene in which one of the 64 differs follow, with what it changes of their weights.
+//!
 //! 1. Made once for up to 1024 samples. A block's weights (320 KB at 78 edges a unit) stay in the second-level cache, a unit's in the first.
 //! 2. The edges are the set bits of a word for each quad and 128 edges, made when the samples were prepared. Neighbours are similar: of pixels of
 //!    which 19 % are not zero, a quad has 27 %. What this wastes is less than what waiting for weights and mispredicted loop ends cost a
@@ -20,11 +24,12 @@
 
 use std::num::{NonZeroU32, NonZeroU128};
 
+use super::difference::Common;
 use super::evaluate::{CHUNK, Source, Sums};
 use super::graph::{BLOCK, Graph};
 use super::population::GROUP;
 use super::samples::{QUAD, Samples};
-use super::weights::weights_of_group;
+use super::weights::{WeightGeneration, weights_of_group};
 use crate::simd::{Kernel, LANES, Simd, math};
 
 /// Hidden units of a block.
@@ -64,10 +69,8 @@ pub(super) struct Work<'a> {
 impl<'a> Work<'a> {
     /// How much of each, for this many chunks of samples.
     pub(super) fn lengths(graph: &Graph, chunks: usize) -> [usize; 4] {
-        let starts = (0..graph.hidden()).step_by(UNITS);
-        let widest = starts.map(|first| blocks_of(graph, first, UNITS.min(graph.hidden() - first)).len()).max();
         [
-            widest.unwrap_or(0) * BLOCK * GENOTYPES,
+            graph.widest(UNITS) * BLOCK * GENOTYPES,
             UNITS * graph.classes() * GENOTYPES,
             UNITS * STRIDE * GENOTYPES,
             chunks * SAMPLES * graph.classes() * GENOTYPES,
@@ -82,17 +85,14 @@ impl<'a> Work<'a> {
     }
 }
 
-/// The blocks of edges of some units.
-fn blocks_of(graph: &Graph, first: usize, units: usize) -> std::ops::Range<usize> {
-    graph.block_range(first).start..graph.block_range(first + units - 1).end
-}
-
-/// Up to 128 genotypes on the samples of some chunks.
+/// Up to 64 genotypes on the samples of some chunks.
 pub(super) struct Evaluate<'a> {
     pub(super) source: Source<'a>,
+    /// What they have in common with all others, and the number of their group.
+    pub(super) common: Option<(&'a Common, usize)>,
     pub(super) samples: &'a Samples,
     pub(super) first_chunk: usize,
-    pub(super) sums: &'a mut [Sums],
+    pub(super) sums: &'a mut [Sums<GENOTYPES>],
     pub(super) work: Work<'a>,
 }
 
@@ -107,22 +107,43 @@ impl Kernel for Evaluate<'_> {
         let output = self.work.output.as_chunks_mut::<LANES>().0;
         let hidden = self.work.hidden.as_chunks_mut().0.as_chunks_mut::<V>().0.as_chunks_mut::<STRIDE>().0;
         let logits = self.work.logits.as_chunks_mut::<LANES>().0;
-        let tiles = self.samples.images().div_ceil(LANES);
+        let tiles = self.samples.tiles();
         let chunk_logits = SAMPLES * V * classes;
         logits[..self.sums.len() * chunk_logits].fill([0.0; LANES]);
+        // Without anything in common every edge counts, and sums begin at zero.
+        let flips = self.common.map(|(common, group)| common.flips(group));
+        let mut all_touched = vec![u128::MAX; graph.widest(UNITS)];
+        let nothing = [0.0; SAMPLES];
         for first in (0..graph.hidden()).step_by(UNITS) {
             let units = UNITS.min(graph.hidden() - first);
-            let first_block = blocks_of(graph, first, units).start;
-            make_weights(s, self.source, graph, first, units, edges.as_flattened_mut(), output);
+            let first_block = graph.block_range(first).start;
+            make_weights(
+                s,
+                self.source,
+                flips,
+                graph,
+                first,
+                units,
+                edges.as_flattened_mut(),
+                &mut all_touched,
+                output,
+            );
             for at in 0..self.sums.len() {
                 let first_tile = (self.first_chunk + at) * CHUNK;
                 let tiles = first_tile..tiles.min(first_tile + CHUNK);
                 let mut alive = [[0u8; LANES]; SAMPLES];
                 for unit in 0..units {
                     let blocks = graph.block_range(first + unit);
+                    let base = match self.common {
+                        Some((common, _)) => common.base(self.first_chunk + at, first + unit, self.samples),
+                        None => &nothing,
+                    };
+                    let edges = &edges[blocks.start - first_block..][..blocks.len()];
+                    let touched = &all_touched[blocks.start - first_block..][..blocks.len()];
                     for (tile, out) in tiles.clone().zip(hidden[unit].as_chunks_mut::<LANES>().0) {
                         let alive = &mut alive.as_chunks_mut::<LANES>().0[tile - first_tile];
-                        hidden_of_tile(s, self.samples, tile, blocks.clone(), first_block, edges, out, alive, unit);
+                        let base = &base.as_chunks().0[tile - first_tile];
+                        hidden_of_tile(s, self.samples, tile, blocks.start, edges, touched, base, out, alive, unit);
                     }
                 }
                 let logits = &mut logits[at * chunk_logits..][..chunk_logits];
@@ -185,9 +206,10 @@ fn hidden_of_tile<S: Simd>(
     s: S,
     samples: &Samples,
     tile: usize,
-    blocks: std::ops::Range<usize>,
     first_block: usize,
     edges: &[[Lanes; BLOCK]],
+    touched: &[u128],
+    base: &[f32; LANES],
     out: &mut [Lanes; LANES],
     alive: &mut [[u8; LANES]; LANES],
     unit: usize,
@@ -196,10 +218,13 @@ fn hidden_of_tile<S: Simd>(
     let (out, alive) = (out.as_chunks_mut::<Q>().0, alive.as_chunks_mut::<Q>().0);
     for (quad, (out, alive)) in out.iter_mut().zip(alive).enumerate() {
         let mut acc = [[s.zero(); V]; Q];
-        for block in blocks.clone() {
-            let active = samples.active(block, tile)[quad];
-            let inputs = samples.graph().inputs_of_block(block);
-            add_edges(s, active, inputs, pixels, quad, &edges[block - first_block], &mut acc);
+        for q in 0..Q {
+            acc[q] = [s.splat(base[quad * Q + q]); V];
+        }
+        for (at, (edges, touched)) in edges.iter().zip(touched).enumerate() {
+            let active = samples.active(first_block + at, tile)[quad] & touched;
+            let inputs = samples.graph().inputs_of_block(first_block + at);
+            add_edges(s, active, inputs, pixels, quad, edges, &mut acc);
         }
         for q in 0..Q {
             let mut vectors = 0;
@@ -299,30 +324,43 @@ fn add_units<S: Simd, const C: usize>(
     }
 }
 
-/// The weights of a block of units for a group of genotypes, zero for those beyond the last.
+/// The weights of a block of units for a group of genotypes, zero for those beyond the last; or, given who flips what from the modal
+/// alleles, what that changes of the edges' weights, and which edges it touches.
 #[inline(always)]
 fn make_weights<S: Simd>(
     s: S,
     source: Source<'_>,
+    flips: Option<(&[u64], &[u64])>,
     graph: &Graph,
     first: usize,
     units: usize,
     edges: &mut [Lanes],
+    touched: &mut [u128],
     output: &mut [[f32; LANES]],
 ) {
     let (classes, first_block) = (graph.classes(), graph.block_range(first).start);
     for unit in 0..units {
         let links = graph.pattern().range(first + unit);
-        let rows = &mut edges[(graph.block_range(first + unit).start - first_block) * BLOCK..][..links.len()];
+        let block = graph.block_range(first + unit).start - first_block;
+        let rows = &mut edges[block * BLOCK..][..links.len()];
         let outputs = graph.edges() + (first + unit) * classes;
         match source {
             Source::Genes(w, words) => {
-                for (link, row) in links.zip(rows) {
-                    weights_of_group(s, w, link, words, row);
+                if let Some((flips, mode)) = flips {
+                    touched[block..][..links.len().div_ceil(BLOCK)].fill(0);
+                    for (at, (link, row)) in links.zip(rows).enumerate() {
+                        if changes_of_group(s, w, link, flips, mode, row) {
+                            touched[block + at / BLOCK] |= 1 << (at % BLOCK);
+                        }
+                    }
+                } else {
+                    for (link, row) in links.zip(rows) {
+                        weights_of_group(s, w, link, words, 0, row);
+                    }
                 }
                 for class in 0..classes {
                     let mut lanes = [[0.0; LANES]; V];
-                    weights_of_group(s, w, outputs + class, words, &mut lanes);
+                    weights_of_group(s, w, outputs + class, words, 0, &mut lanes);
                     for v in 0..V {
                         output[v * UNITS * classes + place(unit, class, classes)] = lanes[v];
                     }
@@ -351,6 +389,40 @@ fn make_weights<S: Simd>(
     }
 }
 
+/// What the flipped genes of a link change of its weight for each genotype of a group; nothing, and `false`, if there are none.
+#[inline(always)]
+fn changes_of_group<S: Simd>(
+    s: S,
+    w: &WeightGeneration,
+    link: usize,
+    flips: &[u64],
+    mode: &[u64],
+    out: &mut Lanes,
+) -> bool {
+    let (genes, values) = w.link(link);
+    let mut sums = [s.zero(); V];
+    let mut any = false;
+    for (&gene, &value) in genes.iter().zip(values) {
+        let own = flips[gene as usize];
+        if own == 0 {
+            continue;
+        }
+        any = true;
+        // Allele 1 becomes 0 where it is the modal one.
+        let change = s.splat(if mode[gene as usize] == 0 { value } else { -value });
+        for v in 0..V {
+            let mask = s.mask_from_bits((own >> (v * LANES)) as u16);
+            sums[v] = s.select(mask, s.add(sums[v], change), sums[v]);
+        }
+    }
+    if any {
+        for v in 0..V {
+            s.store(sums[v], &mut out[v]);
+        }
+    }
+    any
+}
+
 /// Where the weight of a unit of a block to a class stands: units by tens of classes, then by each of the rest.
 #[inline(always)]
 fn place(unit: usize, class: usize, classes: usize) -> usize {
@@ -360,7 +432,7 @@ fn place(unit: usize, class: usize, classes: usize) -> usize {
 
 /// L, delta and hits of 16 genotypes on a sample.
 #[inline(always)]
-fn score<S: Simd>(s: S, logits: &[[f32; LANES]], label: usize, v: usize, sums: &mut Sums) {
+fn score<S: Simd>(s: S, logits: &[[f32; LANES]], label: usize, v: usize, sums: &mut Sums<GENOTYPES>) {
     let own = s.load(&logits[label]);
     let mut max = s.load(&logits[0]);
     for logit in logits {
@@ -377,10 +449,7 @@ fn score<S: Simd>(s: S, logits: &[[f32; LANES]], label: usize, v: usize, sums: &
             hit &= s.mask_bits(s.le(logit, own));
         }
     }
-    let loss = s.sub(math::ln(s, total), s.sub(own, max));
-    let chance = (logits.len() as f64).ln() as f32;
-    // The second operand where it is NaN.
-    let reward = s.max(s.zero(), s.neg_mul_add(loss, loss, s.splat(chance * chance)));
+    let (loss, reward) = super::evaluate::loss_and_reward(s, total, max, own, logits.len());
     let (losses, rewards) = (s.lanes(loss), s.lanes(reward));
     let range = v * LANES..(v + 1) * LANES;
     let (sum_losses, sum_rewards) = (&mut sums.losses[range.clone()], &mut sums.rewards[range.clone()]);

@@ -40,9 +40,11 @@
 //! # Ok::<(), neuropil::Error>(())
 //! ```
 
+mod difference;
 mod evaluate;
 mod frequencies;
 mod graph;
+mod images;
 mod lanes;
 mod population;
 pub mod reference;

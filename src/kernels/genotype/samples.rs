@@ -21,6 +21,8 @@ pub struct Samples {
     pixels: Vec<[f32; LANES]>,
     /// \[chunk\]\[block of edges\]\[quad of the chunk\]: a bit for each edge of the block that is active for any of four images.
     active: Vec<u128>,
+    /// \[chunk\]\[block of edges\]\[tile of the chunk\]: the same for its four quads.
+    active_in_tile: Vec<u128>,
 }
 
 impl Samples {
@@ -70,7 +72,9 @@ impl Samples {
                 }
             }
         });
-        Ok(Samples { graph: graph.clone(), labels, pixels, active })
+        let active_in_tile =
+            active.chunks(LANES / QUAD).map(|quads| quads.iter().fold(0, |all, own| all | own)).collect();
+        Ok(Samples { graph: graph.clone(), labels, pixels, active, active_in_tile })
     }
 
     /// Number of images.
@@ -86,6 +90,17 @@ impl Samples {
     /// The graph they were prepared for.
     pub fn graph(&self) -> &Graph {
         &self.graph
+    }
+
+    /// Number of tiles.
+    pub(super) fn tiles(&self) -> usize {
+        self.labels.len().div_ceil(LANES)
+    }
+
+    /// Which edges of a block are active for any image of a tile.
+    #[inline(always)]
+    pub(super) fn active_in_tile(&self, block: usize, tile: usize) -> u128 {
+        self.active_in_tile[(tile / CHUNK * self.graph.all_blocks() + block) * CHUNK + tile % CHUNK]
     }
 
     /// Each pixel of a tile's 16 images.

@@ -262,16 +262,22 @@ fn malformed_samples_are_named() {
     }
 }
 
-/// Compares with the reference, and the bits of every context with the first's.
-fn check(graph: &Graph, w: &WeightGeneration, population: &Population, images: &Matrix, labels: &[u8]) {
+/// Compares with the reference, and the bits of every context with the first's; and, unless genotypes have much in common, with those
+/// of the same weights given.
+fn check(graph: &Graph, w: &WeightGeneration, population: &Population, images: &Matrix, labels: &[u8], common: bool) {
     let mut oracle: Option<Outcome> = None;
     let longest = (0..graph.links()).map(|link| w.link(link).0.len()).max().unwrap_or(0);
     let widest = (0..graph.hidden()).map(|unit| graph.pattern().row(unit).len()).max().unwrap_or(0);
-    let sizes = reference::magnitudes(w);
+    let mut sizes = reference::magnitudes(w);
+    let mut roundings = 2 * longest + widest + 1 + graph.hidden();
+    if common {
+        // What the modal genotype has and another has not is added and taken away again.
+        sizes[..graph.edges()].iter_mut().for_each(|size| *size *= 2.0);
+        roundings += widest;
+    }
     let want: Vec<_> = (0..population.genotypes())
         .map(|genotype| {
             let weights = reference::weights(w, population, genotype);
-            let roundings = 2 * longest + widest + 1 + graph.hidden();
             reference::evaluate(graph, &weights, &sizes, roundings, images.view(), labels)
         })
         .collect();
@@ -286,12 +292,59 @@ fn check(graph: &Graph, w: &WeightGeneration, population: &Population, images: &
             assert!(got.correct[genotype].abs_diff(want.correct) <= want.doubtful);
         }
         assert_eq!(oracle.get_or_insert_with(|| got.clone()), &got, "{context:?}");
-        // The same weights, given.
+        if common {
+            continue;
+        }
         let mut weights = Matrix::zeros(graph.links(), population.genotypes());
         decode(&mut context, w, population, 0..population.genotypes(), weights.view_mut());
         let given = evaluate_weights(&mut context, &samples, weights.transposed().view()).unwrap();
         assert_eq!(given, got, "{context:?}");
     }
+}
+
+/// A population most of whose genes are fixed, at either allele, but for `varying` of them.
+fn converged(genotypes: usize, genes: usize, varying: usize) -> Population {
+    let random = population(genotypes, genes);
+    Population::from_fn(
+        genotypes,
+        genes,
+        |genotype, gene| {
+            if gene < varying { random.allele(genotype, gene) } else { gene % 2 == 0 }
+        },
+    )
+    .unwrap()
+}
+
+#[test]
+fn converged_populations_agree_with_the_reference_on_every_set() {
+    for (inputs, hidden, classes, probability, genes, varying, genotypes, count) in [
+        (5, 3, 2, 0.5, 7, 0, 65, 16),
+        (150, 17, 10, 1.0, 200, 2, 65, 17),
+        (70, 33, 11, 0.5, 300, 9, 130, 70),
+        (30, 15, 5, 0.9, 100, 1, 128, 129),
+    ] {
+        let graph = Graph::random(inputs, hidden, classes, probability, stream("g")).unwrap();
+        let w = WeightGeneration::random(graph.links(), genes, 0.05, stream("w")).unwrap();
+        let (images, labels) = images(count, inputs, classes);
+        let population = converged(genotypes, genes, varying);
+        let samples = Samples::new(&mut context(), &graph, images.view(), &labels).unwrap();
+        assert!(difference::Common::of(&mut context(), &w, &samples, &population).is_some());
+        check(&graph, &w, &population, &images, &labels, true);
+    }
+}
+
+#[test]
+fn a_population_of_one_genotype_is_evaluated_as_the_genotype() {
+    let graph = Graph::random(40, 20, 10, 0.5, stream("g")).unwrap();
+    let w = WeightGeneration::random(graph.links(), 60, 0.2, stream("w")).unwrap();
+    let (images, labels) = images(50, 40, 10);
+    let samples = Samples::new(&mut context(), &graph, images.view(), &labels).unwrap();
+    let one = evaluate(&mut context(), &w, &samples, &converged(1, 60, 0));
+    let many = evaluate(&mut context(), &w, &samples, &converged(100, 60, 0));
+    // Nothing differs from the modal genotype, so nothing is rounded otherwise.
+    assert!(
+        (0..100).all(|genotype| many.rewards[genotype] == one.rewards[0] && many.losses[genotype] == one.losses[0])
+    );
 }
 
 #[test]
@@ -309,7 +362,7 @@ fn evaluation_agrees_with_the_reference_on_every_set() {
         let graph = Graph::random(inputs, hidden, classes, probability, stream("g")).unwrap();
         let w = WeightGeneration::random(graph.links(), genes, 0.2, stream("w")).unwrap();
         let (images, labels) = images(count, inputs, classes);
-        check(&graph, &w, &population(genotypes, genes), &images, &labels);
+        check(&graph, &w, &population(genotypes, genes), &images, &labels, false);
     }
 }
 
@@ -320,7 +373,7 @@ fn unreachable_units_and_unread_inputs_do_not_matter() {
     let w = WeightGeneration::random(graph.links(), 20, 0.5, stream("w")).unwrap();
     let (mut images, labels) = images(20, 3, 2);
     let population = population(10, 20);
-    check(&graph, &w, &population, &images, &labels);
+    check(&graph, &w, &population, &images, &labels, false);
     let samples = Samples::new(&mut context(), &graph, images.view(), &labels).unwrap();
     let before = evaluate(&mut context(), &w, &samples, &population);
     for image in 0..20 {

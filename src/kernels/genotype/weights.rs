@@ -200,7 +200,7 @@ impl Kernel for Decode<'_> {
         let width = (self.out.cols() - self.first).min(GROUP);
         for row in 0..self.out.rows() {
             let mut lanes = [[0.0; LANES]; VECTORS];
-            weights_of_group(s, self.w, self.link + row, [self.words], &mut lanes);
+            weights_of_group(s, self.w, self.link + row, [self.words], 0, &mut lanes);
             self.out.row_mut(row)[self.first..self.first + width].copy_from_slice(&lanes.as_flattened()[..width]);
         }
     }
@@ -209,13 +209,14 @@ impl Kernel for Decode<'_> {
 /// Vectors of a group of genotypes.
 const VECTORS: usize = GROUP / LANES;
 
-/// The weights of a link for the first `V` vectors of the genotypes of these words.
+/// The weights of a link for `V` vectors of the genotypes of these words, from the lane `first` of each.
 #[inline(always)]
 pub(super) fn weights_of_group<S: Simd, const W: usize, const V: usize>(
     s: S,
     w: &WeightGeneration,
     link: usize,
     words: [&[u64]; W],
+    first: usize,
     out: &mut [[f32; LANES]; V],
 ) {
     const { assert!(V <= W * VECTORS) };
@@ -224,7 +225,7 @@ pub(super) fn weights_of_group<S: Simd, const W: usize, const V: usize>(
     for (&gene, &value) in genes.iter().zip(values) {
         let (gene, value) = (gene as usize, s.splat(value));
         for v in 0..V {
-            let mask = s.mask_from_bits((words[v / VECTORS][gene] >> (v % VECTORS * LANES)) as u16);
+            let mask = s.mask_from_bits((words[v / VECTORS][gene] >> (first + v % VECTORS * LANES)) as u16);
             sums[v] = s.select(mask, s.add(sums[v], value), sums[v]);
         }
     }
