@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use neuropil::kernels::dense::{self, Write};
 use neuropil::kernels::entropy::{self, Histogram};
+use neuropil::kernels::genotype::{self, AlleleFrequencies, Graph, Population, Samples, WeightGeneration};
 use neuropil::kernels::hebbian::{self, KrotovHopfield, Reduction, Update};
 use neuropil::kernels::masked::{
     self, FieldLayer, Map, MaskedWeights, Pattern, ReceptiveField, Rectangle, SparseMatrix,
@@ -51,6 +52,26 @@ fn rectified(rows: usize, cols: usize) -> Matrix {
     matrix
 }
 
+/// The embedded digits, evenly drawn, and their labels.
+fn digits(count: usize) -> (Matrix, Vec<u8>) {
+    let images = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/data/train-images-idx3-ubyte"));
+    let labels = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/data/train-labels-idx1-ubyte"));
+    let place = |image: usize| image * (labels.len() - 8) / count;
+    let pixel = |image: usize, pixel: usize| f32::from(images[16 + place(image) * 784 + pixel]) / 255.0;
+    (Matrix::from_fn(count, 784, pixel), (0..count).map(|image| labels[8 + place(image)]).collect())
+}
+
+/// Allele frequencies of which so many in a thousand are fixed, the others uniform.
+fn frequencies(genes: usize, fixed: usize) -> AlleleFrequencies {
+    let (p, chance) = (uniform(1, genes, 0.0, 1.0, "frequencies"), uniform(1, genes, 0.0, 1000.0, "fixed"));
+    let values = p
+        .as_slice()
+        .iter()
+        .zip(chance.as_slice())
+        .map(|(&p, &chance)| if chance < fixed as f32 { f64::from(p.round()) } else { f64::from(p) });
+    AlleleFrequencies::new(values.collect()).expect("frequencies")
+}
+
 /// The operations, each with the shapes of a quick check.
 const OPERATIONS: &[(&str, &[(&str, usize)])] = &[
     ("dense", &[("m", 8), ("k", 20), ("n", 30)]),
@@ -68,6 +89,9 @@ const OPERATIONS: &[(&str, &[(&str, usize)])] = &[
     ("replicate", &[("particles", 40)]),
     ("copy", &[("particles", 40)]),
     ("organism", &[("batch", 20)]),
+    ("decode", &[("links", 100), ("genes", 50), ("genotypes", 20)]),
+    ("evaluate", &[("genotypes", 3), ("images", 20)]),
+    ("generation", &[("genotypes", 70), ("images", 20), ("genes", 100), ("fixed", 900)]),
     ("epoch", &[("images", 40), ("batch", 20), ("n", 20), ("k", 30)]),
 ];
 
@@ -161,6 +185,51 @@ fn prepare(operation: &str, shape: &Shape, mut context: Context) -> Option<Call>
             let w = MaskedWeights::fields(&context, layer, weights, batch).expect("a weight for every value");
             let (x, mut y) = (uniform(batch, map.len(), -1.0, 1.0, "x"), Matrix::zeros(batch, units));
             Box::new(move || w.forward(&mut context, x.view(), y.view_mut(), Write::Replace))
+        }
+        // Weights of genotypes.
+        "decode" => {
+            let (links, genes) = (shape.get("links", 88_400), shape.get("genes", 4000));
+            let genotypes = shape.get("genotypes", 64);
+            let w = WeightGeneration::random(links, genes, 0.0025, Stream::new(0, "w")).expect("a density");
+            let p = AlleleFrequencies::new(vec![0.5; genes]).expect("frequencies");
+            let stream = Stream::new(0, "population");
+            let population = Population::sample(&mut context, &p, stream, 0..genotypes as u64).expect("a population");
+            let mut out = Matrix::zeros(links, genotypes);
+            Box::new(move || genotype::decode(&mut context, &w, &population, 0..genotypes, out.view_mut()))
+        }
+        // Cross-entropy of genotypes whose weights are given.
+        "evaluate" => {
+            let (genotypes, count) = (shape.get("genotypes", 8), shape.get("images", 200));
+            let graph = Graph::random(784, 1000, 10, 0.1, Stream::new(0, "graph")).expect("a probability");
+            let (images, labels) = match shape.get("digits", 0) {
+                0 => (uniform(count, 784, 0.05, 1.0, "x"), (0..count).map(|image| (image % 10) as u8).collect()),
+                _ => digits(count),
+            };
+            let samples = Samples::new(&mut context, &graph, images.view(), &labels).expect("images");
+            let weights = uniform(genotypes, graph.links(), -0.05, 0.05, "weights");
+            Box::new(move || {
+                black_box(genotype::evaluate_weights(&mut context, &samples, weights.view()).expect("weights"));
+            })
+        }
+        // A generation of neural net evolution on digits: genotypes, evaluation, rewards of alleles, the next frequencies.
+        "generation" => {
+            let (genotypes, count) = (shape.get("genotypes", 1000), shape.get("images", 2000));
+            let (genes, fixed) = (shape.get("genes", 4000), shape.get("fixed", 0));
+            let graph = Graph::random(784, 1000, 10, 0.1, Stream::new(0, "graph")).expect("a probability");
+            let w = WeightGeneration::random(graph.links(), genes, 0.0025, Stream::new(0, "w")).expect("a density");
+            let (images, labels) = digits(count);
+            let samples = Samples::new(&mut context, &graph, images.view(), &labels).expect("images");
+            let start = frequencies(genes, fixed);
+            let stream = Stream::new(0, "population");
+            Box::new(move || {
+                let mut p = start.clone();
+                let range = 0..genotypes as u64;
+                let population = Population::sample(&mut context, &p, stream, range).expect("a population");
+                let outcome = genotype::evaluate(&mut context, &w, &samples, &population);
+                let rewards = genotype::allele_rewards(&mut context, &population, &outcome.rewards);
+                p.update(&rewards, 1.0).expect("rewards");
+                black_box(p);
+            })
         }
         "histogram" => {
             let x = if shape.get("relu", 0) == 1 { rectified } else { unit };

@@ -33,12 +33,17 @@ ROWS = (
     + [("sampled", {}, 1), ("field", {}, 1)]
     + [("replicate", {"particles": 1125}, 1), ("replicate", {"particles": 20000}, 1), ("replicate", {"particles": 1000000}, 1)]
     + [("copy", {"particles": 1000000}, 1), ("organism", {}, 1)]
+    + [("decode", {}, 1), ("evaluate", {}, 1), ("evaluate", {"digits": 1}, 1)]
+    + [("generation", {"fixed": f}, 2) for f in (0, 500, 950, 990)]
     + [("epoch", {"batch": 2000}, 2), ("epoch", {"batch": 100}, 2)]
 )
 # Ours on one thread against ours on two.
 SCALING = [("oja", {"batch": 1000}), ("sanger", {"batch": 256}), ("krotov", {"batch": 400}), ("gaussian", {}), ("perturb", {}), ("normalise", {}), ("dense", {"m": 2000}), ("histogram", {}), ("histogram", {"relu": 1}), ("entropy", {}),
     ("spmm", {"batch": 2000, "per_mille": 10}), ("spmm", {"batch": 2000, "per_mille": 100}), ("sampled", {"batch": 2000}), ("field", {"batch": 2000}),
-    ("replicate", {"particles": 1000000}), ("replicate", {"particles": 20000, "steps": 25}), ("replicate", {"particles": 65536, "steps": 25, "cell": 5})]
+    ("replicate", {"particles": 1000000}), ("replicate", {"particles": 20000, "steps": 25}), ("replicate", {"particles": 65536, "steps": 25, "cell": 5}),
+    ("decode", {"genotypes": 256}), ("evaluate", {"genotypes": 256, "digits": 1}), ("generation", {}), ("generation", {"fixed": 990})]
+# Of a whole generation the peers evaluate so many genotypes, on all images, and are granted the rest at the same pace, and nothing else.
+PART = 4
 
 
 class Ours:
@@ -216,6 +221,63 @@ def peers(operation, shape, threads):
             ("NumPy, dense then mask", lambda: (xt @ z) * mask),
             ("torch sampled_addmm", lambda: torch.sparse.sampled_addmm(pattern, t(xt), t(z), beta=0.0)),
         ]
+    if operation == "decode":
+        import scipy.sparse
+
+        links, genes, genotypes = 88_400, 4000, shape.get("genotypes", 64)
+        w = scipy.sparse.random(links, genes, 0.0025, format="csr", dtype=np.float32, random_state=0)
+        return sparse_peers(w, (rng.random((genes, genotypes)) < 0.5).astype(np.float32))
+    if operation in ("evaluate", "generation"):
+        import scipy.sparse
+
+        library = glob.glob(os.path.join(sys.prefix, "lib", "libmkl_rt.so*"))[0]
+        ctypes.CDLL(library, mode=ctypes.RTLD_GLOBAL)
+        os.environ["MKL_RT"] = library
+        from sparse_dot_mkl import dot_product_mkl
+
+        whole = operation == "generation"
+        genotypes, images = (PART, 2000) if whole else (shape.get("genotypes", 8), shape.get("images", 200))
+        inputs, hidden, classes = 784, 1000, 10
+        edges = np.flatnonzero(rng.random(inputs * hidden) < 0.1)
+        rows, cols = np.divmod(edges, inputs)
+        indptr, cols = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=hidden))]).astype(np.int32), cols.astype(np.int32)
+        if whole or shape.get("digits"):
+            data = os.path.join(os.path.dirname(__file__), "..", "..", "data")
+            read = lambda name, skip: np.fromfile(os.path.join(data, name), np.uint8, offset=skip)
+            place = np.arange(images) * 2000 // images
+            x = read("train-images-idx3-ubyte", 16).reshape(-1, inputs)[place].astype(np.float32) / np.float32(255)
+            label = read("train-labels-idx1-ubyte", 8)[place].astype(np.int64)
+        else:
+            x, label = uniform(images, inputs), np.arange(images) % classes
+        w = (rng.random((genotypes, edges.size + hidden * classes), dtype=np.float32) - np.float32(0.5)) * np.float32(0.1)
+        xt, pairs = np.ascontiguousarray(x.T), np.arange(images)
+        txt, tx, tlabel, tw, tp, tc = t(xt), t(x), t(label), t(w), t(indptr), t(cols)
+        cross = torch.nn.functional.cross_entropy
+
+        def loss(logits):
+            top = logits.max(0)
+            return (np.log(np.exp(logits - top).sum(0)) + top - logits[label, pairs]).mean()
+
+        def mkl_csr():
+            for own in w:
+                s = scipy.sparse.csr_matrix((own[: edges.size], cols, indptr), shape=(hidden, inputs))
+                loss(own[edges.size :].reshape(classes, hidden) @ np.maximum(dot_product_mkl(s, xt, dense=True), 0))
+
+        def torch_csr():
+            for own in tw:
+                s = torch.sparse_csr_tensor(tp, tc, own[: edges.size], size=(hidden, inputs))
+                cross((own[edges.size :].view(classes, hidden) @ torch.relu_(torch.mm(s, txt))).T, tlabel)
+
+        full = torch.zeros(inputs * hidden)
+        places = t(edges)
+
+        def torch_dense():
+            for own in tw:
+                full[places] = own[: edges.size]
+                z = torch.ops.mkldnn._linear_pointwise(tx, full.view(hidden, inputs), None, "none", [], "")
+                cross(torch.relu_(z) @ own[edges.size :].view(classes, hidden).T, tlabel)
+
+        return [("MKL CSR", mkl_csr), ("torch CSR", torch_csr), ("oneDNN, dense", torch_dense)]
     if operation == "field":
         import scipy.sparse
 
@@ -279,13 +341,15 @@ def one_row(binary, operation, shape, threads, rounds):
     seen = {"ours": []} | {name: [] for name, _ in cases}
     for _, call in cases:
         call()
-    rounds = 3 if operation == "epoch" else rounds
+    rounds = 3 if operation in ("epoch", "generation") else rounds
     for _ in range(rounds):
         seen["ours"].append(ours.round())
         for name, call in cases:
             seen[name].append(mean_milliseconds(call))
     ours.close()
     median = {name: statistics.median(times) for name, times in seen.items()}
+    if operation == "generation":
+        median |= {name: median[name] * shape.get("genotypes", 1000) / PART for name, _ in cases}
     best = min(median[name] for name, _ in cases)
     rest = ", ".join(f"{name} {median[name]:.3g}" for name, _ in cases)
     print(f"| {operation} | {describe(shape)} | {threads} | {median['ours']:.3g} | {rest} | {best / median['ours']:.2f} |", flush=True)

@@ -15,6 +15,7 @@
 mod dense;
 mod elementwise;
 mod entropy;
+mod genotype;
 mod hebbian;
 mod masked;
 mod particle;
@@ -71,6 +72,7 @@ const FAMILIES: &[&[Check]] = &[
     dense::CHECKS,
     hebbian::CHECKS,
     masked::CHECKS,
+    genotype::CHECKS,
     particle::CHECKS,
     perturb::CHECKS,
     elementwise::CHECKS,

@@ -1,0 +1,166 @@
+//! Checks of genotypes: their weights, their evaluation, what alleles earn.
+
+use super::{Case, Check, Dim, gamma};
+use crate::kernels::genotype::{
+    AlleleFrequencies, Graph, Population, Samples, WeightGeneration, allele_rewards, decode, evaluate,
+    evaluate_weights, reference,
+};
+use crate::random::below;
+use crate::{Context, Matrix};
+
+const WEIGHTS: &[Dim] = &[
+    Dim { name: "links", min: 0, max: 150 },
+    Dim { name: "genes", min: 1, max: 150 },
+    Dim { name: "genotypes", min: 1, max: 140 },
+];
+
+const REWARDS: &[Dim] = &[Dim { name: "genotypes", min: 1, max: 300 }, Dim { name: "genes", min: 1, max: 600 }];
+
+const NETWORKS: &[Dim] = &[
+    Dim { name: "inputs", min: 1, max: 150 },
+    Dim { name: "hidden", min: 1, max: 40 },
+    Dim { name: "classes", min: 1, max: 33 },
+    Dim { name: "genotypes", min: 1, max: 140 },
+    Dim { name: "images", min: 1, max: 140 },
+];
+
+pub(super) const CHECKS: &[Check] = &[
+    Check { kernel: "genotype::decode", dims: WEIGHTS, run: weights },
+    Check { kernel: "genotype::allele_rewards", dims: REWARDS, run: rewards },
+    Check { kernel: "genotype::evaluate", dims: NETWORKS, run: evaluation },
+    Check { kernel: "genotype::evaluate, converged", dims: NETWORKS, run: converged },
+    Check { kernel: "genotype::evaluate_weights", dims: NETWORKS, run: given },
+];
+
+/// A density, or probability, of any size, the ends included.
+fn share(case: &mut Case<'_>) -> f64 {
+    f64::from(case.matrix(1, 1, -0.2, 1.2)[(0, 0)].clamp(0.0, 1.0))
+}
+
+/// Genotypes in which a gene varies with this probability; the other genes are fixed at either allele.
+fn population(case: &mut Case<'_>, genotypes: usize, genes: usize, varying: f64) -> Population {
+    let (chance, frequency) = (case.matrix(1, genes, 0.0, 1.0), case.matrix(1, genes, 0.0, 1.0));
+    let frequency = |gene: usize| {
+        let p = f64::from(frequency.as_slice()[gene]);
+        if f64::from(chance.as_slice()[gene]) < varying { p } else { p.round() }
+    };
+    let p = AlleleFrequencies::new((0..genes).map(frequency).collect()).expect("frequencies");
+    let stream = case.stream();
+    Population::sample(&mut case.contexts[0], &p, stream, 0..genotypes as u64).expect("a population")
+}
+
+fn weights(case: &mut Case<'_>) {
+    let [links, genes, genotypes] = case.sizes();
+    let density = share(case);
+    let w = WeightGeneration::random(links, genes, density, case.stream()).expect("a density");
+    let population = population(case, genotypes, genes, 1.0);
+    let (mut exact, mut bound) = (vec![0.0; links * genotypes], vec![0.0; links * genotypes]);
+    let sizes = reference::magnitudes(&w);
+    for genotype in 0..genotypes {
+        for (link, weight) in reference::weights(&w, &population, genotype).into_iter().enumerate() {
+            exact[link * genotypes + genotype] = weight;
+            bound[link * genotypes + genotype] = gamma(w.link(link).0.len() as f64) * sizes[link];
+        }
+    }
+    case.compare(&exact, &bound, |context| {
+        let mut out = Case::poisoned(links, genotypes);
+        decode(context, &w, &population, 0..genotypes, out.view_mut());
+        out.as_slice().to_vec()
+    });
+}
+
+fn rewards(case: &mut Case<'_>) {
+    let [genotypes, genes] = case.sizes();
+    let population = population(case, genotypes, genes, 0.8);
+    let values = case.matrix(1, genotypes, 0.0, 5.0);
+    let values: Vec<f64> = values.as_slice().iter().map(|&value| value.into()).collect();
+    let exact: Vec<f64> =
+        reference::allele_rewards(&population, &values).into_iter().flat_map(|(f, f0)| [f, f0]).collect();
+    // Sums in f64, which only become f32 to be compared.
+    let bound: Vec<f64> = exact.iter().map(|value| gamma(1.01) * value).collect();
+    case.compare(&exact, &bound, |context| {
+        let rewards = allele_rewards(context, &population, &values);
+        let both = |gene| rewards.get(gene).map_or([f32::NAN; 2], |(f, f0)| [f as f32, f0 as f32]);
+        (0..genes).flat_map(both).collect()
+    });
+}
+
+/// A network, its samples, the exact outcome of each genotype and its bounds.
+struct Network {
+    graph: Graph,
+    w: WeightGeneration,
+    images: Matrix,
+    labels: Vec<u8>,
+    population: Population,
+    exact: Vec<f64>,
+    bound: Vec<f64>,
+}
+
+fn network(case: &mut Case<'_>, varying: f64) -> Network {
+    let [inputs, hidden, classes, genotypes, count] = case.sizes();
+    let genes = 60;
+    let (probability, density) = (share(case), 0.3 * share(case));
+    let graph = Graph::random(inputs, hidden, classes, probability, case.stream()).expect("a probability");
+    let w = WeightGeneration::random(graph.links(), genes, density, case.stream()).expect("a density");
+    // A share of zeros, of any size.
+    let low = case.matrix(1, 1, -3.0, 0.1)[(0, 0)];
+    let mut images = case.matrix(count, inputs, low, 1.0);
+    images.as_mut_slice().iter_mut().for_each(|pixel| *pixel = pixel.max(0.0));
+    let mut generator = case.stream().generator();
+    let labels: Vec<u8> = (0..count).map(|_| below(&mut generator, classes as u64) as u8).collect();
+    let population = population(case, genotypes, genes, varying);
+    let longest = (0..graph.links()).map(|link| w.link(link).0.len()).max().unwrap_or(0);
+    let widest = (0..hidden).map(|unit| graph.pattern().row(unit).len()).max().unwrap_or(0);
+    let mut sizes = reference::magnitudes(&w);
+    // On top of the modal genotype a gene may be added and taken away again.
+    sizes[..graph.edges()].iter_mut().for_each(|size| *size *= 2.0);
+    let roundings = 2 * longest + 2 * widest + 1 + hidden;
+    let (mut exact, mut bound) = (Vec::new(), Vec::new());
+    for genotype in 0..genotypes {
+        let weights = reference::weights(&w, &population, genotype);
+        let outcome = reference::evaluate(&graph, &weights, &sizes, roundings, images.view(), &labels);
+        exact.extend([outcome.reward, outcome.loss, outcome.correct.into()]);
+        // The means become f32 to be compared.
+        bound.push(outcome.reward_error + gamma(1.0) * outcome.reward);
+        bound.push(outcome.loss_error + gamma(1.0) * outcome.loss);
+        bound.push(outcome.doubtful.into());
+    }
+    Network { graph, w, images, labels, population, exact, bound }
+}
+
+/// Compares what a function of context and samples returns with the exact outcome.
+fn compare(
+    case: &mut Case<'_>,
+    network: &Network,
+    outcome: impl Fn(&mut Context, &Samples) -> crate::kernels::genotype::Outcome,
+) {
+    case.compare(&network.exact, &network.bound, |context| {
+        let samples = Samples::new(context, &network.graph, network.images.view(), &network.labels);
+        let outcome = outcome(context, &samples.expect("finite images"));
+        let of = |genotype: usize| {
+            [outcome.rewards[genotype] as f32, outcome.losses[genotype] as f32, outcome.correct[genotype] as f32]
+        };
+        (0..outcome.rewards.len()).flat_map(of).collect()
+    });
+}
+
+fn evaluation(case: &mut Case<'_>) {
+    let network = network(case, 1.0);
+    compare(case, &network, |context, samples| evaluate(context, &network.w, samples, &network.population));
+}
+
+fn converged(case: &mut Case<'_>) {
+    let network = network(case, 0.05);
+    compare(case, &network, |context, samples| evaluate(context, &network.w, samples, &network.population));
+}
+
+fn given(case: &mut Case<'_>) {
+    let network = network(case, 1.0);
+    let (links, genotypes) = (network.w.links(), network.population.genotypes());
+    let mut weights = Matrix::zeros(links, genotypes);
+    decode(&mut case.contexts[0], &network.w, &network.population, 0..genotypes, weights.view_mut());
+    let weights = weights.transposed();
+    compare(case, &network, |context, samples| {
+        evaluate_weights(context, samples, weights.view()).expect("finite weights")
+    });
+}
