@@ -199,9 +199,15 @@ impl Kernel for Decode<'_> {
     fn run<S: Simd>(mut self, s: S) {
         let width = (self.out.cols() - self.first).min(GROUP);
         for row in 0..self.out.rows() {
-            let mut lanes = [[0.0; LANES]; VECTORS];
-            weights_of_group(s, self.w, self.link + row, [self.words], 0, &mut lanes);
-            self.out.row_mut(row)[self.first..self.first + width].copy_from_slice(&lanes.as_flattened()[..width]);
+            let out = &mut self.out.row_mut(row)[self.first..self.first + width];
+            // In place where they fill all vectors: through a copy 64 values cost a call.
+            if let Some(lanes) = out.as_chunks_mut().0.first_chunk_mut::<VECTORS>() {
+                weights_of_group(s, self.w, self.link + row, [self.words], 0, lanes);
+            } else {
+                let mut lanes = [[0.0; LANES]; VECTORS];
+                weights_of_group(s, self.w, self.link + row, [self.words], 0, &mut lanes);
+                out.copy_from_slice(&lanes.as_flattened()[..width]);
+            }
         }
     }
 }
