@@ -113,6 +113,7 @@ impl Kernel for Evaluate<'_> {
         // Without anything in common every edge counts, and sums begin at zero.
         let flips = self.common.map(|(common, group)| common.flips(group));
         let mut all_touched = vec![u128::MAX; graph.widest(UNITS)];
+        let mut list = Vec::new();
         let nothing = [0.0; SAMPLES];
         for first in (0..graph.hidden()).step_by(UNITS) {
             let units = UNITS.min(graph.hidden() - first);
@@ -126,10 +127,20 @@ impl Kernel for Evaluate<'_> {
                 units,
                 edges.as_flattened_mut(),
                 &mut all_touched,
+                &mut list,
                 output,
             );
+            let seen = inputs_of(graph, first_block, graph.block_range(first + units - 1).end, &all_touched);
             for at in 0..self.sums.len() {
                 let first_tile = (self.first_chunk + at) * CHUNK;
+                // The next chunk's pixels come from beyond the second-level cache: ask for them a chunk ahead.
+                let next = (first_tile + CHUNK).min(tiles)..(first_tile + 2 * CHUNK).min(tiles);
+                for tile in if at + 1 < self.sums.len() { next } else { 0..0 } {
+                    let pixels = self.samples.tile(tile);
+                    for &input in &seen {
+                        s.prefetch(&pixels[usize::from(input)][0]);
+                    }
+                }
                 let tiles = first_tile..tiles.min(first_tile + CHUNK);
                 let mut alive = [[0u8; LANES]; SAMPLES];
                 for unit in 0..units {
@@ -239,6 +250,17 @@ fn hidden_of_tile<S: Simd>(
     }
 }
 
+/// The inputs of the touched edges of these blocks.
+fn inputs_of(graph: &Graph, first: usize, end: usize, touched: &[u128]) -> Vec<u16> {
+    let mut seen = vec![false; graph.inputs()];
+    for block in first..end {
+        for (edge, &input) in graph.block(block).iter().enumerate() {
+            seen[usize::from(input)] |= touched[block - first] >> edge & 1 == 1;
+        }
+    }
+    (0..graph.inputs()).filter(|&input| seen[input]).map(|input| input as u16).collect()
+}
+
 /// Adds the edges of a block that are active for any of `Q` samples.
 #[inline(always)]
 fn add_edges<S: Simd>(
@@ -336,6 +358,7 @@ fn make_weights<S: Simd>(
     units: usize,
     edges: &mut [Lanes],
     touched: &mut [u128],
+    list: &mut Vec<u32>,
     output: &mut [[f32; LANES]],
 ) {
     let (classes, first_block) = (graph.classes(), graph.block_range(first).start);
@@ -347,12 +370,8 @@ fn make_weights<S: Simd>(
         match source {
             Source::Genes(w, words) => {
                 if let Some((flips, mode)) = flips {
-                    touched[block..][..links.len().div_ceil(BLOCK)].fill(0);
-                    for (at, (link, row)) in links.zip(rows).enumerate() {
-                        if changes_of_group(s, w, link, flips, mode, row) {
-                            touched[block + at / BLOCK] |= 1 << (at % BLOCK);
-                        }
-                    }
+                    let touched = &mut touched[block..][..links.len().div_ceil(BLOCK)];
+                    changes_of_unit(s, w, links, flips, mode, rows, touched, list);
                 } else {
                     for (link, row) in links.zip(rows) {
                         weights_of_group(s, w, link, words, 0, row);
@@ -389,38 +408,47 @@ fn make_weights<S: Simd>(
     }
 }
 
-/// What the flipped genes of a link change of its weight for each genotype of a group; nothing, and `false`, if there are none.
+/// What the flipped genes change of the weights of a unit's links, for each genotype of a group, and which links they touch.
+///
+/// Entries whose gene varies are first listed without a branch for each: few do, and nobody could foresee which.
 #[inline(always)]
-fn changes_of_group<S: Simd>(
+fn changes_of_unit<S: Simd>(
     s: S,
     w: &WeightGeneration,
-    link: usize,
+    links: std::ops::Range<usize>,
     flips: &[u64],
     mode: &[u64],
-    out: &mut Lanes,
-) -> bool {
-    let (genes, values) = w.link(link);
-    let mut sums = [s.zero(); V];
-    let mut any = false;
-    for (&gene, &value) in genes.iter().zip(values) {
-        let own = flips[gene as usize];
-        if own == 0 {
-            continue;
+    rows: &mut [Lanes],
+    touched: &mut [u128],
+    list: &mut Vec<u32>,
+) {
+    let first = links.start;
+    let (links, genes, values) = w.entries_of(links);
+    list.clear();
+    list.resize(genes.len() + 1, 0);
+    let mut count = 0;
+    for (entry, &gene) in genes.iter().enumerate() {
+        list[count] = entry as u32;
+        count += usize::from(flips[gene as usize] != 0);
+    }
+    touched.fill(0);
+    for &entry in &list[..count] {
+        let entry = entry as usize;
+        let at = links[entry] as usize - first;
+        let row = &mut rows[at];
+        if touched[at / BLOCK] >> (at % BLOCK) & 1 == 0 {
+            touched[at / BLOCK] |= 1 << (at % BLOCK);
+            *row = [[0.0; LANES]; V];
         }
-        any = true;
+        let (gene, value) = (genes[entry] as usize, values[entry]);
         // Allele 1 becomes 0 where it is the modal one.
-        let change = s.splat(if mode[gene as usize] == 0 { value } else { -value });
+        let change = s.splat(if mode[gene] == 0 { value } else { -value });
         for v in 0..V {
-            let mask = s.mask_from_bits((own >> (v * LANES)) as u16);
-            sums[v] = s.select(mask, s.add(sums[v], change), sums[v]);
+            let mask = s.mask_from_bits((flips[gene] >> (v * LANES)) as u16);
+            let sum = s.load(&row[v]);
+            s.store(s.select(mask, s.add(sum, change), sum), &mut row[v]);
         }
     }
-    if any {
-        for v in 0..V {
-            s.store(sums[v], &mut out[v]);
-        }
-    }
-    any
 }
 
 /// Where the weight of a unit of a block to a class stands: units by tens of classes, then by each of the rest.

@@ -14,7 +14,11 @@ use crate::simd::{Kernel, LANES, Simd, dispatch};
 
 /// The sparse matrix W \[links, genes\] that makes the weights W x of a genotype x. Its entries are finite.
 #[derive(Clone, Debug, PartialEq)]
-pub struct WeightGeneration(SparseMatrix);
+pub struct WeightGeneration {
+    matrix: SparseMatrix,
+    /// The link of each entry.
+    links: Vec<u32>,
+}
 
 impl WeightGeneration {
     /// Each entry with probability `density`, independently, and then uniform on \[-1, 1), as the stream decides.
@@ -47,7 +51,7 @@ impl WeightGeneration {
         let mut values = vec![0.0; indices.len()];
         // Up to 2^31 numbers of at most 1: their sum is finite.
         stream.item(1).uniform(-1.0, 1.0, &mut values);
-        Ok(WeightGeneration(SparseMatrix::new(Pattern::new(links, genes, offsets, indices)?, values)?))
+        Ok(WeightGeneration::from_matrix(SparseMatrix::new(Pattern::new(links, genes, offsets, indices)?, values)?))
     }
 
     /// These entries (link, gene, value), in any order.
@@ -89,34 +93,48 @@ impl WeightGeneration {
                 return Err(Error::setting(format!("entries of link {link}"), "a sum within the range of f32", all));
             }
         }
-        Ok(WeightGeneration(SparseMatrix::new(Pattern::new(links, genes, offsets, indices)?, values)?))
+        Ok(WeightGeneration::from_matrix(SparseMatrix::new(Pattern::new(links, genes, offsets, indices)?, values)?))
+    }
+
+    fn from_matrix(matrix: SparseMatrix) -> Self {
+        let of = |link: usize| std::iter::repeat_n(link as u32, matrix.pattern().row(link).len());
+        let links = (0..matrix.rows()).flat_map(of).collect();
+        WeightGeneration { matrix, links }
+    }
+
+    /// The links, genes and values of all entries of some links, in order.
+    #[inline(always)]
+    pub(super) fn entries_of(&self, links: std::ops::Range<usize>) -> (&[u32], &[u32], &[f32]) {
+        let pattern = self.matrix.pattern();
+        let range = pattern.offsets()[links.start] as usize..pattern.offsets()[links.end] as usize;
+        (&self.links[range.clone()], &pattern.indices()[range.clone()], &self.matrix.values()[range])
     }
 
     /// Number of links.
     pub fn links(&self) -> usize {
-        self.0.rows()
+        self.matrix.rows()
     }
 
     /// Number of genes.
     pub fn genes(&self) -> usize {
-        self.0.cols()
+        self.matrix.cols()
     }
 
     /// Number of entries.
     pub fn entries(&self) -> usize {
-        self.0.values().len()
+        self.matrix.values().len()
     }
 
     /// The genes of a link, in order, and their values.
     #[track_caller]
     pub fn link(&self, link: usize) -> (&[u32], &[f32]) {
-        let range = self.0.pattern().range(link);
-        (&self.0.pattern().indices()[range.clone()], &self.0.values()[range])
+        let range = self.matrix.pattern().range(link);
+        (&self.matrix.pattern().indices()[range.clone()], &self.matrix.values()[range])
     }
 
     /// The same as a sparse matrix.
     pub fn matrix(&self) -> &SparseMatrix {
-        &self.0
+        &self.matrix
     }
 }
 
