@@ -151,7 +151,7 @@ fn in_pieces<const G: usize>(
     let threads = context.threads().for_work(work.saturating_mul(genotypes) / LANES);
     // Samples of an item: as many as the second-level cache likes, fewer where the threads would wait for each other. The sums are those
     // of chunks in any case.
-    let pieces = if threads == Threads::ONE { 1 } else { (4 * threads.get()).div_ceil(groups.max(1)) };
+    let pieces = if threads == Threads::ONE { 1 } else { (2 * threads.get()).div_ceil(groups.max(1)) };
     let item = chunks.div_ceil(pieces).clamp(1, 16);
     let mut sums = vec![Sums { rewards: [0.0; G], losses: [0.0; G], correct: [0; G] }; groups * chunks];
     let items = sums.chunks_mut(chunks).enumerate();
