@@ -386,7 +386,7 @@ fn the_reproduction_answers_for_what_is_asked() {
     assert!(reproduce(&mut context(), &data, &asked(&[], 0), &mut observer).is_err());
     let report = reproduce(&mut context(), &data, &asked(&["theory"], 2), &mut observer).unwrap();
     let outcomes = report.outcomes();
-    assert_eq!((report.runs.len(), outcomes.len()), (2, 4));
+    assert_eq!((report.runs.len(), outcomes.len()), (2, 5));
     assert!(outcomes[0].ours < 1e-9 && outcomes[1].ours < 0.5, "{outcomes:?}");
     let mut stop = |_: &super::experiment::Stage, _: &crate::systems::Progress<'_>| ControlFlow::Break(());
     let report = reproduce(&mut context(), &data, &asked(&["nne-5"], 1), &mut stop).unwrap();
