@@ -81,6 +81,12 @@ pub(crate) fn fits(data: &Dataset, inputs: usize, classes: usize) -> Result<()> 
     Ok(())
 }
 
+/// The same of the images to learn from and of those to watch by, if there are any.
+pub(crate) fn both_fit(data: &Dataset, monitor: Option<&Dataset>, inputs: usize, classes: usize) -> Result<()> {
+    fits(data, inputs, classes)?;
+    monitor.map_or(Ok(()), |monitor| fits(monitor, inputs, classes))
+}
+
 /// Inputs and classes a network can be made for.
 pub(crate) fn shape(inputs: usize, classes: usize) -> Result<()> {
     within("inputs", inputs as u64, 1, 1 << 24)?;

@@ -296,10 +296,7 @@ impl Learner for Network {
         monitor: Option<&Dataset>,
         observer: &mut Observer<'_>,
     ) -> Result<ControlFlow<()>> {
-        settings::fits(data, self.inputs(), self.classes())?;
-        if let Some(monitor) = monitor {
-            settings::fits(monitor, self.inputs(), self.classes())?;
-        }
+        settings::both_fit(data, monitor, self.inputs(), self.classes())?;
         self.journal.begin(data.len())?;
         let Network { config, journal, hidden, moments, output } = self;
         let mut batches = features::batches(data, config.batch, false, Stream::new(config.seed, "batches"))?;

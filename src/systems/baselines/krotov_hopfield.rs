@@ -229,10 +229,7 @@ impl Learner for Network {
         monitor: Option<&Dataset>,
         observer: &mut Observer<'_>,
     ) -> Result<ControlFlow<()>> {
-        settings::fits(data, self.inputs(), self.classes())?;
-        if let Some(monitor) = monitor {
-            settings::fits(monitor, self.inputs(), self.classes())?;
-        }
+        settings::both_fit(data, monitor, self.inputs(), self.classes())?;
         self.journal.begin(data.len())?;
         let Network { config, journal, hidden, output } = self;
         let mut images = features::batches(data, config.batch, false, Stream::new(config.seed, "hidden batches"))?;

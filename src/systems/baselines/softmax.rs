@@ -108,10 +108,7 @@ impl Learner for Network {
         monitor: Option<&Dataset>,
         observer: &mut Observer<'_>,
     ) -> Result<ControlFlow<()>> {
-        settings::fits(data, self.inputs(), self.classes())?;
-        if let Some(monitor) = monitor {
-            settings::fits(monitor, self.inputs(), self.classes())?;
-        }
+        settings::both_fit(data, monitor, self.inputs(), self.classes())?;
         self.journal.begin(data.len())?;
         let Network { config: Config { seed, output: config }, journal, output } = self;
         let mut batches = features::batches(data, config.batch, false, Stream::new(*seed, "output batches"))?;

@@ -293,10 +293,7 @@ impl Learner for Network {
         monitor: Option<&Dataset>,
         observer: &mut Observer<'_>,
     ) -> Result<ControlFlow<()>> {
-        settings::fits(data, self.inputs(), self.classes())?;
-        if let Some(monitor) = monitor {
-            settings::fits(monitor, self.inputs(), self.classes())?;
-        }
+        settings::both_fit(data, monitor, self.inputs(), self.classes())?;
         let sample = Sample::new(context, &self.config, &self.hidden, data)?;
         self.train_on(context, &sample, monitor, observer)
     }

@@ -178,10 +178,7 @@ impl Network {
         observer: &mut Observer<'_>,
         watch: &mut Watch<'_>,
     ) -> Result<ControlFlow<()>> {
-        settings::fits(data, self.inputs, self.classes())?;
-        if let Some(monitor) = monitor {
-            settings::fits(monitor, self.inputs, self.classes())?;
-        }
+        settings::both_fit(data, monitor, self.inputs, self.classes())?;
         if data.len() < self.config.batch {
             let expected = format!("at most the {} training images", data.len());
             return Err(Error::setting("batch", expected, self.config.batch));
