@@ -288,6 +288,10 @@ fn a_reproduction_writes_report_results_and_figures() {
     assert_eq!(again[0]["runs"], result["runs"]);
 
     fails(&["reproduce", "--quick", "--only", "softmacks", "--out", text(&out)], 1, &["softmacks", "hebbian-wp"]);
+    // The images of another set would be answered with those of this one.
+    for system in ["hebbian", "organism", "evolution"] {
+        fails(&["reproduce", system, "--set", "cifar10", "--out", text(&out)], 1, &["MNIST alone", "--set"]);
+    }
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
     fails(&["reproduce", "--quick", "--out", text(&file)], 1, &["cannot create", "file"]);

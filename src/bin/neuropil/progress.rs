@@ -21,6 +21,8 @@ pub(crate) struct Monitor {
     began: (Instant, u64),
     written: Option<Instant>,
     accuracy: Option<f64>,
+    /// Of several runs under way: how many were done when this one was chosen, and its label.
+    chosen: Option<(usize, String)>,
 }
 
 impl Monitor {
@@ -35,7 +37,7 @@ impl Monitor {
             );
             bar
         });
-        Monitor { bar, title: String::new(), began: (Instant::now(), 0), written: None, accuracy: None }
+        Monitor { bar, title: String::new(), began: (Instant::now(), 0), written: None, accuracy: None, chosen: None }
     }
 
     /// Shows a step of the run of this label. `Break` once Ctrl-C was pressed.
@@ -59,8 +61,25 @@ impl Monitor {
         self.asked_to_stop()
     }
 
+    /// The same where several runs are under way: one of them is shown until one is finished.
+    pub(crate) fn observe_one(
+        &mut self,
+        (done, all): (usize, usize),
+        run: &str,
+        progress: &Progress<'_>,
+    ) -> ControlFlow<()> {
+        let label = format!("[{}/{all}] {run}", done + 1);
+        if self.chosen.as_ref().is_none_or(|(then, _)| *then != done) {
+            self.chosen = Some((done, label.clone()));
+        }
+        match &self.chosen {
+            Some((_, chosen)) if *chosen == label => self.observe(&label, progress),
+            _ => self.asked_to_stop(),
+        }
+    }
+
     /// `Break` once Ctrl-C was pressed.
-    pub(crate) fn asked_to_stop(&self) -> ControlFlow<()> {
+    fn asked_to_stop(&self) -> ControlFlow<()> {
         if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 

@@ -10,7 +10,9 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use neuropil::Context;
+use neuropil::datasets::{self, Set, Split};
 use neuropil::systems::Outcome;
+use neuropil::systems::experiment::Scale;
 
 use crate::failure::Failure;
 use crate::figures::Figure;
@@ -96,6 +98,20 @@ pub(crate) struct Arguments {
     /// Print the results as JSON
     #[arg(long)]
     json: bool,
+}
+
+impl Arguments {
+    /// The digits of a paper that has figures for no other images: how much is trained, the images, and their name.
+    fn digits(&self, paper: &str) -> Result<(Scale, Split, &'static str), Failure> {
+        if self.set != ImageSet::Mnist {
+            return Err(Failure::Message(format!("{paper} has figures for MNIST alone: leave out --set")));
+        }
+        Ok(if self.quick {
+            (Scale::Quick, datasets::embedded(), "the MNIST digits inside the program")
+        } else {
+            (Scale::Full, datasets::open(Set::Mnist, self.data.as_deref())?, "MNIST")
+        })
+    }
 }
 
 /// What a system's experiments came to.

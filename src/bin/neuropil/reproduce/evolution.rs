@@ -1,9 +1,7 @@
 //! The reproduction of neural net evolution and dopaminergic networks.
 
 use neuropil::Context;
-use neuropil::datasets::{self, Set};
 use neuropil::systems::evolution::experiment::{self, Evolved, Finding, Options, ROWS, Report};
-use neuropil::systems::experiment::Scale;
 
 use super::{Arguments, Reproduction};
 use crate::failure::Failure;
@@ -20,11 +18,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 
 /// Trains and measures. In the full form populations save themselves in the output folder's `states`, and go on from there.
 pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String]) -> Result<Reproduction, Failure> {
-    let (scale, data, name) = if arguments.quick {
-        (Scale::Quick, datasets::embedded(), "the MNIST digits inside the program")
-    } else {
-        (Scale::Full, datasets::open(Set::Mnist, arguments.data.as_deref())?, "MNIST")
-    };
+    let (scale, data, name) = arguments.digits("the paper on evolution")?;
     let states = (!arguments.quick).then(|| arguments.out.join("states"));
     if let Some(states) = &states {
         output::create_directory(states)?;
@@ -32,17 +26,9 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
     let (runs, seed, only) = (arguments.runs as usize, arguments.seed, only.to_vec());
     let options = Options { scale, runs, seed, only, states };
     let mut monitor = Monitor::new();
-    // Several runs are under way: one is shown until one is finished.
-    let mut shown: Option<(usize, &str, u64)> = None;
     let report = experiment::reproduce(context, &data, &options, &mut |stage, progress| {
-        let this = (stage.done, stage.row.name, stage.seed);
-        if shown.is_none_or(|(done, ..)| done != stage.done) {
-            shown = Some(this);
-        }
-        if shown != Some(this) {
-            return monitor.asked_to_stop();
-        }
-        monitor.observe(&format!("[{}/{}] {} seed {}", stage.done + 1, stage.all, stage.row.name, stage.seed), progress)
+        let run = format!("{} seed {}", stage.row.name, stage.seed);
+        monitor.observe_one((stage.done, stage.all), &run, progress)
     })?;
     drop(monitor);
     let drawn = [

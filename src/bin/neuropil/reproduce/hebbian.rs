@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use neuropil::Context;
-use neuropil::datasets::{self, Set};
 use neuropil::systems::experiment::Scale;
 use neuropil::systems::hebbian::experiment::{self, Options, Report, Row, Run};
 
@@ -21,14 +20,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 
 /// Trains and measures.
 pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String]) -> Result<Reproduction, Failure> {
-    if arguments.set != super::ImageSet::Mnist {
-        return Err(Failure::Message("the Hebbian paper has figures for MNIST alone: leave out --set".to_owned()));
-    }
-    let (scale, data, images) = if arguments.quick {
-        (Scale::Quick, datasets::embedded(), "the MNIST digits inside the program")
-    } else {
-        (Scale::Full, datasets::open(Set::Mnist, arguments.data.as_deref())?, "MNIST")
-    };
+    let (scale, data, images) = arguments.digits("the Hebbian paper")?;
     let options =
         Options { runs: arguments.runs as usize, seed: arguments.seed, only: only.to_vec(), ..Options::new(scale) };
     let mut monitor = Monitor::new();

@@ -37,17 +37,9 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
         ..Options::new(scale, kind)
     };
     let mut monitor = Monitor::new();
-    // Several runs are under way: one is shown until one is finished.
-    let mut shown: Option<(usize, &str, u64)> = None;
     let report = experiment::reproduce(context, &data, &options, &mut |stage, progress| {
-        let this = (stage.done, stage.row.name, stage.seed);
-        if shown.is_none_or(|(done, ..)| done != stage.done) {
-            shown = Some(this);
-        }
-        if shown != Some(this) {
-            return monitor.asked_to_stop();
-        }
-        monitor.observe(&format!("[{}/{}] {} seed {}", stage.done + 1, stage.all, stage.row.name, stage.seed), progress)
+        let run = format!("{} seed {}", stage.row.name, stage.seed);
+        monitor.observe_one((stage.done, stage.all), &run, progress)
     })?;
     drop(monitor);
     let learned = longest(&report);

@@ -1,13 +1,11 @@
 //! The reproduction of the organism networks.
 
 use neuropil::Context;
-use neuropil::datasets::{self, Set};
 use neuropil::kernels::particle::Class;
-use neuropil::systems::experiment::Scale;
 use neuropil::systems::organism::experiment::{self, ImageRun, Options, ROWS, Report};
 use neuropil::systems::organism::{Between, Census, Robustness};
 
-use super::{Arguments, ImageSet, Reproduction};
+use super::{Arguments, Reproduction};
 use crate::failure::Failure;
 use crate::figures::{self, Figure, Kernels, Plot, Series};
 use crate::progress::Monitor;
@@ -21,14 +19,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 
 /// Trains and measures.
 pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String]) -> Result<Reproduction, Failure> {
-    if arguments.set != ImageSet::Mnist {
-        return Err(Failure::Message("the organism's paper has figures for MNIST alone: leave out --set".to_owned()));
-    }
-    let (scale, data, images) = if arguments.quick {
-        (Scale::Quick, datasets::embedded(), "the MNIST digits inside the program")
-    } else {
-        (Scale::Full, datasets::open(Set::Mnist, arguments.data.as_deref())?, "MNIST")
-    };
+    let (scale, data, images) = arguments.digits("the organism's paper")?;
     let options = Options { scale, runs: arguments.runs as usize, seed: arguments.seed, only: only.to_vec() };
     let mut monitor = Monitor::new();
     let report = experiment::reproduce(context, &data, &options, &mut |name, seed, progress| {
