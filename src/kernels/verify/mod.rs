@@ -26,6 +26,7 @@ use std::fmt::Write;
 
 use rand_core::Rng;
 
+use crate::error::Error;
 use crate::random::{Stream, below};
 use crate::{Context, Isa, Matrix, Result, Threads};
 
@@ -122,6 +123,43 @@ pub fn run(sets: &[Isa], shapes: usize, seed: u64) -> Result<Vec<Report>> {
             (check.run)(&mut case);
         }
     }
+    Ok(reports)
+}
+
+/// The names of all checks, in the order in which [`run`] makes them.
+pub fn kernels() -> impl Iterator<Item = &'static str> {
+    FAMILIES.iter().copied().flatten().map(|check| check.kernel)
+}
+
+/// Runs the checks of this name on one case: what a fuzzer drives, and how a case that it found is looked at again.
+///
+/// The sizes are folded into the range of each dimension, those that are missing are its smallest; the values follow from the seed.
+///
+/// ```
+/// use neuropil::{Isa, kernels::verify};
+/// let reports = verify::case("dense::matmul", &[Isa::best()], &[5, 17, 300], 7)?;
+/// assert!(reports.iter().all(|report| report.passed()));
+/// # Ok::<(), neuropil::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::InstructionSet`](crate::Error::InstructionSet) if this CPU lacks one of the sets,
+/// [`Error::Setting`](crate::Error::Setting) if there is no check of this name.
+pub fn case(kernel: &str, sets: &[Isa], sizes: &[usize], seed: u64) -> Result<Vec<Report>> {
+    let check = FAMILIES.iter().copied().flatten().find(|check| check.kernel == kernel);
+    let check = check.ok_or_else(|| Error::setting("kernel", "the name of a check", kernel))?;
+    let mut contexts = vec![Context::on(Isa::Scalar)?];
+    let mut reports = Vec::new();
+    for &isa in sets {
+        contexts.push(Context::on(isa)?);
+        let (worst, worst_shape, equals_scalar) = (0.0, String::new(), true);
+        reports.push(Report { kernel: check.kernel, isa, shapes: 1, worst, worst_shape, equals_scalar });
+    }
+    let folded = |(at, dim): (usize, &Dim)| dim.min + sizes.get(at).map_or(0, |size| size % (dim.max - dim.min + 1));
+    let sizes: Vec<usize> = check.dims.iter().enumerate().map(folded).collect();
+    let stream = Stream::new(seed, check.kernel).item(1);
+    let (contexts, reports_of) = (&mut contexts, &mut reports);
+    (check.run)(&mut Case { sizes: &sizes, stream, drawn: 0, contexts, reports: reports_of, dims: check.dims });
     Ok(reports)
 }
 
