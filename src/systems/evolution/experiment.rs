@@ -93,7 +93,8 @@ pub const DEPARTURES: [&str; 9] = [
     "Dopaminergic output layers are trained in batches (the sum over the batch, the rate falling linearly): image by image, without a limit to the \
      number of units that fire, the rule forgets at 1,000 hidden units (some 79 % after 500 epochs).",
     "SignSGD and Adam on random hidden units: batches of 50, rates falling linearly, rates chosen on held-out images.",
-    "The linear target evolves as an infinite population does, by the closed form of f and f0, at the largest eps that bounds of theorem 1 allow.",
+    "The linear target evolves as an infinite population does, by the closed form of f and f0, at the largest eps that bounds of theorem 1 allow. W's entries \
+     are theorem 2's divided by the root of the number of genes: alleles get fixed, and weights of genotypes must lie closer together than the target is long.",
 ];
 
 /// Where a reproduction stands, for its observer.
@@ -441,7 +442,7 @@ fn run(
         Kind::Theory => {
             let mut target = LinearTarget::new(6, 2, 60, seed)?;
             let lemma = lemma_1(&target)?;
-            let generations = if options.scale == Scale::Quick { 50_000 } else { 1_000_000 };
+            let generations = if options.scale == Scale::Quick { 100_000 } else { 1_000_000 };
             let (mut losses, mut least) = (vec![(0, target.loss())], target.distance());
             for power in 1.. {
                 let before = losses.last().map_or(0, |last| last.0);
