@@ -1,0 +1,222 @@
+"""Layers and their rules: dense products, Hebbian updates, noise, weight perturbation, bytes to floats."""
+import ctypes
+
+import numpy as np
+
+from . import Case, Peer, dense_peers, mkl, random, torch, uniform
+
+N, K = 784, 2000
+RATE = 1e-6
+
+
+def dense(shape, threads):
+    rng, m = random(), shape.get("m", 256)
+    a, b = uniform(rng, m, N), uniform(rng, N, K)
+
+    def torch_mm():
+        ta, tb = torch().from_numpy(a), torch().from_numpy(b)
+        return lambda: ta @ tb
+
+    return Case([*dense_peers(a, b), Peer("torch.mm", torch_mm)], {"a": a, "b": b})
+
+
+def small_weights(rng, *size):
+    """So small that an update with a small rate is not lost in their rounding."""
+    return (uniform(rng, *size) - np.float32(0.55)) * np.float32(1e-3)
+
+
+def update(peers_of):
+    def case(shape, threads):
+        rng, batch = random(), shape.get("batch", 64)
+        x, z, w = uniform(rng, batch, N), uniform(rng, batch, K), small_weights(rng, N, K)
+        return Case(peers_of(x, z, w, np.float32(RATE / batch)), {"x": x, "z": z, "w": w}, 2e-3, w)
+
+    return case
+
+
+def oja(x, z, w, eta):
+    def by_numpy():
+        own = w.copy()
+        return lambda: np.add(own, (eta * (x - z @ own.T)).T @ z, out=own)
+
+    def by_torch():
+        tx, tz, tw = (torch().from_numpy(a.copy()) for a in (x, z, w))
+        return lambda: tw.addmm_(torch().addmm(tx, tz, tw.T, alpha=-1).T, tz, alpha=float(eta))
+
+    return [Peer("NumPy", by_numpy), Peer("torch", by_torch)]
+
+
+def sanger(x, z, w, eta):
+    def by_torch():
+        t = torch()
+        tx, tz, tw = (t.from_numpy(a.copy()) for a in (x, z, w))
+        return lambda: tw.add_(tx.T @ tz - tw @ t.tril(tz.T @ tz).T, alpha=float(eta))
+
+    return [Peer("torch tril", by_torch)]
+
+
+def krotov(shape, threads):
+    rng, batch = random(), shape.get("batch", 100)
+    w, x, columns = rng.standard_normal((K, N), dtype=np.float32), uniform(rng, N, batch), np.arange(batch)
+
+    def by_numpy():
+        own = w.copy()
+
+        def step():
+            total = own @ x
+            best = np.argpartition(total, -2, axis=0)[-2:]
+            order = np.argsort(np.take_along_axis(total, best, 0), axis=0)
+            best = np.take_along_axis(best, order, 0)
+            gate = np.zeros_like(total)
+            gate[best[1], columns], gate[best[0], columns] = 1, -0.4
+            change = gate @ x.T - (gate * total).sum(1)[:, None] * own
+            return np.add(own, change * np.float32(1e-4 / np.abs(change).max()), out=own)
+
+        return step
+
+    def by_torch():
+        t = torch()
+        tw, tx = t.from_numpy(w.copy()), t.from_numpy(x)
+
+        def step():
+            total = tw @ tx
+            _, index = total.topk(2, dim=0)
+            gate = t.zeros(K, batch)
+            gate.scatter_(0, index[:1], 1.0)
+            gate.scatter_(0, index[1:], -0.4)
+            change = gate @ tx.T
+            change.addcmul_((gate * total).sum(1)[:, None], tw, value=-1.0)
+            return tw.add_(change, alpha=float(1e-4 / change.abs().max()))
+
+        return step
+
+    return Case([Peer("NumPy", by_numpy), Peer("torch", by_torch)], {"x": np.ascontiguousarray(x.T), "w": w}, 5e-3, w)
+
+
+def gaussian(shape, threads):
+    count = 1_568_000
+
+    def by_mkl():
+        library, stream, out = mkl(), ctypes.c_void_p(), np.empty(count, np.float32)
+        library.vslNewStream.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_uint]
+        library.vslNewStream(ctypes.byref(stream), 0x00D00000, 1)  # SFMT19937
+        library.vsRngGaussian.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p, ctypes.c_float, ctypes.c_float]
+        return lambda: library.vsRngGaussian(2, stream, count, out.ctypes.data, 0.0, 1.0)
+
+    def by_torch():
+        tensor = torch().empty(count)
+        return lambda: tensor.normal_()
+
+    def judge(values):
+        # Six standard errors of the first four moments.
+        values = values.astype(np.float64)
+        for power, expected, variance in ((1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)):
+            found = (values**power).mean()
+            if abs(found - expected) > 6 * (variance / count) ** 0.5:
+                return f"moment {power} is {found}"
+        return None
+
+    return Case([Peer("MKL", by_mkl), Peer("torch", by_torch)], judge=judge, compared=False)
+
+
+def perturb(shape, threads):
+    rng, batch, classes, sigma = random(), shape.get("batch", 2000), 10, 0.0126
+    z, labels = uniform(rng, batch, K), rng.integers(0, classes, batch)
+    w = (uniform(rng, K, classes) - np.float32(0.55)) * np.float32(0.1)
+
+    def by_torch(product_of):
+        def make():
+            t = torch()
+            tz, tw, noise, place = t.from_numpy(z), t.from_numpy(w.copy()), t.empty(K, classes), t.from_numpy(labels)
+            product, loss = product_of(t, tz), t.nn.functional.cross_entropy
+
+            def step():
+                noise.normal_(0, sigma)
+                change = loss(product(tw + noise), place) - loss(product(tw), place)
+                tw.add_(noise * (tw != 0), alpha=float(-RATE / sigma**2 * change))
+
+            return step
+
+        return make
+
+    onednn = lambda t, tz: lambda weight: t.ops.mkldnn._linear_pointwise(tz, weight.T.contiguous(), None, "none", [], "")
+    plain = lambda t, tz: lambda weight: tz @ weight
+
+    def judge(answer):
+        """The noise is the step's direction; the step has to be what the change of the loss along it asks for."""
+        step = answer.reshape(K, classes).astype(np.float64) - w
+        noise = step * (sigma / step.std())
+
+        def loss(weights):
+            logits = z.astype(np.float64) @ weights
+            top = logits.max(1)
+            return (np.log(np.exp(logits - top[:, None]).sum(1)) + top - logits[np.arange(batch), labels]).mean()
+
+        gain = -RATE / sigma**2 * (loss(w + noise) - loss(w.astype(np.float64)))
+        # The direction is known but for its sign.
+        opposite = RATE / sigma**2 * (loss(w - noise) - loss(w.astype(np.float64)))
+        found = step.std() / sigma
+        wrong = min(abs(gain - found), abs(opposite - found)) / found
+        return None if wrong < 0.1 else f"the step is {found} along its noise, the loss asks for {gain}"
+
+    peers = [Peer("torch, oneDNN products", by_torch(onednn)), Peer("torch.mm products", by_torch(plain))]
+    return Case(peers, {"z": z, "w": w, "labels": labels.astype(np.uint8)}, judge=judge, compared=False)
+
+
+def normalise(shape, threads):
+    images = shape.get("images", 60_000)
+    u = random().integers(0, 256, (images, N), dtype=np.uint8)
+
+    def by_torch():
+        tu, to = torch().from_numpy(u), torch().empty(images, N)
+        return lambda: to.copy_(tu).mul_(1 / 255)
+
+    def by_numpy():
+        o = np.empty((images, N), np.float32)
+        return lambda: np.multiply(u, np.float32(1 / 255), out=o, dtype=np.float32, casting="unsafe")
+
+    return Case([Peer("torch", by_torch), Peer("NumPy", by_numpy)], {"bytes": u})
+
+
+def epoch(shape, threads):
+    """A pass over the data with the hidden layer's update, as issue and authors write it, and by Gram matrices as FastHebb does."""
+    rng, batch, steps = random(), shape["batch"], shape["images"] // shape["batch"]
+    x, w = uniform(rng, batch, N), (uniform(rng, N, K) - np.float32(0.55)) * np.float32(0.02)
+    eta = np.float32(RATE / batch)
+
+    def by_numpy():
+        own = w.copy()
+
+        def run():
+            for _ in range(steps):
+                z = x @ own
+                np.maximum(z, 0, out=z)
+                np.add(own, (eta * (x - z @ own.T)).T @ z, out=own)
+            return own
+
+        return run
+
+    def by_torch(gram):
+        def make():
+            t = torch()
+            tx, tw = t.from_numpy(x), t.from_numpy(w.copy())
+
+            def run():
+                for _ in range(steps):
+                    z = t.relu_(tx @ tw)
+                    if gram:
+                        tw.add_(tx.T @ z - tw @ (z.T @ z), alpha=float(eta))
+                    else:
+                        tw.addmm_(t.addmm(tx, z, tw.T, alpha=-1).T, z, alpha=float(eta))
+                return tw
+
+            return run
+
+        return make
+
+    peers = [Peer("NumPy", by_numpy), Peer("torch", by_torch(False)), Peer("torch, Gram form", by_torch(True))]
+    # A step changes weights by little more than their rounding.
+    return Case(peers, {"x": x, "w": w}, 5e-2, w)
+
+
+CASES = {"dense": dense, "oja": update(oja), "sanger": update(sanger), "krotov": krotov, "gaussian": gaussian, "perturb": perturb, "normalise": normalise, "epoch": epoch}

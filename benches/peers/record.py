@@ -1,0 +1,64 @@
+"""Where records lie, and what they say of the machine."""
+import importlib.metadata
+import json
+import os
+import re
+
+from ours import Ours
+
+ROOT = os.path.normpath(os.path.join(os.path.dirname(__file__), "..", ".."))
+LIBRARIES = ("numpy", "scipy", "torch", "mkl", "sparse_dot_mkl", "numba", "fast-histogram", "jax")
+try:
+    CPUINFO = open("/proc/cpuinfo").read()
+except OSError:
+    CPUINFO = ""
+# The microarchitectures behind names that do not tell, by vendor and family.
+FAMILIES = {("AuthenticAMD", "23"): "Zen 2", ("AuthenticAMD", "25"): "Zen 4", ("AuthenticAMD", "26"): "Zen 5"}
+
+
+def has(flag):
+    return re.search(rf"\b{flag}\b", CPUINFO) is not None
+
+
+def _of_cpu(name):
+    found = re.search(rf"^{name}\s*:\s*(.*)$", CPUINFO, re.MULTILINE)
+    return found.group(1).strip() if found else "unknown"
+
+
+def version(library):
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def machine(binary):
+    with Ours(binary, "cycles", {"count": 16}, 1) as ours:
+        isa = ours.isa
+    family = FAMILIES.get((_of_cpu("vendor_id"), _of_cpu("cpu family")))
+    cpu = _of_cpu("model name") + (f" ({family})" if family else "")
+    return {"cpu": cpu, "cores": os.cpu_count(), "isa": isa, "libraries": {name: version(name) for name in LIBRARIES}}
+
+
+def folder(found):
+    """amd-epyc-zen5 for "AMD EPYC (Zen 5)"."""
+    cpu = re.sub(r"(?i)\bzen (\d)", r"zen\1", found["cpu"])
+    return os.path.join(ROOT, "benches", "record", re.sub(r"[^a-z0-9]+", "-", cpu.lower()).strip("-"))
+
+
+def one_a_line(found):
+    """JSON with one entry of each list a line."""
+    parts = []
+    for key, value in found.items():
+        rows = isinstance(value, list)
+        text = "[\n" + ",\n".join(json.dumps(row) for row in value) + "\n]" if rows else json.dumps(value)
+        parts.append(f"{json.dumps(key)}: {text}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def save(found):
+    os.makedirs(folder(found), exist_ok=True)
+    path = os.path.join(folder(found), f"{found['date']}.json")
+    with open(path, "w") as file:
+        file.write(one_a_line(found))
+    return path

@@ -1,0 +1,191 @@
+"""What a record says, as Markdown: the whole of it beside the figures, its summary in README.md."""
+import json
+import os
+import statistics
+
+import plots
+from record import ROOT
+from rows import floor_milliseconds
+
+HEADS = {
+    "peers": "\n| kernel | shape | threads | ours, ms | peers, ms | best peer / ours (quartiles) | at least | aim | of the floor | answers within |\n|---|---|---:|---:|---|---|---|---|---:|---:|",
+    "threads": "\n| kernel | shape | one thread, ms | two threads, ms | gain (quartiles) | at least | aim |\n|---|---|---:|---:|---|---|---|",
+}
+LIMITS = {
+    "multiply_adds": ("multiply-adds a second in f32", 1e9, "G"),
+    "cycles": ("cycles a second", 1e9, "G"),
+    "L1": ("bytes a second read from 32 KiB", 1e9, "G"),
+    "L2": ("from 512 KiB", 1e9, "G"),
+    "L3": ("from 12 MiB", 1e9, "G"),
+    "read": ("from 256 MiB", 1e9, "G"),
+    "write": ("written past the caches", 1e9, "G"),
+}
+README = ("<!-- peers: written by benches/peers/compare.py -->", "<!-- peers end -->")
+
+
+def judged(row, bar):
+    """The peer, the ratio of its median to ours, the quartiles of the rounds' ratios, and whether the bar is met; None without such a peer."""
+    times, kinds = row["times"], row["kinds"]
+    fits = lambda name: bar["against"] in (name, kinds.get(name)) if bar.get("against") else kinds.get(name) != "ours"
+    medians = {name: statistics.median(seen) for name, seen in times.items()}
+    peers = [name for name in times if name != "ours" and fits(name)]
+    if not peers:
+        return None
+    best = min(peers, key=medians.get)
+    rounds = [theirs / ours for theirs, ours in zip(times[best], times["ours"])]
+    low, _, high = statistics.quantiles(rounds, n=4) if len(rounds) > 1 else rounds * 3
+    ratio = medians[best] / medians["ours"]
+    return {"peer": best, "ratio": ratio, "low": low, "high": high, "met": ratio >= bar["least"]}
+
+
+def of_floor(row, limits):
+    """With as many cores as threads."""
+    floor = floor_milliseconds(row["floor"], limits)
+    return None if floor is None else floor / row["threads"] / statistics.median(row["times"]["ours"])
+
+
+def aim(row, bar, limits, found):
+    """What is aimed at and whether it is met, or None."""
+    if bar.get("aim_floor"):
+        return f"{bar['aim_floor']:.0%} of the floor", of_floor(row, limits) >= bar["aim_floor"]
+    return (f"{bar['aim']:g}", found["ratio"] >= bar["aim"]) if bar.get("aim") else None
+
+
+def marked(text, met):
+    return f"{text} {'met' if met else 'not met'}"
+
+
+def ratio(found):
+    return f"{found['ratio']:.2f} ({found['low']:.2f}-{found['high']:.2f})"
+
+
+def lines(table, row, limits):
+    if "error" in row:
+        yield f"| {row['kernel']} | {row['label']} | failed: {row['error']} |"
+        return
+    times = {name: statistics.median(seen) for name, seen in row["times"].items()}
+    bars = row["bars"] or [{"least": 0, "against": None}]
+    ratios, least, aims = [], [], []
+    for bar in bars:
+        found = judged(row, bar)
+        if found is None:
+            ratios.append("no peer")
+            continue
+        named = f"{bar['against']}: " if bar.get("against") and len(bars) > 1 else ""
+        ratios.append(named + ratio(found))
+        if bar["least"]:
+            cell = marked(f"{bar['least']:g}", found["met"])
+            least.append(cell if found["met"] else f"**{cell}**")
+        aimed = aim(row, bar, limits, found)
+        aims.append(marked(*aimed) if aimed else "")
+    ratios, least, aims = ("; ".join(filter(None, cells)) for cells in (ratios, least, aims))
+    if table == "threads":
+        yield f"| {row['kernel']} | {row['label']} | {times['one thread']:.3g} | {times['ours']:.3g} | {ratios} | {least} | {aims} |"
+        return
+    peers = ", ".join([f"{name} {median:.3g}" for name, median in times.items() if name != "ours"] + [f"{name}: none ({why})" for name, why in row["missing"].items()])
+    floor = of_floor(row, limits)
+    floor = "" if floor is None else f"{floor:.0%}"
+    distance = f"{row['distance']:.0e}" if row["distance"] is not None else "-"
+    yield f"| {row['kernel']} | {row['label']} | {row['threads']} | {times['ours']:.3g} | {peers} | {ratios} | {least} | {aims} | {floor} | {distance} |"
+
+
+def header(found):
+    libraries = ", ".join(f"{name} {version or '(none)'}" for name, version in found["libraries"].items())
+    priority = "at real-time priority" if found["priority"] else "at normal priority"
+    limits = "\n".join(f"| {name} | {found['limits'][key] / unit:.0f} {prefix} |" for key, (name, unit, prefix) in LIMITS.items())
+    return f"""# {found['cpu']}, {found['cores']} cores, {found['isa']}, {found['date']}
+
+`benches/peers/compare.py`: milliseconds, medians of {found['rounds']} alternating rounds (three for whole generations, epochs, organisms), {priority}.
+{libraries}. OpenBLAS takes the kernels of the CPU's instruction set. Both sides have the same inputs, and their answers are compared before they are
+timed: "answers within" is the largest difference as a part of the largest value (of the largest change, for updates); where both draw their own
+random numbers (-) ours are judged by themselves. "Of the floor" is the least time that the counted operations and bytes can take on one core with
+the limits below, over ours. "torch, our algebra" is shown, not counted as a peer; a generation of the peers is 8 genotypes on 200 digits, scaled.
+
+| limit of one core, measured in this run | |
+|---|---:|
+{limits}"""
+
+
+def tally(found):
+    """How many bars there are, how many are met, and those that are not; the same of the aims."""
+    met, missed, aims_met, aims = 0, [], 0, 0
+    for table in HEADS:
+        for row in found[table]:
+            for bar in row["bars"]:
+                one = None if "error" in row else judged(row, bar)
+                name = f"{row['kernel']}, {row['label']}" + (", two threads" if table == "threads" else "") + (f", beside {bar['against']}" if bar.get("against") else "")
+                if one is None:
+                    missed.append(f"{name}: not measured")
+                    continue
+                met += one["met"]
+                if not one["met"]:
+                    missed.append(f"{name}: {one['ratio']:.2f} for {bar['least']:g}")
+                aimed = aim(row, bar, found["limits"], one)
+                aims, aims_met = aims + (aimed is not None), aims_met + (aimed is not None and aimed[1])
+    return met, missed, aims_met, aims
+
+
+def verdict(found):
+    met, missed, aims_met, aims = tally(found)
+    text = f"\n{met} of {met + len(missed)} bars are met, and {aims_met} of {aims} aims."
+    return text + ("".join(f"\n- Not met: {miss}" for miss in missed))
+
+
+def summary(found, plot):
+    """The rows of the README, one a kernel: several shapes in one line."""
+    kernels = {}
+    for row in found["peers"]:
+        if row["summary"] and "error" not in row and row["bars"]:
+            kernels.setdefault(row["kernel"], []).append((row, judged(row, row["bars"][0])))
+    table = []
+    for kernel, shapes in kernels.items():
+        shapes = [(row, one) for row, one in shapes if one]
+        peers = ", ".join(dict.fromkeys(one["peer"] for _, one in shapes))
+        labels = common([row["label"] for row, _ in shapes])
+        table.append(f"| {kernel}, {labels} | {peers} | {' / '.join(short(one['ratio']) for _, one in shapes)} x |")
+    path = os.path.relpath(plot, ROOT)
+    where = os.path.relpath(plot.removesuffix(".svg") + ".md", ROOT)
+    return f"""{README[0]}
+Measured on {found['date']} on one thread (evolution: two) of an {found['cpu']} with {found['isa']}, against the best peer in the same run ([record]({where})):
+
+![How many times faster than the best peer each kernel is]({path})
+
+| | best peer | ours is faster |
+|---|---|---:|
+{chr(10).join(table)}
+{README[1]}"""
+
+
+def short(value):
+    return f"{value:.0f}" if value >= 10 else f"{value:.1f}" if value >= 1.95 else f"{value:.2f}"
+
+
+def common(labels):
+    """ "784 x 2000, batch 1 / 16 / 64" for labels that begin alike."""
+    start = os.path.commonprefix(labels) if len(labels) > 1 else labels[0]
+    start = start if len(labels) == 1 else start[: start.rfind(" ") + 1]
+    return start if len(labels) == 1 else start + " / ".join(label.removeprefix(start) for label in labels)
+
+
+def write(path):
+    """The report, the plot and the README's summary of a record."""
+    with open(path) as file:
+        found = json.load(file)
+    base = path.removesuffix(".json")
+    scaling = f"{base}-scaling.svg"
+    text = [header(found)]
+    for table, head in HEADS.items():
+        text += [head, *(line for row in found[table] for line in lines(table, row, found["limits"]))]
+    text += [verdict(found), f"\n![Ours beside the best peer]({os.path.basename(base)}.svg)"]
+    if os.path.exists(scaling):
+        text.append(f"\nHow the time of each kernel grows with its work (`compare.py --scaling`):\n\n![Time against work]({os.path.basename(scaling)})")
+    with open(f"{base}.md", "w") as file:
+        file.write("\n".join(text) + "\n")
+    plots.ratios(found, judged, f"{base}.svg")
+    with open(os.path.join(ROOT, "README.md")) as file:
+        readme = file.read()
+    if README[0] in readme:
+        before, rest = readme.split(README[0])
+        after = rest.split(README[1])[1]
+        with open(os.path.join(ROOT, "README.md"), "w") as file:
+            file.write(before + summary(found, f"{base}.svg") + after)

@@ -1,0 +1,149 @@
+"""What is measured: rows beside the peers, rows of one thread against two, what each has to reach, and its floor.
+
+A floor is the time that the arithmetic takes at the machine's peak, or that the bytes take to be moved at the speed of the level they
+lie in, whichever is longer; the limits are measured in the same run. Where a kernel is bound by instructions other than multiply-adds,
+its cycles are counted instead.
+"""
+from dataclasses import dataclass, field
+
+INPUTS, UNITS = 784, 2000
+WEIGHTS = INPUTS * UNITS
+
+
+@dataclass
+class Bar:
+    """A ratio to reach: best peer's time to ours, or one thread's to two's. `against` names peers, by name or by kind."""
+
+    least: float
+    aim: float | None = None
+    against: str | None = None
+    # Instead of a ratio: the fraction of the floor that is the aim.
+    aim_floor: float | None = None
+
+
+@dataclass
+class Row:
+    kernel: str
+    operation: str
+    shape: dict
+    bars: list
+    floor: dict = field(default_factory=dict)
+    threads: int = 1
+    # How the shape reads in a table.
+    label: str = ""
+    # In the summary of the README.
+    summary: bool = False
+    slow: bool = False
+
+
+def oja(batch, least, summary=True, **aim):
+    floor = {"multiply_adds": 2 * batch * WEIGHTS, "L3": 2 * 4 * WEIGHTS}
+    return Row("Oja's subspace rule", "oja", {"batch": batch}, [Bar(least, **aim)], floor, label=f"784 x 2000, batch {batch}", summary=summary)
+
+
+def sparse(batch, per_mille, bars, summary=False):
+    entries = WEIGHTS * per_mille / 1000 * batch
+    # By lists every multiply-add loads its sample from L2; dense, none does.
+    lists, dense = {"multiply_adds": entries, "L2": 4 * entries}, {"multiply_adds": WEIGHTS * batch}
+    floor = {"either": [lists, dense]}
+    label = f"{batch} x 784 x 2000, {per_mille / 10:g} %"
+    return Row("sparse product", "spmm", {"batch": batch, "per_mille": per_mille}, bars, floor, label=label, summary=summary)
+
+
+def replicate(particles, label, least, aim, level, summary=True):
+    floor = {"multiply_adds": 190 * particles, level: 2 * 27 * 4 * particles}
+    return Row("self-replication step", "replicate", {"particles": particles}, [Bar(least, aim, "jax")] if least else [], floor, label=label, summary=summary)
+
+
+def generation(fixed, least, aim):
+    # Per genotype and image: the edges of pixels that are not zero, some 19 %, and the output layer.
+    floor = {"multiply_adds": 1000 * 2000 * 20_500} if not fixed else {}
+    label = f"1000 genotypes, 2000 digits, {fixed / 10:g} % of genes fixed"
+    bars = [Bar(least, aim)] if least else []
+    return Row("generation of evolution", "generation", {"fixed": fixed}, bars, floor, 2, label, summary=fixed in (0, 950), slow=True)
+
+
+ANY = Bar(1, 1.5)
+ROWS = [
+    oja(1, 1.6, aim_floor=0.9),
+    oja(16, 2),
+    oja(64, 1.5, aim_floor=0.85),
+    oja(256, 1, aim_floor=0.85),
+    oja(1000, 1, aim_floor=0.85),
+    Row("Sanger's rule", "sanger", {}, [Bar(10, 20)], {"multiply_adds": 2 * 64 * WEIGHTS}, label="784 x 2000, batch 64", summary=True),
+    Row("Krotov-Hopfield step", "krotov", {}, [Bar(3, 4.5)], {"multiply_adds": 100 * WEIGHTS}, label="784 x 2000, batch 100", summary=True),
+    Row("Gaussian noise", "gaussian", {}, [Bar(3, 5)], {"L3": 4 * 1_568_000, "cycles": 25 * 1_568_000 / 32}, label="1.6 M values", summary=True),
+    Row("weight perturbation step", "perturb", {}, [Bar(1.8, 3)], {"multiply_adds": 2 * 2000 * 2000 * 10, "L3": 4 * 2000 * 2000}, label="2000 x 10, batch 2000", summary=True),
+    Row("bytes to floats", "normalise", {}, [Bar(2, 2.6)], {"sum": {"read": 60_000 * 784, "write": 4 * 60_000 * 784}}, label="60,000 x 784", summary=True),
+    Row("dense product", "dense", {}, [Bar(0.9, 1)], {"multiply_adds": 256 * WEIGHTS}, label="256 x 784 x 2000", summary=True),
+    Row("histogram, 100 bins", "histogram", {}, [Bar(2, 3)], {"cycles": 5e6, "read": 4e7}, label="10 M uniform values", summary=True),
+    Row("histogram, 100 bins", "histogram", {"relu": 1}, [Bar(1.8, 3)], {"cycles": 5e6, "read": 4e7}, label="10 M rectified values", summary=True),
+    Row("entropy per column", "entropy", {}, [Bar(3, 5)], {"cycles": 1.5e6, "L3": 2 * 12e6}, label="60,000 x 50", summary=True),
+    sparse(256, 5, [ANY]),
+    sparse(256, 10, [Bar(2, 4, "lists"), ANY], True),
+    sparse(256, 50, [Bar(2.5, 4, "lists"), ANY], True),
+    sparse(256, 100, [Bar(3, 4, "lists"), ANY], True),
+    *(sparse(256, per_mille, [ANY]) for per_mille in (250, 500, 1000)),
+    *(sparse(2000, per_mille, [ANY]) for per_mille in (5, 10, 50, 100, 250, 500, 1000)),
+    Row("sampled product", "sampled", {}, [Bar(2, 3)], {"multiply_adds": 0.1 * WEIGHTS * 256, "L2": 0.4 * WEIGHTS * 256}, label="784 x 2000, 10 %, batch 256", summary=True),
+    Row("receptive fields", "field", {}, [Bar(1.5, 3)], {"multiply_adds": 200 * 100 * 256, "L1": 4 * 200 * 100 * 256}, label="100 units, two 10 x 10 of 30 x 30, batch 256", summary=True),
+    replicate(1125, "1125 particles", 15, 50, "L1"),
+    replicate(20_000, "20,000 particles", 30, 100, "L2"),
+    replicate(1_000_000, "a million particles", None, None, "read", False),
+    Row("organism's task step", "organism", {}, [Bar(100, 500, "authors' torch loop")], {"multiply_adds": 2000 * (2 * 1200 + 75), "L2": 2 * 4 * 2000 * 225}, label="225-5-5-10, batch 2000", summary=True, slow=True),
+    Row("weights of genotypes", "decode", {}, [Bar(3.5, 5)], {"multiply_adds": 884_000 * 64, "L3": 4 * 88_400 * 64 + 8 * 884_000}, label="88,400 links, 4000 genes, 64 genotypes", summary=True),
+    Row("evaluation of genotypes", "evaluate", {}, [Bar(5)], {"multiply_adds": 8 * 200 * 88_400}, label="8 on 200 random images", summary=True),
+    Row("evaluation of genotypes", "evaluate", {"digits": 1}, [Bar(12, 20)], {"multiply_adds": 8 * 200 * 20_500}, label="8 on 200 digits", summary=True),
+    generation(0, 12, 20),
+    generation(500, None, None),
+    generation(950, 12, 40),
+    generation(990, None, None),
+    Row("epoch of Oja's rule", "epoch", {"batch": 2000, "images": 12_000}, [], {}, 2, "12,000 images, batch 2000", slow=True),
+    Row("epoch of Oja's rule", "epoch", {"batch": 100, "images": 6000}, [], {}, 2, "6000 images, batch 100", slow=True),
+]
+
+ARITHMETIC, MEMORY = Bar(1.8, 1.95), Bar(1.5, 1.95)
+
+
+def both(kernel, operation, shape, bar, label):
+    return Row(kernel, operation, shape, [bar], {}, 2, label)
+
+
+# Ours on one thread against ours on two.
+TWO_THREADS = [
+    both("Oja's subspace rule", "oja", {"batch": 64}, ARITHMETIC, "batch 64"),
+    both("Oja's subspace rule", "oja", {"batch": 1000}, ARITHMETIC, "batch 1000"),
+    both("Sanger's rule", "sanger", {"batch": 256}, ARITHMETIC, "batch 256"),
+    both("Krotov-Hopfield step", "krotov", {"batch": 400}, ARITHMETIC, "batch 400"),
+    both("Gaussian noise", "gaussian", {}, ARITHMETIC, "1.6 M values"),
+    both("weight perturbation step", "perturb", {}, MEMORY, "batch 2000"),
+    both("bytes to floats", "normalise", {}, MEMORY, "60,000 x 784"),
+    both("dense product", "dense", {"m": 2000}, ARITHMETIC, "2000 x 784 x 2000"),
+    both("histogram, 100 bins", "histogram", {}, MEMORY, "10 M uniform values"),
+    both("histogram, 100 bins", "histogram", {"relu": 1}, MEMORY, "10 M rectified values"),
+    both("entropy per column", "entropy", {}, ARITHMETIC, "60,000 x 50"),
+    both("sparse product", "spmm", {"batch": 2000, "per_mille": 10}, MEMORY, "batch 2000, 1 %"),
+    both("sparse product", "spmm", {"batch": 2000, "per_mille": 100}, ARITHMETIC, "batch 2000, 10 %"),
+    both("sampled product", "sampled", {"batch": 2000}, ARITHMETIC, "batch 2000, 10 %"),
+    both("receptive fields", "field", {"batch": 2000}, ARITHMETIC, "batch 2000"),
+    both("self-replication step", "replicate", {"particles": 1_000_000}, MEMORY, "a million particles"),
+    both("self-replication, 25 steps", "replicate", {"particles": 20_000, "steps": 25}, ARITHMETIC, "20,000 particles"),
+    both("self-replication, 25 steps", "replicate", {"particles": 65_536, "steps": 25, "cell": 5}, ARITHMETIC, "65,536 particles 5-5-5-1"),
+    both("weights of genotypes", "decode", {"genotypes": 256}, MEMORY, "256 genotypes"),
+    both("evaluation of genotypes", "evaluate", {"genotypes": 256, "digits": 1}, ARITHMETIC, "256 on 200 digits"),
+    both("generation of evolution", "generation", {}, ARITHMETIC, "no gene fixed"),
+    both("generation of evolution", "generation", {"fixed": 990}, ARITHMETIC, "99 % of genes fixed"),
+]
+
+
+def floor_milliseconds(floor, limits):
+    """The least time for these operations and bytes, or None if nobody has counted them."""
+    parts = []
+    for name, amount in floor.items():
+        if name == "either":
+            parts.append(min(floor_milliseconds(part, limits) for part in amount))
+        elif name == "sum":
+            parts.append(sum(value / limits[key] for key, value in amount.items()) * 1e3)
+        else:
+            parts.append(amount / limits[name] * 1e3)
+    return max(parts, default=None)

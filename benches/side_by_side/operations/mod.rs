@@ -1,0 +1,100 @@
+//! The operations, by family: each prepares its inputs and can then be called, timed, and asked for its answer.
+
+mod counting;
+mod genotype;
+mod layers;
+mod limits;
+mod masked;
+mod particle;
+
+use neuropil::{Context, Matrix};
+
+use crate::inputs::Inputs;
+
+/// A call that can be repeated, and what the last one returned.
+pub trait Operation {
+    fn run(&mut self);
+    fn answer(&self) -> Vec<f32>;
+}
+
+pub type Prepared = Box<dyn Operation>;
+
+struct Timed<T, F> {
+    output: T,
+    answer: fn(&T) -> Vec<f32>,
+    call: F,
+}
+
+impl<T, F: FnMut(&mut T)> Operation for Timed<T, F> {
+    fn run(&mut self) {
+        (self.call)(&mut self.output);
+    }
+
+    fn answer(&self) -> Vec<f32> {
+        (self.answer)(&self.output)
+    }
+}
+
+fn timed<T: 'static>(output: T, answer: fn(&T) -> Vec<f32>, call: impl FnMut(&mut T) + 'static) -> Prepared {
+    Box::new(Timed { output, answer, call })
+}
+
+/// An operation whose answer is a matrix.
+fn into_matrix(output: Matrix, call: impl FnMut(&mut Matrix) + 'static) -> Prepared {
+    timed(output, |matrix| matrix.as_slice().to_vec(), call)
+}
+
+/// Every operation, with a shape for a quick check.
+pub const QUICK: &[(&str, &str)] = &[
+    ("dense", "m=8 k=20 n=30"),
+    ("oja", "batch=5 n=20 k=30"),
+    ("sanger", "batch=5 n=20 k=60"),
+    ("krotov", "batch=5 n=20 units=30"),
+    ("gaussian", "count=1000"),
+    ("perturb", "batch=20 k=30"),
+    ("normalise", "images=10 pixels=20"),
+    ("epoch", "images=40 batch=20 n=20 k=30"),
+    ("spmm", "batch=5 n=20 k=30"),
+    ("sampled", "batch=5 n=20 k=30"),
+    ("field", "batch=5 units=7"),
+    ("histogram", "count=1000"),
+    ("entropy", "rows=100 cols=20"),
+    ("replicate", "particles=40"),
+    ("organism", "batch=20"),
+    ("decode", "links=100 genes=50 genotypes=20"),
+    ("evaluate", "genotypes=3 images=20"),
+    ("generation", "genotypes=70 images=20 genes=100 fixed=900"),
+    ("multiply_adds", "count=1000"),
+    ("cycles", "count=1000"),
+    ("read", "bytes=4096"),
+    ("write", "bytes=4096"),
+];
+
+/// The operation of this name, its inputs ready.
+pub fn prepare(operation: &str, inputs: &Inputs, context: Context) -> Option<Prepared> {
+    Some(match operation {
+        "dense" => layers::dense(inputs, context),
+        "oja" => layers::update(inputs, context, neuropil::kernels::hebbian::oja_subspace),
+        "sanger" => layers::update(inputs, context, neuropil::kernels::hebbian::sanger),
+        "krotov" => layers::krotov(inputs, context),
+        "gaussian" => layers::gaussian(inputs, context),
+        "perturb" => layers::perturb(inputs, context),
+        "normalise" => layers::normalise(inputs, context),
+        "epoch" => layers::epoch(inputs, context),
+        "spmm" => masked::spmm(inputs, context),
+        "sampled" => masked::sampled(inputs, context),
+        "field" => masked::field(inputs, context),
+        "histogram" => counting::histogram(inputs, context),
+        "entropy" => counting::entropy(inputs, context),
+        "replicate" => particle::replicate(inputs, context),
+        "organism" => particle::organism(inputs, context),
+        "decode" => genotype::decode(inputs, context),
+        "evaluate" => genotype::evaluate(inputs, context),
+        "generation" => genotype::generation(inputs, context),
+        "multiply_adds" => limits::multiply_adds(inputs, context),
+        "cycles" => limits::cycles(inputs),
+        "read" => limits::read(inputs, context),
+        "write" => limits::write(inputs, context),
+        _ => return None,
+    })
+}
