@@ -49,16 +49,33 @@ pub fn decompress_idx(compressed: &[u8], origin: &str) -> Result<Vec<u8>> {
     Ok(out)
 }
 
+/// Bytes that are decompressed at once.
+const PIECE: usize = 1 << 18;
+
 /// Reads until `out` holds `limit + 1` bytes or the data end. The end is where lengths and checksums are verified.
+///
+/// In pieces that are joined at the end: memory never holds more than twice what arrived, which a vector that grows does.
 fn fill(decoder: &mut impl Read, out: &mut Vec<u8>, limit: usize, compressed: usize, origin: &str) -> Result<()> {
-    let room = (limit as u64).saturating_add(1).saturating_sub(out.len() as u64);
-    decoder.take(room).read_to_end(out).map_err(|e| {
-        let (offset, found) = match e.kind() {
-            io::ErrorKind::UnexpectedEof => (compressed as u64, "the end of the compressed data".to_owned()),
-            _ => (0, e.to_string()),
-        };
-        Error::format(origin, offset, "gzip data", found)
-    })?;
+    let mut room = limit.saturating_add(1).saturating_sub(out.len());
+    let mut pieces: Vec<Vec<u8>> = Vec::new();
+    loop {
+        let mut piece = Vec::with_capacity(room.min(PIECE));
+        let mut part = (&mut *decoder).take(room.min(PIECE) as u64);
+        part.read_to_end(&mut piece).map_err(|e| {
+            let (offset, found) = match e.kind() {
+                io::ErrorKind::UnexpectedEof => (compressed as u64, "the end of the compressed data".to_owned()),
+                _ => (0, e.to_string()),
+            };
+            Error::format(origin, offset, "gzip data", found)
+        })?;
+        if piece.is_empty() {
+            break;
+        }
+        room -= piece.len();
+        pieces.push(piece);
+    }
+    out.reserve_exact(pieces.iter().map(Vec::len).sum());
+    pieces.iter().for_each(|piece| out.extend_from_slice(piece));
     Ok(())
 }
 

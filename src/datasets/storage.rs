@@ -199,9 +199,14 @@ fn length(file: &File, path: &Path) -> Result<u64> {
     Ok(file.metadata().map_err(|e| Error::io("ask the length of", path, e))?.len())
 }
 
-/// Reads what is there: the length the system named sizes no allocation beyond what really arrives.
+/// Reads what is there, into memory of the length that the system named: no file is read that is longer, and one that grows meanwhile is
+/// read up to there.
 fn read(file: File, len: u64, path: &Path) -> Result<Bytes> {
     let mut bytes = Vec::new();
+    let reserved = usize::try_from(len).is_ok_and(|len| bytes.try_reserve_exact(len).is_ok());
+    if !reserved {
+        return Err(Error::io("read", path, io::ErrorKind::OutOfMemory.into()));
+    }
     file.take(len).read_to_end(&mut bytes).map_err(|e| Error::io("read", path, e))?;
     Ok(bytes.into())
 }

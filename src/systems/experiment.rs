@@ -45,8 +45,19 @@ pub(crate) fn seeds(first: u64, runs: usize) -> impl Iterator<Item = u64> {
 
 /// What a worker tells.
 enum News<R> {
-    Progress { task: usize, phase: String, step: u64, steps: u64, loss: Option<f64>, accuracy: Option<f64> },
-    Finished { task: usize, result: R },
+    Progress {
+        task: usize,
+        phase: String,
+        step: u64,
+        steps: u64,
+        loss: Option<f64>,
+        accuracy: Option<f64>,
+        whole: bool,
+    },
+    Finished {
+        task: usize,
+        result: R,
+    },
     Stopped,
     Failed(Error),
 }
@@ -81,9 +92,9 @@ pub(crate) fn side_by_side<R: Send>(
                     let mut report = |progress: &Progress<'_>| {
                         // A display is not the place to wait.
                         if progress.step.is_multiple_of(8) || progress.step == progress.steps {
-                            let Progress { phase, step, steps, loss, accuracy } = *progress;
+                            let Progress { phase, step, steps, loss, accuracy, whole } = *progress;
                             let phase = phase.to_owned();
-                            let _ = sender.send(News::Progress { task, phase, step, steps, loss, accuracy });
+                            let _ = sender.send(News::Progress { task, phase, step, steps, loss, accuracy, whole });
                         }
                         if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
                     };
@@ -101,8 +112,8 @@ pub(crate) fn side_by_side<R: Send>(
         let mut done = 0;
         for message in news {
             match message {
-                News::Progress { task, phase, step, steps, loss, accuracy } => {
-                    let progress = Progress { phase: &phase, step, steps, loss, accuracy };
+                News::Progress { task, phase, step, steps, loss, accuracy, whole } => {
+                    let progress = Progress { phase: &phase, step, steps, loss, accuracy, whole };
                     if observer(task, done, &progress).is_break() {
                         stop.store(true, Ordering::Relaxed);
                     }
@@ -131,7 +142,7 @@ mod tests {
     }
 
     fn progress(step: u64) -> Progress<'static> {
-        Progress { phase: "counting", step, steps: 100, loss: None, accuracy: Some(0.5) }
+        Progress { phase: "counting", step, steps: 100, loss: None, accuracy: Some(0.5), whole: true }
     }
 
     #[test]

@@ -87,6 +87,29 @@ impl Journal {
         accuracy: Option<f64>,
         observer: &mut Observer<'_>,
     ) -> ControlFlow<()> {
+        self.count(phase, done, (loss, accuracy), true, observer)
+    }
+
+    /// The same where only what ends with a point of the curve is kept, and the rest undone if the observer says `Break`.
+    pub(crate) fn record_of_epoch(
+        &mut self,
+        phase: &Phase,
+        done: u64,
+        loss: Option<f64>,
+        accuracy: Option<f64>,
+        observer: &mut Observer<'_>,
+    ) -> ControlFlow<()> {
+        self.count(phase, done, (loss, accuracy), Journal::marks(phase, done), observer)
+    }
+
+    fn count(
+        &mut self,
+        phase: &Phase,
+        done: u64,
+        (loss, accuracy): (Option<f64>, Option<f64>),
+        whole: bool,
+        observer: &mut Observer<'_>,
+    ) -> ControlFlow<()> {
         self.step += 1;
         if let Some(loss) = loss {
             self.losses = (self.losses.0 + loss, self.losses.1 + 1);
@@ -96,6 +119,6 @@ impl Journal {
             let loss = (count > 0).then(|| sum / count as f64);
             self.curve.push(CurvePoint { phase: phase.name.clone(), step: done, loss, accuracy });
         }
-        observer(&Progress { phase: &phase.name, step: done, steps: phase.steps, loss, accuracy })
+        observer(&Progress { phase: &phase.name, step: done, steps: phase.steps, loss, accuracy, whole })
     }
 }

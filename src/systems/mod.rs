@@ -21,6 +21,7 @@ pub(crate) mod settings;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+pub use self::settings::LONGEST_CONFIG;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
@@ -42,6 +43,8 @@ pub struct Progress<'a> {
     pub loss: Option<f64>,
     /// Share of the monitor's images classified correctly (0 to 1), at the end of epochs and if there is a monitor.
     pub accuracy: Option<f64>,
+    /// Whether a `Break` here loses nothing. A hierarchy trains by whole epochs: one that is broken off begins anew.
+    pub whole: bool,
 }
 
 /// Called after every step; `Break` stops the training there and leaves a state that can be saved and continued.

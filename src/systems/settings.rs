@@ -15,7 +15,12 @@ macro_rules! toml_form {
             /// [`Error::Format`](crate::Error::Format) for text that is not TOML, unknown keys and wrong types, with byte and
             /// line; [`Error::Setting`](crate::Error::Setting) for values out of range or at odds with each other.
             pub fn from_toml(text: &str, origin: &str) -> $crate::error::Result<Self> {
-                let config: Self = $crate::systems::settings::parse(text, origin)?;
+                Self::from_toml_within(text, origin, $crate::systems::LONGEST_CONFIG)
+            }
+
+            /// The same for a text of at most this many bytes.
+            pub(crate) fn from_toml_within(text: &str, origin: &str, most: usize) -> $crate::error::Result<Self> {
+                let config: Self = $crate::systems::settings::parse(text, origin, most)?;
                 config.validate()?;
                 Ok(config)
             }
@@ -30,13 +35,30 @@ macro_rules! toml_form {
 }
 pub(crate) use toml_form;
 
+/// The longest text of a configuration, in bytes: several times what any needs.
+pub const LONGEST_CONFIG: usize = 6 << 10;
+
+/// Points, braces and lines that begin with a bracket, of which each may begin a table: several times what any configuration has.
+const MOST_TABLES: usize = 256;
+
+/// Checks that reading a TOML text takes less than a mebibyte: up to a hundred bytes a character, and more than a thousand for a table.
+pub(crate) fn readable(text: &str, most: usize) -> std::result::Result<(), String> {
+    if text.len() > most {
+        return Err(format!("{} bytes, more than {most}", text.len()));
+    }
+    let brackets = text.lines().filter(|line| line.trim_start().starts_with('[')).count();
+    let tables = brackets + text.bytes().filter(|byte| matches!(byte, b'.' | b'{')).count();
+    if tables > MOST_TABLES { Err(format!("{tables} points and tables, more than {MOST_TABLES}")) } else { Ok(()) }
+}
+
 /// Reads a configuration; unknown keys and wrong types are errors at their byte.
-pub(crate) fn parse<C: DeserializeOwned>(text: &str, origin: &str) -> Result<C> {
+pub(crate) fn parse<C: DeserializeOwned>(text: &str, origin: &str, most: usize) -> Result<C> {
+    readable(text, most).map_err(|found| Error::format(origin, 0, "a configuration", found))?;
     toml::from_str(text).map_err(|error| {
         let offset = error.span().map_or(0, |span| span.start);
         let line = text.get(..offset).map_or(1, |before| before.matches('\n').count() + 1);
         // The line itself names the key, which the message often does not.
-        let content = text.lines().nth(line - 1).unwrap_or_default().trim();
+        let content: String = text.lines().nth(line - 1).unwrap_or_default().trim().chars().take(100).collect();
         let found = format!("{} on line {line}, '{content}'", error.message());
         Error::format(origin, offset as u64, "a configuration", found)
     })

@@ -1,6 +1,7 @@
 //! `neuropil train`: one network, from a configuration file to a saved state, or from a saved state onwards.
 
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use neuropil::systems::baselines::{backprop, krotov_hopfield, softmax};
 use neuropil::systems::evolution::dopaminergic;
-use neuropil::systems::{Learner, Progress, checkpoint, evolution, hebbian, hierarchy, organism};
+use neuropil::systems::{LONGEST_CONFIG, Learner, Progress, checkpoint, evolution, hebbian, hierarchy, organism};
 use neuropil::{Context, Error};
 
 use crate::failure::Failure;
@@ -96,9 +97,9 @@ pub(crate) struct Arguments {
     /// Where to save the trained state, or the state at Ctrl-C
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
-    /// Save the state every so many minutes too, so that a power cut costs no more
-    #[arg(long, value_name = "MINUTES", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=100_000), requires = "save")]
-    save_every: u64,
+    /// Save the state every so many minutes too (0.5 is half of one), so that a power cut costs no more
+    #[arg(long, value_name = "MINUTES", default_value = "5", value_parser = minutes, requires = "save")]
+    save_every: Duration,
     /// Continue from a saved state, with the configuration in it
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
@@ -115,7 +116,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut learner = match (&arguments.resume, &arguments.config) {
         (Some(path), _) => resume(arguments.system, path)?,
         (None, Some(path)) => {
-            let text = fs::read_to_string(path).map_err(|error| Error::io("read", path, error))?;
+            let text = configuration(path).map_err(|error| Error::io("read", path, error))?;
             let origin = path.display().to_string();
             arguments.system.create(&text, &origin, data.train.pixels(), data.train.classes())?
         }
@@ -128,12 +129,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
     let began = Instant::now();
     let (mut monitor, label) = (Monitor::new(), learner.kind());
-    let pause = Duration::from_secs(60 * arguments.save_every);
+    let pause = arguments.save_every;
     loop {
         // A pause saves, and training goes on with the same bits.
         let part = Instant::now();
         let observer = &mut |progress: &Progress<'_>| {
-            let due = arguments.save.is_some() && part.elapsed() >= pause;
+            let due = arguments.save.is_some() && part.elapsed() >= pause && progress.whole;
             if due { ControlFlow::Break(()) } else { monitor.observe(label, progress) }
         };
         let flow = learner.train(&mut context, &data.train, Some(&data.test), observer)?;
@@ -155,6 +156,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     report(&mut context, &*learner, name, &data, &took)
 }
 
+/// The text of a file, as far as a configuration can be long: one byte more is refused by those who read it.
+fn configuration(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(LONGEST_CONFIG as u64 + 1).read_to_string(&mut text)?;
+    Ok(text)
+}
+
 fn resume(system: System, path: &Path) -> Result<Box<dyn Learner>, Failure> {
     let learner = checkpoint::load(path)?;
     if learner.kind() != system.kind() {
@@ -173,7 +181,14 @@ fn writable(path: &Path) -> Result<(), Failure> {
     if path.is_dir() {
         return Err(Failure::Message(format!("{}: --save needs a file, this is a directory", path.display())));
     }
-    Ok(output::temporary_beside(path).map(drop)?)
+    Ok(checkpoint::prepare(path)?)
+}
+
+/// A number of minutes, whole or not.
+fn minutes(text: &str) -> Result<Duration, String> {
+    let range = || "a number of minutes above 0, at most 100000".to_owned();
+    let minutes: f64 = text.parse().map_err(|_| range())?;
+    if minutes > 0.0 && minutes <= 100_000.0 { Ok(Duration::from_secs_f64(60.0 * minutes)) } else { Err(range()) }
 }
 
 fn report(

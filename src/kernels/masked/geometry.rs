@@ -101,11 +101,31 @@ impl ReceptiveField {
     /// # Errors
     /// [`Error::Setting`] if the map has no values (or 2^31 and more), if there is no rectangle, or if one is empty or not inside the map.
     pub fn new(map: Map, rectangles: &[Rectangle]) -> Result<Self> {
+        let len = Self::check(map, rectangles)?;
+        let mut runs = Vec::<Run>::new();
+        for Rectangle { rows, cols } in rectangles {
+            for row in rows.clone() {
+                let start = row * map.cols + cols.start;
+                match runs.last_mut() {
+                    // Full rows, or a rectangle that continues the one before: one run.
+                    Some(last) if last.start + last.len == start => last.len += cols.len(),
+                    _ => runs.push(Run { start, len: cols.len() }),
+                }
+            }
+        }
+        Ok(ReceptiveField { map, rectangles: rectangles.to_vec(), runs, len })
+    }
+
+    /// The values that the field of these rectangles has, without making it, which takes memory for each row of each.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(crate) fn check(map: Map, rectangles: &[Rectangle]) -> Result<usize> {
         check_map(map)?;
         if rectangles.is_empty() {
             return Err(Error::setting("receptive field", "one rectangle or more", "none"));
         }
-        let (mut runs, mut len) = (Vec::<Run>::new(), 0);
+        let mut len = 0;
         for rectangle in rectangles {
             let Rectangle { rows, cols } = rectangle;
             if rows.start >= rows.end || cols.start >= cols.end {
@@ -119,16 +139,8 @@ impl ReceptiveField {
             if len >= MAX_LEN {
                 return Err(Error::setting("receptive field", "fewer than 2^31 values", len));
             }
-            for row in rows.clone() {
-                let start = row * map.cols + cols.start;
-                match runs.last_mut() {
-                    // Full rows, or a rectangle that continues the one before: one run.
-                    Some(last) if last.start + last.len == start => last.len += cols.len(),
-                    _ => runs.push(Run { start, len: cols.len() }),
-                }
-            }
         }
-        Ok(ReceptiveField { map, rectangles: rectangles.to_vec(), runs, len })
+        Ok(len)
     }
 
     /// The map it lies on.

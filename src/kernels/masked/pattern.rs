@@ -41,6 +41,14 @@ pub(super) fn check_shape(rows: usize, cols: usize) -> Result<()> {
     }
 }
 
+/// Whether the next entry is one, with this probability.
+fn chosen(density: f64, stream: Stream) -> impl FnMut() -> bool {
+    // 2^32 times the density: 1 is never below it by accident, and 0 never above.
+    let threshold = (density * 4_294_967_296.0) as u64;
+    let mut generator = stream.generator();
+    move || u64::from(generator.next_u32()) < threshold
+}
+
 impl Pattern {
     /// The pattern whose row `r` has the columns `indices[offsets[r]..offsets[r + 1]]`.
     ///
@@ -119,10 +127,14 @@ impl Pattern {
         if !(0.0..=1.0).contains(&density) {
             return Err(Error::setting("density", "0 to 1", density));
         }
-        // 2^32 times the density: 1 is never below it by accident, and 0 never above.
-        let threshold = (density * 4_294_967_296.0) as u64;
-        let mut generator = stream.generator();
-        Self::from_fn(rows, cols, |_, _| u64::from(generator.next_u32()) < threshold)
+        let mut chosen = chosen(density, stream);
+        Self::from_fn(rows, cols, |_, _| chosen())
+    }
+
+    /// How many entries [`random`](Self::random) makes, without making them.
+    pub(crate) fn random_entries(rows: usize, cols: usize, density: f64, stream: Stream) -> usize {
+        let mut chosen = chosen(density, stream);
+        (0..rows * cols).filter(|_| chosen()).count()
     }
 
     /// Every entry.

@@ -246,13 +246,14 @@ impl Network {
     }
 
     pub(crate) fn read(reader: &mut Reader) -> Result<Self> {
-        let config = reader.config(KIND, Config::from_toml)?;
+        let config = reader.config(KIND, Config::from_toml_within)?;
         let (inputs, classes) = reader.shape()?;
         let mut below = inputs;
         for (index, &units) in config.layers.iter().enumerate() {
-            reader.expect(&format!("hidden.{index}.weights"), &[below, units])?;
+            reader.expect_moments(&format!("hidden.{index}.weights"), &[below, units])?;
             below = units;
         }
+        reader.expect_read_out("output", below, classes)?;
         let mut network = Network::new(config, inputs, classes)?;
         network.journal = reader.journal()?;
         for (index, (weights, moments)) in network.hidden.iter_mut().zip(&mut network.moments).enumerate() {

@@ -176,9 +176,10 @@ impl Network {
     }
 
     pub(crate) fn read(reader: &mut Reader) -> Result<Self> {
-        let config = reader.config(KIND, Config::from_toml)?;
+        let config = reader.config(KIND, Config::from_toml_within)?;
         let (inputs, classes) = reader.shape()?;
         reader.expect("hidden.weights", &[config.units, inputs])?;
+        reader.expect_read_out("output", config.units, classes)?;
         let mut network = Network::new(config, inputs, classes)?;
         network.journal = reader.journal()?;
         reader.matrix("hidden.weights", &mut network.hidden)?;

@@ -72,9 +72,9 @@ impl Network {
     }
 
     pub(crate) fn read(reader: &mut Reader) -> Result<Self> {
-        let config = reader.config(KIND, Config::from_toml)?;
+        let config = reader.config(KIND, Config::from_toml_within)?;
         let (inputs, classes) = reader.shape()?;
-        reader.expect("output.weights", &[inputs, classes])?;
+        reader.expect_read_out("output", inputs, classes)?;
         let mut network = Network::new(config, inputs, classes)?;
         network.journal = reader.journal()?;
         reader.read_out("output", &mut network.output)?;

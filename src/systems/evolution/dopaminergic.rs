@@ -10,11 +10,11 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
-use super::output::{self, Activities, Learning, Output, Training};
+use super::output::{self, Activities, Learning, Output, Rule, Training};
 use crate::context::Context;
 use crate::datasets::{Dataset, Scaling};
 use crate::error::Result;
@@ -91,29 +91,46 @@ impl Config {
     }
 }
 
-/// The hidden layer: random weights, fixed by seed and shape.
-#[derive(Clone, Debug, PartialEq)]
+/// The hidden layer: random weights, fixed by seed and shape, and made when they are first needed.
+#[derive(Clone, Debug)]
 pub(crate) struct Hidden {
-    /// `[inputs, hidden]`
-    weights: Matrix,
+    seed: u64,
+    inputs: usize,
+    units: usize,
     firing: Option<usize>,
+    weights: OnceLock<Matrix>,
+}
+
+impl PartialEq for Hidden {
+    fn eq(&self, other: &Self) -> bool {
+        let key = |hidden: &Hidden| (hidden.seed, hidden.inputs, hidden.units, hidden.firing);
+        key(self) == key(other)
+    }
 }
 
 impl Hidden {
     pub(crate) fn new(config: &Config, inputs: usize) -> Self {
-        let mut weights = Matrix::zeros(inputs, config.hidden);
-        let bound = (6.0 / inputs as f32).sqrt();
-        let stream = Stream::new(config.seed, "dopaminergic hidden weights");
-        for input in 0..inputs {
-            stream.item(input as u64).uniform(-bound, bound, weights.row_mut(input));
-        }
-        Hidden { weights, firing: config.firing }
+        Hidden { seed: config.seed, inputs, units: config.hidden, firing: config.firing, weights: OnceLock::new() }
+    }
+
+    /// `[inputs, units]`
+    fn weights(&self) -> MatRef<'_> {
+        let weights = self.weights.get_or_init(|| {
+            let mut weights = Matrix::zeros(self.inputs, self.units);
+            let bound = (6.0 / self.inputs as f32).sqrt();
+            let stream = Stream::new(self.seed, "dopaminergic hidden weights");
+            for input in 0..self.inputs {
+                stream.item(input as u64).uniform(-bound, bound, weights.row_mut(input));
+            }
+            weights
+        });
+        weights.view()
     }
 
     /// Activities of images `[images, inputs]`.
     pub(crate) fn activities(&self, context: &mut Context, images: MatRef<'_>) -> Matrix {
-        let mut h = Matrix::zeros(images.rows(), self.weights.cols());
-        dense::matmul(context, images, self.weights.view(), h.view_mut(), Write::Replace);
+        let mut h = Matrix::zeros(images.rows(), self.units);
+        dense::matmul(context, images, self.weights(), h.view_mut(), Write::Replace);
         activation::relu(context, h.view_mut());
         if let Some(count) = self.firing {
             let threads = context.threads().for_work(h.rows() * h.cols() * 16);
@@ -190,10 +207,13 @@ impl Network {
     }
 
     pub(crate) fn read(reader: &mut Reader) -> Result<Self> {
-        let config = reader.config(KIND, Config::from_toml)?;
+        let config = reader.config(KIND, Config::from_toml_within)?;
         let (inputs, classes) = reader.shape()?;
         let shape = [classes, config.hidden];
-        reader.expect("output.weights", &shape)?;
+        match config.output.rule {
+            Rule::Adam => reader.expect_moments("output.weights", &shape)?,
+            Rule::Dopaminergic { .. } | Rule::SignSgd => reader.expect("output.weights", &shape)?,
+        }
         let mut network = Network::new(config, inputs, classes)?;
         network.journal = reader.journal()?;
         reader.matrix("output.weights", &mut network.output.weights)?;
@@ -257,7 +277,7 @@ impl Network {
 }
 
 fn accuracies(context: &mut Context, hidden: &Hidden, outputs: &[&Output], data: &Dataset) -> Result<Vec<f64>> {
-    let block = (BLOCK / size_of::<f32>() / hidden.weights.cols()).clamp(16, 1000);
+    let block = (BLOCK / size_of::<f32>() / hidden.units).clamp(16, 1000);
     let all: Vec<u32> = (0..data.len() as u32).collect();
     let mut right = vec![0.0; outputs.len()];
     let mut labels = Vec::new();
@@ -279,7 +299,7 @@ impl Learner for Network {
     }
 
     fn inputs(&self) -> usize {
-        self.hidden.weights.rows()
+        self.hidden.inputs
     }
 
     fn classes(&self) -> usize {
@@ -330,10 +350,10 @@ impl Learner for Network {
     }
 
     fn weights(&self, layer: usize) -> Option<MatRef<'_>> {
-        (layer == 0).then(|| self.hidden.weights.view())
+        (layer == 0).then(|| self.hidden.weights())
     }
 
     fn receptive_fields(&self) -> Matrix {
-        self.hidden.weights.transposed()
+        self.hidden.weights().transposed()
     }
 }

@@ -2,9 +2,10 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use super::config::{Config, Genotype, JudgedOn, Lifetime};
-use super::output::{self, Activities, Output, Training};
+use super::output::{self, Activities, Output, Rule, Training};
 use crate::context::Context;
 use crate::datasets::batches::{Batches, Order};
 use crate::datasets::{Dataset, Scaling};
@@ -14,6 +15,7 @@ use crate::kernels::genotype::{
     expected_weights, forward,
 };
 use crate::kernels::loss;
+use crate::kernels::masked::Pattern;
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::random::Stream;
 use crate::systems::checkpoint::{Reader, Writer};
@@ -99,8 +101,11 @@ struct Life {
 pub struct Network {
     config: Config,
     journal: Journal,
-    graph: Graph,
-    generation: WeightGeneration,
+    inputs: usize,
+    classes: usize,
+    /// What the seed stands for: the graph, and what makes weights of genes. Made when they are first needed, so that a checkpoint takes no more
+    /// memory than it holds.
+    drawn: OnceLock<(Graph, WeightGeneration)>,
     frequencies: AlleleFrequencies,
     points: Vec<Point>,
     distances: Vec<Distances>,
@@ -123,22 +128,31 @@ impl Network {
             }
             few => few.unwrap_or(classes),
         };
-        let stream = |purpose| Stream::new(config.seed, purpose);
-        let Config { genes, density, hidden, edge_probability, .. } = config;
-        let graph = Graph::random(inputs, hidden, classes, edge_probability, stream("evolution graph"))?;
-        let generation = WeightGeneration::random(graph.links(), genes, density, stream("evolution weights"))?;
-        let frequencies = AlleleFrequencies::uniform(genes, stream("evolution frequencies"))?;
+        countable(&config, inputs, classes)?;
+        let frequencies = AlleleFrequencies::uniform(config.genes, Stream::new(config.seed, "evolution frequencies"))?;
         let distances = vec![Distances::of(0, &frequencies)];
         Ok(Network {
             config,
             journal: Journal::default(),
-            graph,
-            generation,
+            inputs,
+            classes,
+            drawn: OnceLock::new(),
             frequencies,
             points: Vec::new(),
             distances,
             running: [0.0; 3],
             life: None,
+        })
+    }
+
+    fn drawn(&self) -> &(Graph, WeightGeneration) {
+        self.drawn.get_or_init(|| {
+            let stream = |purpose| Stream::new(self.config.seed, purpose);
+            let Config { genes, density, hidden, edge_probability, .. } = self.config;
+            let graph = Graph::random(self.inputs, hidden, self.classes, edge_probability, stream("evolution graph"));
+            let graph = graph.expect("sizes that were checked");
+            let generation = WeightGeneration::random(graph.links(), genes, density, stream("evolution weights"));
+            (graph, generation.expect("sizes that were checked"))
         })
     }
 
@@ -194,14 +208,20 @@ impl Network {
         &self.frequencies
     }
 
+    /// The edges of the graph, without making it.
+    fn count_edges(&self) -> usize {
+        let Config { seed, hidden, edge_probability, .. } = self.config;
+        Pattern::random_entries(hidden, self.inputs, edge_probability, Stream::new(seed, "evolution graph"))
+    }
+
     /// The graph.
     pub fn graph(&self) -> &Graph {
-        &self.graph
+        &self.drawn().0
     }
 
     /// What makes weights of genes.
     pub fn weight_generation(&self) -> &WeightGeneration {
-        &self.generation
+        &self.drawn().1
     }
 
     /// The curve of the population.
@@ -220,10 +240,10 @@ impl Network {
 
     /// The weights of all links that stand for the population.
     pub fn links(&self, context: &mut Context, genotype: Genotype) -> Vec<f32> {
-        let mut weights = Matrix::zeros(self.graph.links(), 1);
+        let mut weights = Matrix::zeros(self.graph().links(), 1);
         let population = match genotype {
             Genotype::Expected => {
-                expected_weights(&self.generation, &self.frequencies, weights.as_mut_slice());
+                expected_weights(self.weight_generation(), &self.frequencies, weights.as_mut_slice());
                 return weights.as_slice().to_vec();
             }
             Genotype::Rounded => Population::rounded(&self.frequencies),
@@ -232,7 +252,7 @@ impl Network {
                 Population::sample(context, &self.frequencies, stream, 0..1).expect("one genotype is not none")
             }
         };
-        decode(context, &self.generation, &population, 0..1, weights.view_mut());
+        decode(context, self.weight_generation(), &population, 0..1, weights.view_mut());
         weights.as_slice().to_vec()
     }
 
@@ -248,7 +268,7 @@ impl Network {
         let all: Vec<u32> = (0..data.len() as u32).collect();
         for indices in all.chunks(EVALUATION_BATCH) {
             let samples = self.samples(context, &data, indices, u64::MAX)?;
-            let outcome = evaluate(context, &self.generation, &samples, &population);
+            let outcome = evaluate(context, self.weight_generation(), &samples, &population);
             correct += outcome.correct.iter().map(|&hits| u64::from(hits)).sum::<u64>();
         }
         let of = |context: &mut Context, genotype| {
@@ -268,10 +288,10 @@ impl Network {
 
     /// Images of the classes that are told apart.
     fn restricted(&self, data: &Dataset) -> Result<Dataset> {
-        if data.pixels() != self.graph.inputs() || data.classes() < self.graph.classes() {
-            settings::fits(data, self.graph.inputs(), self.graph.classes())?;
+        if data.pixels() != self.inputs || data.classes() < self.classes {
+            settings::fits(data, self.inputs, self.classes)?;
         }
-        first_classes(data, self.graph.classes())
+        first_classes(data, self.classes)
     }
 
     /// Rows of pixels, as bright as they are in the end.
@@ -287,7 +307,7 @@ impl Network {
         let scaling = Scaling { scale: self.config.brightness_at(generation) as f32 / 255.0, offset: 0.0 };
         data.gather(context, indices, scaling, images.view_mut())?;
         data.gather_labels(indices, &mut labels)?;
-        Samples::new(context, &self.graph, images.view(), &labels)
+        Samples::new(context, self.graph(), images.view(), &labels)
     }
 
     /// The accuracy of these weights on images of the classes that are told apart.
@@ -315,9 +335,9 @@ impl Network {
 
     /// Activities of the hidden units and logits.
     fn forward(&self, context: &mut Context, links: &[f32], images: MatRef<'_>) -> (Matrix, Matrix) {
-        let mut hidden = Matrix::zeros(images.rows(), self.graph.hidden());
-        let mut logits = Matrix::zeros(images.rows(), self.graph.classes());
-        forward(context, &self.graph, links, images, hidden.view_mut(), logits.view_mut());
+        let mut hidden = Matrix::zeros(images.rows(), self.config.hidden);
+        let mut logits = Matrix::zeros(images.rows(), self.classes);
+        forward(context, self.graph(), links, images, hidden.view_mut(), logits.view_mut());
         (hidden, logits)
     }
 
@@ -326,7 +346,7 @@ impl Network {
         let stream = Stream::new(self.config.seed, "evolution population").item(number);
         let genotypes = self.config.population as u64;
         let population = Population::sample(context, &self.frequencies, stream, 0..genotypes)?;
-        let outcome = evaluate(context, &self.generation, samples, &population);
+        let outcome = evaluate(context, self.weight_generation(), samples, &population);
         let rewards = allele_rewards(context, &population, &outcome.rewards);
         self.frequencies.update(&rewards, self.config.epsilon)?;
         let count = genotypes as f64;
@@ -440,8 +460,8 @@ impl Network {
             Some(life) => life,
             None => {
                 let mut edges = self.links(context, lifetime.start);
-                let links = edges.split_off(self.graph.edges());
-                let links = Matrix::from_slice(&links, self.graph.hidden(), self.graph.classes())?;
+                let links = edges.split_off(self.graph().edges());
+                let links = Matrix::from_slice(&links, self.config.hidden, self.classes)?;
                 Life { edges, output: Output::from_weights(&lifetime.output, links.transposed()) }
             }
         };
@@ -506,9 +526,16 @@ pub(crate) fn first_classes(data: &Dataset, classes: usize) -> Result<Dataset> {
 
 impl Network {
     pub(crate) fn read(reader: &mut Reader) -> Result<Self> {
-        let config = reader.config(KIND, Config::from_toml)?;
+        let config = reader.config(KIND, Config::from_toml_within)?;
         let (inputs, classes) = reader.shape()?;
         let frequencies = reader.doubles("frequencies", &[config.genes])?;
+        if let (true, Some(lifetime)) = (reader.has("life.edges"), &config.lifetime) {
+            let shape = [config.classes.unwrap_or(classes), config.hidden];
+            match lifetime.output.rule {
+                Rule::Adam => reader.expect_moments("life.output", &shape)?,
+                Rule::Dopaminergic { .. } | Rule::SignSgd => reader.expect("life.output", &shape)?,
+            }
+        }
         let mut network = Network::new(config, inputs, classes)?;
         network.frequencies = AlleleFrequencies::new(frequencies)?;
         network.journal = reader.journal()?;
@@ -527,7 +554,8 @@ impl Network {
         network.running = [0.0; 3];
         network.running.copy_from_slice(&reader.doubles("running", &[3])?);
         if let (true, Some(lifetime)) = (reader.has("life.edges"), &network.config.lifetime) {
-            let (edges, hidden, classes) = (network.graph.edges(), network.graph.hidden(), network.graph.classes());
+            let (edges, hidden, classes) = (network.count_edges(), network.config.hidden, network.classes);
+            reader.expect("life.edges", &[edges])?;
             let mut output = Output::new(&lifetime.output, classes, hidden);
             let mut weights = vec![0.0; edges];
             reader.values("life.edges", &[edges], &mut weights)?;
@@ -542,17 +570,33 @@ impl Network {
     }
 }
 
+/// Whether links and the entries of the matrix that makes their weights can be numbered in 31 bits, however they are drawn: expected numbers
+/// this far below the limit are more than twenty standard deviations from it.
+fn countable(config: &Config, inputs: usize, classes: usize) -> Result<()> {
+    const MOST: f64 = ((1u64 << 31) - (1 << 20)) as f64;
+    settings::within("inputs", inputs as u64, 1, 1 << 16)?;
+    let edges = config.edge_probability * inputs as f64 * config.hidden as f64;
+    let links = edges + config.hidden as f64 * classes as f64;
+    settings::between("links, as expected", links, 0.0, MOST)?;
+    settings::between(
+        "entries of the weight generation matrix, as expected",
+        config.density * links * config.genes as f64,
+        0.0,
+        MOST,
+    )
+}
+
 impl Learner for Network {
     fn kind(&self) -> &'static str {
         KIND
     }
 
     fn inputs(&self) -> usize {
-        self.graph.inputs()
+        self.inputs
     }
 
     fn classes(&self) -> usize {
-        self.graph.classes()
+        self.classes
     }
 
     /// Images of classes beyond the configured ones are left out.
@@ -656,11 +700,11 @@ impl Learner for Network {
 
     /// The expected weights of each hidden unit's edges, zero where there is none.
     fn receptive_fields(&self) -> Matrix {
-        let mut fields = Matrix::zeros(self.graph.hidden(), self.graph.inputs());
-        let mut links = vec![0.0; self.graph.links()];
-        expected_weights(&self.generation, &self.frequencies, &mut links);
-        let pattern = self.graph.pattern();
-        for unit in 0..self.graph.hidden() {
+        let mut fields = Matrix::zeros(self.config.hidden, self.inputs);
+        let mut links = vec![0.0; self.graph().links()];
+        expected_weights(self.weight_generation(), &self.frequencies, &mut links);
+        let pattern = self.graph().pattern();
+        for unit in 0..self.config.hidden {
             let range = pattern.range(unit);
             for (&input, &weight) in pattern.indices()[range.clone()].iter().zip(&links[range]) {
                 fields.row_mut(unit)[input as usize] = weight;

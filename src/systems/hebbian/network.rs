@@ -154,12 +154,16 @@ impl Network {
     }
 
     pub(crate) fn read(reader: &mut Reader) -> Result<Self> {
-        let config = reader.config(KIND, Config::from_toml)?;
+        let config = reader.config(KIND, Config::from_toml_within)?;
         let (inputs, classes) = reader.shape()?;
         let mut below = inputs;
         for (index, &units) in config.layers.iter().enumerate() {
             reader.expect(&format!("hidden.{index}.weights"), &[below, units])?;
             below = units;
+        }
+        match &config.output {
+            Output::Backpropagation(_) => reader.expect_read_out("output", below, classes)?,
+            Output::Perturbation(_) => reader.expect("output.weights", &[below, classes])?,
         }
         let mut network = Network::new(config, inputs, classes)?;
         network.journal = reader.journal()?;

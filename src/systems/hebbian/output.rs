@@ -226,6 +226,8 @@ impl PerturbedOutput {
         self.reward_square = reader.doubles("output.reward_square", &[1])?[0];
         if reader.has("output.shift") {
             let width = self.weights.rows();
+            reader.expect("output.shift", &[width])?;
+            reader.expect("output.gain", &[width])?;
             let mut conditioning = Conditioning { shift: vec![0.0; width], gain: vec![0.0; width] };
             reader.values("output.shift", &[width], &mut conditioning.shift)?;
             reader.values("output.gain", &[width], &mut conditioning.gain)?;

@@ -255,7 +255,7 @@ impl Config {
         settings::seed(self.seed)?;
         settings::between("validation", self.validation, 0.0, 0.9)?;
         let geometry = self.geometry()?;
-        topology::fields(&self.topology, &geometry, self.seed)?;
+        topology::rectangles(&self.topology, &geometry, self.seed)?;
         let Base { epochs, batch, rate, decay, dropout, sweeps, bins } = self.base;
         within("base.epochs", epochs, 0, 1 << 20)?;
         within("base.batch", batch as u64, 1, 1 << 16)?;

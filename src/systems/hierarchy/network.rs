@@ -9,11 +9,11 @@ use super::images::Prepared;
 use super::read_out::Classifier;
 use super::sweep::Plan;
 use super::topology::{self, Geometry};
-use super::units::{self, Unit};
+use super::units::{self, Store, Unit};
 use crate::context::Context;
 use crate::datasets::Dataset;
 use crate::error::{Error, Result};
-use crate::kernels::masked::{ReceptiveField, Rectangle};
+use crate::kernels::masked::{ReceptiveField, Rectangle, Run};
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::random::Stream;
 use crate::systems::checkpoint::{Reader, Writer};
@@ -94,6 +94,18 @@ impl Network {
     /// As [`Config::validate`], and [`Error::Setting`] if inputs are not those of the configured images or classes are out
     /// of range.
     pub fn new(config: Config, inputs: usize, classes: usize) -> Result<Self> {
+        let mut network = Network::without_units(config, inputs, classes)?;
+        let Network { config, geometry, .. } = &network;
+        let fields = topology::fields(&config.topology, geometry, config.seed)?;
+        let stream = Stream::new(config.seed, "hierarchy weights");
+        let place = fields.iter().zip(0..);
+        let units = place.map(|(field, k)| Unit::new(config.form, field, geometry.hidden(), stream.item(k))).collect();
+        network.current = Situation { fields, units, entropies: Vec::new() };
+        Ok(network)
+    }
+
+    /// A hierarchy whose units are still to be made, or read.
+    fn without_units(config: Config, inputs: usize, classes: usize) -> Result<Self> {
         config.validate()?;
         settings::shape(inputs, classes)?;
         let shape = config.images.shape()?;
@@ -101,17 +113,13 @@ impl Network {
             return Err(Error::setting("inputs", format!("{} values of {shape} images", shape.pixels()), inputs));
         }
         let geometry = config.geometry()?;
-        let fields = topology::fields(&config.topology, &geometry, config.seed)?;
-        let stream = Stream::new(config.seed, "hierarchy weights");
-        let place = fields.iter().zip(0..);
-        let units = place.map(|(field, k)| Unit::new(config.form, field, geometry.hidden(), stream.item(k))).collect();
         Ok(Network {
             config,
             geometry,
             inputs,
             classes,
             journal: Journal::default(),
-            current: Situation { fields, units, entropies: Vec::new() },
+            current: Situation { fields: Vec::new(), units: Vec::new(), entropies: Vec::new() },
             best: None,
             leading: None,
             trainings: 0,
@@ -226,22 +234,32 @@ impl Situation {
         }
     }
 
-    /// Reads a situation of as many units as `like` has.
-    fn read(name: &str, reader: &mut Reader, network: &Network) -> Result<Self> {
+    /// Reads a situation in which each unit has as many rectangles as `counts` says.
+    fn read(name: &str, reader: &mut Reader, network: &Network, counts: &[usize]) -> Result<Self> {
         let mut situation = Situation { fields: Vec::new(), units: Vec::new(), entropies: Vec::new() };
         let (form, hidden, cells) = (network.config.form, network.geometry.hidden(), network.geometry.map().len());
-        for (k, like) in network.current.fields.iter().enumerate() {
-            let count = like.rectangles().len();
+        for (k, &count) in counts.iter().enumerate() {
             let areas = reader.doubles(&format!("{name}.{k}.field"), &[count, 4])?;
-            let field = field(network, &areas)?;
-            let inputs = units::len(&units::inputs(&field, form));
-            for part in ["encoder", "decoder"] {
-                reader.expect(&format!("{name}.{k}.{part}.weights"), &[hidden, inputs])?;
+            let rectangles = rectangles(&areas);
+            let values = ReceptiveField::check(network.geometry.map(), &rectangles)?;
+            // The field's own memory is for rows of it, or of the map in the masked form: what there are weights for.
+            let inputs = match form {
+                Form::Gathered => values,
+                Form::Masked => {
+                    for part in ["encoder", "decoder"] {
+                        reader.expect(&format!("{name}.{k}.map.{part}"), &[hidden, cells])?;
+                    }
+                    reader.expect(&format!("{name}.{k}.map.decoder_bias"), &[cells])?;
+                    units::len(&units::inputs(&ReceptiveField::new(network.geometry.map(), &rectangles)?, form))
+                }
+            };
+            for (part, biases) in [("encoder", hidden), ("decoder", inputs)] {
+                reader.expect_moments(&format!("{name}.{k}.{part}.weights"), &[hidden, inputs])?;
+                reader.expect_moments(&format!("{name}.{k}.{part}.bias"), &[biases])?;
             }
-            if form == Form::Masked {
-                reader.expect(&format!("{name}.{k}.map.encoder"), &[hidden, cells])?;
-            }
-            let mut unit = Unit::new(form, &field, hidden, Stream::new(0, "replaced"));
+            let field = ReceptiveField::new(network.geometry.map(), &rectangles)?;
+            let mut unit = Unit::zeros(inputs, hidden);
+            unit.store = (form == Form::Masked).then(|| Store::zeros(hidden, cells));
             for (part, layer) in [("encoder", &mut unit.encoder), ("decoder", &mut unit.decoder)] {
                 let name = format!("{name}.{k}.{part}");
                 let shape = [layer.weights.rows(), layer.weights.cols()];
@@ -261,17 +279,15 @@ impl Situation {
         }
         let entropies = format!("{name}.entropies");
         if reader.has(&entropies) {
-            situation.entropies = reader.doubles(&entropies, &[network.current.units.len()])?;
+            situation.entropies = reader.doubles(&entropies, &[counts.len()])?;
         }
         Ok(situation)
     }
 }
 
-/// A field from the numbers of a checkpoint: they are believed no more than a configuration's.
-fn field(network: &Network, areas: &[f64]) -> Result<ReceptiveField> {
-    let rectangles: Vec<Rectangle> =
-        areas.as_chunks::<4>().0.iter().map(|area| topology::rectangle(area.map(|n| n as usize))).collect();
-    ReceptiveField::new(network.geometry.map(), &rectangles)
+/// Rectangles from the numbers of a checkpoint: they are to be believed no more than a configuration's.
+fn rectangles(areas: &[f64]) -> Vec<Rectangle> {
+    areas.as_chunks::<4>().0.iter().map(|area| topology::rectangle(area.map(|n| n as usize))).collect()
 }
 
 impl Classifier {
@@ -284,6 +300,15 @@ impl Classifier {
             writer.adam(&format!("{name}.weights"), &shape, &layer.moments);
             writer.adam(&format!("{name}.bias"), &shape[1..], &layer.bias_moments);
         }
+    }
+
+    /// Checks that a classifier of these layers is there.
+    fn expect(shapes: &[[usize; 2]], name: &str, reader: &mut Reader) -> Result<()> {
+        for (index, shape) in shapes.iter().enumerate() {
+            reader.expect_moments(&format!("{name}.{index}.weights"), shape)?;
+            reader.expect_moments(&format!("{name}.{index}.bias"), &shape[1..])?;
+        }
+        Ok(())
     }
 
     fn read(mut self, name: &str, reader: &mut Reader) -> Result<Self> {
@@ -304,32 +329,45 @@ const COUNTERS: usize = 6;
 
 impl Network {
     pub(crate) fn read(reader: &mut Reader) -> Result<Self> {
-        let config = reader.config(KIND, Config::from_toml)?;
+        let config = reader.config(KIND, Config::from_toml_within)?;
         let (inputs, classes) = reader.shape()?;
-        let mut network = Network::new(config, inputs, classes)?;
+        let mut network = Network::without_units(config, inputs, classes)?;
         network.journal = reader.journal()?;
+        let Config { topology, seed, .. } = &network.config;
+        let counts: Vec<usize> =
+            topology::rectangles(topology, &network.geometry, *seed)?.iter().map(Vec::len).collect();
         let counters = reader.doubles("counters", &[COUNTERS])?;
         let moves = counters[5] as usize;
         [network.trainings, network.epoch, network.epochs, network.meta_steps, network.tried] =
             std::array::from_fn(|index| counters[index] as u64);
-        network.current = Situation::read("current", reader, &network)?;
+        network.current = Situation::read("current", reader, &network, &counts)?;
         if reader.has("best.0.field") {
-            network.best = Some(Situation::read("best", reader, &network)?);
+            network.best = Some(Situation::read("best", reader, &network, &counts)?);
         }
         if reader.has("leading.0.field") {
-            network.leading = Some(Situation::read("leading", reader, &network)?);
+            network.leading = Some(Situation::read("leading", reader, &network, &counts)?);
         }
+        let mut rows = 0;
         for index in 0..moves {
             let name = format!("moves.{index}");
             let values = reader.doubles(&format!("{name}.what"), &[4])?;
             let unit = values[1] as usize;
-            let count = network.current.fields.get(unit).map_or(0, |field| field.rectangles().len());
+            let count = counts.get(unit).copied().unwrap_or(0);
             let areas = reader.doubles(&format!("{name}.field"), &[count, 4])?;
-            let field = field(&network, &areas)?;
+            let rectangles = rectangles(&areas);
+            ReceptiveField::check(network.geometry.map(), &rectangles)?;
+            // A field is kept by its rows, which a hostile file may make many with few numbers.
+            rows += rectangles.iter().map(|r| r.rows.len()).sum::<usize>();
+            reader.afford("moves", rows * size_of::<Run>())?;
+            let field = ReceptiveField::new(network.geometry.map(), &rectangles)?;
             network.moves.push(Move { step: values[0] as u64, unit, field, entropy: [values[2], values[3]] });
         }
         if reader.has("read_out") {
             let values = reader.doubles("read_out", &[3])?;
+            let latents = network.geometry.latents().len() * network.geometry.hidden();
+            let shapes = Classifier::shapes(&network.config.read_out, latents, classes);
+            Classifier::expect(&shapes, "read_out.now", reader)?;
+            Classifier::expect(&shapes, "read_out.best", reader)?;
             let fresh = network.fresh_classifier();
             network.reading = Some(Reading {
                 classifier: fresh.clone().read("read_out.now", reader)?,

@@ -67,13 +67,19 @@ pub(super) struct Samples<'a> {
 
 impl Classifier {
     pub(super) fn new(config: &Config, inputs: usize, classes: usize, stream: Stream) -> Self {
-        let layers = match config.hidden {
-            0 => vec![Layer::new(inputs, classes, stream.item(1))],
-            hidden => {
-                vec![Layer::new(inputs, hidden, stream.item(0)), Layer::new(hidden, classes, stream.item(1))]
-            }
+        let layers = match *Classifier::shapes(config, inputs, classes) {
+            [[inputs, outputs]] => vec![Layer::new(inputs, outputs, stream.item(1))],
+            ref shapes => shapes.iter().zip(0..).map(|(&[from, to], k)| Layer::new(from, to, stream.item(k))).collect(),
         };
         Classifier { layers }
+    }
+
+    /// Inputs and outputs of each layer.
+    pub(super) fn shapes(config: &Config, inputs: usize, classes: usize) -> Vec<[usize; 2]> {
+        match config.hidden {
+            0 => vec![[inputs, classes]],
+            hidden => vec![[inputs, hidden], [hidden, classes]],
+        }
     }
 
     pub(super) fn classes(&self) -> usize {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::kernels::masked::{Map, ReceptiveField, Rectangle};
 use crate::random::{Stream, below};
+use crate::systems::settings;
 
 /// A rectangle `[row, row_end, col, col_end]`, half-open, as configurations write it.
 pub type Area = [usize; 4];
@@ -99,6 +100,9 @@ pub struct Geometry {
     latents: Vec<Rectangle>,
 }
 
+/// Areas a unit may see: the papers' see two.
+const MOST_AREAS: u64 = 16;
+
 /// Cells a map may have: far above any use, far below any overflow.
 const MOST_CELLS: usize = 1 << 20;
 
@@ -191,6 +195,12 @@ fn text(rectangle: &Rectangle) -> String {
 
 /// The receptive fields of a topology; random ones of this seed.
 pub(crate) fn fields(topology: &Topology, geometry: &Geometry, seed: u64) -> Result<Vec<ReceptiveField>> {
+    let rectangles = rectangles(topology, geometry, seed)?;
+    rectangles.iter().map(|rectangles| ReceptiveField::new(geometry.map, rectangles)).collect()
+}
+
+/// The rectangles of each unit's field, checked.
+pub(crate) fn rectangles(topology: &Topology, geometry: &Geometry, seed: u64) -> Result<Vec<Vec<Rectangle>>> {
     let units = geometry.latents.len();
     let areas: Vec<Vec<Area>> = match topology {
         Topology::Given(areas) => areas.clone(),
@@ -220,12 +230,14 @@ pub(crate) fn fields(topology: &Topology, geometry: &Geometry, seed: u64) -> Res
         .enumerate()
         .map(|(unit, areas)| {
             let rectangles: Vec<Rectangle> = areas.iter().map(|&area| rectangle(area)).collect();
-            ReceptiveField::new(geometry.map, &rectangles).map_err(|error| match error {
+            settings::within(&format!("topology of unit {unit} (areas)"), areas.len() as u64, 1, MOST_AREAS)?;
+            ReceptiveField::check(geometry.map, &rectangles).map_err(|error| match error {
                 Error::Setting { expected, found, .. } => {
                     Error::setting(format!("topology of unit {unit}"), expected, found)
                 }
                 other => other,
-            })
+            })?;
+            Ok(rectangles)
         })
         .collect()
 }

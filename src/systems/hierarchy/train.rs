@@ -182,7 +182,7 @@ impl Network {
         // A Break at the last batch comes after the epoch.
         let mut last = ControlFlow::Continue(());
         let mut observe = |number: u64, loss: f64| {
-            let flow = journal.record(&phase, done * per_epoch + number + 1, Some(loss), None, observer);
+            let flow = journal.record_of_epoch(&phase, done * per_epoch + number + 1, Some(loss), None, observer);
             if number + 1 == per_epoch {
                 last = flow;
                 return ControlFlow::Continue(());
@@ -411,7 +411,7 @@ impl Reading {
                 } else {
                     None
                 };
-                flow = journal.record(&phase, number + 1, Some(loss), accuracy, observer);
+                flow = journal.record_of_epoch(&phase, number + 1, Some(loss), accuracy, observer);
                 if flow.is_break() && !last {
                     (*journal, self.classifier) = before;
                     return Ok(flow);

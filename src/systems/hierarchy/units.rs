@@ -99,6 +99,13 @@ struct Initial {
     inputs: usize,
 }
 
+impl Store {
+    pub(crate) fn zeros(hidden: usize, cells: usize) -> Self {
+        let [encoder, decoder] = std::array::from_fn(|_| Matrix::zeros(hidden, cells));
+        Store { encoder, decoder, decoder_bias: vec![0.0; cells] }
+    }
+}
+
 impl Initial {
     /// Encoder, decoder and decoder's bias; a cell that a field holds twice has the weights of both occurrences.
     fn store(&self, occurrence: u64) -> Store {
@@ -107,11 +114,7 @@ impl Initial {
             let bound = 1.0 / (fan_in as f32).sqrt();
             stream(layer).uniform(-bound, bound, out);
         };
-        let mut store = Store {
-            encoder: Matrix::zeros(self.hidden, self.cells),
-            decoder: Matrix::zeros(self.hidden, self.cells),
-            decoder_bias: vec![0.0; self.cells],
-        };
+        let mut store = Store::zeros(self.hidden, self.cells);
         uniform(0, self.inputs, store.encoder.as_mut_slice());
         uniform(1, self.hidden, store.decoder.as_mut_slice());
         uniform(2, self.hidden, &mut store.decoder_bias);
@@ -120,15 +123,16 @@ impl Initial {
 }
 
 impl Unit {
+    /// A unit of zeros, without weights for the whole map.
+    pub(crate) fn zeros(inputs: usize, hidden: usize) -> Self {
+        Unit { encoder: Layer::new(hidden, inputs, hidden), decoder: Layer::new(hidden, inputs, inputs), store: None }
+    }
+
     /// A unit at this field, with initial weights: those of a cell are the same wherever the field lies, in both forms.
     pub(crate) fn new(form: Form, field: &ReceptiveField, hidden: usize, stream: Stream) -> Self {
         let runs = inputs(field, form);
         let inputs = len(&runs);
-        let mut unit = Unit {
-            encoder: Layer::new(hidden, inputs, hidden),
-            decoder: Layer::new(hidden, inputs, inputs),
-            store: None,
-        };
+        let mut unit = Unit::zeros(inputs, hidden);
         let initial = Initial { stream, hidden, cells: field.map().len(), inputs };
         let bound = 1.0 / (inputs as f32).sqrt();
         stream.item(3).uniform(-bound, bound, &mut unit.encoder.bias);
@@ -195,12 +199,7 @@ impl Unit {
             return self.clone();
         };
         let runs = inputs(to, form);
-        let (hidden, inputs) = (self.encoder.bias.len(), len(&runs));
-        let mut unit = Unit {
-            encoder: Layer::new(hidden, inputs, hidden),
-            decoder: Layer::new(hidden, inputs, inputs),
-            store: None,
-        };
+        let mut unit = Unit::zeros(len(&runs), self.encoder.bias.len());
         unit.encoder.bias.clone_from(&self.encoder.bias);
         unit.gather(&store, &runs);
         unit.store = Some(store);

@@ -134,7 +134,7 @@ pub fn reproduce(
             let run = add(context, seed)?;
             let steps = run.epochs.len() as u64;
             report.additions.push(run);
-            let progress = Progress { phase: "addition", step: steps, steps, loss: None, accuracy: None };
+            let progress = Progress { phase: "addition", step: steps, steps, loss: None, accuracy: None, whole: true };
             if observer("addition", seed, &progress).is_break() {
                 report.interrupted = true;
                 return Ok(report);

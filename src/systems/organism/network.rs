@@ -93,7 +93,7 @@ impl Network {
     }
 
     pub(crate) fn read(reader: &mut Reader) -> Result<Self> {
-        let config = reader.config(KIND, Config::from_toml)?;
+        let config = reader.config(KIND, Config::from_toml_within)?;
         let (inputs, classes) = reader.shape()?;
         let net: Net = config.net()?;
         let widths = [config.side * config.side].into_iter().chain(config.hidden.iter().copied()).chain([classes]);
@@ -101,6 +101,10 @@ impl Network {
         let count: usize = widths.windows(2).map(|pair| pair[0] * pair[1]).sum();
         let shape = [count, net.weights()];
         reader.expect("particles", &shape)?;
+        reader.expect("task_velocity", &shape)?;
+        if config.self_replication.persistent {
+            reader.expect("self_velocity", &shape)?;
+        }
         let mut network = Network::new(config, inputs, classes)?;
         network.journal = reader.journal()?;
         let mut particles = |name: &str| -> Result<Particles> {
