@@ -363,7 +363,10 @@ fn forged_checkpoints_reserve_nothing_for_what_is_not_there() {
         refuse(file, &[("edge_probability = 0.4", "edge_probability = 0.9")]);
     }
     for file in of("hierarchy") {
-        refuse(file, &[("rows = 20", "rows = 49000")]);
+        // In the masked form there are weights for every cell.
+        if forged_text(file).contains("masked") {
+            refuse(file, &[("rows = 20", "rows = 49000")]);
+        }
         refuse(file, &[("[0, 2, 3, 5]", "[0, 2, 3, 5], [0, 2, 3, 5]")]);
         let units = if forged_text(file).contains("units = 1") { "units = 1" } else { "units = 2" };
         refuse(file, &[(units, "units = 3")]);
