@@ -86,7 +86,7 @@ const FAMILIES: &[&[Check]] = &[
 /// Every second shape is computed on three threads, so that the thread count is seen to leave the bits alone.
 ///
 /// # Errors
-/// [`Error::InstructionSet`](crate::Error::InstructionSet) if this CPU lacks one of the sets.
+/// [`Error::InstructionSet`] if this CPU lacks one of the sets.
 pub fn run(sets: &[Isa], shapes: usize, seed: u64) -> Result<Vec<Report>> {
     // The scalar token, on one thread, comes first: its bits are the measure of the others.
     let mut contexts = vec![Context::on(Isa::Scalar)?];
@@ -143,8 +143,7 @@ pub fn kernels() -> impl Iterator<Item = &'static str> {
 /// ```
 ///
 /// # Errors
-/// [`Error::InstructionSet`](crate::Error::InstructionSet) if this CPU lacks one of the sets,
-/// [`Error::Setting`](crate::Error::Setting) if there is no check of this name.
+/// [`Error::InstructionSet`] if this CPU lacks one of the sets, [`Error::Setting`] if there is no check of this name.
 pub fn case(kernel: &str, sets: &[Isa], sizes: &[usize], seed: u64) -> Result<Vec<Report>> {
     let check = FAMILIES.iter().copied().flatten().find(|check| check.kernel == kernel);
     let check = check.ok_or_else(|| Error::setting("kernel", "the name of a check", kernel))?;
