@@ -91,7 +91,7 @@ pub(crate) fn chunk_product<S: Simd>(
     c: &mut MatMut<'_>,
     epilogue: Epilogue<'_>,
 ) {
-    selected_rows_product(s, a, panels, c, epilogue, None);
+    selected_rows_product(s, a, panels, c, epilogue, None, None);
 }
 
 /// The same for some rows of `a` and `c` only, in increasing order, if `selected` names them.
@@ -103,6 +103,7 @@ pub(crate) fn selected_rows_product<S: Simd>(
     c: &mut MatMut<'_>,
     epilogue: Epilogue<'_>,
     selected: Option<&[u32]>,
+    mut ahead: Option<Ahead<'_>>,
 ) {
     let (depth, vectors) = (panels.depth, panels.cols.div_ceil(LANES));
     let rows = selected.map_or(c.rows(), <[u32]>::len);
@@ -124,16 +125,50 @@ pub(crate) fn selected_rows_product<S: Simd>(
             let place = Place { row: 0, rows, selected, col: vector * LANES };
             if S::REGISTERS >= 32 {
                 match width {
-                    4 => tiles::<S, 6, 4>(s, a, panels.rows(vector, range.clone()), range, c, place, block),
-                    3 => tiles::<S, 8, 3>(s, a, panels.rows(vector, range.clone()), range, c, place, block),
-                    2 => tiles::<S, 8, 2>(s, a, panels.rows(vector, range.clone()), range, c, place, block),
-                    _ => tiles::<S, 8, 1>(s, a, panels.rows(vector, range.clone()), range, c, place, block),
+                    4 => tiles::<S, 6, 4>(s, a, panels.rows(vector, range.clone()), range, c, place, block, &mut ahead),
+                    3 => tiles::<S, 8, 3>(s, a, panels.rows(vector, range.clone()), range, c, place, block, &mut ahead),
+                    2 => tiles::<S, 8, 2>(s, a, panels.rows(vector, range.clone()), range, c, place, block, &mut ahead),
+                    _ => tiles::<S, 8, 1>(s, a, panels.rows(vector, range.clone()), range, c, place, block, &mut ahead),
                 }
             } else {
-                tiles::<S, 6, 1>(s, a, panels.rows(vector, range.clone()), range, c, place, block);
+                tiles::<S, 6, 1>(s, a, panels.rows(vector, range.clone()), range, c, place, block, &mut ahead);
             }
         }
         vector += width;
+    }
+}
+
+/// What the next panel is made of, asked for while this one is computed: a few rows a tile, whose distance the hardware does not follow.
+#[derive(Clone, Copy)]
+pub(crate) struct Ahead<'a> {
+    from: MatRef<'a>,
+    col: usize,
+    row: usize,
+    /// Rows to ask for with every tile.
+    each: usize,
+}
+
+impl<'a> Ahead<'a> {
+    /// The columns from `col` on, while `rows` rows of a product of the same depth are computed; nothing beyond the last column, and nothing
+    /// if the rows are so few that the requests would come all at once.
+    #[inline(always)]
+    pub(crate) fn new(from: MatRef<'a>, col: usize, rows: usize) -> Option<Self> {
+        let tiles = from.rows().div_ceil(DEPTH) * rows.div_ceil(8);
+        (col < from.cols() && rows >= 64).then(|| Ahead { from, col, row: 0, each: from.rows().div_ceil(tiles) })
+    }
+
+    #[inline(always)]
+    fn ask<S: Simd, const NV: usize>(&mut self, s: S) {
+        let end = self.from.rows().min(self.row + self.each);
+        for row in self.row..end {
+            let values = &self.from.row(row)[self.col..];
+            for v in 0..NV {
+                if let Some(value) = values.get(v * LANES) {
+                    s.prefetch(value);
+                }
+            }
+        }
+        self.row = end;
     }
 }
 
@@ -147,8 +182,12 @@ fn tiles<S: Simd, const MR: usize, const NV: usize>(
     c: &mut MatMut<'_>,
     mut place: Place<'_>,
     epilogue: Epilogue<'_>,
+    ahead: &mut Option<Ahead<'_>>,
 ) {
     while place.row < place.rows {
+        if let Some(ahead) = ahead {
+            ahead.ask::<S, NV>(s);
+        }
         // A short last tile repeats its last row and throws the repeats away.
         // A loop, as in `tile`: the array functions of the standard library do not inline here.
         let mut rows: [&[f32]; MR] = [&[]; MR];

@@ -30,12 +30,12 @@ pub(crate) mod skinny;
 pub use skinny::matmul_skinny;
 
 use crate::context::Context;
-use crate::matrix::{MatMut, MatRef};
+use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::parallel::{Threads, for_each, for_each_with};
 use crate::simd::{Isa, Kernel, LANES, Simd, dispatch};
 use blocked::{
-    CHUNK, Epilogue, MAX_PANEL, Panels, chunk_product, pack_panel, packed_len, panel_vectors, selected_rows_product,
-    transpose_columns,
+    Ahead, CHUNK, Epilogue, MAX_PANEL, Panels, chunk_product, pack_panel, packed_len, panel_vectors,
+    selected_rows_product, transpose_columns,
 };
 
 /// What becomes of a product.
@@ -194,8 +194,69 @@ pub(crate) fn by_panel(
     let workspaces = packed.chunks_mut(panel_len.max(1)).chain(std::iter::repeat_with(|| &mut [][..]));
     let panels = PanelColumns { rest: Some(c), registers: registers(isa), first: 0 };
     for_each_with(threads, workspaces, panels, |packed, (first, c)| {
-        dispatch(isa, PanelProduct { a, b, b_transposed, first, packed, c, epilogue, selected });
+        // The panel that this thread takes next, more or less.
+        let next = if b_transposed { None } else { Some(first * LANES + threads.get() * c.cols()) };
+        dispatch(isa, PanelProduct { a, b, b_transposed, first, next, packed, c, epilogue, selected });
     });
+}
+
+/// A matrix laid out once for many products in which it stands on the right, for one kind of registers.
+#[derive(Clone, Debug)]
+pub(crate) struct PackedMatrix {
+    lines: Matrix,
+    registers: usize,
+    depth: usize,
+    cols: usize,
+}
+
+impl PackedMatrix {
+    /// For this instruction set.
+    pub(crate) fn new(isa: Isa, b: MatRef<'_>) -> Self {
+        let (depth, cols) = (b.rows(), b.cols());
+        let mut lines = Matrix::zeros(packed_len(depth, cols) / LANES, LANES);
+        pack(isa, Threads::ONE, b, false, depth, cols, lines.as_mut_slice());
+        PackedMatrix { lines, registers: registers(isa), depth, cols }
+    }
+
+    /// Whether it is laid out for this instruction set, and better than a matrix as it lies for so many rows on the left.
+    pub(crate) fn fits(&self, isa: Isa, rows: usize) -> bool {
+        self.registers == registers(isa) && self.cols >= BY_PANEL && rows >= 64
+    }
+}
+
+/// [`matmul`] with the same bits, for shapes that were checked.
+pub(crate) fn matmul_packed(context: &mut Context, a: MatRef<'_>, b: &PackedMatrix, c: MatMut<'_>, write: Write) {
+    let (isa, depth) = (context.isa(), b.depth);
+    let threads = context.threads().for_work(a.rows().saturating_mul(depth).saturating_mul(b.cols));
+    let lines = b.lines.as_slice().as_chunks::<LANES>().0;
+    let panels = PanelColumns { rest: Some(c), registers: b.registers, first: 0 };
+    for_each(threads, panels, |(first, c)| {
+        let width = c.cols().div_ceil(LANES);
+        let (panel, rest) = lines[first * depth..].split_at(width * depth);
+        let next = rest.get((threads.get() - 1) * width * depth..).and_then(|rest| rest.get(..width * depth));
+        dispatch(isa, PackedProduct { a, panel, next, c, epilogue: write.epilogue() });
+    });
+}
+
+struct PackedProduct<'a, 'c> {
+    a: MatRef<'a>,
+    panel: &'a [[f32; LANES]],
+    next: Option<&'a [[f32; LANES]]>,
+    c: MatMut<'c>,
+    epilogue: Epilogue<'static>,
+}
+
+impl Kernel for PackedProduct<'_, '_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        let (depth, cols) = (self.a.cols(), self.c.cols());
+        let width = cols.next_multiple_of(LANES);
+        let next = self.next.and_then(|next| MatRef::new(next.as_flattened(), depth, width).ok());
+        let ahead = next.and_then(|next| Ahead::new(next, 0, self.c.rows()));
+        let panels = Panels { data: self.panel, depth, cols };
+        selected_rows_product(s, self.a, panels, &mut self.c, self.epilogue, None, ahead);
+    }
 }
 
 /// The register count the tokens state, for cutting work outside of a kernel.
@@ -254,6 +315,8 @@ struct PanelProduct<'a, 'b, 'c> {
     b: MatRef<'a>,
     b_transposed: bool,
     first: usize,
+    /// The first column of the panel after this one, if it is to be asked for.
+    next: Option<usize>,
     packed: &'b mut [f32],
     c: MatMut<'c>,
     epilogue: Epilogue<'a>,
@@ -272,7 +335,8 @@ impl Kernel for PanelProduct<'_, '_, '_> {
             pack_panel(s, self.b, self.b_transposed, self.first, width, panel);
         }
         let panels = Panels { data: panel, depth, cols };
-        selected_rows_product(s, self.a, panels, &mut self.c, self.epilogue, self.selected);
+        let ahead = self.next.and_then(|next| Ahead::new(self.b, next, self.c.rows()));
+        selected_rows_product(s, self.a, panels, &mut self.c, self.epilogue, self.selected, ahead);
     }
 }
 

@@ -76,8 +76,7 @@ pub fn krotov_hopfield(
     for_each(threads, deltas.chunks_mut(inputs).zip(&groups), |(delta, group)| {
         dispatch(isa, Delta { x, w: shared.row(group[0].unit as usize), group, delta });
     });
-    let largest =
-        deltas.iter().fold(0.0f32, |largest, d| if d.abs() > largest || d.is_nan() { d.abs() } else { largest });
+    let largest = dispatch(isa, Largest { values: deltas });
     if largest >= 1e-30 || largest.is_nan() {
         let step = rate / largest;
         for (delta, group) in deltas.chunks(inputs).zip(&groups) {
@@ -201,5 +200,31 @@ impl Kernel for Delta<'_, '_> {
             }
             s.store_partial(s.mul_add(decay, s.load_partial(&self.w[range.clone()]), sum), &mut self.delta[range]);
         }
+    }
+}
+
+/// The largest magnitude, NaN if there is one among the values.
+struct Largest<'a> {
+    values: &'a [f32],
+}
+
+impl Kernel for Largest<'_> {
+    type Output = f32;
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f32 {
+        let (vectors, rest) = self.values.as_chunks::<LANES>();
+        let (mut largest, mut nan) = (s.zero(), s.zero());
+        for vector in vectors {
+            let value = s.load(vector);
+            largest = s.max(s.abs(value), largest);
+            // NaN and infinity, taken from themselves, are NaN.
+            nan = s.add(nan, s.sub(value, value));
+        }
+        let value = s.load_partial(rest);
+        largest = s.max(s.abs(value), largest);
+        nan = s.add(nan, s.sub(value, value));
+        let nan = s.reduce_add(nan);
+        // Only here the two are told apart.
+        if nan.is_nan() && self.values.iter().any(|value| value.is_nan()) { nan } else { s.reduce_max(largest) }
     }
 }

@@ -8,7 +8,7 @@ use super::sampled::sampled_product;
 use super::sparse::{sparse_matmul, sparse_matmul_nt};
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::kernels::dense::{Write, matmul, matmul_nt, matmul_tn};
+use crate::kernels::dense::{PackedMatrix, Write, matmul, matmul_nt, matmul_packed, matmul_tn};
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::simd::{Isa, Kernel, LANES, Simd, dispatch};
 
@@ -123,9 +123,25 @@ impl fmt::Display for Plan {
 #[derive(Clone, Debug)]
 pub struct MaskedWeights {
     plan: Plan,
+    isa: Isa,
     mask: Mask,
     /// The weights with zeros, if the plan is dense.
-    dense: Option<Matrix>,
+    dense: Option<Dense>,
+}
+
+/// As they lie, and laid out for products with many samples.
+#[derive(Clone, Debug)]
+struct Dense {
+    matrix: Matrix,
+    packed: PackedMatrix,
+}
+
+impl Dense {
+    fn new(isa: Isa, mask: &Mask) -> Self {
+        let matrix = mask.to_dense();
+        let packed = PackedMatrix::new(isa, matrix.view());
+        Dense { matrix, packed }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -139,7 +155,7 @@ impl MaskedWeights {
     pub fn sparse(context: &Context, matrix: SparseMatrix, batch: usize) -> Self {
         let (inputs, units) = (matrix.rows(), matrix.cols());
         let plan = Plan::for_pattern(context.isa(), batch, inputs, units, matrix.pattern().density());
-        Self::new(plan, Mask::Sparse(matrix))
+        Self::new(context.isa(), plan, Mask::Sparse(matrix))
     }
 
     /// Weights of units with receptive fields, in the order of [`FieldLayer`], to be used with batches of about this size.
@@ -152,12 +168,12 @@ impl MaskedWeights {
             return Err(Error::Length { what: "weights of receptive fields", expected, found });
         }
         let plan = Plan::for_fields(context.isa(), batch, layer.map().len(), layer.units(), layer.density());
-        Ok(Self::new(plan, Mask::Fields { layer, weights }))
+        Ok(Self::new(context.isa(), plan, Mask::Fields { layer, weights }))
     }
 
-    fn new(plan: Plan, mask: Mask) -> Self {
-        let dense = (plan.strategy == Strategy::Dense).then(|| mask.to_dense());
-        MaskedWeights { plan, mask, dense }
+    fn new(isa: Isa, plan: Plan, mask: Mask) -> Self {
+        let dense = (plan.strategy == Strategy::Dense).then(|| Dense::new(isa, &mask));
+        MaskedWeights { plan, isa, mask, dense }
     }
 
     /// What was chosen, and why.
@@ -180,7 +196,7 @@ impl MaskedWeights {
             Mask::Fields { weights, .. } => change(weights),
         };
         if self.dense.is_some() {
-            self.dense = Some(self.mask.to_dense());
+            self.dense = Some(Dense::new(self.isa, &self.mask));
         }
         result
     }
@@ -198,8 +214,10 @@ impl MaskedWeights {
         for (finite, rows) in alike(context.isa(), x) {
             let (part, rest) = y.split_rows(rows.len());
             y = rest;
-            if finite {
-                matmul(context, x.rows_range(rows), dense.view(), part, write);
+            if finite && dense.packed.fits(context.isa(), rows.len()) {
+                matmul_packed(context, x.rows_range(rows), &dense.packed, part, write);
+            } else if finite {
+                matmul(context, x.rows_range(rows), dense.matrix.view(), part, write);
             } else {
                 self.mask.forward(context, x.rows_range(rows), part, write);
             }
@@ -220,7 +238,7 @@ impl MaskedWeights {
             let (part, rest) = x.split_rows(rows.len());
             x = rest;
             if finite {
-                matmul_nt(context, y.rows_range(rows), dense.view(), part, write);
+                matmul_nt(context, y.rows_range(rows), dense.matrix.view(), part, write);
             } else {
                 self.mask.backward(context, y.rows_range(rows), part, write);
             }
