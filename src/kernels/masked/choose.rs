@@ -36,14 +36,19 @@ impl fmt::Display for Strategy {
 /// Up to which density a strategy wins over the dense product, by the least batch it holds from.
 type Crossovers = [(usize, f64); 4];
 
-/// Measured at 784 x 2000 on AVX-512 and one thread (benches/record/notes.md); nearly the same on two.
-const SPARSE: Crossovers = [(0, 0.16), (9, 0.24), (17, 0.32), (129, 0.32)];
-/// The same for receptive fields: estimated from the work of a 30 x 30 map's runs, not yet measured.
-const FIELD: Crossovers = [(0, 0.15), (9, 0.25), (33, 0.40), (129, 0.45)];
-/// Of gradients by the weights, at any batch: estimated.
-const SAMPLED: f64 = 0.25;
-/// Registers of 8 lanes halve the dense product's speed, but not the reading of panels: estimated.
-const NARROW: f64 = 1.3;
+/// All were measured on AVX-512 and one thread by benches/peers/crossovers.py. Lists, 784 x 2000:
+const SPARSE: Crossovers = [(0, 0.20), (9, 0.25), (17, 0.35), (49, 0.29)];
+/// Receptive fields, 100 units on a map of 30 x 30; denser ones than 0.72 were not measured.
+const FIELD: Crossovers = [(0, 0.17), (9, 0.32), (17, 0.48), (33, 0.72)];
+/// Gradients by the weights, 784 x 2000; AVX2 showed the same.
+const SAMPLED: Crossovers = [(0, 0.04), (9, 0.06), (33, 0.18), (97, 0.30)];
+/// Registers of 8 lanes halve the dense product's speed, but not the reading of panels: what AVX2 showed beside AVX-512.
+const NARROW: f64 = 1.4;
+
+/// The crossover that holds for a batch.
+fn crossover(table: &Crossovers, batch: usize) -> f64 {
+    table.iter().rfind(|(least, _)| *least <= batch).expect("the first holds from 0").1
+}
 
 /// What was chosen for a shape, and why.
 ///
@@ -52,7 +57,7 @@ const NARROW: f64 = 1.3;
 /// use neuropil::kernels::masked::{Plan, Strategy};
 /// let plan = Plan::for_pattern(Isa::Scalar, 256, 784, 2000, 0.01);
 /// assert_eq!(plan.strategy(), Strategy::Sparse);
-/// println!("{plan}"); // sparse: 784 x 2000 at density 0.010, batch 256: at most the crossover to dense, 0.42
+/// println!("{plan}"); // sparse: 784 x 2000 at density 0.010, batch 256: at most the crossover to dense, 0.41
 /// assert_eq!(Plan::for_pattern(Isa::Scalar, 256, 784, 2000, 0.9).strategy(), Strategy::Dense);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -77,8 +82,7 @@ impl Plan {
     }
 
     fn new(sparse: Strategy, table: &Crossovers, isa: Isa, [batch, inputs, units]: [usize; 3], density: f64) -> Self {
-        let (_, crossover) = table.iter().rfind(|(least, _)| *least <= batch).expect("the first holds from 0");
-        let crossover = if isa == Isa::Avx512 { *crossover } else { crossover * NARROW };
+        let crossover = crossover(table, batch) * if isa == Isa::Avx512 { 1.0 } else { NARROW };
         let strategy = if density <= crossover { sparse } else { Strategy::Dense };
         Plan { strategy, batch, inputs, units, density, crossover }
     }
@@ -255,7 +259,7 @@ impl MaskedWeights {
         assert_eq!(gradient.len(), self.values().len(), "gradient: a value for every weight");
         match &self.mask {
             Mask::Fields { layer, .. } => field_weight_gradient(context, x, y, layer, gradient),
-            Mask::Sparse(matrix) if self.plan.density <= SAMPLED => {
+            Mask::Sparse(matrix) if self.plan.density <= crossover(&SAMPLED, self.plan.batch) => {
                 sampled_product(context, x, y, matrix.pattern(), gradient);
             }
             Mask::Sparse(matrix) => {
