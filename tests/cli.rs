@@ -125,7 +125,7 @@ fn verify_reports_every_kernel_on_every_set() {
     // A forced set is the only one.
     let output = neuropil(&["verify", "--shapes", "2"]).env("NEUROPIL_SIMD", "portable").output().unwrap();
     let (out, _) = expect(output, 0);
-    assert!(out.contains("checks passed on portable") && !out.contains("scalar  "), "{out}");
+    assert!(out.contains("checks passed on portable: ") && !out.contains("scalar  "), "{out}");
 }
 
 /// A reader that goes away is no failure and no panic.

@@ -144,3 +144,30 @@ fn unknown_and_missing_sets_are_named_in_the_error() {
     assert!(matches!(foreign.parse::<Isa>(), Err(Error::InstructionSet { .. })));
     assert_eq!("portable".parse::<Isa>().unwrap(), Isa::Portable);
 }
+
+/// Rounding, flushing of denormals, masked exceptions: what the thread computes next with must not depend on what ran before.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn kernels_leave_the_floating_point_control_state_as_it_was() {
+    // The exceptions seen so far, the low six bits, may change.
+    let control = || {
+        let mut mxcsr = 0u32;
+        // SAFETY: stores MXCSR, which every x86-64 CPU has, to a `u32` of ours.
+        unsafe { std::arch::asm!("stmxcsr [{}]", in(reg) &mut mxcsr, options(nostack)) };
+        mxcsr & !0x3f
+    };
+    let sets: Vec<Isa> = Isa::available().collect();
+    let before = control();
+    let reports = crate::kernels::verify::run(&sets, 4, 1).unwrap();
+    assert!(reports.iter().all(crate::kernels::verify::Report::passed));
+    assert_eq!(control(), before, "mxcsr");
+    // As found also where denormals were to be flushed.
+    let flushing = before | 0x8040;
+    // SAFETY: loads what was just read, with flush-to-zero and denormals-are-zero added; put back below.
+    unsafe { std::arch::asm!("ldmxcsr [{}]", in(reg) &flushing, options(nostack, readonly)) };
+    crate::kernels::verify::run(&sets, 4, 1).unwrap();
+    let after = control();
+    // SAFETY: as above.
+    unsafe { std::arch::asm!("ldmxcsr [{}]", in(reg) &before, options(nostack, readonly)) };
+    assert_eq!(after, flushing, "mxcsr");
+}

@@ -15,6 +15,9 @@ pub(crate) struct Arguments {
     /// Shapes per kernel
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     shapes: u32,
+    /// As many shapes as make a hundred thousand cases in all
+    #[arg(long, conflicts_with = "shapes")]
+    full: bool,
     /// Seed of the shapes and values
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -28,7 +31,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     // An instruction set forced by the environment is the only one verified.
     let forced = std::env::var_os("NEUROPIL_SIMD").is_some_and(|name| !name.is_empty());
     let sets: Vec<Isa> = if forced { vec![Isa::from_environment()?] } else { Isa::available().collect() };
-    let reports = verify::run(&sets, arguments.shapes as usize, arguments.seed)?;
+    let shapes = if arguments.full { verify::full(sets.len()) } else { arguments.shapes as usize };
+    let reports = verify::run(&sets, shapes, arguments.seed)?;
     let failed = reports.iter().filter(|report| !report.passed()).count();
     if arguments.json {
         output::json(&json!({ "passed": failed == 0, "kernels": reports.iter().map(as_json).collect::<Vec<_>>() }))?;
@@ -40,7 +44,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     if !arguments.json {
         let names: Vec<&str> = sets.iter().map(|isa| isa.name()).collect();
-        output::line(&format!("all {} checks passed on {}", reports.len(), names.join(", ")))?;
+        let cases: usize = reports.iter().map(|report| report.shapes).sum();
+        output::line(&format!("all {} checks passed on {}: {cases} cases", reports.len(), names.join(", ")))?;
     }
     Ok(())
 }

@@ -119,12 +119,9 @@ pub fn allele_rewards(population: &Population, rewards: &[f64]) -> Vec<(f64, f64
     let of = |gene, allele| {
         let own = (0..rewards.len()).filter(|&genotype| population.allele(genotype, gene) == allele);
         let (count, sum) = own.fold((0.0, 0.0), |(count, sum), genotype| (count + 1.0, sum + rewards[genotype]));
-        sum / count
+        (count > 0.0).then_some(sum / count)
     };
-    let pair = |gene| {
-        let (present, absent): (f64, f64) = (of(gene, true), of(gene, false));
-        if present.is_nan() || absent.is_nan() { (f64::NAN, f64::NAN) } else { (present, absent) }
-    };
+    let pair = |gene| of(gene, true).zip(of(gene, false)).unwrap_or((f64::NAN, f64::NAN));
     (0..population.genes()).map(pair).collect()
 }
 

@@ -61,7 +61,7 @@ pub fn gates(z: MatRef<'_>, competition: Competition) -> Vec<f64> {
                 let k = if let Competition::Top(k) = competition { k } else { 1 };
                 let mut order: Vec<usize> = (0..row.len()).filter(|&j| !row[j].is_nan()).collect();
                 // A stable sort keeps the first of equals first.
-                order.sort_by(|&a, &b| row[b].total_cmp(&row[a]));
+                order.sort_by(|&a, &b| row[b].partial_cmp(&row[a]).expect("no NaN is left"));
                 let winners = &order[..k.min(order.len())];
                 gates.extend((0..row.len()).map(|j| if winners.contains(&j) { 1.0 } else { 0.0 }));
             }
@@ -90,6 +90,9 @@ pub fn winner_take_all(
         let (mut sum, mut magnitude) = (0.0, 0.0);
         for b in 0..x.rows() {
             let gate = gates[b * z.cols() + j];
+            if gate == 0.0 {
+                continue; // Nothing pulls those that lost, not even an infinity.
+            }
             let z = z.row(b)[j];
             let sign = if z > 0.0 {
                 1.0
@@ -144,20 +147,21 @@ pub fn krotov_hopfield(
             }
             size = size.max(magnitude);
         }
-        let mut order: Vec<usize> = (0..units).collect();
+        let mut order: Vec<usize> = (0..units).filter(|&u| !q[u].is_nan()).collect();
         order.sort_by(|&a, &b| q[b].total_cmp(&q[a]));
-        let close = |rank: usize| rank + 1 < units && q[order[rank]] - q[order[rank + 1]] < margin * size;
-        if close(0) || close(rule.k - 1) || close(rule.k - 2) {
+        // Not "closer": infinities are apart from all but themselves.
+        let apart = |rank: usize| rank + 1 >= order.len() || q[order[rank]] - q[order[rank + 1]] >= margin * size;
+        if !(apart(0) && apart(rule.k - 1) && apart(rule.k - 2)) {
             return None;
         }
         for (rank, gate) in [(0, 1.0), (rule.k - 1, -f64::from(rule.delta))] {
-            let u = order[rank];
+            let Some(&u) = order.get(rank) else { continue };
             for i in 0..inputs {
                 delta[u * inputs + i] += gate * (f64::from(x.row(b)[i]) - q[u] * f64::from(w.row(u)[i]));
             }
         }
     }
-    let largest = delta.iter().fold(0.0f64, |largest, d| largest.max(d.abs()));
+    let largest = delta.iter().fold(0.0f64, |largest, d| if d.is_nan() { f64::NAN } else { largest.max(d.abs()) });
     let step = if largest < 1e-30 { 0.0 } else { f64::from(rate) / largest };
     let new = (0..units * inputs).map(|at| f64::from(w.row(at / inputs)[at % inputs]) + step * delta[at]).collect();
     Some((new, largest))

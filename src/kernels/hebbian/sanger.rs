@@ -29,7 +29,8 @@ const BLOCK: usize = 48;
 
 /// Sanger's rule (generalised Hebbian algorithm): `w_ij += rate sum_b z_bj (x_bi - sum_(k <= j) z_bk w_ik)`.
 ///
-/// Cost: (2 batch + 48) inputs units multiply-adds. See [the module](super) for shapes, NaN and determinism.
+/// Cost: (2 batch + 48) inputs units multiply-adds. A weight that is NaN or infinite reaches the other weights of its input in its
+/// block of 48 units, those before it too; else see [the module](super) for shapes, NaN and determinism.
 ///
 /// # Panics
 /// If the shapes disagree.

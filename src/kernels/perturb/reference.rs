@@ -34,7 +34,7 @@ pub fn clean_and_perturbed(
 /// `w + gain noise` of one weight on its support, clamped at zero if asked.
 pub fn reward_update(w: f32, gain: f64, noise: f32, non_negative: bool) -> f64 {
     let moved = if w == 0.0 { 0.0 } else { f64::from(w) + gain * f64::from(noise) };
-    if non_negative { moved.max(0.0) } else { moved }
+    if non_negative && moved < 0.0 { 0.0 } else { moved }
 }
 
 /// The distribution function of the standard normal, to some 1e-12: a series near zero, a continued fraction in the tails.

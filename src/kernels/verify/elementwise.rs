@@ -139,7 +139,7 @@ fn function(case: &mut Case<'_>, function: Function) {
 fn relu(case: &mut Case<'_>) {
     let [batch, units] = case.sizes();
     let y = case.matrix(batch, units, -3.0, 2.0);
-    let exact: Vec<f64> = y.as_slice().iter().map(|&y| f64::from(y).max(0.0)).collect();
+    let exact: Vec<f64> = y.as_slice().iter().map(|&y| if y < 0.0 { 0.0 } else { f64::from(y) }).collect();
     case.compare(&exact, &vec![0.0; exact.len()], |context| {
         let mut y = y.clone();
         activation::relu(context, y.view_mut());
@@ -220,6 +220,11 @@ fn zscore(case: &mut Case<'_>) {
             let deviation = (magnitudes().map(|m| (m - mean).powi(2)).sum::<f64>() / n).sqrt();
             if magnitudes().all(|m| m == largest) {
                 // No deviation: scores are exactly zero.
+                continue;
+            }
+            if deviation < 1e-18 {
+                // Its square underflows, or nearly: such scores are zero.
+                group.iter().for_each(|&at| (plain[at], rescaled[at]) = (f64::INFINITY, f64::INFINITY));
                 continue;
             }
             // A score is (m - mean) / deviation. The sums move mean and deviation by this share of the largest magnitude.

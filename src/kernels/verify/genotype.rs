@@ -34,12 +34,12 @@ pub(super) const CHECKS: &[Check] = &[
 
 /// A density, or probability, of any size, the ends included.
 fn share(case: &mut Case<'_>) -> f64 {
-    f64::from(case.matrix(1, 1, -0.2, 1.2)[(0, 0)].clamp(0.0, 1.0))
+    f64::from(case.finite(1, 1, -0.2, 1.2)[(0, 0)].clamp(0.0, 1.0))
 }
 
 /// Genotypes in which a gene varies with this probability; the other genes are fixed at either allele.
 fn population(case: &mut Case<'_>, genotypes: usize, genes: usize, varying: f64) -> Population {
-    let (chance, frequency) = (case.matrix(1, genes, 0.0, 1.0), case.matrix(1, genes, 0.0, 1.0));
+    let (chance, frequency) = (case.finite(1, genes, 0.0, 1.0), case.finite(1, genes, 0.0, 1.0));
     let frequency = |gene: usize| {
         let p = f64::from(frequency.as_slice()[gene]);
         if f64::from(chance.as_slice()[gene]) < varying { p } else { p.round() }
@@ -103,8 +103,8 @@ fn network(case: &mut Case<'_>, varying: f64) -> Network {
     let graph = Graph::random(inputs, hidden, classes, probability, case.stream()).expect("a probability");
     let w = WeightGeneration::random(graph.links(), genes, density, case.stream()).expect("a density");
     // A share of zeros, of any size.
-    let low = case.matrix(1, 1, -3.0, 0.1)[(0, 0)];
-    let mut images = case.matrix(count, inputs, low, 1.0);
+    let low = case.finite(1, 1, -3.0, 0.1)[(0, 0)];
+    let mut images = case.finite(count, inputs, low, 1.0);
     images.as_mut_slice().iter_mut().for_each(|pixel| *pixel = pixel.max(0.0));
     let mut generator = case.stream().generator();
     let labels: Vec<u8> = (0..count).map(|_| below(&mut generator, classes as u64) as u8).collect();

@@ -34,6 +34,8 @@ pub(super) const CHECKS: &[Check] = &[
     Check { kernel: "masked::field_weight_gradient", dims: FIELDS, run: field_weights },
     Check { kernel: "masked::SparseMatrix::compress", dims: SPARSE, run: compressed },
     Check { kernel: "masked::MaskedWeights", dims: SPARSE, run: chosen },
+    Check { kernel: "masked::MaskedWeights::backward", dims: SPARSE, run: chosen_back },
+    Check { kernel: "masked::MaskedWeights::gradient", dims: SPARSE, run: chosen_gradient },
     Check { kernel: "masked::gather", dims: FIELDS, run: gathered },
     Check { kernel: "masked::scatter_add", dims: FIELDS, run: scattered },
 ];
@@ -42,7 +44,7 @@ const WRITES: [Write; 3] = [Write::Replace, Write::Add(0.5), Write::AddNonNegati
 
 /// A sparse matrix of any density, and the dense one it comes from, with NaN where it has no entry.
 fn masked_weights(case: &mut Case<'_>, rows: usize, cols: usize) -> (SparseMatrix, Matrix) {
-    let density = f64::from(case.matrix(1, 1, -0.2, 1.2)[(0, 0)].clamp(0.0, 1.0));
+    let density = f64::from(case.finite(1, 1, -0.2, 1.2)[(0, 0)].clamp(0.0, 1.0));
     let pattern = Pattern::random(rows, cols, density, case.stream()).expect("a density");
     let values = case.matrix(rows, cols, -1.0, 1.0);
     let mut dense = Case::poisoned(rows, cols);
@@ -52,6 +54,10 @@ fn masked_weights(case: &mut Case<'_>, rows: usize, cols: usize) -> (SparseMatri
         }
     }
     (SparseMatrix::from_masked(dense.view(), pattern).expect("one shape"), dense)
+}
+
+fn has(w: &SparseMatrix, row: usize, col: usize) -> bool {
+    w.pattern().row(row).binary_search(&(col as u32)).is_ok()
 }
 
 /// Compares for every [`Write`]; `depth` bounds the terms of any output.
@@ -90,7 +96,7 @@ fn forward(case: &mut Case<'_>) {
     let (w, dense) = masked_weights(case, inputs, units);
     let x = case.matrix(batch, inputs, -1.0, 1.0);
     let shape = (batch, units, inputs);
-    let sums = reference::masked_product(shape, |i, k| x[(i, k)], |k, j| dense[(k, j)], |k, j| !dense[(k, j)].is_nan());
+    let sums = reference::masked_product(shape, |i, k| x[(i, k)], |k, j| dense[(k, j)], |k, j| has(&w, k, j));
     products(case, shape, &sums, |context, y, write| sparse_matmul(context, x.view(), &w, y.view_mut(), write));
 }
 
@@ -99,7 +105,7 @@ fn back(case: &mut Case<'_>) {
     let (w, dense) = masked_weights(case, inputs, units);
     let y = case.matrix(batch, units, -1.0, 1.0);
     let shape = (batch, inputs, units);
-    let sums = reference::masked_product(shape, |i, k| y[(i, k)], |k, j| dense[(j, k)], |k, j| !dense[(j, k)].is_nan());
+    let sums = reference::masked_product(shape, |i, k| y[(i, k)], |k, j| dense[(j, k)], |k, j| has(&w, j, k));
     products(case, shape, &sums, |context, x, write| sparse_matmul_nt(context, y.view(), &w, x.view_mut(), write));
 }
 
@@ -108,12 +114,8 @@ fn times_dense(case: &mut Case<'_>) {
     let (a, dense) = masked_weights(case, rows, depth);
     let b = case.matrix(depth, cols, -1.0, 1.0);
     // As b^T a^T, whose right factor is the masked one, and then transposed.
-    let sums = reference::masked_product(
-        (cols, rows, depth),
-        |i, k| b[(k, i)],
-        |k, j| dense[(j, k)],
-        |k, j| !dense[(j, k)].is_nan(),
-    );
+    let sums =
+        reference::masked_product((cols, rows, depth), |i, k| b[(k, i)], |k, j| dense[(j, k)], |k, j| has(&a, j, k));
     let turned = |values: &[f64]| (0..rows * cols).map(|at| values[at % cols * rows + at / cols]).collect();
     let sums = Product { sums: turned(&sums.sums), magnitudes: turned(&sums.magnitudes) };
     products(case, (rows, cols, depth), &sums, |context, c, write| {
@@ -150,11 +152,36 @@ fn chosen(case: &mut Case<'_>) {
     let (w, dense) = masked_weights(case, inputs, units);
     let x = case.matrix(batch, inputs, -1.0, 1.0);
     let shape = (batch, units, inputs);
-    let sums = reference::masked_product(shape, |i, k| x[(i, k)], |k, j| dense[(k, j)], |k, j| !dense[(k, j)].is_nan());
+    let sums = reference::masked_product(shape, |i, k| x[(i, k)], |k, j| dense[(k, j)], |k, j| has(&w, k, j));
     // One plan for all sets: what is verified is the strategy it chooses.
     let weights = MaskedWeights::sparse(&case.contexts[0], w, batch);
     // The dense strategy adds its one block of up to 256 terms to what is there: no operation more.
     products(case, shape, &sums, |context, y, write| weights.forward(context, x.view(), y.view_mut(), write));
+}
+
+fn chosen_back(case: &mut Case<'_>) {
+    let [batch, inputs, units] = case.sizes();
+    let (w, dense) = masked_weights(case, inputs, units);
+    let y = case.matrix(batch, units, -1.0, 1.0);
+    let shape = (batch, inputs, units);
+    let sums = reference::masked_product(shape, |i, k| y[(i, k)], |k, j| dense[(j, k)], |k, j| has(&w, j, k));
+    let weights = MaskedWeights::sparse(&case.contexts[0], w, batch);
+    products(case, shape, &sums, |context, x, write| weights.backward(context, y.view(), x.view_mut(), write));
+}
+
+fn chosen_gradient(case: &mut Case<'_>) {
+    let [batch, inputs, units] = case.sizes();
+    let (w, _) = masked_weights(case, inputs, units);
+    let (x, z) = (case.matrix(batch, inputs, -1.0, 1.0), case.matrix(batch, units, -1.0, 1.0));
+    let exact = reference::sampled_product(x.view(), z.view(), w.pattern());
+    // The dense product's chain, the longer of the two.
+    let bound: Vec<f64> = exact.magnitudes.iter().map(|magnitude| gamma(batch as f64 + 2.0) * magnitude).collect();
+    let weights = MaskedWeights::sparse(&case.contexts[0], w, batch);
+    case.compare(&exact.sums, &bound, |context| {
+        let mut gradient = vec![f32::NAN; weights.values().len()];
+        weights.gradient(context, x.view(), z.view(), &mut gradient);
+        gradient
+    });
 }
 
 /// A lane's chain is at most 8 long in each panel of 128 samples, 4 additions fold the lanes, one adds the panel.

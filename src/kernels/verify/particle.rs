@@ -1,6 +1,6 @@
 //! Checks of the particles: every kernel for linear nets by the collapsed algebra, and for nets that are not by the direct way.
 
-use super::{Case, Check, Dim, gamma};
+use super::{Case, Check, Dim, gamma, waive};
 use crate::Matrix;
 use crate::kernels::particle::reference::{self, Value};
 use crate::kernels::particle::{
@@ -34,7 +34,9 @@ fn drawn(case: &mut Case<'_>, net: &Net, particles: usize) -> (Matrix, Particles
 /// Values and bounds, a product of denormals within half the smallest of them.
 fn split(net: &Net, values: impl IntoIterator<Item = Value>) -> (Vec<f64>, Vec<f64>) {
     let gamma = gamma(reference::roundings(net));
-    values.into_iter().map(|(value, size)| (value, gamma * size + 1e-42)).unzip()
+    let (exact, bound) = values.into_iter().map(|(value, size)| (value, gamma * size + 1e-42)).unzip();
+    // NaN and infinity stay inside their particle, whose outputs they take together.
+    waive(exact, bound)
 }
 
 fn outputs(case: &mut Case<'_>) {
@@ -105,7 +107,9 @@ fn examinations(case: &mut Case<'_>) {
             &net,
             rows.view().iter_rows().flat_map(|w| {
                 let deviations = reference::deviations(&net, w);
-                let largest = deviations.iter().fold((0.0, 0.0), |(a, b): Value, d| (a.max(d.0.abs()), b.max(d.1)));
+                let largest = deviations.iter().fold((0.0, 0.0), |(a, b): Value, d| {
+                    (if d.0.is_nan() { f64::NAN } else { a.max(d.0.abs()) }, b.max(d.1))
+                });
                 // The square of a value with an error e has one of 2 |value| e + e^2.
                 let squares = deviations.iter().fold((0.0, 0.0), |(sum, size), (d, own)| {
                     (sum + d * d, size + d * d + 2.0 * d.abs() * own + gamma * own * own)

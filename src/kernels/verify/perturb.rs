@@ -160,7 +160,7 @@ fn reward_per_sample(case: &mut Case<'_>) {
         for (at, &w) in w.as_slice().iter().enumerate() {
             let terms = || (0..batch).map(|b| f64::from(gains[(0, b)]) * f64::from(noise[b].as_slice()[at]));
             let moved = if w == 0.0 { 0.0 } else { f64::from(w) + terms().sum::<f64>() };
-            let value = if non_negative { moved.max(0.0) } else { moved };
+            let value = if non_negative && moved < 0.0 { 0.0 } else { moved };
             exact.push(value);
             let size: f64 = terms().map(f64::abs).sum();
             bound.push(gamma(batch as f64 / 16.0 + 17.0) * size + gamma(1.0) * moved.abs());

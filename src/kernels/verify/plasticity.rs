@@ -70,7 +70,7 @@ fn sign_descent(case: &mut Case<'_>) {
 
 fn reward_modulated(case: &mut Case<'_>) {
     let [batch, units, inputs] = case.sizes();
-    let (h, drawn) = (case.matrix(batch, inputs, -1.0, 1.0), case.matrix(batch, units, -1.5, 1.5));
+    let (h, drawn) = (case.matrix(batch, inputs, -1.0, 1.0), case.finite(batch, units, -1.5, 1.5));
     // Signals are -1, 0 and 1: their sums are exact, the step is rounded once.
     let s = Matrix::from_fn(batch, units, |b, j| drawn.row(b)[j].round());
     let w = case.matrix(units, inputs, -1.0, 1.0);
