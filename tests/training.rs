@@ -6,10 +6,11 @@ use std::path::Path;
 
 use neuropil::datasets::{Dataset, Shape, embedded};
 use neuropil::systems::baselines::{backprop, krotov_hopfield, softmax};
+use neuropil::systems::evolution::dopaminergic;
 use neuropil::systems::experiment::Scale;
 use neuropil::systems::hebbian::experiment::hebbian_recipe;
 use neuropil::systems::{Learner, Progress, checkpoint, hebbian};
-use neuropil::{Context, Isa, Threads};
+use neuropil::{Context, Isa, Matrix, Threads};
 
 /// Two hundred images, enough for several batches and epochs.
 fn images() -> Dataset {
@@ -77,6 +78,11 @@ fn learners() -> Vec<(&'static str, Box<dyn Learner>)> {
             let config = softmax::Config::from_toml(&format!("[output]\n{read_out}"), "test").unwrap();
             Box::new(softmax::Network::new(config, 784, 10).unwrap())
         }),
+        ("dopaminergic", {
+            let text = "hidden = 120\nfiring = 30\nimages_per_class = 0\ncurve_epochs = 1\n[output]\nbatch = 20\nepochs = 2";
+            let config = dopaminergic::Config::from_toml(text, "test").unwrap();
+            Box::new(dopaminergic::Network::new(config, 784, 10).unwrap())
+        }),
     ]
 }
 
@@ -138,6 +144,40 @@ fn interrupted_saved_and_loaded_runs_end_with_the_same_bits() {
         }
     }
 }
+
+/// Golden: a change here is a change of what saved experiments mean.
+#[test]
+fn short_runs_give_the_same_bits_forever() {
+    let data = images();
+    let pixels = data.image(0).len();
+    let images = Matrix::from_fn(data.len(), pixels, |image, pixel| f32::from(data.image(image)[pixel]) / 255.0);
+    let digests: Vec<(&str, u64)> = learners()
+        .into_iter()
+        .map(|(name, mut learner)| {
+            let flow = learner.train(&mut context(1), &data, None, &mut |_| ControlFlow::Continue(())).unwrap();
+            assert!(flow.is_continue(), "{name}");
+            let mut logits = Matrix::zeros(data.len(), 10);
+            learner.predict(&mut context(1), images.view(), logits.view_mut());
+            let layers = (0..).map_while(|layer| learner.weights(layer).map(|weights| weights.to_owned()));
+            let values: Vec<Matrix> = layers.chain([logits]).collect();
+            // FNV-1a over all weights of hidden layers, and the logits, to which the output's contribute.
+            let bits = values.iter().flat_map(|matrix| matrix.as_slice()).map(|value| u64::from(value.to_bits()));
+            (name, bits.fold(0xcbf2_9ce4_8422_2325, |hash, bits| (hash ^ bits).wrapping_mul(0x100_0000_01b3)))
+        })
+        .collect();
+    assert_eq!(digests, GOLDEN);
+}
+
+const GOLDEN: [(&str, u64); 8] = [
+    ("hebbian, backpropagation", 5_243_080_506_020_951_615),
+    ("hebbian, two layers, windows of standardised features", 11_066_034_212_337_952_944),
+    ("hebbian, joint, non-negative", 11_978_908_862_471_142_920),
+    ("hebbian, a draw a sample", 1_687_579_238_252_663_221),
+    ("krotov-hopfield", 7_827_401_024_173_084_311),
+    ("backprop", 15_380_197_838_622_556_232),
+    ("softmax", 10_921_102_459_777_839_614),
+    ("dopaminergic", 14_592_354_446_689_897_306),
+];
 
 #[test]
 fn another_training_set_cannot_be_slipped_in() {

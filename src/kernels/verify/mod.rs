@@ -353,3 +353,44 @@ fn describe(dims: &[Dim], sizes: &[usize]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_cases_of_every_kernel_pass_on_every_set() {
+        let sets: Vec<Isa> = Isa::available().collect();
+        let shapes = [[17, 3, 2, 18, 2], [1, 18, 5, 1, 3], [0, 0, 0, 0, 0], [3, 2, 17, 3, 19], [33, 16, 31, 2, 1]];
+        for kernel in kernels() {
+            for (seed, sizes) in shapes.iter().enumerate() {
+                for report in case(kernel, &sets, sizes, seed as u64).unwrap() {
+                    assert!(report.passed(), "{report:?}");
+                }
+            }
+        }
+        assert!(case("dense::matmul", &sets, &[1], 0).is_ok());
+        let error = case("dense::nothing", &sets, &[1], 0).unwrap_err().to_string();
+        assert!(error.contains("dense::nothing"), "{error}");
+    }
+
+    #[test]
+    fn a_full_run_has_a_hundred_thousand_cases() {
+        for sets in 1..6 {
+            let cases = full(sets) * kernels().count() * sets;
+            assert!((100_000..101_000).contains(&cases), "{cases}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_seen() {
+        let (nan, inf) = (f64::NAN, f64::INFINITY);
+        assert_eq!(worst_ratio(&[1.0, f32::NAN], &[1.0, nan], &[0.0, 0.0]), 0.0);
+        assert_eq!(worst_ratio(&[1.5], &[1.0], &[0.25]).round(), 2.0);
+        assert_eq!(worst_ratio(&[f32::NAN], &[1.0], &[1.0]), inf);
+        assert_eq!(worst_ratio(&[1.0], &[nan], &[1.0]), inf);
+        assert_eq!(worst_ratio(&[1.0], &[inf], &[inf]), inf);
+        assert_eq!(worst_ratio(&[f32::NAN], &[inf], &[inf]), 0.0, "an infinity less another, met earlier");
+        assert_eq!(worst_ratio(&[], &[1.0], &[1.0]), inf);
+    }
+}
