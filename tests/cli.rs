@@ -172,6 +172,17 @@ fn configurations_are_checked_before_anything_is_trained() {
         fs::write(&config, contents).unwrap();
         fails(&["train", "hebbian", "--config", text(&config)], 1, words);
     }
+    // Without an end: read as far as a configuration can be long.
+    if cfg!(unix) {
+        fails(&["train", "hebbian", "--config", "/dev/zero"], 1, &["/dev/zero", "more than 6144"]);
+    }
+    for pause in ["0", "never", "1e9"] {
+        fails(
+            &["train", "hebbian", "--config", "x", "--save", "y", "--save-every", pause],
+            2,
+            &["--save-every", "minutes"],
+        );
+    }
     fs::write(&config, [0xff, 0xfe]).unwrap();
     fails(&["train", "hebbian", "--config", text(&config)], 1, &["config.toml"]);
     // Nowhere to save: said before training, not after.
