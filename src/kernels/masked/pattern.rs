@@ -132,6 +132,7 @@ impl Pattern {
     }
 
     /// How many entries [`random`](Self::random) makes, without making them.
+    #[cfg(feature = "systems")]
     pub(crate) fn random_entries(rows: usize, cols: usize, density: f64, stream: Stream) -> usize {
         let mut chosen = chosen(density, stream);
         (0..rows * cols).filter(|_| chosen()).count()
