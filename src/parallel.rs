@@ -1,8 +1,10 @@
 //! How many threads share a call, and how the work is cut so that their number never shows in the result.
 //!
-//! Work is always cut the same way, into items that write disjoint outputs; threads only take items off one queue. What an item
-//! computes never depends on who computes it, so one thread and seven give the same bits.
+//! Work is always cut the same way, into items that write disjoint outputs. What an item computes never depends on who computes it, so one
+//! thread and seven give the same bits. Every thread begins with a part of its own, the same in every call, as what it wrote the last time may
+//! still lie in its caches; who is done helps the others from their end.
 
+use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 
@@ -73,11 +75,18 @@ pub(crate) fn for_each_with<W, I>(
         items.for_each(|item| f(&mut own, item));
         return;
     }
-    let queue = Mutex::new(items);
+    let mut all: VecDeque<I::Item> = items.collect();
+    let mut parts = Vec::with_capacity(threads.get());
+    for left in (1..=threads.get()).rev() {
+        let rest = all.split_off(all.len().div_ceil(left));
+        parts.push(std::mem::replace(&mut all, rest));
+    }
+    let parts = Mutex::new(parts);
     let work = |mut workspace: W| {
+        let own = rayon::current_thread_index().unwrap_or(0) % threads.get();
         loop {
             // A poisoned queue means that another thread panicked; the scope passes that on.
-            let item = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let item = take(&mut parts.lock().unwrap_or_else(PoisonError::into_inner), own);
             let Some(item) = item else { break };
             f(&mut workspace, item);
         }
@@ -89,6 +98,11 @@ pub(crate) fn for_each_with<W, I>(
         }
         work(own);
     });
+}
+
+/// The next item of a thread's own part, or else the last of the longest part.
+fn take<T>(parts: &mut [VecDeque<T>], own: usize) -> Option<T> {
+    parts[own].pop_front().or_else(|| parts.iter_mut().max_by_key(|part| part.len())?.pop_back())
 }
 
 #[cfg(test)]
