@@ -114,7 +114,7 @@ impl Kernel for Base<'_> {
             for (&input, &weight) in graph.pattern().row(unit).iter().zip(weights) {
                 let weight = s.splat(weight);
                 for t in 0..CHUNK {
-                    acc[t] = s.mul_add(weight, s.load(&pixels[t][input as usize]), acc[t]);
+                    acc[t] = s.mul_add(weight, s.load(&pixels[t][input as usize].0), acc[t]);
                 }
             }
             let (out, _) = out.as_chunks_mut();

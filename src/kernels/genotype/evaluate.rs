@@ -1,5 +1,7 @@
 //! How well every genotype does on a task.
 
+use std::sync::atomic::AtomicBool;
+
 use super::difference::Common;
 use super::graph::Graph;
 use super::images;
@@ -40,8 +42,29 @@ pub(super) struct Sums<const G: usize> {
 pub(super) enum Source<'a> {
     /// Made from the genes: the matrix, and the words of two groups.
     Genes(&'a WeightGeneration, [&'a [u64]; WORDS]),
-    /// A row of links for each genotype.
-    Given(MatRef<'a>),
+    /// A row of links for each genotype; and whether all that was seen of them is finite.
+    Given(MatRef<'a>, &'a AtomicBool),
+}
+
+/// Scratch memory of a thread; what each strategy keeps in it, its own `lengths` say.
+pub(super) struct Work<'a> {
+    /// Weights of the edges of a block of units.
+    pub(super) edges: &'a mut [f32],
+    /// Their output weights.
+    pub(super) output: &'a mut [f32],
+    /// Their activities.
+    pub(super) hidden: &'a mut [f32],
+    /// Logits of all samples of an item.
+    pub(super) logits: &'a mut [f32],
+}
+
+impl<'a> Work<'a> {
+    fn split(scratch: &'a mut [f32], lengths: [usize; 4]) -> Self {
+        let (edges, rest) = scratch.split_at_mut(lengths[0]);
+        let (output, rest) = rest.split_at_mut(lengths[1]);
+        let (hidden, logits) = rest.split_at_mut(lengths[2]);
+        Work { edges, output, hidden, logits }
+    }
 }
 
 /// Tiles of 16 samples whose sums are added up before they are added to the others'.
@@ -97,17 +120,21 @@ pub fn evaluate_weights(context: &mut Context, samples: &Samples, weights: MatRe
     if weights.cols() != links {
         return Err(Error::Length { what: "weights of a genotype", expected: links, found: weights.cols() });
     }
-    for (row, values) in weights.iter_rows().enumerate() {
-        // Without a branch for each, as the search has.
-        let finite = values.iter().fold(true, |finite, weight| finite & weight.is_finite());
-        if !finite && let Some(link) = values.iter().position(|weight| !weight.is_finite()) {
-            return Err(Error::setting(format!("weight of link {link}, row {row}"), "a finite value", values[link]));
+    // To look at them as they are used costs no second reading.
+    let finite = AtomicBool::new(true);
+    let outcome = run(context, samples, weights.rows(), None, |first| {
+        let first = first / GROUP * GROUP;
+        Source::Given(weights.rows_range(first..weights.rows().min(first + lanes::GENOTYPES)), &finite)
+    });
+    if !finite.into_inner() {
+        for (row, values) in weights.iter_rows().enumerate() {
+            if let Some(link) = values.iter().position(|weight| !weight.is_finite()) {
+                let what = format!("weight of link {link}, row {row}");
+                return Err(Error::setting(what, "a finite value", values[link]));
+            }
         }
     }
-    Ok(run(context, samples, weights.rows(), None, |first| {
-        let first = first / GROUP * GROUP;
-        Source::Given(weights.rows_range(first..weights.rows().min(first + lanes::GENOTYPES)))
-    }))
+    Ok(outcome)
 }
 
 /// The most genotypes that share images across lanes.
@@ -121,17 +148,16 @@ fn run<'a>(
     common: Option<&Common>,
     source: impl Fn(usize) -> Source<'a> + Sync,
 ) -> Outcome {
-    let (isa, graph) = (context.isa(), samples.graph());
+    let isa = context.isa();
     if genotypes <= FEW {
-        let lengths = |chunks| images::Work::lengths(graph, chunks);
-        in_pieces(context, samples, genotypes, lengths, |scratch, lengths, first, first_chunk, sums| {
-            let (work, first_genotype) = (images::Work::split(scratch, lengths), first % GROUP);
+        let lengths = |chunks| images::lengths(samples.graph(), chunks);
+        in_pieces(context, samples, genotypes, lengths, |work, first, first_chunk, sums| {
+            let first_genotype = first % GROUP;
             dispatch(isa, images::Evaluate { source: source(first), first_genotype, samples, first_chunk, sums, work });
         })
     } else {
-        let lengths = |chunks| lanes::Work::lengths(graph, chunks);
-        in_pieces(context, samples, genotypes, lengths, |scratch, lengths, first, first_chunk, sums| {
-            let work = lanes::Work::split(scratch, lengths);
+        let lengths = |chunks| lanes::lengths(samples.graph(), chunks);
+        in_pieces(context, samples, genotypes, lengths, |work, first, first_chunk, sums| {
             let common = common.map(|common| (common, first / GROUP));
             dispatch(isa, lanes::Evaluate { source: source(first), common, samples, first_chunk, sums, work });
         })
@@ -144,7 +170,7 @@ fn in_pieces<const G: usize>(
     samples: &Samples,
     genotypes: usize,
     lengths: impl Fn(usize) -> [usize; 4],
-    f: impl Fn(&mut [f32], [usize; 4], usize, usize, &mut [Sums<G>]) + Sync,
+    f: impl Fn(Work<'_>, usize, usize, &mut [Sums<G>]) + Sync,
 ) -> Outcome {
     let (groups, chunks) = (genotypes.div_ceil(G), samples.images().div_ceil(CHUNK * LANES));
     let work = samples.graph().links().saturating_mul(samples.images()) / 4;
@@ -162,7 +188,7 @@ fn in_pieces<const G: usize>(
     let [scratch] = context.scratch([lengths.iter().sum::<usize>() * threads.get()]);
     let workspaces = scratch.chunks_mut((scratch.len() / threads.get()).max(1));
     for_each_with(threads, workspaces, items, |scratch, (group, first_chunk, sums)| {
-        f(scratch, lengths, group * G, first_chunk, sums);
+        f(Work::split(scratch, lengths), group * G, first_chunk, sums);
     });
     let mut outcome =
         Outcome { rewards: vec![0.0; genotypes], losses: vec![0.0; genotypes], correct: vec![0; genotypes] };

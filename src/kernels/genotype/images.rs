@@ -11,15 +11,16 @@
 //!     for each genotype and tile: logits += v * h for each unit that is not silent
 //! L, delta and hits of 16 samples at a time
 //! ```
-//! 1. Neighbours are similar: of pixels of which 19 % are not zero, a tile of digits has 38 to 44 %. Three tiles together keep the
-//!    multiply-adds busy, and are taken where that makes few more edges active, as where no pixel is zero.
+//! 1. Neighbours are similar: of pixels of which 19 % are not zero, a tile of digits has 38 to 44 %, two 45 to 50 %. Two tiles together keep the
+//!    multiply-adds busy; three only where one would be left alone.
 //!
 //! Every sum runs in the order of [lanes](super::lanes), and what is skipped is zero: the bits are the same.
 
 use std::num::{NonZeroU32, NonZeroU128};
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 
-use super::evaluate::{CHUNK, Source, Sums};
+use super::evaluate::{CHUNK, Source, Sums, Work};
 use super::graph::{BLOCK, Graph};
 use super::samples::Samples;
 use super::weights::weights_of_group;
@@ -30,39 +31,22 @@ pub(super) const GENOTYPES: usize = 8;
 /// Hidden units of a block.
 const UNITS: usize = 16;
 /// Tiles that may share the loads of weights.
-const TILES: usize = 2;
+const TILES: usize = 3;
 /// Classes whose sums stay in registers together.
 const TEN: usize = 10;
 
-/// Scratch memory of a thread.
-pub(super) struct Work<'a> {
-    /// \[block of edges\]\[edge\]\[genotype\]
-    edges: &'a mut [f32],
-    /// \[unit\]\[class\]\[genotype\]
-    output: &'a mut [f32],
-    /// \[unit\]\[genotype\]\[tile\]\[sample\]
-    hidden: &'a mut [f32],
-    /// \[tile\]\[genotype\]\[class\]\[sample\]
-    logits: &'a mut [f32],
-}
+/// A weight of each genotype.
+type Weights = [f32; GENOTYPES];
 
-impl<'a> Work<'a> {
-    /// How much of each, for this many chunks of samples.
-    pub(super) fn lengths(graph: &Graph, chunks: usize) -> [usize; 4] {
-        [
-            graph.widest(UNITS) * BLOCK * LANES,
-            UNITS * graph.classes() * LANES,
-            UNITS * GENOTYPES * TILES * LANES,
-            chunks * CHUNK * GENOTYPES * graph.classes() * LANES,
-        ]
-    }
-
-    pub(super) fn split(scratch: &'a mut [f32], lengths: [usize; 4]) -> Self {
-        let (edges, rest) = scratch.split_at_mut(lengths[0]);
-        let (output, rest) = rest.split_at_mut(lengths[1]);
-        let (hidden, logits) = rest.split_at_mut(lengths[2]);
-        Work { edges, output, hidden, logits }
-    }
+/// How much scratch memory, for this many chunks of samples: weights of edges \[block of edges\]\[edge\]\[genotype\], output weights
+/// \[unit\]\[class\]\[genotype\], activities \[unit\]\[genotype\]\[tile\]\[sample\], logits \[tile\]\[genotype\]\[class\]\[sample\].
+pub(super) fn lengths(graph: &Graph, chunks: usize) -> [usize; 4] {
+    [
+        graph.widest(UNITS) * BLOCK * GENOTYPES,
+        UNITS * graph.classes() * GENOTYPES,
+        UNITS * GENOTYPES * TILES * LANES,
+        chunks * CHUNK * GENOTYPES * graph.classes() * LANES,
+    ]
 }
 
 /// Up to 8 genotypes, the first or the second of 16, on the samples of some chunks.
@@ -83,8 +67,8 @@ impl Kernel for Evaluate<'_> {
     fn run<S: Simd>(self, s: S) {
         let graph = self.samples.graph();
         let classes = graph.classes();
-        let edges = self.work.edges.as_chunks_mut::<LANES>().0.as_chunks_mut::<BLOCK>().0;
-        let output = self.work.output.as_chunks_mut::<LANES>().0;
+        let edges = self.work.edges.as_chunks_mut().0.as_chunks_mut::<BLOCK>().0;
+        let output = self.work.output.as_chunks_mut().0;
         let hidden = self.work.hidden.as_chunks_mut::<LANES>().0;
         let hidden = hidden.as_chunks_mut::<TILES>().0.as_chunks_mut::<GENOTYPES>().0;
         let logits = self.work.logits.as_chunks_mut::<LANES>().0;
@@ -96,33 +80,16 @@ impl Kernel for Evaluate<'_> {
             make_weights(s, &self.source, self.first_genotype, graph, units.clone(), edges, output);
             let mut tile = tiles.start;
             while tile < tiles.end {
-                let width = TILES.min(tiles.end - tile);
-                let mut alive = [0; GENOTYPES];
+                // No tile at the end on its own, if it can be helped.
+                let width = match tiles.end - tile {
+                    TILES => TILES,
+                    left => left.min(TILES - 1),
+                };
                 let logits = &mut logits[(tile - tiles.start) * GENOTYPES * classes..];
-                if width == TILES {
-                    tiles_of_block::<S, TILES>(
-                        s,
-                        self.samples,
-                        tile,
-                        units.clone(),
-                        edges,
-                        hidden,
-                        output,
-                        &mut alive,
-                        logits,
-                    );
-                } else {
-                    tiles_of_block::<S, 1>(
-                        s,
-                        self.samples,
-                        tile,
-                        units.clone(),
-                        edges,
-                        hidden,
-                        output,
-                        &mut alive,
-                        logits,
-                    );
+                match width {
+                    1 => of_block::<S, 1>(s, self.samples, tile, units.clone(), edges, hidden, output, logits),
+                    2 => of_block::<S, 2>(s, self.samples, tile, units.clone(), edges, hidden, output, logits),
+                    _ => of_block::<S, TILES>(s, self.samples, tile, units.clone(), edges, hidden, output, logits),
                 }
                 tile += width;
             }
@@ -140,18 +107,18 @@ impl Kernel for Evaluate<'_> {
 
 /// A block of units on `T` tiles.
 #[inline(always)]
-fn tiles_of_block<S: Simd, const T: usize>(
+fn of_block<S: Simd, const T: usize>(
     s: S,
     samples: &Samples,
     tile: usize,
     units: Range<usize>,
-    edges: &[[[f32; LANES]; BLOCK]],
+    edges: &[[Weights; BLOCK]],
     hidden: &mut [[[[f32; LANES]; TILES]; GENOTYPES]],
-    output: &[[f32; LANES]],
-    alive: &mut [u32; GENOTYPES],
+    output: &[Weights],
     logits: &mut [[f32; LANES]],
 ) {
     let graph = samples.graph();
+    let mut alive = [0; GENOTYPES];
     let first_block = graph.block_range(units.start).start;
     for (at, unit) in units.enumerate() {
         hidden_of_tiles::<S, T>(
@@ -162,7 +129,7 @@ fn tiles_of_block<S: Simd, const T: usize>(
             first_block,
             edges,
             &mut hidden[at],
-            alive,
+            &mut alive,
             at,
         );
     }
@@ -189,7 +156,7 @@ fn hidden_of_tiles<S: Simd, const T: usize>(
     tile: usize,
     blocks: Range<usize>,
     first_block: usize,
-    edges: &[[[f32; LANES]; BLOCK]],
+    edges: &[[Weights; BLOCK]],
     out: &mut [[[f32; LANES]; TILES]; GENOTYPES],
     alive: &mut [u32; GENOTYPES],
     at: usize,
@@ -213,7 +180,7 @@ fn hidden_of_tiles<S: Simd, const T: usize>(
             let input = usize::from(inputs[edge]);
             let mut x = [s.zero(); T];
             for t in 0..T {
-                x[t] = s.load(&pixels[t][input]);
+                x[t] = s.load(&pixels[t][input].0);
             }
             let weights = &weights[edge];
             for g in 0..GENOTYPES {
@@ -244,7 +211,7 @@ fn add_units<S: Simd, const C: usize, const T: usize>(
     alive: u32,
     hidden: &[[[[f32; LANES]; TILES]; GENOTYPES]],
     genotype: usize,
-    output: &[[f32; LANES]],
+    output: &[Weights],
     classes: usize,
     class: usize,
     logits: &mut [[f32; LANES]],
@@ -262,7 +229,7 @@ fn add_units<S: Simd, const C: usize, const T: usize>(
         let unit = alive.trailing_zeros() as usize % UNITS;
         left = NonZeroU32::new(alive.get() & (alive.get() - 1));
         let hidden = &hidden[unit][genotype % GENOTYPES];
-        let weights: &[[f32; LANES]; C] = output[unit * classes + class..].first_chunk().expect("C classes");
+        let weights: &[Weights; C] = output[unit * classes + class..].first_chunk().expect("C classes");
         let mut h = [s.zero(); T];
         for t in 0..T {
             h[t] = s.load(&hidden[t]);
@@ -291,8 +258,8 @@ fn make_weights<S: Simd>(
     first_genotype: usize,
     graph: &Graph,
     units: Range<usize>,
-    edges: &mut [[[f32; LANES]; BLOCK]],
-    output: &mut [[f32; LANES]],
+    edges: &mut [[Weights; BLOCK]],
+    output: &mut [Weights],
 ) {
     let (classes, first_block) = (graph.classes(), graph.block_range(units.start).start);
     for unit in units.clone() {
@@ -303,44 +270,56 @@ fn make_weights<S: Simd>(
         let out = &mut output[(unit - units.start) * classes..][..classes];
         match source {
             Source::Genes(w, words) => {
-                let words = [words[0]];
-                for (link, row) in links.zip(rows) {
-                    weights_of_group(s, w, link, words, first_genotype, std::array::from_mut(row));
-                }
-                for (class, row) in out.iter_mut().enumerate() {
-                    weights_of_group(s, w, outputs + class, words, first_genotype, std::array::from_mut(row));
-                }
+                let made = |link, row: &mut Weights| {
+                    let mut lanes = [0.0; LANES];
+                    weights_of_group(s, w, link, [words[0]], first_genotype, std::array::from_mut(&mut lanes));
+                    *row = *lanes.first_chunk().expect("8 of 16");
+                };
+                links.zip(rows).for_each(|(link, row)| made(link, row));
+                out.iter_mut().enumerate().for_each(|(class, row)| made(outputs + class, row));
             }
-            Source::Given(weights) => {
+            Source::Given(weights, finite) => {
                 let count = GENOTYPES.min(weights.rows() - first_genotype);
                 let mut from = [&[][..]; GENOTYPES];
                 for g in 0..count {
                     from[g] = weights.row(first_genotype + g);
                 }
-                copy_transposed(s, &from[..count], links.start, rows);
-                copy_transposed(s, &from[..count], outputs, out);
+                let edges = copy_transposed(s, &from[..count], links.start, rows);
+                if !(copy_transposed(s, &from[..count], outputs, out) && edges) {
+                    finite.store(false, Ordering::Relaxed);
+                }
             }
         }
     }
 }
 
-/// `rows[k][g] = from[g][first + k]`, sixteen at a time through a transpose in registers.
+/// `rows[k][g] = from[g][first + k]`, twice sixteen at a time through a transpose in registers. Whether all of them are finite.
 #[inline(always)]
-fn copy_transposed<S: Simd>(s: S, from: &[&[f32]], first: usize, rows: &mut [[f32; LANES]]) {
-    let length = rows.len();
-    for (at, rows) in rows.chunks_mut(LANES).enumerate() {
+fn copy_transposed<S: Simd>(s: S, from: &[&[f32]], first: usize, rows: &mut [Weights]) -> bool {
+    let (mut finite, infinity) = (u16::MAX, s.splat(f32::INFINITY));
+    for (at, rows) in rows.chunks_mut(2 * LANES).enumerate() {
         let mut vectors = [s.zero(); LANES];
-        let range = first + at * LANES..first + length.min((at + 1) * LANES);
-        for (vector, from) in vectors.iter_mut().zip(from) {
-            *vector = s.load_partial(&from[range.clone()]);
+        let (low, high) = rows.split_at_mut(rows.len().min(LANES));
+        let (first, middle) = (first + at * 2 * LANES, first + at * 2 * LANES + low.len());
+        for (g, from) in from.iter().enumerate() {
+            let weights = [s.load_partial(&from[first..middle]), s.load_partial(&from[middle..middle + high.len()])];
+            for half in 0..2 {
+                vectors[half * GENOTYPES + g] = weights[half];
+                finite &= s.mask_bits(s.lt(s.abs(weights[half]), infinity));
+            }
         }
         let vectors = s.transpose(vectors);
         for k in 0..LANES {
-            if let Some(row) = rows.get_mut(k) {
-                s.store(vectors[k], row);
+            let lanes = s.lanes(vectors[k]);
+            if let Some(row) = low.get_mut(k) {
+                row.copy_from_slice(&lanes[..GENOTYPES]);
+            }
+            if let Some(row) = high.get_mut(k) {
+                row.copy_from_slice(&lanes[GENOTYPES..]);
             }
         }
     }
+    finite == u16::MAX
 }
 
 /// L, delta and hits of a genotype on up to 16 samples.

@@ -23,12 +23,13 @@
 //! 3. A product with zero leaves a chain of fused operations as it is: what is skipped does not show in the bits.
 
 use std::num::{NonZeroU32, NonZeroU128};
+use std::sync::atomic::Ordering;
 
 use super::difference::Common;
-use super::evaluate::{CHUNK, Source, Sums};
+use super::evaluate::{CHUNK, Source, Sums, Work};
 use super::graph::{BLOCK, Graph};
 use super::population::GROUP;
-use super::samples::{QUAD, Samples};
+use super::samples::{Pixels, QUAD, Samples};
 use super::weights::{WeightGeneration, weights_of_group};
 use crate::simd::{Kernel, LANES, Simd, math};
 
@@ -54,35 +55,15 @@ const STRIDE: usize = SAMPLES + 1;
 /// A number for each genotype.
 type Lanes = [[f32; LANES]; V];
 
-/// Scratch memory of a thread.
-pub(super) struct Work<'a> {
-    /// \[block of edges\]\[edge\]: weights of the block's edges.
-    edges: &'a mut [f32],
-    /// \[vector\]\[ten classes, or one of the rest\]\[unit\]\[class of those\]
-    output: &'a mut [f32],
-    /// \[unit\]\[sample\]
-    hidden: &'a mut [f32],
-    /// \[chunk\]\[vector\]\[sample\]\[class\]
-    logits: &'a mut [f32],
-}
-
-impl<'a> Work<'a> {
-    /// How much of each, for this many chunks of samples.
-    pub(super) fn lengths(graph: &Graph, chunks: usize) -> [usize; 4] {
-        [
-            graph.widest(UNITS) * BLOCK * GENOTYPES,
-            UNITS * graph.classes() * GENOTYPES,
-            UNITS * STRIDE * GENOTYPES,
-            chunks * SAMPLES * graph.classes() * GENOTYPES,
-        ]
-    }
-
-    pub(super) fn split(scratch: &'a mut [f32], lengths: [usize; 4]) -> Self {
-        let (edges, rest) = scratch.split_at_mut(lengths[0]);
-        let (output, rest) = rest.split_at_mut(lengths[1]);
-        let (hidden, logits) = rest.split_at_mut(lengths[2]);
-        Work { edges, output, hidden, logits }
-    }
+/// How much scratch memory, for this many chunks of samples: weights of edges \[block of edges\]\[edge\], output weights \[vector\]\[ten classes, or one of
+/// the rest\]\[unit\]\[class of those\], activities \[unit\]\[sample\], logits \[chunk\]\[vector\]\[sample\]\[class\].
+pub(super) fn lengths(graph: &Graph, chunks: usize) -> [usize; 4] {
+    [
+        graph.widest(UNITS) * BLOCK * GENOTYPES,
+        UNITS * graph.classes() * GENOTYPES,
+        UNITS * STRIDE * GENOTYPES,
+        chunks * SAMPLES * graph.classes() * GENOTYPES,
+    ]
 }
 
 /// Up to 64 genotypes on the samples of some chunks.
@@ -138,7 +119,7 @@ impl Kernel for Evaluate<'_> {
                 for tile in if at + 1 < self.sums.len() { next } else { 0..0 } {
                     let pixels = self.samples.tile(tile);
                     for &input in &seen {
-                        s.prefetch(&pixels[usize::from(input)][0]);
+                        s.prefetch(&pixels[usize::from(input)].0[0]);
                     }
                 }
                 let tiles = first_tile..tiles.min(first_tile + CHUNK);
@@ -267,7 +248,7 @@ fn add_edges<S: Simd>(
     s: S,
     active: u128,
     inputs: &[u16; BLOCK],
-    pixels: &[[f32; LANES]],
+    pixels: &[Pixels],
     quad: usize,
     weights: &[Lanes; BLOCK],
     acc: &mut [[S::F32; V]; Q],
@@ -277,7 +258,7 @@ fn add_edges<S: Simd>(
     while let Some(active) = left {
         let edge = active.trailing_zeros() as usize;
         left = NonZeroU128::new(active.get() & (active.get() - 1));
-        let pixels = &pixels[usize::from(inputs[edge])].as_chunks::<Q>().0[quad];
+        let pixels = &pixels[usize::from(inputs[edge])].0.as_chunks::<Q>().0[quad];
         let weights = &weights[edge];
         let mut w = [s.zero(); V];
         for v in 0..V {
@@ -385,7 +366,8 @@ fn make_weights<S: Simd>(
                     }
                 }
             }
-            Source::Given(weights) => {
+            Source::Given(weights, finite) => {
+                let mut all_finite = true;
                 for row in &mut *rows {
                     *row = [[0.0; LANES]; V];
                 }
@@ -398,10 +380,16 @@ fn make_weights<S: Simd>(
                     let (v, lane) = (genotype / LANES, genotype % LANES);
                     for (row, &weight) in rows.iter_mut().zip(&from[links.clone()]) {
                         row[v][lane] = weight;
+                        all_finite &= weight.is_finite();
                     }
                     for class in 0..classes {
-                        output[v * UNITS * classes + place(unit, class, classes)][lane] = from[outputs + class];
+                        let weight = from[outputs + class];
+                        output[v * UNITS * classes + place(unit, class, classes)][lane] = weight;
+                        all_finite &= weight.is_finite();
                     }
+                }
+                if !all_finite {
+                    finite.store(false, Ordering::Relaxed);
                 }
             }
         }

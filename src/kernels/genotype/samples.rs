@@ -8,6 +8,11 @@ use crate::matrix::MatRef;
 use crate::parallel::for_each;
 use crate::simd::{Kernel, LANES, Simd, dispatch};
 
+/// A pixel of 16 images: one line of a cache, not parts of two.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+pub(super) struct Pixels(pub(super) [f32; LANES]);
+
 /// Images and their labels, laid out for a [`Graph`]: 16 images a tile, pixel by pixel, and for each image which edges of each hidden unit
 /// lead from a pixel that is not zero.
 ///
@@ -18,7 +23,7 @@ pub struct Samples {
     graph: Graph,
     labels: Vec<u8>,
     /// \[tile\]\[input\]: the pixel of 16 images, zero behind the last.
-    pixels: Vec<[f32; LANES]>,
+    pixels: Vec<Pixels>,
     /// \[chunk\]\[block of edges\]\[quad of the chunk\]: a bit for each edge of the block that is active for any of four images.
     active: Vec<u128>,
     /// \[chunk\]\[block of edges\]\[tile of the chunk\]: the same for its four quads.
@@ -53,11 +58,11 @@ impl Samples {
         let order = similar_together(images);
         let labels: Vec<u8> = order.iter().map(|&image| labels[image as usize]).collect();
         let tiles = labels.len().div_ceil(LANES);
-        let mut pixels = vec![[0.0; LANES]; tiles * graph.inputs()];
+        let mut pixels = vec![Pixels([0.0; LANES]); tiles * graph.inputs()];
         for (tile, pixels) in pixels.chunks_mut(graph.inputs()).enumerate() {
             for at in tile * LANES..labels.len().min((tile + 1) * LANES) {
                 for (to, &pixel) in pixels.iter_mut().zip(images.row(order[at] as usize)) {
-                    to[at % LANES] = pixel;
+                    to.0[at % LANES] = pixel;
                 }
             }
         }
@@ -105,7 +110,7 @@ impl Samples {
 
     /// Each pixel of a tile's 16 images.
     #[inline(always)]
-    pub(super) fn tile(&self, tile: usize) -> &[[f32; LANES]] {
+    pub(super) fn tile(&self, tile: usize) -> &[Pixels] {
         let inputs = self.graph.inputs();
         &self.pixels[tile * inputs..(tile + 1) * inputs]
     }
@@ -166,7 +171,7 @@ fn similar_together(images: MatRef<'_>) -> Vec<u32> {
 /// Which of a block's edges are active for each quad of a tile: comparisons along images, transposed bit by bit.
 struct Active<'a> {
     edges: &'a [u16],
-    pixels: &'a [[f32; LANES]],
+    pixels: &'a [Pixels],
     words: &'a mut [u128; LANES / QUAD],
 }
 
@@ -177,7 +182,7 @@ impl Kernel for Active<'_> {
     fn run<S: Simd>(self, s: S) {
         let mut images = [0u32; BLOCK];
         for (images, &input) in images.iter_mut().zip(self.edges) {
-            let zero = s.mask_bits(s.eq(s.load(&self.pixels[usize::from(input)]), s.zero()));
+            let zero = s.mask_bits(s.eq(s.load(&self.pixels[usize::from(input)].0), s.zero()));
             *images = u32::from(!zero);
         }
         *self.words = [0; LANES / QUAD];

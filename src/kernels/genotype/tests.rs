@@ -410,6 +410,13 @@ fn given_weights_must_be_finite_and_as_many_as_links() {
     weights[(1, 2)] = f32::NEG_INFINITY;
     let message = message(evaluate_weights(&mut context(), &samples, weights.view()));
     assert_eq!(message, "weight of link 2, row 1: expected a finite value, found -inf");
+    // In the last row of many, on an edge or an output link.
+    for link in 0..3 {
+        let mut weights = Matrix::zeros(70, 3);
+        weights[(69, link)] = f32::NAN;
+        let message = self::message(evaluate_weights(&mut context(), &samples, weights.view()));
+        assert_eq!(message, format!("weight of link {link}, row 69: expected a finite value, found NaN"));
+    }
     let long = evaluate_weights(&mut context(), &samples, Matrix::zeros(1, 4).view());
     assert!(matches!(long, Err(Error::Length { expected: 3, found: 4, .. })));
     let none = evaluate_weights(&mut context(), &samples, Matrix::zeros(0, 3).view()).unwrap();
