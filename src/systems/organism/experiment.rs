@@ -1,6 +1,7 @@
 //! The paper's experiments: addition, and MNIST at 15 x 15, with what is measured on the organisms that come of them.
 //!
-//! Settings are the paper's and the authors'; nothing was chosen on the test images.
+//! Settings are the paper's and the authors', but for the batch on images, which was chosen on held-out training images; nothing was chosen on the
+//! test images.
 
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -22,13 +23,15 @@ use crate::systems::{Observer, Outcome, Progress};
 pub const ROWS: [&str; 3] = ["addition", "images", "images-linear"];
 
 /// Where the training departs from the paper.
-pub const DEPARTURES: [&str; 3] = [
+pub const DEPARTURES: [&str; 4] = [
     "The paper's text has two hidden layers of five cells in its figures and three in one sentence; these have two, as the authors' \
      code.",
     "Linear particles are evaluated through the one weight they stand for, and the row of five numbers they are; rounding apart, \
      that is the same gradient.",
     "Momentum of self-replication restarts with each turn, as in the authors' code. Between layers the paper has GELU and the \
      authors' code nothing: both are trained.",
+    "Images come in batches of 500. With the paper's 2000 an organism has not finished learning after 200 epochs: on held-out training images \
+     84 to 86 % are right with GELU, 87 to 88 % without, in batches of 500 88 and 89.6 %. The ratio of the two kinds of steps is the paper's.",
 ];
 
 /// Most steps of self-application.
@@ -178,11 +181,11 @@ fn add(context: &mut Context, seed: u64) -> Result<AdditionRun> {
     })
 }
 
-/// The settings at this scale: as many steps on the few images as on all.
+/// The settings at this scale. See [`DEPARTURES`] for the batch.
 pub fn config(scale: Scale, seed: u64) -> Config {
     let paper = Config { seed, ..Config::default() };
     match scale {
-        Scale::Full => paper,
+        Scale::Full => Config { batch: 500, ..paper },
         Scale::Quick => Config { batch: 200, epochs: 600, ..paper },
     }
 }

@@ -66,7 +66,7 @@ pub(crate) fn weight_histogram(networks: &[Kernels]) -> Result<Option<Figure>, F
     render("weight-histogram", caption.to_owned(), (1400, 900), &chart).map(Some)
 }
 
-/// Units shown in a row, and rows of them.
+/// Most units shown in a row, and rows of them.
 const TILES: usize = 10;
 /// Networks in a row.
 const PANELS: usize = 2;
@@ -76,10 +76,16 @@ struct Panels<'a> {
 }
 
 impl Panels<'_> {
+    /// Units in a row, and rows of them: what the most units of a network need.
+    fn tiles(&self) -> usize {
+        let units = self.networks.iter().map(|network| network.weights.rows()).max().unwrap_or(1);
+        (1..TILES).find(|tiles| tiles * tiles >= units).unwrap_or(TILES)
+    }
+
     /// Pixels of one panel's picture, before scaling.
     fn picture_size(&self) -> (usize, usize) {
         let size = |of: fn(&Kernels) -> usize| self.networks.iter().map(of).max().unwrap_or(1);
-        (TILES * (size(|n| n.cols) + 1) + 1, TILES * (size(|n| n.rows) + 1) + 1)
+        (self.tiles() * (size(|n| n.cols) + 1) + 1, self.tiles() * (size(|n| n.rows) + 1) + 1)
     }
 
     fn scale(&self) -> usize {
@@ -117,7 +123,7 @@ impl Drawing for Panels<'_> {
         let pictures = self.networks.iter().enumerate().map(|(index, network)| {
             let (x, y) = self.place(index);
             let (width, height) = self.picture_size();
-            let rgb = tiles(network, width, height);
+            let rgb = tiles(network, self.tiles(), width, height);
             Picture { x, y: y + TITLE - MARGIN, width, height, scale: self.scale(), rgb }
         });
         pictures.collect()
@@ -125,15 +131,15 @@ impl Drawing for Panels<'_> {
 }
 
 /// One picture of the units' weights, evenly spaced over the layer, each scaled by its own largest |w|.
-fn tiles(network: &Kernels, width: usize, height: usize) -> Vec<u8> {
+fn tiles(network: &Kernels, columns: usize, width: usize, height: usize) -> Vec<u8> {
     let mut rgb = vec![200; 3 * width * height];
     let units = network.weights.rows();
-    let shown = units.min(TILES * TILES);
+    let shown = units.min(columns * columns);
     let pixels = network.rows * network.cols;
     for tile in 0..shown {
         let weights = network.weights.row(tile * units / shown);
         let largest = weights.iter().fold(f32::MIN_POSITIVE, |largest, value| largest.max(value.abs()));
-        let (left, top) = (1 + tile % TILES * (network.cols + 1), 1 + tile / TILES * (network.rows + 1));
+        let (left, top) = (1 + tile % columns * (network.cols + 1), 1 + tile / columns * (network.rows + 1));
         for pixel in 0..pixels {
             let to = 3 * ((top + pixel / network.cols) * width + left + pixel % network.cols);
             let colour = if network.channels == 3 {
