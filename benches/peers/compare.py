@@ -100,7 +100,7 @@ def main():
     order = priority.real_time if given.priority else priority.normal
     if given.scaling:
         return scaling.run(given.binary, wanted, given.quick, order)
-    found = {"date": datetime.date.today().isoformat(), **record.machine(given.binary), "priority": given.priority, "rounds": given.rounds}
+    found = {"date": datetime.date.today().isoformat(), **record.machine(given.binary), "priority": given.priority, "rounds": given.rounds, "load": [os.getloadavg()[0]]}
     found["limits"] = limits.measure(given.binary, given.rounds, order)
     found |= {"peers": [], "threads": []}
     print(report.header(found), flush=True)
@@ -110,6 +110,7 @@ def main():
             if wanted(row):
                 found[table].append(measured(given, given.binary, table, index))
                 print("\n".join(report.lines(table, found[table][-1], found["limits"])), flush=True)
+    found["load"].append(os.getloadavg()[0])
     print(report.verdict(found))
     if not given.quick and not given.operations:
         report.write(record.save(found))

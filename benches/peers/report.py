@@ -92,6 +92,8 @@ def lines(table, row, limits):
 def header(found):
     libraries = ", ".join(f"{name} {version or '(none)'}" for name, version in found["libraries"].items())
     priority = "at real-time priority" if found["priority"] else "at normal priority"
+    busy = f"load average {' and '.join(f'{load:.1f}' for load in found['load'])} before and after" if len(found.get("load", [])) == 2 else ""
+    priority = ", ".join(filter(None, (priority, busy)))
     limits = "\n".join(f"| {name} | {found['limits'][key] / unit:.0f} {prefix} |" for key, (name, unit, prefix) in LIMITS.items())
     return f"""# {found['cpu']}, {found['cores']} cores, {found['isa']}, {found['date']}
 
