@@ -27,6 +27,8 @@ pub enum Competition {
 
 /// `w_ij += rate sum_b g_bj (x_bi - sgn(z_bj) w_ij)`, with gates g the outcome of a competition over z.
 ///
+/// NaN and infinity: see [the module](super); an infinite weight may become NaN or, clamped, zero, whoever wins.
+///
 /// Cost: batch units comparisons and batch k inputs additions (hard and k winners), batch inputs units multiply-adds (soft), and
 /// two multiply-adds a weight.
 ///

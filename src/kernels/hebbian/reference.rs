@@ -90,7 +90,7 @@ pub fn winner_take_all(
         let (mut sum, mut magnitude) = (0.0, 0.0);
         for b in 0..x.rows() {
             let gate = gates[b * z.cols() + j];
-            if gate == 0.0 {
+            if gate == 0.0 && !matches!(competition, Competition::Soft { .. }) {
                 continue; // Nothing pulls those that lost, not even an infinity.
             }
             let z = z.row(b)[j];

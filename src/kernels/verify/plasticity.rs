@@ -1,6 +1,6 @@
 //! Checks of the plasticity of output layers.
 
-use super::{Case, Check, Dim, gamma};
+use super::{Case, Check, Dim, UNDERFLOW, gamma};
 use crate::kernels::plasticity::{self, reference};
 use crate::matrix::Matrix;
 
@@ -56,13 +56,13 @@ fn sign_descent(case: &mut Case<'_>) {
     // The sign is certain where the sum is beyond its error; elsewhere any of the three is right.
     case.judge(changed, |got| {
         let right = |(i, &got): (usize, &f32)| {
-            let (old, bound) = (w.as_slice()[i], gamma(batch as f64) * sizes[i]);
+            let (old, bound) = (w.as_slice()[i], gamma(batch as f64) * sizes[i] + UNDERFLOW);
             let steps: &[f32] = match exact[i] {
                 sum if sum > bound => &[-1.0],
                 sum if sum < -bound => &[1.0],
                 _ => &[-1.0, 0.0, 1.0],
             };
-            steps.iter().any(|step| got == old + step * rate)
+            old.is_nan() && got.is_nan() || steps.iter().any(|step| got == old + step * rate)
         };
         if got.len() == exact.len() && got.iter().enumerate().all(right) { 0.0 } else { f64::INFINITY }
     });
