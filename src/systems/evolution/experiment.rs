@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::config::{Config, JudgedOn, Lifetime};
+use super::curve::{Distances, Point};
 use super::dopaminergic::{self, Hidden, Sample};
 use super::linear::{LinearTarget, lemma_1};
-use super::network::{Accuracies, Distances, Network, Point, first_classes};
+use super::network::{Accuracies, Network, first_classes};
 use super::output::{self, Learning, Reading, Rule};
 use crate::context::Context;
 use crate::datasets::{Dataset, Split};

@@ -27,8 +27,10 @@
 //! ```
 
 mod config;
+mod curve;
 pub mod dopaminergic;
 pub mod experiment;
+mod lifetime;
 pub mod linear;
 mod network;
 mod output;
@@ -36,7 +38,8 @@ mod output;
 mod tests;
 
 pub use config::{Config, Dawn, Genotype, JudgedOn, Lifetime};
-pub use network::{Accuracies, Distances, Network, Point};
+pub use curve::{Distances, Point};
+pub use network::{Accuracies, Network};
 pub use output::{Learning, Reading, Rule};
 
 pub(crate) use network::KIND;

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use super::config::{Config, Genotype, JudgedOn, Lifetime};
-use super::output::{self, Activities, Output, Rule, Training};
+use super::curve::{self, Distances, Point};
+use super::lifetime::Life;
+use super::output;
 use crate::context::Context;
 use crate::datasets::batches::{Batches, Order};
 use crate::datasets::{Dataset, Scaling};
@@ -26,54 +28,6 @@ use crate::systems::{CurvePoint, EVALUATION_BATCH, Learner, Observer, settings};
 /// The name in checkpoints and on the command line.
 pub(crate) const KIND: &str = "evolution";
 
-/// A point of the curve of a population.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Point {
-    /// Generations so far.
-    pub generation: u64,
-    /// Mean reward delta of the genotypes since the point before.
-    pub reward: f64,
-    /// Mean share of images that they classified correctly since then, 0 to 1.
-    pub correct: f64,
-    /// Share of the genes whose allele frequency is within 0.01 of 0 or 1.
-    pub fixed: f64,
-    /// Share of the monitor's images that the expected weights W p classify correctly, if there was a monitor.
-    pub expected: Option<f64>,
-    /// The same of the rounded genotype.
-    pub rounded: Option<f64>,
-}
-
-/// Values of a point in a checkpoint.
-const POINT: usize = 6;
-
-/// How far allele frequencies are from 0 or 1: figure 2.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Distances {
-    /// Generations so far.
-    pub generation: u64,
-    /// Share of the genes that are further than d from 0 and from 1, for d = 0, 0.01, ..., 0.5.
-    pub beyond: Vec<f64>,
-}
-
-/// Distances d of [`Distances`].
-const DISTANCES: usize = 51;
-
-impl Distances {
-    fn of(generation: u64, frequencies: &AlleleFrequencies) -> Self {
-        let beyond = (0..DISTANCES).map(|step| 1.0 - frequencies.fixed(step as f64 * 0.01)).collect();
-        Distances { generation, beyond }
-    }
-
-    /// Generations at which they are noted: none, then 1, 3, 10, 30, ...
-    fn due(generation: u64) -> bool {
-        let mut power = generation;
-        while power >= 10 && power.is_multiple_of(10) {
-            power /= 10;
-        }
-        matches!(power, 0 | 1 | 3)
-    }
-}
-
 /// The test accuracies of a population, 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Accuracies {
@@ -87,22 +41,13 @@ pub struct Accuracies {
     pub lifetime: Option<f64>,
 }
 
-/// What a genotype is after lifetime learning.
-#[derive(Clone, Debug, PartialEq)]
-struct Life {
-    /// Weights of the edges, as evolved.
-    edges: Vec<f32>,
-    /// `[classes, hidden]`
-    output: Output,
-}
-
 /// Neural net evolution: allele frequencies, the links they make, and the whole training state.
 #[derive(Clone, Debug)]
 pub struct Network {
-    config: Config,
+    pub(super) config: Config,
     journal: Journal,
     inputs: usize,
-    classes: usize,
+    pub(super) classes: usize,
     /// What the seed stands for: the graph, and what makes weights of genes. Made when they are first needed, so that a checkpoint takes no more
     /// memory than it holds.
     drawn: OnceLock<(Graph, WeightGeneration)>,
@@ -295,7 +240,13 @@ impl Network {
     }
 
     /// Rows of pixels, as bright as they are in the end.
-    fn images(&self, context: &mut Context, data: &Dataset, indices: &[u32], out: &mut Matrix) -> Result<()> {
+    pub(super) fn images(
+        &self,
+        context: &mut Context,
+        data: &Dataset,
+        indices: &[u32],
+        out: &mut Matrix,
+    ) -> Result<()> {
         shaped(out, indices.len(), data.pixels());
         let scaling = Scaling { scale: self.config.brightness as f32 / 255.0, offset: 0.0 };
         data.gather(context, indices, scaling, out.view_mut())
@@ -311,7 +262,7 @@ impl Network {
     }
 
     /// The accuracy of these weights on images of the classes that are told apart.
-    fn accuracy_of(&self, context: &mut Context, links: &[f32], data: &Dataset) -> Result<f64> {
+    pub(super) fn accuracy_of(&self, context: &mut Context, links: &[f32], data: &Dataset) -> Result<f64> {
         self.share(context, data, |context, images| self.forward(context, links, images).1)
     }
 
@@ -334,7 +285,7 @@ impl Network {
     }
 
     /// Activities of the hidden units and logits.
-    fn forward(&self, context: &mut Context, links: &[f32], images: MatRef<'_>) -> (Matrix, Matrix) {
+    pub(super) fn forward(&self, context: &mut Context, links: &[f32], images: MatRef<'_>) -> (Matrix, Matrix) {
         let mut hidden = Matrix::zeros(images.rows(), self.config.hidden);
         let mut logits = Matrix::zeros(images.rows(), self.classes);
         forward(context, self.graph(), links, images, hidden.view_mut(), logits.view_mut());
@@ -451,67 +402,23 @@ impl Network {
     fn live(
         &mut self,
         context: &mut Context,
-        sample: &Dataset,
-        monitor: Option<&Dataset>,
+        data: (&Dataset, Option<&Dataset>),
         (lifetime, phase, done): (&Lifetime, &Phase, u64),
         observer: &mut Observer<'_>,
     ) -> Result<ControlFlow<()>> {
         let mut life = match self.life.take() {
             Some(life) => life,
-            None => {
-                let mut edges = self.links(context, lifetime.start);
-                let links = edges.split_off(self.graph().edges());
-                let links = Matrix::from_slice(&links, self.config.hidden, self.classes)?;
-                Life { edges, output: Output::from_weights(&lifetime.output, links.transposed()) }
-            }
-        };
-        let (all, mut images) = ((0..sample.len() as u32).collect::<Vec<_>>(), Matrix::zeros(0, 0));
-        self.images(context, sample, &all, &mut images)?;
-        let hidden = life.hidden(context, self, images.view());
-        let Life { edges, output } = &mut life;
-        let training = Training {
-            learning: &lifetime.output,
-            phase,
-            activities: Activities { hidden: hidden.view(), labels: sample.labels() },
-            stream: Stream::new(self.config.seed, "evolution lifetime order"),
+            None => Life::new(context, self, lifetime)?,
         };
         let mut journal = std::mem::take(&mut self.journal);
-        let flow = {
-            let network = &*self;
-            let monitor = |context: &mut Context, output: &Output| match monitor {
-                None => Ok(None),
-                Some(data) => {
-                    let life = Life { edges: edges.clone(), output: output.clone() };
-                    life.accuracy(context, network, data).map(Some)
-                }
-            };
-            training.run(context, output, &mut journal, done, monitor, observer)
-        };
-        self.journal = journal;
-        self.life = Some(life);
+        let flow = life.learn(context, self, &mut journal, data, (lifetime, phase, done), observer);
+        (self.journal, self.life) = (journal, Some(life));
         flow
     }
 }
 
 /// The name of the phase in which the population evolves.
 const EVOLUTION: &str = "evolution";
-
-impl Life {
-    /// Weights of all links, those of the output being the evolved ones' place.
-    fn links(&self) -> Vec<f32> {
-        let mut links = self.edges.clone();
-        links.extend_from_slice(self.output.weights.transposed().as_slice());
-        links
-    }
-
-    fn hidden(&self, context: &mut Context, network: &Network, images: MatRef<'_>) -> Matrix {
-        network.forward(context, &self.links(), images).0
-    }
-
-    fn accuracy(&self, context: &mut Context, network: &Network, data: &Dataset) -> Result<f64> {
-        network.accuracy_of(context, &self.links(), data)
-    }
-}
 
 /// The images of the first so many classes.
 pub(crate) fn first_classes(data: &Dataset, classes: usize) -> Result<Dataset> {
@@ -529,41 +436,19 @@ impl Network {
         let config = reader.config(KIND, Config::from_toml_within)?;
         let (inputs, classes) = reader.shape()?;
         let frequencies = reader.doubles("frequencies", &[config.genes])?;
-        if let (true, Some(lifetime)) = (reader.has("life.edges"), &config.lifetime) {
-            let shape = [config.classes.unwrap_or(classes), config.hidden];
-            match lifetime.output.rule {
-                Rule::Adam => reader.expect_moments("life.output", &shape)?,
-                Rule::Dopaminergic { .. } | Rule::SignSgd => reader.expect("life.output", &shape)?,
-            }
+        let shape = [config.classes.unwrap_or(classes), config.hidden];
+        let lifetime = config.lifetime.clone().filter(|_| Life::is_in(reader));
+        if let Some(lifetime) = &lifetime {
+            Life::expect(reader, lifetime, shape)?;
         }
         let mut network = Network::new(config, inputs, classes)?;
         network.frequencies = AlleleFrequencies::new(frequencies)?;
         network.journal = reader.journal()?;
-        let counts = reader.doubles("counts", &[2])?;
-        let values = reader.doubles("points", &[counts[0] as usize, POINT])?;
-        let optional = |value: f64| (!value.is_nan()).then_some(value);
-        for &[generation, reward, correct, fixed, expected, rounded] in values.as_chunks::<POINT>().0 {
-            let (expected, rounded) = (optional(expected), optional(rounded));
-            network.points.push(Point { generation: generation as u64, reward, correct, fixed, expected, rounded });
-        }
-        let values = reader.doubles("distances", &[counts[1] as usize, DISTANCES + 1])?;
-        network.distances = values
-            .chunks(DISTANCES + 1)
-            .map(|row| Distances { generation: row[0] as u64, beyond: row[1..].to_vec() })
-            .collect();
+        (network.points, network.distances) = curve::read(reader)?;
         network.running = [0.0; 3];
         network.running.copy_from_slice(&reader.doubles("running", &[3])?);
-        if let (true, Some(lifetime)) = (reader.has("life.edges"), &network.config.lifetime) {
-            let (edges, hidden, classes) = (network.count_edges(), network.config.hidden, network.classes);
-            reader.expect("life.edges", &[edges])?;
-            let mut output = Output::new(&lifetime.output, classes, hidden);
-            let mut weights = vec![0.0; edges];
-            reader.values("life.edges", &[edges], &mut weights)?;
-            reader.matrix("life.output", &mut output.weights)?;
-            if let Some(moments) = &mut output.moments {
-                reader.adam("life.output", &[classes, hidden], moments)?;
-            }
-            network.life = Some(Life { edges: weights, output });
+        if let Some(lifetime) = &lifetime {
+            network.life = Some(Life::read(reader, lifetime, network.count_edges(), shape)?);
         }
         reader.finish()?;
         Ok(network)
@@ -621,7 +506,7 @@ impl Learner for Network {
                 self.evolve(context, &sample, monitor.as_ref(), &phases[0], observer)?
             } else {
                 let lifetime = self.config.lifetime.clone().expect("a second phase only with a lifetime");
-                self.live(context, &sample, monitor.as_ref(), (&lifetime, &phases[1], done), observer)?
+                self.live(context, (&sample, monitor.as_ref()), (&lifetime, &phases[1], done), observer)?
             };
             if flow.is_break() {
                 return Ok(ControlFlow::Break(()));
@@ -660,27 +545,10 @@ impl Learner for Network {
     fn save(&self, path: &Path) -> Result<()> {
         let mut writer = Writer::new(KIND, &self.config.to_toml(), self.inputs(), self.classes(), &self.journal);
         writer.doubles("frequencies", &[self.config.genes], self.frequencies.values());
-        let optional = |value: Option<f64>| value.unwrap_or(f64::NAN);
-        let points: Vec<f64> = self
-            .points
-            .iter()
-            .flat_map(|p| {
-                [p.generation as f64, p.reward, p.correct, p.fixed, optional(p.expected), optional(p.rounded)]
-            })
-            .collect();
-        writer.doubles("counts", &[2], &[self.points.len() as f64, self.distances.len() as f64]);
-        writer.doubles("points", &[self.points.len(), POINT], &points);
-        let distances: Vec<f64> =
-            self.distances.iter().flat_map(|d| std::iter::once(d.generation as f64).chain(d.beyond.clone())).collect();
-        writer.doubles("distances", &[self.distances.len(), DISTANCES + 1], &distances);
+        curve::write(&mut writer, &self.points, &self.distances);
         writer.doubles("running", &[3], &self.running);
         if let Some(life) = &self.life {
-            writer.values("life.edges", &[life.edges.len()], &life.edges);
-            writer.matrix("life.output", &life.output.weights);
-            if let Some(moments) = &life.output.moments {
-                let shape = [life.output.weights.rows(), life.output.weights.cols()];
-                writer.adam("life.output", &shape, moments);
-            }
+            life.write(&mut writer);
         }
         writer.write(path)
     }
