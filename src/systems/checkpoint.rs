@@ -5,10 +5,8 @@
 //! counters, the configuration as the user wrote it, and a checksum over all of it and every tensor. Random numbers
 //! need no state: they are named by (seed, purpose, step).
 //!
-//! [`Learner::save`] writes atomically: a temporary file in the same directory, flushed to the disk, then renamed over the
-//! name asked for, then the directory flushed. Whoever reads the name sees the old file or the new one, whole, whatever
-//! becomes of the writer, and however many of them there are: each writes to a temporary file of its own, `.NAME.NUMBER.tmp`,
-//! and holds a lock on it. What a killed process leaves is not locked, and goes when the next one saves to the same name.
+//! [`Learner::save`] replaces the file in one step: whoever reads the name sees the old file or the new one, whole, whatever
+//! becomes of the writer, and however many of them there are.
 //!
 //! Loading believes nothing: container, version, kind, configuration, names, types, shapes and checksum are checked, and
 //! every tensor is seen to be there, with its shape, before memory is reserved for it: loading never holds more than twice
@@ -16,12 +14,8 @@
 //! is made when it is first used. Every way a file can be wrong is an
 //! [`Error::Format`] that says what was expected, what was found, and where.
 
-use std::collections::{BTreeSet, HashMap};
-use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
 
 use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
@@ -31,10 +25,13 @@ use super::baselines::{backprop, krotov_hopfield, softmax};
 use super::evolution::{self, dopaminergic};
 use super::journal::Journal;
 use super::read_out::ReadOut;
+use super::replace::replace;
 use super::{CurvePoint, LONGEST_CONFIG, Learner, hebbian, hierarchy, organism, settings};
 use crate::datasets::storage::Bytes;
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
+
+pub use super::replace::prepare;
 
 /// The layout described here.
 const VERSION: u32 = 1;
@@ -128,7 +125,7 @@ struct Tensor {
 pub(crate) struct Writer {
     header: Header,
     /// In order of names.
-    tensors: std::collections::BTreeMap<String, Tensor>,
+    tensors: BTreeMap<String, Tensor>,
 }
 
 impl Writer {
@@ -218,88 +215,6 @@ fn longest_header(file: usize) -> usize {
     LONGEST_HEADER.max(file / 100)
 }
 
-/// Finds out whether a checkpoint can be saved under this name, and removes what killed processes left of theirs.
-///
-/// # Errors
-/// [`Error::Io`] if no file can be created in that directory, [`Error::Setting`] if the path does not end with a name.
-pub fn prepare(path: &Path) -> Result<()> {
-    let (_file, temporary) = temporary(path)?;
-    fs::remove_file(&temporary).map_err(|error| Error::io("remove", &temporary, error))
-}
-
-/// Replaces a file in one step.
-fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let (mut file, temporary) = temporary(path)?;
-    let result = (|| {
-        file.write_all(bytes).map_err(|error| Error::io("write", &temporary, error))?;
-        file.sync_all().map_err(|error| Error::io("flush", &temporary, error))?;
-        fs::rename(&temporary, path).map_err(|error| Error::io("rename", path, error))
-    })();
-    if result.is_err() {
-        // The first failure is the one to report; a temporary that cannot be removed either changes nothing.
-        let _ = fs::remove_file(&temporary);
-    }
-    result?;
-    // The rename itself must survive a power cut. Not every system can open a directory.
-    #[cfg(unix)]
-    {
-        let directory = directory_of(path);
-        File::open(directory).and_then(|file| file.sync_all()).map_err(|error| Error::io("flush", directory, error))?;
-    }
-    Ok(())
-}
-
-fn directory_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// A new file beside `path`, locked, and its name. Those of the same kind that nobody holds a lock on are removed.
-fn temporary(path: &Path) -> Result<(File, PathBuf)> {
-    let name = path.file_name().ok_or_else(|| Error::setting("checkpoint", "the name of a file", path.display()))?;
-    let mut prefix = OsString::from(".");
-    prefix.push(name);
-    prefix.push(".");
-    let directory = directory_of(path);
-    clean(directory, &prefix);
-    // Numbers are taken until one is free: processes of two machines, or of two containers, may have one process number.
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    loop {
-        let mut name = prefix.clone();
-        name.push(format!("{}-{}{SUFFIX}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
-        let temporary = directory.join(name);
-        let file = match File::create_new(&temporary) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
-            created => created.map_err(|error| Error::io("create", &temporary, error))?,
-        };
-        // Where there are no locks, nobody cleans up either.
-        let _ = file.lock();
-        // Another process may have found the file in the moment before it was locked, and removed it.
-        if temporary.exists() {
-            return Ok((file, temporary));
-        }
-    }
-}
-
-const SUFFIX: &str = ".tmp";
-
-/// Removes files of this beginning that nobody holds a lock on. What cannot be removed is left: it harms nothing.
-fn clean(directory: &Path, prefix: &OsStr) {
-    let Ok(entries) = fs::read_dir(directory) else { return };
-    for entry in entries.flatten() {
-        let (name, prefix) = (entry.file_name(), prefix.as_encoded_bytes());
-        let number = name.as_encoded_bytes().strip_prefix(prefix).and_then(|rest| rest.strip_suffix(SUFFIX.as_bytes()));
-        if !number.is_some_and(|number| number.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-')) {
-            continue;
-        }
-        // Held until it is removed.
-        if let Ok(file) = File::options().write(true).open(entry.path())
-            && file.try_lock().is_ok()
-        {
-            let _ = fs::remove_file(entry.path());
-        }
-    }
-}
-
 /// A checkpoint being read: checks every piece, and at the end that nothing was left over.
 pub(crate) struct Reader {
     origin: String,
@@ -334,7 +249,7 @@ impl Reader {
         let mut unread = BTreeSet::new();
         let sum = {
             // Names in order, as they were written.
-            let infos: std::collections::BTreeMap<_, _> = metadata.tensors().into_iter().collect();
+            let infos: BTreeMap<_, _> = metadata.tensors().into_iter().collect();
             unread.extend(infos.keys().cloned());
             header.sum(infos.iter().map(|(name, info)| {
                 let (start, end) = info.data_offsets;
@@ -480,6 +395,8 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::systems::hebbian::{Config, Network, Output, Perturbation};
 
