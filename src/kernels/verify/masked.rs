@@ -91,21 +91,41 @@ fn products(
     }
 }
 
-fn forward(case: &mut Case<'_>) {
+/// Weights, what they are multiplied with, the product's rows, columns and depth, and its sums.
+struct Drawn {
+    w: SparseMatrix,
+    from: Matrix,
+    shape: (usize, usize, usize),
+    sums: Product,
+}
+
+/// A batch of inputs, and what the units make of it.
+fn forward_case(case: &mut Case<'_>) -> Drawn {
     let [batch, inputs, units] = case.sizes();
     let (w, dense) = masked_weights(case, inputs, units);
-    let x = case.matrix(batch, inputs, -1.0, 1.0);
+    let from = case.matrix(batch, inputs, -1.0, 1.0);
     let shape = (batch, units, inputs);
-    let sums = reference::masked_product(shape, |i, k| x[(i, k)], |k, j| dense[(k, j)], |k, j| has(&w, k, j));
+    let sums = reference::masked_product(shape, |i, k| from[(i, k)], |k, j| dense[(k, j)], |k, j| has(&w, k, j));
+    Drawn { w, from, shape, sums }
+}
+
+/// A batch of the units' gradients, and what it makes of the inputs'.
+fn back_case(case: &mut Case<'_>) -> Drawn {
+    let [batch, inputs, units] = case.sizes();
+    let (w, dense) = masked_weights(case, inputs, units);
+    let from = case.matrix(batch, units, -1.0, 1.0);
+    let shape = (batch, inputs, units);
+    let sums = reference::masked_product(shape, |i, k| from[(i, k)], |k, j| dense[(j, k)], |k, j| has(&w, j, k));
+    Drawn { w, from, shape, sums }
+}
+
+fn forward(case: &mut Case<'_>) {
+    let Drawn { w, from: x, shape, sums } = forward_case(case);
     products(case, shape, &sums, |context, y, write| sparse_matmul(context, x.view(), &w, y.view_mut(), write));
 }
 
 fn back(case: &mut Case<'_>) {
-    let [batch, inputs, units] = case.sizes();
-    let (w, dense) = masked_weights(case, inputs, units);
-    let y = case.matrix(batch, units, -1.0, 1.0);
-    let shape = (batch, inputs, units);
-    let sums = reference::masked_product(shape, |i, k| y[(i, k)], |k, j| dense[(j, k)], |k, j| has(&w, j, k));
+    let Drawn { w, from: y, shape, sums } = back_case(case);
     products(case, shape, &sums, |context, x, write| sparse_matmul_nt(context, y.view(), &w, x.view_mut(), write));
 }
 
@@ -148,24 +168,16 @@ fn compressed(case: &mut Case<'_>) {
 }
 
 fn chosen(case: &mut Case<'_>) {
-    let [batch, inputs, units] = case.sizes();
-    let (w, dense) = masked_weights(case, inputs, units);
-    let x = case.matrix(batch, inputs, -1.0, 1.0);
-    let shape = (batch, units, inputs);
-    let sums = reference::masked_product(shape, |i, k| x[(i, k)], |k, j| dense[(k, j)], |k, j| has(&w, k, j));
+    let Drawn { w, from: x, shape, sums } = forward_case(case);
     // One plan for all sets: what is verified is the strategy it chooses.
-    let weights = MaskedWeights::sparse(&case.contexts[0], w, batch);
+    let weights = MaskedWeights::sparse(&case.contexts[0], w, shape.0);
     // The dense strategy adds its one block of up to 256 terms to what is there: no operation more.
     products(case, shape, &sums, |context, y, write| weights.forward(context, x.view(), y.view_mut(), write));
 }
 
 fn chosen_back(case: &mut Case<'_>) {
-    let [batch, inputs, units] = case.sizes();
-    let (w, dense) = masked_weights(case, inputs, units);
-    let y = case.matrix(batch, units, -1.0, 1.0);
-    let shape = (batch, inputs, units);
-    let sums = reference::masked_product(shape, |i, k| y[(i, k)], |k, j| dense[(j, k)], |k, j| has(&w, j, k));
-    let weights = MaskedWeights::sparse(&case.contexts[0], w, batch);
+    let Drawn { w, from: y, shape, sums } = back_case(case);
+    let weights = MaskedWeights::sparse(&case.contexts[0], w, shape.0);
     products(case, shape, &sums, |context, x, write| weights.backward(context, y.view(), x.view_mut(), write));
 }
 

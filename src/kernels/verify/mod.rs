@@ -70,6 +70,19 @@ struct Check {
     run: fn(&mut Case),
 }
 
+impl Check {
+    /// The report before the first shape.
+    fn untried(&self, isa: Isa, shapes: usize) -> Report {
+        let (worst, worst_shape, equals_scalar) = (0.0, String::new(), true);
+        Report { kernel: self.kernel, isa, shapes, worst, worst_shape, equals_scalar }
+    }
+}
+
+/// One for each set; before them the scalar token's, on one thread, whose bits are the measure of the others.
+fn contexts(sets: &[Isa]) -> Result<Vec<Context>> {
+    std::iter::once(&Isa::Scalar).chain(sets).map(|&isa| Context::on(isa)).collect()
+}
+
 /// All checks, family by family.
 const FAMILIES: &[&[Check]] = &[
     dense::CHECKS,
@@ -90,22 +103,11 @@ const FAMILIES: &[&[Check]] = &[
 /// # Errors
 /// [`Error::InstructionSet`] if this CPU lacks one of the sets.
 pub fn run(sets: &[Isa], shapes: usize, seed: u64) -> Result<Vec<Report>> {
-    // The scalar token, on one thread, comes first: its bits are the measure of the others.
-    let mut contexts = vec![Context::on(Isa::Scalar)?];
-    for &isa in sets {
-        contexts.push(Context::on(isa)?);
-    }
+    let mut contexts = contexts(sets)?;
     let mut reports = Vec::new();
     for check in FAMILIES.iter().copied().flatten() {
         let first = reports.len();
-        reports.extend(sets.iter().map(|&isa| Report {
-            kernel: check.kernel,
-            isa,
-            shapes,
-            worst: 0.0,
-            worst_shape: String::new(),
-            equals_scalar: true,
-        }));
+        reports.extend(sets.iter().map(|&isa| check.untried(isa, shapes)));
         let stream = Stream::new(seed, check.kernel);
         for number in 0..shapes {
             let threads = if number % 2 == 0 { Threads::ONE } else { Threads::new(3)? };
@@ -150,13 +152,8 @@ pub fn kernels() -> impl Iterator<Item = &'static str> {
 pub fn case(kernel: &str, sets: &[Isa], sizes: &[usize], seed: u64) -> Result<Vec<Report>> {
     let check = FAMILIES.iter().copied().flatten().find(|check| check.kernel == kernel);
     let check = check.ok_or_else(|| Error::setting("kernel", "the name of a check", kernel))?;
-    let mut contexts = vec![Context::on(Isa::Scalar)?];
-    let mut reports = Vec::new();
-    for &isa in sets {
-        contexts.push(Context::on(isa)?);
-        let (worst, worst_shape, equals_scalar) = (0.0, String::new(), true);
-        reports.push(Report { kernel: check.kernel, isa, shapes: 1, worst, worst_shape, equals_scalar });
-    }
+    let mut contexts = contexts(sets)?;
+    let mut reports: Vec<Report> = sets.iter().map(|&isa| check.untried(isa, 1)).collect();
     let folded = |(at, dim): (usize, &Dim)| dim.min + sizes.get(at).map_or(0, |size| size % (dim.max - dim.min + 1));
     let sizes: Vec<usize> = check.dims.iter().enumerate().map(folded).collect();
     let stream = Stream::new(seed, check.kernel).item(1);

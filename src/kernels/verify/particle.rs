@@ -31,10 +31,10 @@ fn drawn(case: &mut Case<'_>, net: &Net, particles: usize) -> (Matrix, Particles
     (rows, particles)
 }
 
-/// Values and bounds, a product of denormals within half the smallest of them.
+/// Values and bounds.
 fn split(net: &Net, values: impl IntoIterator<Item = Value>) -> (Vec<f64>, Vec<f64>) {
     let gamma = gamma(reference::roundings(net));
-    let (exact, bound) = values.into_iter().map(|(value, size)| (value, gamma * size + 1e-42)).unzip();
+    let (exact, bound) = values.into_iter().map(|(value, size)| (value, gamma * size)).unzip();
     // NaN and infinity stay inside their particle, whose outputs they take together.
     waive(exact, bound)
 }
