@@ -26,9 +26,8 @@ pub(crate) const LINE: usize = 16;
 /// A zeroed buffer whose returned offset lies on a cache line.
 pub(crate) fn aligned_buffer(len: usize) -> (Vec<f32>, usize) {
     let data = vec![0.0f32; len + LINE - 1];
-    let offset = data.as_ptr().align_offset(LINE * size_of::<f32>());
-    // align_offset may decline to answer; alignment is speed here, never correctness.
-    let offset = if offset < LINE { offset } else { 0 };
+    // align_offset may decline to answer, by a huge number: any place will do then, as alignment is speed here, never correctness.
+    let offset = data.as_ptr().align_offset(LINE * size_of::<f32>()) % LINE;
     (data, offset)
 }
 
@@ -457,7 +456,39 @@ mod tests {
         assert!(MatRef::with_stride(&values, 2, 3, 9).is_ok());
         assert!(MatRef::with_stride(&values, 2, 4, 9).is_err());
         assert!(MatRef::with_stride(&values, 2, 4, 3).is_err(), "rows must not overlap");
+        assert!(MatRef::with_stride(&values, 1, 4, 0).is_ok(), "one row overlaps nothing");
         assert!(MatRef::new(&[], 0, 5).is_ok());
+    }
+
+    #[test]
+    fn matrices_are_equal_if_shape_and_values_are() {
+        let matrix = Matrix::from_slice(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 2, 3).unwrap();
+        assert_eq!((matrix.rows(), matrix.cols()), (2, 3));
+        assert_eq!(matrix, Matrix::from_fn(2, 3, |r, c| (3 * r + c + 1) as f32));
+        assert_ne!(matrix, Matrix::from_slice(matrix.as_slice(), 3, 2).unwrap());
+        let mut other = matrix.clone();
+        assert_eq!(other[(1, 0)], 4.0);
+        other[(1, 0)] = -4.0;
+        assert_eq!(other.as_slice(), [1.0, 2.0, 3.0, -4.0, 5.0, 6.0]);
+        assert_ne!(matrix, other);
+    }
+
+    #[test]
+    fn debug_output_is_the_shape_and_the_first_rows() {
+        let matrix = Matrix::from_fn(9, 2, |r, c| (2 * r + c) as f32);
+        assert_eq!(format!("{:?}", matrix.view().rows_range(0..2)), "2 x 2 [[0.0, 1.0], [2.0, 3.0]]");
+        let all = format!("{matrix:?}");
+        assert!(all.starts_with("9 x 2 [[0.0, 1.0]") && all.ends_with("[14.0, 15.0]]"), "{all}");
+    }
+
+    #[test]
+    fn only_rows_without_gaps_are_one_slice() {
+        let values = [1.0, 2.0, 3.0, 4.0, 5.0];
+        let slice = |rows, cols, stride| MatRef::with_stride(&values, rows, cols, stride).unwrap().as_contiguous();
+        assert_eq!(slice(2, 2, 2), Some(&values[..4]));
+        assert_eq!(slice(2, 2, 3), None);
+        assert_eq!(slice(1, 2, 3), Some(&values[..2]));
+        assert_eq!(slice(0, 2, 3), Some(&[][..]));
     }
 
     #[test]
@@ -479,6 +510,7 @@ mod tests {
         for mut block in blocks {
             for row in 0..block.rows() {
                 block.row_mut(row).fill((first + row + 1) as f32);
+                assert_eq!((block.row(row), block.stride()), (&[(first + row + 1) as f32; 2][..], 3));
             }
             first += block.rows();
         }

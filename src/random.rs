@@ -121,6 +121,18 @@ mod tests {
     }
 
     #[test]
+    fn bounds_that_divide_the_range_take_every_draw() {
+        let stream = Stream::new(1, "below");
+        // Numbers have equal shares of the draws: these share their leading bits, and none is to be rejected.
+        for bits in [1, 2, 16, 63] {
+            let (mut got, mut draws) = (stream.generator(), stream.generator());
+            for _ in 0..100 {
+                assert_eq!(below(&mut got, 1 << bits), draws.next_u64() >> (64 - bits));
+            }
+        }
+    }
+
+    #[test]
     fn uniform_stays_in_its_interval() {
         let mut values = [0.0; 10_000];
         Stream::new(3, "u").uniform(-2.0, 3.0, &mut values);

@@ -54,19 +54,16 @@ pub fn pearson(x: &[f64], y: &[f64]) -> Result<Correlation> {
     Ok(Correlation { r, p, n })
 }
 
-/// The deviations from the mean, scaled so that the largest is one.
+/// The deviations from the mean of the values, scaled so that the largest of these is one.
 fn centred(name: &str, values: &[f64]) -> Result<Vec<f64>> {
     all_finite(name, values)?;
     if values.iter().all(|value| *value == values[0]) {
         return Err(Error::setting(name, "values that differ", format_args!("{} throughout", values[0])));
     }
     // Scaled first, so that no sum overflows and no square underflows.
-    let largest = |values: &[f64]| values.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
-    let scale = largest(values);
+    let scale = values.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
     let mut values: Vec<f64> = values.iter().map(|value| value / scale).collect();
     let mean = values.iter().sum::<f64>() / values.len() as f64;
     values.iter_mut().for_each(|value| *value -= mean);
-    let scale = largest(&values);
-    values.iter_mut().for_each(|value| *value /= scale);
     Ok(values)
 }

@@ -90,7 +90,7 @@ pub fn wilcoxon(differences: &[f64], test: &Wilcoxon) -> Result<SignedRank> {
     let mut before = zeros;
     for group in sorted[zeros..].chunk_by(|a, b| a.abs() == b.abs()) {
         let rank = 2 * before + group.len() + 1;
-        let above = group.iter().filter(|&&d| d > 0.0).count();
+        let above = group.iter().filter(|d| d.is_sign_positive()).count();
         positive += rank * above;
         negative += rank * (group.len() - above);
         doubled.extend(std::iter::repeat_n(rank, group.len()));

@@ -141,6 +141,16 @@ fn automatic_is_exact_while_differences_are_few() {
 }
 
 #[test]
+fn a_sum_of_ranks_at_its_mean_is_no_evidence() {
+    // W+ = W- = 5: with a continuity correction too there is nothing to move.
+    for method in [EXACT, NORMAL, CORRECTED] {
+        let outcome = wilcoxon(&[1.0, -2.0, -3.0, 4.0], &Wilcoxon { method, ..Wilcoxon::default() }).unwrap();
+        assert_eq!((outcome.positive, outcome.negative, outcome.p), (5.0, 5.0, 1.0), "{method:?}");
+        assert_eq!(outcome.z, (method != EXACT).then_some(0.0));
+    }
+}
+
+#[test]
 fn nothing_to_rank_is_an_error() {
     let refused = |data: &[f64], method, message: &str| {
         let error = wilcoxon(data, &Wilcoxon { method, ..Wilcoxon::default() }).unwrap_err();
