@@ -82,8 +82,7 @@ pub(crate) fn for_each_with<W, I>(
         parts.push(std::mem::replace(&mut all, rest));
     }
     let parts = Mutex::new(parts);
-    let work = |mut workspace: W| {
-        let own = rayon::current_thread_index().unwrap_or(0) % threads.get();
+    let work = |own: usize, mut workspace: W| {
         loop {
             // A poisoned queue means that another thread panicked; the scope passes that on.
             let item = take(&mut parts.lock().unwrap_or_else(PoisonError::into_inner), own);
@@ -91,12 +90,13 @@ pub(crate) fn for_each_with<W, I>(
             f(&mut workspace, item);
         }
     };
-    rayon::scope(|scope| {
-        for workspace in workspaces.take(threads.get() - 1) {
+    // In place: the calling thread works too, and only the others have to be woken.
+    rayon::in_place_scope(|scope| {
+        for (part, workspace) in (1..threads.get()).zip(workspaces) {
             let work = &work;
-            scope.spawn(move |_| work(workspace));
+            scope.spawn(move |_| work(part, workspace));
         }
-        work(own);
+        work(0, own);
     });
 }
 
