@@ -20,6 +20,7 @@ pub struct Context {
     threads: Threads,
     buffer: Vec<f32>,
     offset: usize,
+    counters: Vec<u16>,
 }
 
 impl Context {
@@ -36,7 +37,8 @@ impl Context {
     /// # Errors
     /// [`Error::InstructionSet`](crate::Error::InstructionSet) if this CPU lacks it.
     pub fn on(isa: Isa) -> Result<Self> {
-        Ok(Context { isa: isa.require()?, threads: Threads::ONE, buffer: Vec::new(), offset: 0 })
+        let (buffer, offset, counters) = (Vec::new(), 0, Vec::new());
+        Ok(Context { isa: isa.require()?, threads: Threads::ONE, buffer, offset, counters })
     }
 
     /// The same with this many threads.
@@ -71,12 +73,21 @@ impl Context {
             &mut head[..len]
         })
     }
+
+    /// So many counters, holding whatever the last call left. (To give such memory back after every call costs more than to count: each
+    /// thread's pages are taken from all of them.)
+    pub(crate) fn counters(&mut self, length: usize) -> &mut [u16] {
+        if self.counters.len() < length {
+            self.counters.resize(length, 0);
+        }
+        &mut self.counters[..length]
+    }
 }
 
 impl Clone for Context {
     /// The same settings; scratch memory is not shared.
     fn clone(&self) -> Self {
-        Context { buffer: Vec::new(), offset: 0, ..*self }
+        Context { isa: self.isa, threads: self.threads, buffer: Vec::new(), offset: 0, counters: Vec::new() }
     }
 }
 

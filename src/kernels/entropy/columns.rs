@@ -21,8 +21,10 @@ const BLOCK: usize = 4;
 const AHEAD: usize = 16;
 /// Their values.
 const BLOCK_VALUES: usize = BLOCK * LANES;
-/// Rows of a work item: a multiple of those that fill whole vectors.
-const ROWS: usize = 4096;
+/// Work items of each thread.
+const ITEMS: usize = 4;
+/// The most rows of one: a multiple of those that fill whole vectors, below what a counter holds.
+const ROWS: usize = 1 << 15;
 
 pub(super) fn add(context: &mut Context, x: MatRef<'_>, histograms: &mut [Histogram]) {
     let places = histograms[0].counts.len();
@@ -87,15 +89,20 @@ impl Layout {
 }
 
 /// A thread's counters.
-struct Table {
+struct Table<'a> {
     /// [columns, bins + 3]
-    counters: Box<[u16; ENTRIES]>,
+    counters: &'a mut [u16; ENTRIES],
     /// Rows in the table.
     held: usize,
     counts: Vec<u64>,
 }
 
-impl Table {
+impl<'a> Table<'a> {
+    fn new(counters: &'a mut [u16; ENTRIES], used: usize) -> Self {
+        counters[..used].fill(0);
+        Table { counters, held: 0, counts: vec![0; used] }
+    }
+
     fn empty(&mut self) {
         for (count, counter) in self.counts.iter_mut().zip(self.counters.iter_mut()) {
             *count += u64::from(*counter);
@@ -112,19 +119,16 @@ fn add_group(context: &mut Context, x: MatRef<'_>, histograms: &mut [Histogram])
     let together = if x.as_contiguous().is_some() { whole_vectors(cols) } else { 1 };
     let layout = &Layout::new(histograms, together);
     let threads = context.threads().for_work(rows * cols * COST);
-    let table = |_| Table {
-        counters: vec![0u16; ENTRIES].into_boxed_slice().try_into().expect("as many entries as were made"),
-        held: 0,
-        counts: vec![0; cols * places],
-    };
-    let mut tables: Vec<Table> = (0..threads.get()).map(table).collect();
-    let items = (0..rows).step_by(ROWS).map(|first| x.rows_range(first..rows.min(first + ROWS)));
+    let counters = context.counters(threads.get() * ENTRIES).as_chunks_mut().0;
+    let mut tables: Vec<Table<'_>> = counters.iter_mut().map(|counters| Table::new(counters, cols * places)).collect();
+    let step = rows.div_ceil(ITEMS * threads.get()).next_multiple_of(LANES).clamp(LANES, ROWS);
+    let items = (0..rows).step_by(step).map(|first| x.rows_range(first..rows.min(first + step)));
     for_each_with(threads, &mut tables, items, |table, piece| {
         if table.held + piece.rows() > usize::from(u16::MAX) {
             table.empty();
         }
         table.held += piece.rows();
-        dispatch(isa, Count { piece, layout, bins, counters: &mut table.counters });
+        dispatch(isa, Count { piece, layout, bins, counters: table.counters });
     });
     for mut table in tables {
         table.empty();

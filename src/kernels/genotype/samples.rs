@@ -21,6 +21,7 @@ pub(super) struct Pixels(pub(super) [f32; LANES]);
 #[derive(Clone, Debug)]
 pub struct Samples {
     graph: Graph,
+    /// Similar images stand together, here and in the tiles.
     labels: Vec<u8>,
     /// \[tile\]\[input\]: the pixel of 16 images, zero behind the last.
     pixels: Vec<Pixels>,
@@ -87,8 +88,8 @@ impl Samples {
         self.labels.len()
     }
 
-    /// The class of each image.
-    pub fn labels(&self) -> &[u8] {
+    /// The class of each image, in the order in which the tiles hold them.
+    pub(super) fn labels(&self) -> &[u8] {
         &self.labels
     }
 
