@@ -1,0 +1,109 @@
+use super::*;
+
+#[test]
+fn dense_weights_of_another_shape_than_their_pattern_are_refused() {
+    let result = SparseMatrix::from_masked(Matrix::zeros(2, 3).view(), Pattern::full(3, 2).unwrap());
+    assert_eq!(result.unwrap_err().to_string(), "dense matrix: expected 3 x 2, found 2 x 3");
+}
+
+#[test]
+fn plans_follow_density_and_say_why() {
+    let isa = Isa::best();
+    for batch in [1, 16, 256, 2000] {
+        let plans = [0.001, 0.05, 0.6, 1.0].map(|density| Plan::for_pattern(isa, batch, 784, 2000, density).strategy());
+        assert_eq!(plans, [Strategy::Sparse, Strategy::Sparse, Strategy::Dense, Strategy::Dense]);
+        assert_eq!(Plan::for_fields(isa, batch, 900, 100, 0.1).strategy(), Strategy::Field);
+        assert_eq!(Plan::for_fields(isa, batch, 900, 100, 1.0).strategy(), Strategy::Dense);
+    }
+    let text = Plan::for_pattern(isa, 256, 784, 2000, 0.9).to_string();
+    assert!(
+        text.starts_with("dense: 784 x 2000 at density 0.900, batch 256: above the crossover to dense, 0."),
+        "{text}"
+    );
+}
+
+/// Weights of every strategy, with the strategy they should choose.
+fn chosen(context: &Context) -> Vec<(MaskedWeights, Strategy)> {
+    let map = Map { rows: 6, cols: 7 };
+    let field = |rows: std::ops::Range<usize>| {
+        ReceptiveField::new(map, &[Rectangle::new(rows.clone(), 1..6), Rectangle::new(rows, 2..4)]).unwrap()
+    };
+    let layer = |rows: usize| FieldLayer::new((0..17).map(|u| field(u % 2..u % 2 + rows)).collect()).unwrap();
+    let fields = |rows| {
+        let layer = layer(rows);
+        let weights = random(1, layer.weights(), "weights").as_slice().to_vec();
+        MaskedWeights::fields(context, layer, weights, 9).unwrap()
+    };
+    let sparse = |density| {
+        let pattern = Pattern::random(42, 17, density, Stream::new(3, "mask")).unwrap();
+        let matrix = SparseMatrix::from_masked(poisoned_outside(&pattern, "w").view(), pattern).unwrap();
+        MaskedWeights::sparse(context, matrix, 9)
+    };
+    vec![
+        (sparse(0.05), Strategy::Sparse),
+        (sparse(0.8), Strategy::Dense),
+        (fields(1), Strategy::Field),
+        (fields(5), Strategy::Dense),
+    ]
+}
+
+/// Whether unit `j` of 17 sees input `k` of 42, found by asking.
+fn sees(weights: &MaskedWeights, context: &mut Context) -> Vec<Vec<bool>> {
+    let mut ones = weights.clone();
+    ones.set_values(|values| values.fill(1.0));
+    let eye = Matrix::from_fn(42, 42, |i, k| if i == k { 1.0 } else { 0.0 });
+    let mut y = Matrix::zeros(42, 17);
+    ones.forward(context, eye.view(), y.view_mut(), Write::Replace);
+    (0..42).map(|k| y.row(k).iter().map(|&v| v != 0.0).collect()).collect()
+}
+
+#[test]
+fn every_strategy_gives_the_same_within_bounds_and_masked_values_never_leak() {
+    for mut context in contexts() {
+        for (mut weights, strategy) in chosen(&context) {
+            assert_eq!(weights.plan().strategy(), strategy, "{}", weights.plan());
+            let seen = sees(&weights, &mut context);
+            for poison in [1.0, f32::NAN, f32::INFINITY] {
+                // Sample 2 holds the poison in inputs 5 and 11, and unit 3 sends it back in sample 4.
+                let (mut x, mut y) = (random(9, 42, "x"), random(9, 17, "y"));
+                (x[(2, 5)], x[(2, 11)], y[(4, 3)]) = (poison, poison, poison);
+                let (mut forward, mut back) = (Matrix::zeros(9, 17), Matrix::zeros(9, 42));
+                weights.forward(&mut context, x.view(), forward.view_mut(), Write::Replace);
+                weights.backward(&mut context, y.view(), back.view_mut(), Write::Replace);
+                for b in 0..9 {
+                    for j in 0..17 {
+                        let reached = b == 2 && (seen[5][j] || seen[11][j]) && !poison.is_finite();
+                        assert_eq!(!forward[(b, j)].is_finite(), reached, "{strategy} sample {b} unit {j}");
+                    }
+                    for k in 0..42 {
+                        let reached = b == 4 && seen[k][3] && !poison.is_finite();
+                        assert_eq!(!back[(b, k)].is_finite(), reached, "{strategy} sample {b} input {k}");
+                    }
+                }
+            }
+            // The gradient is the one that finite differences of the (bilinear) products have.
+            let (x, y) = (random(9, 42, "x"), random(9, 17, "y"));
+            let mut gradient = vec![f32::NAN; weights.values().len()];
+            weights.gradient(&mut context, x.view(), y.view(), &mut gradient);
+            let total = |weights: &MaskedWeights, context: &mut Context| -> f64 {
+                let mut forward = Matrix::zeros(9, 17);
+                weights.forward(context, x.view(), forward.view_mut(), Write::Replace);
+                forward.as_slice().iter().zip(y.as_slice()).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+            };
+            let before = total(&weights, &mut context);
+            for at in [0, gradient.len() / 2, gradient.len() - 1] {
+                weights.set_values(|values| values[at] += 1.0);
+                let change = total(&weights, &mut context) - before;
+                weights.set_values(|values| values[at] -= 1.0);
+                assert!((change - f64::from(gradient[at])).abs() < 1e-3, "{strategy}: {change} {}", gradient[at]);
+            }
+        }
+    }
+}
+
+#[test]
+fn fields_with_another_number_of_weights_are_refused() {
+    let layer = FieldLayer::new(fields::some_fields()).unwrap();
+    let result = MaskedWeights::fields(&Context::new().unwrap(), layer, vec![0.0; 3], 8);
+    assert!(matches!(result, Err(Error::Length { found: 3, .. })));
+}

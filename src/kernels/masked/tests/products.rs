@@ -1,0 +1,178 @@
+use super::*;
+
+/// Batch, inputs, units and density: at, above and below lanes, panels and blocks of outputs; empty, full and one entry.
+fn sparse_shapes() -> Vec<(usize, usize, usize, f64)> {
+    let mut shapes = vec![(0, 3, 4, 0.5), (3, 0, 4, 0.5), (3, 4, 0, 0.5), (40, 9000, 3, 0.05), (300, 70, 50, 0.1)];
+    for batch in [1, 15, 16, 17, 33, 64, 127, 129] {
+        for units in [1, 15, 16, 17, 40] {
+            for (inputs, density) in [(1, 1.0), (37, 0.0), (37, 0.1), (20, 1.0)] {
+                shapes.push((batch, inputs, units, density));
+            }
+        }
+    }
+    shapes
+}
+
+#[test]
+fn sparse_products_stay_within_their_bound_on_every_set_with_the_same_bits() {
+    for (batch, inputs, units, density) in sparse_shapes() {
+        let pattern = Pattern::random(inputs, units, density, Stream::new(3, "mask")).unwrap();
+        let dense = poisoned_outside(&pattern, "w");
+        let w = SparseMatrix::from_masked(dense.view(), pattern).unwrap();
+        let present = |k: usize, j: usize| !dense[(k, j)].is_nan();
+        let (x, y) = (random(batch, inputs, "x"), random(batch, units, "y"));
+        let forward =
+            reference::masked_product((batch, units, inputs), |i, k| x[(i, k)], |k, j| dense[(k, j)], present);
+        let back = reference::masked_product(
+            (batch, inputs, units),
+            |i, k| y[(i, k)],
+            |k, j| dense[(j, k)],
+            |k, j| present(j, k),
+        );
+        let (xt, wt) = (x.transposed(), SparseMatrix::from_masked(dense.transposed().view(), transposed(&w)).unwrap());
+        for write in [Write::Replace, Write::Add(0.5), Write::AddNonNegative(-0.25)] {
+            let start = |rows, cols, purpose| {
+                if write == Write::Replace {
+                    Matrix::from_fn(rows, cols, |_, _| f32::NAN)
+                } else {
+                    random(rows, cols, purpose)
+                }
+            };
+            let (old_y, old_x) = (start(batch, units, "old y"), start(batch, inputs, "old x"));
+            let mut first: Option<[Vec<u32>; 3]> = None;
+            for mut context in contexts() {
+                let (mut got, mut got_back) = (old_y.clone(), old_x.clone());
+                sparse_matmul(&mut context, x.view(), &w, got.view_mut(), write);
+                assert_within(&got, &old_y, &forward, inputs, write);
+                sparse_matmul_nt(&mut context, y.view(), &w, got_back.view_mut(), write);
+                assert_within(&got_back, &old_x, &back, units, write);
+                let mut left = old_y.transposed();
+                sparse_times_dense(&mut context, &wt, xt.view(), left.view_mut(), write);
+                assert_eq!(bits(&left.transposed()), bits(&got), "the same chains, transposed");
+                let all = [bits(&got), bits(&got_back), bits(&left)];
+                assert_eq!(first.get_or_insert_with(|| all.clone()), &all, "{context:?} {batch}x{inputs}x{units}");
+            }
+        }
+    }
+}
+
+fn transposed(w: &SparseMatrix) -> Pattern {
+    let mut present = std::collections::HashSet::new();
+    for row in 0..w.rows() {
+        w.pattern().row(row).iter().for_each(|&col| {
+            present.insert((col as usize, row));
+        });
+    }
+    Pattern::from_fn(w.cols(), w.rows(), |r, c| present.contains(&(r, c))).unwrap()
+}
+
+#[test]
+fn changed_values_are_seen_by_both_products() {
+    let pattern = Pattern::random(30, 40, 0.2, Stream::new(3, "mask")).unwrap();
+    let values: Vec<f32> = (0..pattern.entries()).map(|v| v as f32).collect();
+    let mut w = SparseMatrix::new(pattern.clone(), vec![0.0; values.len()]).unwrap();
+    let (x, mut y, mut context) = (random(3, 30, "x"), Matrix::zeros(3, 40), Context::new().unwrap());
+    sparse_matmul(&mut context, x.view(), &w, y.view_mut(), Write::Replace);
+    assert!(y.as_slice().iter().all(|&v| v == 0.0));
+    w.set_values(|to| to.copy_from_slice(&values));
+    sparse_matmul(&mut context, x.view(), &w, y.view_mut(), Write::Replace);
+    let mut fresh = Matrix::zeros(3, 40);
+    sparse_matmul(
+        &mut context,
+        x.view(),
+        &SparseMatrix::new(pattern.clone(), values).unwrap(),
+        fresh.view_mut(),
+        Write::Replace,
+    );
+    assert_eq!(y, fresh);
+    assert!(matches!(SparseMatrix::new(pattern, vec![1.0]), Err(Error::Length { .. })));
+}
+
+#[test]
+fn what_every_unit_masks_never_leaks() {
+    for poison in [f32::NAN, f32::INFINITY] {
+        let pattern = Pattern::from_fn(20, 17, |k, j| k % 3 == 0 && (k + j) % 2 == 0).unwrap();
+        let mut dense = poisoned_outside(&pattern, "w");
+        dense.as_mut_slice().iter_mut().filter(|v| v.is_nan()).for_each(|v| *v = poison);
+        let w = SparseMatrix::from_masked(dense.view(), pattern).unwrap();
+        let x = Matrix::from_fn(18, 20, |_, k| if k % 3 == 0 { 1.0 } else { poison });
+        for mut context in contexts() {
+            let mut y = Matrix::from_fn(18, 17, |_, _| poison);
+            sparse_matmul(&mut context, x.view(), &w, y.view_mut(), Write::Replace);
+            assert!(y.as_slice().iter().all(|v| v.is_finite()));
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "sparse_matmul: x is 2 x 3, w is 4 x 5, y is 2 x 5")]
+fn sparse_products_name_disagreeing_shapes() {
+    let w = SparseMatrix::new(Pattern::full(4, 5).unwrap(), vec![0.0; 20]).unwrap();
+    sparse_matmul(
+        &mut Context::new().unwrap(),
+        Matrix::zeros(2, 3).view(),
+        &w,
+        Matrix::zeros(2, 5).view_mut(),
+        Write::Replace,
+    );
+}
+
+#[test]
+fn sampled_products_stay_within_their_bound_on_every_set_with_the_same_bits() {
+    for (batch, inputs, units, density) in sparse_shapes() {
+        let pattern = Pattern::random(inputs, units, density, Stream::new(3, "mask")).unwrap();
+        let (mut x, mut z) = (random(batch, inputs, "x"), random(batch, units, "z"));
+        // What no entry needs is not read.
+        let wanted: std::collections::HashSet<u32> = pattern.indices().iter().copied().collect();
+        for b in 0..batch {
+            (0..inputs).filter(|&row| pattern.row(row).is_empty()).for_each(|row| x[(b, row)] = f32::NAN);
+            (0..units).filter(|&col| !wanted.contains(&(col as u32))).for_each(|col| z[(b, col)] = f32::INFINITY);
+        }
+        let exact = reference::sampled_product(x.view(), z.view(), &pattern);
+        let mut first: Option<Vec<u32>> = None;
+        for mut context in contexts() {
+            let mut got = Matrix::from_fn(1, pattern.entries(), |_, _| f32::NAN);
+            sampled_product(&mut context, x.view(), z.view(), &pattern, got.as_mut_slice());
+            assert_within(&got, &got, &exact, batch, Write::Replace);
+            assert_eq!(first.get_or_insert_with(|| bits(&got)), &bits(&got), "{context:?} {batch}x{inputs}x{units}");
+        }
+    }
+}
+
+#[test]
+fn compressing_keeps_what_is_not_zero_and_reuses_its_memory() {
+    let mut context = Context::new().unwrap();
+    let mut reused = SparseMatrix::compress(&mut context, Matrix::zeros(3, 3).view()).unwrap();
+    assert_eq!(reused.pattern().entries(), 0);
+    for (rows, cols, density) in
+        [(40, 33, 0.3), (0, 5, 0.5), (5, 0, 0.5), (7, 16, 1.0), (3, 15, 0.5), (90, 100, 0.1), (1, 1, 1.0)]
+    {
+        let pattern = Pattern::random(rows, cols, density, Stream::new(11, "mask")).unwrap();
+        let want = SparseMatrix::from_masked(random(rows, cols, "w").view(), pattern).unwrap();
+        let mut dense = want.to_dense();
+        // Both zeros are zero; NaN and infinities are entries.
+        dense.as_mut_slice().iter_mut().step_by(3).filter(|v| **v == 0.0).for_each(|v| *v = -0.0);
+        for mut context in contexts() {
+            assert_eq!(SparseMatrix::compress(&mut context, dense.view()).unwrap(), want, "{context:?}");
+        }
+        let (x, y) = (random(4, rows, "x"), random(4, cols, "y"));
+        reused.recompress(&mut context, dense.view()).unwrap();
+        assert_eq!(reused, want);
+        for w in [&reused, &want] {
+            // Columns are used, so that the next compression fills them again.
+            let (mut forward, mut back) = (Matrix::zeros(4, cols), Matrix::zeros(4, rows));
+            sparse_matmul(&mut context, x.view(), w, forward.view_mut(), Write::Replace);
+            sparse_matmul_nt(&mut context, y.view(), w, back.view_mut(), Write::Replace);
+            let exact = reference::masked_product((4, cols, rows), |i, k| x[(i, k)], |k, j| dense[(k, j)], |_, _| true);
+            assert_within(&forward, &forward, &exact, rows, Write::Replace);
+            let exact = reference::masked_product((4, rows, cols), |i, k| y[(i, k)], |k, j| dense[(j, k)], |_, _| true);
+            assert_within(&back, &back, &exact, cols, Write::Replace);
+        }
+    }
+    let odd = Matrix::from_slice(&[f32::NAN, 0.0, f32::INFINITY], 1, 3).unwrap();
+    for mut context in contexts() {
+        let kept = SparseMatrix::compress(&mut context, odd.view()).unwrap();
+        assert_eq!(kept.pattern().row(0), &[0, 2]);
+        assert!(kept.values()[0].is_nan());
+    }
+}
