@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn a_pass_visits_every_image_once_and_passes_differ() {
         let mut batches = batches(23, Order::Shuffled, 1);
-        assert_eq!((batches.images(), batches.per_epoch()), (115, 5));
+        assert_eq!((batches.images(), batches.batch(), batches.per_epoch()), (115, 23, 5));
         let mut orders = Vec::new();
         for epoch in 0..3 {
             let order: Vec<u32> = (0..5).flat_map(|step| batches.indices(5 * epoch + step).to_vec()).collect();

@@ -152,7 +152,9 @@ mod tests {
     fn truncated_at_any_length_is_refused() {
         let file = compress(&image_file());
         for len in 0..file.len() {
-            decompress_idx(&file[..len], "file").expect_err(&format!("{len} of {} bytes", file.len()));
+            let error = decompress_idx(&file[..len], "file").expect_err(&format!("{len} of {} bytes", file.len()));
+            let end = format!("file, byte {len}: expected gzip data, found the end of the compressed data");
+            assert_eq!(error.to_string(), end);
             if len > 0 {
                 decompress(&file[..len], 76, "file").expect_err(&format!("{len} of {} bytes", file.len()));
             }

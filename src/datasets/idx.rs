@@ -376,6 +376,26 @@ mod tests {
     }
 
     #[test]
+    fn files_of_every_type_are_as_long_as_their_values() {
+        let types = [
+            (0x08, 1, "unsigned bytes"),
+            (0x09, 1, "signed bytes"),
+            (0x0B, 2, "16-bit integers"),
+            (0x0C, 4, "32-bit integers"),
+            (0x0D, 4, "32-bit floating-point numbers"),
+            (0x0E, 8, "64-bit floating-point numbers"),
+        ];
+        for (code, size, name) in types {
+            let mut file = header(code, &[3, 2]);
+            file.resize(12 + 6 * size, 0);
+            let header = Header::of_file(&file, "file").unwrap();
+            assert_eq!(header.to_string(), format!("IDX, 3 x 2 {name}"));
+            assert_eq!((header.value_type().size(), header.dimensions()), (size, &[3, 2][..]));
+            assert_eq!((header.header_length(), header.values()), (12, 12..file.len()));
+        }
+    }
+
+    #[test]
     fn an_unknown_type_is_refused() {
         let error = images_error(header(0x0A, &[1]));
         assert!(error.starts_with("file, byte 2: expected the type of an IDX file"), "{error}");

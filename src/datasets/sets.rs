@@ -135,10 +135,12 @@ impl FromStr for Set {
 /// The data folder: `$NEUROPIL_DATA`, else `neuropil` in the user's cache folder (`$XDG_CACHE_HOME`, else `~/.cache`, on
 /// Windows `%LOCALAPPDATA%`); `None` where none of these is set.
 pub fn data_folder() -> Option<PathBuf> {
-    data_folder_of(|name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from))
+    data_folder_of(|name| std::env::var_os(name).map(PathBuf::from))
 }
 
 pub(super) fn data_folder_of(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    // A variable that is empty counts as none.
+    let variable = |name| variable(name).filter(|path| !path.as_os_str().is_empty());
     let cache = || {
         // The XDG specification has relative paths ignored.
         let xdg = variable("XDG_CACHE_HOME").filter(|path| path.is_absolute());

@@ -301,6 +301,8 @@ mod tests {
         let (_folder, path) = file_of(LARGEST_FILE + 1);
         let error = Bytes::open(&path).unwrap_err().to_string();
         assert!(error.contains("17179869185 bytes"), "{error}");
+        File::options().write(true).open(&path).unwrap().set_len(LARGEST_FILE).unwrap();
+        assert_eq!(Bytes::open(&path).unwrap().len() as u64, LARGEST_FILE, "mapped, as no page of it is touched");
     }
 
     #[test]
@@ -310,6 +312,15 @@ mod tests {
         assert_eq!(&*part, &[15, 16, 17, 18, 19]);
         assert_eq!(part.as_ptr(), bytes[15..].as_ptr());
         assert!(bytes.slice(100..100).is_empty());
+        assert_eq!(AsRef::<[u8]>::as_ref(&part), &[15, 16, 17, 18, 19]);
+    }
+
+    #[test]
+    fn debug_output_is_where_the_bytes_are_and_not_the_bytes() {
+        let (_folder, path) = file_of(MAP_FROM);
+        assert_eq!(format!("{:?}", Bytes::from_static(b"abc")), "3 static bytes");
+        assert_eq!(format!("{:?}", Bytes::from(vec![1, 2]).slice(0..1)), "1 owned bytes");
+        assert_eq!(format!("{:?}", Bytes::open(&path).unwrap()), "1048576 mapped bytes");
     }
 
     #[test]

@@ -47,6 +47,17 @@ fn the_embedded_set_has_as_many_of_each_digit_as_it_says() {
 }
 
 #[test]
+fn scalings_take_bytes_to_the_range_they_name() {
+    let range =
+        [(Scaling::UNIT, 0.0, 1.0), (Scaling::SIGNED, -1.0, 1.0), (Scaling::standardised(0.25, 0.5), -0.5, 1.5)];
+    for (Scaling { scale, offset }, low, high) in range {
+        assert_eq!(offset, low);
+        // The factor is rounded.
+        assert!((scale.mul_add(255.0, offset) - high).abs() <= f32::EPSILON, "{scale} and {offset}");
+    }
+}
+
+#[test]
 fn gathered_rows_are_the_chosen_images_scaled() {
     let set = small();
     for scaling in [Scaling::UNIT, Scaling::SIGNED, Scaling::standardised(0.1307, 0.3081)] {
@@ -141,6 +152,11 @@ fn images_that_do_not_exist_are_refused() {
 #[should_panic(expected = "2 images of 48 pixels into another shape")]
 fn a_batch_of_another_shape_panics() {
     small().gather(&mut context(1), &[0, 1], Scaling::UNIT, Matrix::zeros(2, 47).view_mut()).unwrap();
+}
+
+#[test]
+fn debug_output_is_the_size_and_not_the_pixels() {
+    assert_eq!(format!("{:?}", small()), "5 images of 3 x 4 x 4 in 3 classes");
 }
 
 #[test]
@@ -274,8 +290,11 @@ fn derived_sets_keep_labels_and_change_pixels() {
     let cropped = set.centre_crop(2, 2).unwrap();
     assert_eq!((cropped.pixels(), cropped.labels()), (12, set.labels()));
     assert_eq!(cropped.image(1)[..4], [48 + 5, 48 + 6, 48 + 9, 48 + 10]);
-    let error = set.centre_crop(5, 4).unwrap_err().to_string();
-    assert_eq!(error, "centre crop: expected at most the image, 4 x 4, found 5 x 4");
+    assert_eq!(set.centre_crop(4, 4).unwrap().image(3), set.image(3));
+    for (rows, cols) in [(5, 4), (4, 6)] {
+        let error = set.centre_crop(rows, cols).unwrap_err().to_string();
+        assert_eq!(error, format!("centre crop: expected at most the image, 4 x 4, found {rows} x {cols}"));
+    }
     assert!(set.centre_crop(0, 4).is_err());
     let grey = set.grayscale().unwrap();
     // Planes are 16 apart: 0.299 R + 0.587 (R + 16) + 0.114 (R + 32) = R + 13.04.
@@ -292,6 +311,7 @@ fn sets_are_found_where_they_are_and_missed_with_advice() {
     let default = tempfile::tempdir().unwrap();
     let locate = |given: Option<&Path>| locate_in(Set::Mnist, given, Some(default.path()));
     assert_eq!(locate(Some(folder.path())).unwrap(), folder.path());
+    assert_eq!(super::locate(Set::Mnist, Some(folder.path())).unwrap(), folder.path());
     let error = locate(None).unwrap_err();
     assert!(matches!(&error, Error::Missing { searched, .. } if searched == &[default.path().join("mnist")]));
     let error = error.to_string();
@@ -317,7 +337,14 @@ fn the_data_folder_follows_the_variables_in_turn() {
     assert_eq!(folder(&all[1..]).unwrap(), Path::new("/x/neuropil"));
     assert_eq!(folder(&all[2..]).unwrap(), Path::new("/h/.cache/neuropil"));
     assert_eq!(folder(&[("XDG_CACHE_HOME", "relative"), ("HOME", "/h")]).unwrap(), Path::new("/h/.cache/neuropil"));
+    assert_eq!(
+        folder(&[("NEUROPIL_DATA", ""), ("XDG_CACHE_HOME", ""), ("HOME", "/h")]).unwrap(),
+        Path::new("/h/.cache/neuropil")
+    );
+    assert_eq!(folder(&[("HOME", "")]), None);
     assert_eq!(folder(&[]), None);
+    // And these are those of the process.
+    assert_eq!(data_folder(), data_folder_of(|name| std::env::var_os(name).map(PathBuf::from)));
 }
 
 #[test]

@@ -187,6 +187,15 @@ mod tests {
         let mut odd = [0; 2];
         centre_crop(&[1, 2, 3, 4, 5, 6], shape(1, 3, 2), 2, 1, &mut odd);
         assert_eq!(odd, [1, 3]);
+        let mut middle = [0; 1];
+        centre_crop(&[1, 2, 3, 4, 5, 6], shape(1, 6, 1), 1, 1, &mut middle);
+        assert_eq!(middle, [3]);
+    }
+
+    #[test]
+    #[should_panic(expected = "an image of shape 1 x 2 x 3: expected its pixels, found another length")]
+    fn an_image_of_another_length_names_its_shape() {
+        flip_horizontal(&mut [0u8; 7], shape(1, 2, 3));
     }
 
     #[test]
@@ -242,6 +251,10 @@ mod tests {
         for (got, expected) in three.iter().zip([2.0 / 3.0, 9.0, 25.0 + 11.0 / 3.0]) {
             assert!((got - expected).abs() < 1e-5, "{three:?}");
         }
+        // Beyond the centre of the last pixel there is no other to interpolate with.
+        let mut end = [0.0; 4];
+        resize_bilinear(&[1.0, f32::INFINITY], shape(1, 1, 2), 1, 4, &mut end);
+        assert_eq!(end, [1.0, f32::INFINITY, f32::INFINITY, f32::INFINITY]);
     }
 
     #[test]
@@ -262,6 +275,19 @@ mod tests {
         // 200 each with a standard deviation of 14; 2500 with one of 35.
         assert!(seen.iter().flatten().all(|&n| (130..270).contains(&n)), "{seen:?}");
         assert!((2300..2700).contains(&mirrored), "{mirrored}");
+    }
+
+    #[test]
+    fn augmentations_are_pinned() {
+        // Saved experiments depend on these: a change here is a breaking change.
+        let image: Vec<u8> = (1..=9).collect();
+        let changed = |item| {
+            let mut out = [0; 9];
+            Augmentation { pad: 1, flip: true }.apply(&image, shape(1, 3, 3), Stream::new(1, "t").item(item), &mut out);
+            out
+        };
+        let moved = [[1, 2, 3, 4, 5, 6, 7, 8, 9], [0, 0, 0, 0, 3, 2, 0, 6, 5], [2, 3, 0, 5, 6, 0, 8, 9, 0]];
+        assert_eq!([0, 1, 2].map(changed), moved);
     }
 
     #[test]
