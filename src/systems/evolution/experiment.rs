@@ -350,16 +350,15 @@ fn table_2(hidden: usize) -> Vec<(&'static str, Option<usize>, Learning, Option<
     let mut all = vec![
         ("SGD (Adam)", None, learning(Rule::Adam, if large { 1e-5 } else { 1e-3 }, 50, Schedule::Linear), sgd),
         ("SignSGD", None, learning(Rule::SignSgd, if large { 1e-5 } else { 3e-4 }, 50, Schedule::Linear), sign),
-        (
-            "dopaminergic plasticity",
-            None,
-            learning(read(Reading::Signed), 1.0, if large { 50 } else { 2000 }, Schedule::Linear),
-            dopaminergic,
-        ),
+        ("dopaminergic plasticity", None, learning(read(Reading::Signed), 1.0, 2000, Schedule::Linear), dopaminergic),
         (
             "dopaminergic plasticity, 256 units fire",
             Some(256),
-            learning(read(Reading::Signed), 1.0, 1, Schedule::Constant),
+            // Nothing is left to learn after some ten epochs with 100,000 units.
+            Learning {
+                epochs: if large { 20 } else { 500 },
+                ..learning(read(Reading::Signed), 1.0, 1, Schedule::Constant)
+            },
             dopaminergic,
         ),
     ];
