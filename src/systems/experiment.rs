@@ -18,6 +18,22 @@ pub enum Scale {
     Full,
 }
 
+/// Where a reproduction stands, for its observer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stage<Row> {
+    /// The row in training.
+    pub row: Row,
+    /// Its seed.
+    pub seed: u64,
+    /// Trainings done so far.
+    pub done: usize,
+    /// Trainings in all.
+    pub all: usize,
+}
+
+/// Called after every few steps, always by the thread that called for the reproduction; `Break` ends it with what was finished.
+pub type StageObserver<'a, Row> = dyn FnMut(&Stage<Row>, &Progress<'_>) -> ControlFlow<()> + 'a;
+
 /// Checks that there is something to run and that every name in `only` is a row.
 pub(crate) fn check<'a>(runs: usize, only: &[String], rows: impl Iterator<Item = &'a str> + Clone) -> Result<()> {
     if runs == 0 {

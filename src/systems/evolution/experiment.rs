@@ -17,7 +17,7 @@ use crate::context::Context;
 use crate::datasets::{Dataset, Split};
 use crate::error::Result;
 use crate::systems::baselines::backprop;
-use crate::systems::experiment::{self, Scale};
+use crate::systems::experiment::{self, Scale, Stage, StageObserver};
 use crate::systems::{CurvePoint, Learner, Outcome, Progress, Schedule};
 
 /// What to reproduce.
@@ -98,22 +98,6 @@ pub const DEPARTURES: [&str; 9] = [
     "The linear target evolves as an infinite population does, by the closed form of f and f0, at the largest eps that bounds of theorem 1 allow. W's entries \
      are theorem 2's divided by the root of the number of genes: alleles get fixed, and weights of genotypes must lie closer together than the target is long.",
 ];
-
-/// Where a reproduction stands, for its observer.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Stage {
-    /// The row in training.
-    pub row: Row,
-    /// Its seed.
-    pub seed: u64,
-    /// Trainings done so far.
-    pub done: usize,
-    /// Trainings in all.
-    pub all: usize,
-}
-
-/// Called after every few steps, always by the thread that called [`reproduce`]; `Break` ends the reproduction with what was finished.
-pub type StageObserver<'a> = dyn FnMut(&Stage, &Progress<'_>) -> ControlFlow<()> + 'a;
 
 /// A population after its generations.
 #[derive(Clone, Debug, PartialEq)]
@@ -380,7 +364,7 @@ pub fn reproduce(
     context: &mut Context,
     data: &Split,
     options: &Options,
-    observer: &mut StageObserver<'_>,
+    observer: &mut StageObserver<'_, Row>,
 ) -> Result<Report> {
     let began = Instant::now();
     experiment::check(options.runs, &options.only, ROWS.iter().map(|row| row.name))?;

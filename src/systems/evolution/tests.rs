@@ -11,6 +11,7 @@ use crate::kernels::genotype::{
 use crate::matrix::Matrix;
 use crate::parallel::Threads;
 use crate::random::Stream;
+use crate::systems::experiment::Stage;
 use crate::systems::{Learner, Schedule, checkpoint};
 
 fn context() -> Context {
@@ -381,14 +382,14 @@ fn the_reproduction_answers_for_what_is_asked() {
         runs,
         ..Options::new(Scale::Quick)
     };
-    let mut observer = |_: &super::experiment::Stage, _: &crate::systems::Progress<'_>| ControlFlow::Continue(());
+    let mut observer = |_: &Stage<super::experiment::Row>, _: &crate::systems::Progress<'_>| ControlFlow::Continue(());
     assert!(reproduce(&mut context(), &data, &asked(&["nne-11"], 1), &mut observer).is_err());
     assert!(reproduce(&mut context(), &data, &asked(&[], 0), &mut observer).is_err());
     let report = reproduce(&mut context(), &data, &asked(&["theory"], 2), &mut observer).unwrap();
     let outcomes = report.outcomes();
     assert_eq!((report.runs.len(), outcomes.len()), (2, 5));
     assert!(outcomes[0].ours < 1e-9 && outcomes[1].ours < 0.03 && outcomes[4].ours > 0.95, "{outcomes:?}");
-    let mut stop = |_: &super::experiment::Stage, _: &crate::systems::Progress<'_>| ControlFlow::Break(());
+    let mut stop = |_: &Stage<super::experiment::Row>, _: &crate::systems::Progress<'_>| ControlFlow::Break(());
     let report = reproduce(&mut context(), &data, &asked(&["nne-5"], 1), &mut stop).unwrap();
     assert!(report.interrupted && report.runs.is_empty());
 }

@@ -4,7 +4,6 @@
 //! Recipes were chosen on a validation split of the training images, never on the test set. Test images are looked at to
 //! draw learning curves and to measure the result, and decide nothing.
 
-use std::ops::ControlFlow;
 use std::time::Instant;
 
 use super::config::{Activation, Axis, Config, Draws, Hidden, Inputs, Order, Output, Perturbation, Reward};
@@ -14,7 +13,7 @@ use crate::datasets::{Dataset, Split};
 use crate::error::{Error, Result};
 use crate::matrix::{MatRef, Matrix};
 use crate::systems::baselines::{backprop, krotov_hopfield, softmax};
-use crate::systems::experiment::{self, Scale};
+use crate::systems::experiment::{self, Scale, Stage, StageObserver};
 use crate::systems::{CurvePoint, Learner, Outcome, Progress, Schedule, read_out};
 
 /// What to reproduce.
@@ -95,22 +94,6 @@ pub fn rows(scale: Scale) -> &'static [Row] {
     }
 }
 
-/// Where a reproduction stands, for its observer.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Stage {
-    /// The row in training.
-    pub row: Row,
-    /// Its seed.
-    pub seed: u64,
-    /// Trainings done so far.
-    pub done: usize,
-    /// Trainings in all.
-    pub all: usize,
-}
-
-/// Called after every step; `Break` ends the reproduction with what was finished.
-pub type StageObserver<'a> = dyn FnMut(&Stage, &Progress<'_>) -> ControlFlow<()> + 'a;
-
 /// One trained network.
 #[derive(Clone, Debug)]
 pub struct Run {
@@ -179,7 +162,7 @@ pub fn reproduce(
     context: &mut Context,
     data: &Split,
     options: &Options,
-    observer: &mut StageObserver<'_>,
+    observer: &mut StageObserver<'_, Row>,
 ) -> Result<Report> {
     let rows = rows(options.scale);
     experiment::check(options.runs, &options.only, rows.iter().map(|row| row.name))?;
@@ -399,6 +382,8 @@ pub fn backprop_recipe(scale: Scale, seed: u64, non_negative: bool, layers: usiz
 
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
+
     use super::*;
     use crate::datasets::embedded;
 
@@ -439,7 +424,7 @@ mod tests {
     #[test]
     fn unknown_rows_and_no_runs_are_refused() {
         let (mut context, split) = (Context::new().unwrap(), embedded());
-        let mut go = |_: &Stage, _: &Progress<'_>| ControlFlow::Continue(());
+        let mut go = |_: &Stage<Row>, _: &Progress<'_>| ControlFlow::Continue(());
         for options in [
             Options { only: vec!["kh".into()], ..Options::new(Scale::Quick) },
             Options { runs: 0, ..Options::new(Scale::Quick) },

@@ -19,7 +19,7 @@ use crate::datasets::Split;
 use crate::error::Result;
 use crate::kernels::masked::Rectangle;
 use crate::random::Stream;
-use crate::systems::experiment::{self, Scale};
+use crate::systems::experiment::{self, Scale, Stage, StageObserver};
 use crate::systems::journal::Journal;
 use crate::systems::{Outcome, Progress};
 
@@ -97,23 +97,6 @@ pub const DEPARTURES: [&str; 6] = [
     "Table 2's accuracy after meta-learning is that of the best topology as it was trained when it was accepted, under a read-out of its own.",
     "Entropies are in bits.",
 ];
-
-/// Where a reproduction stands, for its observer.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Stage {
-    /// The row in training.
-    pub row: Row,
-    /// Its seed.
-    pub seed: u64,
-    /// Trainings done so far.
-    pub done: usize,
-    /// Trainings in all.
-    pub all: usize,
-}
-
-/// Called after every few steps, always by the thread that called [`reproduce`]; `Break` ends the reproduction with what was
-/// finished.
-pub type StageObserver<'a> = dyn FnMut(&Stage, &Progress<'_>) -> ControlFlow<()> + 'a;
 
 /// A trained topology, measured.
 #[derive(Clone, Debug, PartialEq)]
@@ -296,7 +279,7 @@ pub fn reproduce(
     context: &mut Context,
     data: &Split,
     options: &Options,
-    observer: &mut StageObserver<'_>,
+    observer: &mut StageObserver<'_, Row>,
 ) -> Result<Report> {
     let began = Instant::now();
     experiment::check(options.runs, &options.only, ROWS.iter().map(|row| row.name))?;
