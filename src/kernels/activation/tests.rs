@@ -101,6 +101,8 @@ fn zscores_stay_within_their_bound() {
             for rescale in [false, true] {
                 let bounds = reference::magnitude_zscore_bounds(y.as_slice(), rows, cols, axis, rescale);
                 let exact = reference::magnitude_zscore(y.as_slice(), rows, cols, axis, rescale);
+                assert_eq!((exact.len(), bounds.len()), (rows * cols, rows * cols));
+                assert!(bounds.iter().all(|&bound| bound < 1.0), "a bound that says nothing");
                 for isa in Isa::available() {
                     let got = strided(&y, 2, |y| magnitude_zscore(&mut context(isa, 1), y, axis, rescale));
                     for ((&got, &exact), &bound) in got.iter().zip(&exact).zip(&bounds) {
@@ -170,6 +172,7 @@ fn rescaled_scores_reach_from_zero_to_one() {
 #[test]
 fn dropout_follows_its_masks_on_every_set_and_any_number_of_threads() {
     let dropout = Dropout::new(0.2).unwrap();
+    assert_eq!(dropout.scale(), 1.25);
     for (rows, cols) in [(0, 5), (5, 0), (1, 1), (3, 15), (2, 33), (300, 100), (9, 5000)] {
         let y = random(rows, cols, 3);
         let stream = Stream::new(4, "dropout");

@@ -68,18 +68,40 @@ fn products_stay_within_their_bound_on_every_set_with_the_same_bits() {
 
 #[test]
 fn threads_do_not_show() {
-    let (a, b) = (random(300, 400, "a"), random(400, 130, "b"));
-    let run = |threads| {
-        let mut c = Matrix::zeros(300, 130);
-        let mut context = Context::new().unwrap().with_threads(Threads::new(threads).unwrap());
-        matmul(&mut context, a.view(), b.view(), c.view_mut(), Write::Replace);
-        let mut d = Matrix::zeros(400, 130);
-        matmul_tn(&mut context, a.view(), c.view(), d.view_mut(), Write::Replace);
-        d
-    };
-    let one = run(1);
-    for threads in [2, 3, 7] {
-        assert_eq!(run(threads), one, "{threads} threads");
+    // Work is split by rows and by columns, and enough of it to be split.
+    for (rows, depth, cols) in [(300, 400, 130), (250, 120, 400)] {
+        let (a, b) = (random(rows, depth, "a"), random(depth, cols, "b"));
+        let run = |threads| {
+            let mut c = Matrix::zeros(rows, cols);
+            let mut context = Context::new().unwrap().with_threads(Threads::new(threads).unwrap());
+            matmul(&mut context, a.view(), b.view(), c.view_mut(), Write::Replace);
+            let mut d = Matrix::zeros(depth, cols);
+            matmul_tn(&mut context, a.view(), c.view(), d.view_mut(), Write::Replace);
+            d
+        };
+        let one = run(1);
+        for threads in [2, 3, 7] {
+            assert_eq!(run(threads), one, "{threads} threads");
+        }
+    }
+}
+
+#[test]
+fn a_matrix_packed_once_gives_the_bits_of_one_that_is_not() {
+    for (rows, depth, cols) in [(3, 5, 17), (64, 1, 384), (70, 257, 401), (100, 300, 400)] {
+        let (a, b) = (random(rows, depth, "a"), random(depth, cols, "b"));
+        for (isa, threads) in Isa::available().flat_map(|isa| [(isa, 1), (isa, 3)]) {
+            let mut context = Context::on(isa).unwrap().with_threads(Threads::new(threads).unwrap());
+            let packed = PackedMatrix::new(isa, b.view());
+            let mut want = random(rows, cols, "c");
+            let mut got = want.clone();
+            matmul(&mut context, a.view(), b.view(), want.view_mut(), Write::Add(0.5));
+            matmul_packed(&mut context, a.view(), &packed, got.view_mut(), Write::Add(0.5));
+            assert_eq!(got, want, "{rows} x {depth} x {cols} on {isa}, {threads} threads");
+            assert_eq!(packed.fits(isa, rows), rows >= 64 && cols >= 384);
+            let others = Isa::available().filter(|&other| registers(other) != registers(isa));
+            assert!(others.into_iter().all(|other| !packed.fits(other, 1000)), "laid out for another set");
+        }
     }
 }
 

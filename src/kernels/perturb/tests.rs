@@ -273,6 +273,36 @@ fn a_step_is_its_parts_and_learns() {
 }
 
 #[test]
+fn a_step_moves_the_weights_by_the_mean_over_the_samples() {
+    let (batch, inputs, classes) = (7, 20, 3);
+    let (z, start) = (random(batch, inputs, 31), random(inputs, classes, 32));
+    let labels: Vec<u8> = (0..batch).map(|b| (b % classes) as u8).collect();
+    let stream = Stream::new(33, "step");
+    let context = &mut context(Isa::best(), 1);
+    let rule = WeightPerturbation { rate: 0.02, sigma: 0.01, non_negative: false, draws: Draws::Sample };
+    let (mut w, workspace) = (start.clone(), &mut Workspace::default());
+    weight_perturbation(context, z.view(), &labels, w.view_mut(), &[0.0; 3], &rule, stream, workspace);
+    // Each sample moves them by -rate / sigma^2 (its perturbed loss - its loss) / batch times its noise.
+    let (mut clean, mut perturbed) = (poisoned(batch, classes), poisoned(batch, classes));
+    matmul_skinny(context, z.view(), start.view(), clean.view_mut());
+    perturbed_per_sample(context, z.view(), clean.view(), stream, rule.sigma, perturbed.view_mut());
+    let [clean, perturbed] = [clean, perturbed].map(|logits| {
+        let mut losses = vec![0.0; batch];
+        loss::softmax_cross_entropy(context, logits.view(), &labels, Some(&mut losses), None);
+        losses
+    });
+    let factor = f64::from(rule.rate) / f64::from(rule.sigma).powi(2) / batch as f64;
+    let gains: Vec<f32> =
+        clean.iter().zip(&perturbed).map(|(&l, &p)| ((f64::from(l) - f64::from(p)) * factor) as f32).collect();
+    let mut expected = start.clone();
+    reward_update_per_sample(context, stream, rule.sigma, &gains, expected.view_mut(), false);
+    for (&got, &expected) in w.as_slice().iter().zip(expected.as_slice()) {
+        assert!((got - expected).abs() <= 1e-5, "{got}, expected {expected}");
+    }
+    assert!(w != start);
+}
+
+#[test]
 fn a_step_with_a_broken_loss_leaves_the_weights_alone() {
     for draws in [Draws::Batch, Draws::Sample] {
         let rule = WeightPerturbation { rate: 0.1, sigma: 0.1, non_negative: false, draws };

@@ -42,6 +42,7 @@ fn logits_are_within_their_bound_and_the_same_everywhere() {
     for (batch, units, inputs) in SHAPES {
         let (h, w) = (drawn("h", batch, inputs), drawn("w", units, inputs));
         let (exact, sizes) = reference::logits(h.view(), w.view());
+        assert_eq!((exact.len(), sizes.len()), (batch * units, batch * units));
         let mut first: Option<Matrix> = None;
         for mut context in contexts() {
             let mut y = Matrix::from_fn(batch, units, |_, _| f32::NAN);
