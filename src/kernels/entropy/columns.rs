@@ -121,6 +121,7 @@ fn add_group(context: &mut Context, x: MatRef<'_>, histograms: &mut [Histogram])
     let threads = context.threads().for_work(rows * cols * COST);
     let counters = context.counters(threads.get() * ENTRIES).as_chunks_mut().0;
     let mut tables: Vec<Table<'_>> = counters.iter_mut().map(|counters| Table::new(counters, cols * places)).collect();
+    // Counts are whole numbers: how the rows are cut shows nowhere.
     let step = rows.div_ceil(ITEMS * threads.get()).next_multiple_of(LANES).clamp(LANES, ROWS);
     let items = (0..rows).step_by(step).map(|first| x.rows_range(first..rows.min(first + step)));
     for_each_with(threads, &mut tables, items, |table, piece| {

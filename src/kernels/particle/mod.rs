@@ -373,7 +373,9 @@ pub fn self_replicate(
     let threads = threads_for(context, particles, rule.steps);
     let (net, lanes) = particles.parts_mut();
     let workspaces = workspaces(context, threads, net, (GROUP + 1) * net.weights());
-    let chunk = ITEM * net.weights();
+    // The more steps, the longer an item takes, and the longer one thread may wait for the last item of another.
+    let item = (ITEM / rule.steps.max(1)).max(2 * GROUP).next_multiple_of(GROUP);
+    let chunk = item * net.weights();
     let items: Vec<(&mut [Lanes], Option<&mut [Lanes]>)> = match velocity {
         None => lanes.chunks_mut(chunk).map(|blocks| (blocks, None)).collect(),
         Some(velocity) => lanes.chunks_mut(chunk).zip(velocity.parts_mut().1.chunks_mut(chunk).map(Some)).collect(),
