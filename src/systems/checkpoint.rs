@@ -364,10 +364,9 @@ impl Reader {
     }
 
     pub(crate) fn journal(&mut self) -> Result<Journal> {
-        let rows = self.metadata.info("curve").and_then(|info| info.shape.first().copied()).unwrap_or(0);
-        let values = self.doubles("curve", &[rows, 4])?;
+        let values = self.doubles_of("curve", 4)?;
         let losses = self.doubles("running_loss", &[2])?;
-        let mut curve = Vec::with_capacity(rows);
+        let mut curve = Vec::with_capacity(values.len() / 4);
         for point in values.as_chunks::<4>().0 {
             let [phase, step, loss, accuracy] = *point;
             let name = self.header.phases.get(phase as usize).filter(|_| phase >= 0.0 && phase.fract() == 0.0);
