@@ -37,7 +37,7 @@ impl fmt::Display for Strategy {
 type Crossovers = [(usize, f64); 4];
 
 /// All were measured on AVX-512 and one thread by benches/peers/crossovers.py. Lists, 784 x 2000:
-const SPARSE: Crossovers = [(0, 0.20), (9, 0.25), (17, 0.35), (49, 0.29)];
+const SPARSE: Crossovers = [(0, 0.20), (9, 0.25), (17, 0.35), (49, 0.44)];
 /// Receptive fields, 100 units on a map of 30 x 30; denser ones than 0.72 were not measured.
 const FIELD: Crossovers = [(0, 0.17), (9, 0.32), (17, 0.48), (33, 0.72)];
 /// Gradients by the weights, 784 x 2000; AVX2 showed the same.
@@ -57,7 +57,7 @@ fn crossover(table: &Crossovers, batch: usize) -> f64 {
 /// use neuropil::kernels::masked::{Plan, Strategy};
 /// let plan = Plan::for_pattern(Isa::Scalar, 256, 784, 2000, 0.01);
 /// assert_eq!(plan.strategy(), Strategy::Sparse);
-/// println!("{plan}"); // sparse: 784 x 2000 at density 0.010, batch 256: at most the crossover to dense, 0.41
+/// println!("{plan}"); // sparse: 784 x 2000 at density 0.010, batch 256: at most the crossover to dense, 0.62
 /// assert_eq!(Plan::for_pattern(Isa::Scalar, 256, 784, 2000, 0.9).strategy(), Strategy::Dense);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -150,7 +150,7 @@ impl Dense {
 
 #[derive(Clone, Debug)]
 enum Mask {
-    Sparse(SparseMatrix),
+    Sparse(Box<SparseMatrix>),
     Fields { layer: FieldLayer, weights: Vec<f32> },
 }
 
@@ -159,7 +159,7 @@ impl MaskedWeights {
     pub fn sparse(context: &Context, matrix: SparseMatrix, batch: usize) -> Self {
         let (inputs, units) = (matrix.rows(), matrix.cols());
         let plan = Plan::for_pattern(context.isa(), batch, inputs, units, matrix.pattern().density());
-        Self::new(context.isa(), plan, Mask::Sparse(matrix))
+        Self::new(context.isa(), plan, Mask::Sparse(Box::new(matrix)))
     }
 
     /// Weights of units with receptive fields, in the order of [`FieldLayer`], to be used with batches of about this size.

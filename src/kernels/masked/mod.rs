@@ -24,6 +24,7 @@ mod compress;
 mod field;
 mod gather;
 mod geometry;
+mod lists;
 mod pattern;
 pub mod reference;
 mod sampled;

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use rand_core::Rng;
 
+use super::lists::{Lists, Reordered, Summed, blocks};
 use crate::error::{Error, Result};
 use crate::matrix::{MatRef, Matrix};
 use crate::random::Stream;
@@ -213,32 +214,14 @@ impl Pattern {
 
 /// A sparse matrix: a [`Pattern`] and a value for each of its entries.
 ///
-/// Products that need its columns build them on first use and keep them; [`set_values`](Self::set_values) keeps them too.
+/// Products build the order of entries that they need on first use, and keep it; [`set_values`](Self::set_values) keeps it too.
 #[derive(Clone, Debug)]
 pub struct SparseMatrix {
     pattern: Pattern,
     values: Vec<f32>,
-    by_column: OnceLock<ByColumn>,
-}
-
-/// The entries column by column.
-#[derive(Clone, Debug, Default)]
-struct ByColumn {
-    offsets: Vec<u32>,
-    rows: Vec<u32>,
-    /// Which of the entries by row each is.
-    source: Vec<u32>,
-    values: Vec<f32>,
-}
-
-/// For each output of a product, the inputs it sums and their weights: what the kernels read.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Lists<'a> {
-    pub(super) offsets: &'a [u32],
-    /// All below `inputs`.
-    pub(super) indices: &'a [u32],
-    pub(super) values: &'a [f32],
-    pub(super) inputs: usize,
+    /// For products that sum over rows, and for those over rows and columns that have many samples.
+    by_column: OnceLock<Reordered>,
+    in_blocks: [OnceLock<Reordered>; 2],
 }
 
 impl SparseMatrix {
@@ -251,7 +234,7 @@ impl SparseMatrix {
             let (expected, found) = (pattern.entries(), values.len());
             return Err(Error::Length { what: "values of a sparse matrix", expected, found });
         }
-        Ok(SparseMatrix { pattern, values, by_column: OnceLock::new() })
+        Ok(SparseMatrix { pattern, values, by_column: OnceLock::new(), in_blocks: Default::default() })
     }
 
     /// The values of a dense matrix at a pattern's entries; what the pattern leaves out, NaN included, is not read.
@@ -268,7 +251,7 @@ impl SparseMatrix {
             let from = dense.row(row);
             values.extend(pattern.row(row).iter().map(|&col| from[col as usize]));
         }
-        Ok(SparseMatrix { pattern, values, by_column: OnceLock::new() })
+        Ok(SparseMatrix { pattern, values, by_column: OnceLock::new(), in_blocks: Default::default() })
     }
 
     /// Its entries.
@@ -294,9 +277,9 @@ impl SparseMatrix {
     /// Changes the values in place. The pattern stays, and entries that become zero stay entries.
     pub fn set_values<R>(&mut self, change: impl FnOnce(&mut [f32]) -> R) -> R {
         let result = change(&mut self.values);
-        if let Some(ByColumn { source, values, .. }) = self.by_column.get_mut() {
-            for (value, &from) in values.iter_mut().zip(source.iter()) {
-                *value = self.values[from as usize];
+        for kept in self.in_blocks.iter_mut().chain([&mut self.by_column]) {
+            if let Some(kept) = kept.get_mut() {
+                kept.set_values(&self.values);
             }
         }
         result
@@ -316,18 +299,28 @@ impl SparseMatrix {
 
     /// Each row's entries.
     pub(super) fn by_row(&self) -> Lists<'_> {
-        let Pattern { offsets, indices, cols, .. } = &self.pattern;
-        Lists { offsets, indices, values: &self.values, inputs: *cols }
+        let Pattern { offsets, indices, cols, rows } = &self.pattern;
+        Lists { offsets, indices, values: &self.values, inputs: *cols, outputs: *rows }
     }
 
-    /// Each column's entries.
-    pub(super) fn by_column(&self) -> Lists<'_> {
-        let ByColumn { offsets, rows, values, .. } = self.by_column.get_or_init(|| {
-            let mut by_column = ByColumn::default();
-            by_column.fill(&self.pattern, &self.values);
-            by_column
+    /// The lists for a product that sums over rows or columns, for so many samples that blocks of inputs pay, or for fewer.
+    pub(super) fn lists(&self, summed: Summed, many_samples: bool) -> Lists<'_> {
+        let (at, inputs) = match summed {
+            Summed::Rows => (0, self.rows()),
+            Summed::Columns => (1, self.cols()),
+        };
+        let blocks = if many_samples { blocks(inputs, self.pattern.density()) } else { 1 };
+        let kept = match (blocks, summed) {
+            (1, Summed::Columns) => return self.by_row(),
+            (1, Summed::Rows) => &self.by_column,
+            _ => &self.in_blocks[at],
+        };
+        let reordered = kept.get_or_init(|| {
+            let mut reordered = Reordered::default();
+            reordered.fill(&self.pattern, &self.values, summed, blocks);
+            reordered
         });
-        Lists { offsets, indices: rows, values, inputs: self.pattern.rows }
+        reordered.lists()
     }
 
     /// Its offsets, indices and values, for reuse: what is left has no rows.
@@ -340,9 +333,9 @@ impl SparseMatrix {
     /// Another pattern with as many values. Its columns are built at once if they were before.
     pub(super) fn set_parts(&mut self, pattern: Pattern, values: Vec<f32>) {
         debug_assert_eq!(pattern.entries(), values.len());
-        (self.pattern, self.values) = (pattern, values);
+        (self.pattern, self.values, self.in_blocks) = (pattern, values, Default::default());
         if let Some(by_column) = self.by_column.get_mut() {
-            by_column.fill(&self.pattern, &self.values);
+            by_column.fill(&self.pattern, &self.values, Summed::Rows, 1);
         }
     }
 }
@@ -350,33 +343,5 @@ impl SparseMatrix {
 impl PartialEq for SparseMatrix {
     fn eq(&self, other: &Self) -> bool {
         self.pattern == other.pattern && self.values == other.values
-    }
-}
-
-impl ByColumn {
-    /// Becomes this matrix: entries counted into columns. Rows come in order, so each column's are sorted.
-    fn fill(&mut self, pattern: &Pattern, values: &[f32]) {
-        let (entries, offsets) = (pattern.entries(), &mut self.offsets);
-        offsets.clear();
-        offsets.resize(pattern.cols + 2, 0);
-        // Counts two places on: the sums are then the next free place of each column, one place on, and its first once all are placed.
-        for &col in &pattern.indices {
-            offsets[col as usize + 2] += 1;
-        }
-        for col in 2..offsets.len() {
-            offsets[col] += offsets[col - 1];
-        }
-        self.rows.resize(entries, 0);
-        self.source.resize(entries, 0);
-        self.values.resize(entries, 0.0);
-        for row in 0..pattern.rows {
-            for at in pattern.range(row) {
-                let slot = &mut offsets[pattern.indices[at] as usize + 1];
-                let to = *slot as usize;
-                *slot += 1;
-                (self.rows[to], self.source[to], self.values[to]) = (row as u32, at as u32, values[at]);
-            }
-        }
-        offsets.truncate(pattern.cols + 1);
     }
 }

@@ -1,21 +1,24 @@
 //! Products with a sparse matrix: legal for any pattern; wins below a density of some 40 %.
 //!
 //! ```text
-//! for each panel of V vectors of samples         panel[k] = the samples' values of input k, packed: lanes are samples
-//!   for each output j
-//!     acc = 0                                    V registers
-//!     for each entry (k, w) of output j
-//!       acc += w * panel[k]                      one broadcast and V loads for V multiply-adds           (1)
-//!     keep acc; 16 outputs at a time go to y through a transpose in registers                            (2)
+//! for each panel of V vectors of samples           panel[k] = the samples' values of input k, packed: lanes are samples
+//!   for each block of inputs                       one, unless there are many samples and entries               (1)
+//!     for each output j
+//!       acc = 0, or what it was after the block before       V registers
+//!       for each entry (k, w) of output j in the block
+//!         acc += w * panel[k]                      one broadcast and V loads for V multiply-adds                (2)
+//!       keep acc; after the last block 16 outputs at a time go to y through a transpose in registers            (3)
 //! ```
-//! 1. What an index costs is shared by 16 V samples. The loads come from the second-level cache, of which a panel takes at most half:
-//!    that bounds the speed (about 12 multiply-adds a cycle), not the arithmetic.
-//! 2. Where the outputs of a sample lie side by side (y = x w). In a sparse times a dense matrix they need no transpose.
+//! 1. What a panel has of a block's inputs stays in the L1 cache: then the chains of sums are the limit, rather than loads from the
+//!    second-level cache. Entries must be many enough for another walk through all outputs to pay.
+//! 2. What an index costs is shared by 16 V samples.
+//! 3. Where the outputs of a sample lie side by side (y = x w). In a sparse times a dense matrix they need no transpose.
 //!
 //! Every output is one chain of fused multiply-adds over its entries in order, whatever the panel: so neither the instruction set nor the
 //! threads, both of which choose V, show in the bits.
 
-use super::pattern::{Lists, SparseMatrix};
+use super::lists::{Lists, Summed};
+use super::pattern::SparseMatrix;
 use crate::context::Context;
 use crate::kernels::dense::Write;
 use crate::kernels::dense::blocked::{pack_panel, packed_len};
@@ -41,7 +44,7 @@ pub fn sparse_matmul(context: &mut Context, x: MatRef<'_>, w: &SparseMatrix, y: 
         y.rows(),
         y.cols()
     );
-    samples_times_lists(context, x, w.by_column(), y, write);
+    samples_times_lists(context, x, w, Summed::Rows, y, write);
 }
 
 /// `p = y w^T` for y \[batch, units\], w \[inputs, units\] sparse, x \[batch, inputs\]: the gradient by the inputs of [`sparse_matmul`].
@@ -62,7 +65,7 @@ pub fn sparse_matmul_nt(context: &mut Context, y: MatRef<'_>, w: &SparseMatrix, 
         x.rows(),
         x.cols()
     );
-    samples_times_lists(context, y, w.by_row(), x, write);
+    samples_times_lists(context, y, w, Summed::Columns, x, write);
 }
 
 /// `p = a b` for a \[m, k\] sparse, b \[k, n\], c \[m, n\].
@@ -97,20 +100,34 @@ pub fn sparse_times_dense(context: &mut Context, a: &SparseMatrix, b: MatRef<'_>
     });
 }
 
-/// `y = write(y, x l^T)`, l the matrix with these lists as its rows.
-pub(super) fn samples_times_lists(context: &mut Context, x: MatRef<'_>, lists: Lists<'_>, y: MatMut<'_>, write: Write) {
+/// `y = write(y, x w)`, or `x w^T` if it is columns that are summed.
+fn samples_times_lists(
+    context: &mut Context,
+    x: MatRef<'_>,
+    w: &SparseMatrix,
+    summed: Summed,
+    y: MatMut<'_>,
+    write: Write,
+) {
     let (isa, batch) = (context.isa(), x.rows());
     if batch == 0 || y.cols() == 0 {
         return;
     }
-    let threads = context.threads().for_work(lists.indices.len().saturating_mul(batch));
-    let widest = widest(WIDEST, lists.inputs, batch, threads);
-    let [packed] = context.scratch([packed_len(lists.inputs, widest * LANES) * threads.get()]);
+    let threads = context.threads().for_work(w.values().len().saturating_mul(batch));
+    let widest = widest(WIDEST, x.cols(), batch, threads);
+    let lists = w.lists(summed, widest == WIDEST);
+    let panel = packed_len(lists.inputs, widest * LANES);
+    let [workspaces] = context.scratch([(panel + sums(lists) * widest * LANES) * threads.get()]);
     let past_caches = batch.saturating_mul(y.cols()) >= PAST_CACHES;
     let panels = Rows { rest: Some(y), first: 0, widest };
-    with_workspaces(threads, packed, panels, |packed, (first, y)| {
-        dispatch(isa, SamplesTimesLists { lists, x, first, packed, y, write, past_caches });
+    with_workspaces(threads, workspaces, panels, |workspace, (first, y)| {
+        dispatch(isa, SamplesTimesLists { lists, x, first, workspace, y, write, past_caches });
     });
+}
+
+/// Outputs whose sums are kept until they are written: those of a block of outputs, or all, from one block of inputs to the next.
+fn sums(lists: Lists<'_>) -> usize {
+    if lists.blocks() == 1 { BLOCK } else { lists.outputs.next_multiple_of(LANES) }
 }
 
 /// Outputs from which they are written past the caches, which could not hold them until they are read.
@@ -188,13 +205,13 @@ impl<'a> Iterator for Columns<'a> {
 }
 
 /// Outputs whose sums are collected before they are written: whole stretches of each sample's row.
-pub(super) const BLOCK: usize = 64;
+const BLOCK: usize = 64;
 
 struct SamplesTimesLists<'a, 'b, 'c> {
     lists: Lists<'a>,
     x: MatRef<'a>,
     first: usize,
-    packed: &'b mut [f32],
+    workspace: &'b mut [f32],
     y: MatMut<'c>,
     write: Write,
     past_caches: bool,
@@ -204,17 +221,17 @@ impl Kernel for SamplesTimesLists<'_, '_, '_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
-        let width = self.y.rows().div_ceil(LANES);
-        let (lines, _) = self.packed.as_chunks_mut::<LANES>();
-        let panel = &mut lines[..width * self.lists.inputs];
+    fn run<S: Simd>(self, s: S) {
+        let SamplesTimesLists { lists, x, first, workspace, y, write, past_caches } = self;
+        let width = y.rows().div_ceil(LANES);
+        let (panel, sums) = workspace.as_chunks_mut::<LANES>().0.split_at_mut(width * lists.inputs);
         if !panel.is_empty() {
-            pack_panel(s, self.x, true, self.first, width, panel);
+            pack_panel(s, x, true, first, width, panel);
         }
         match width {
-            4 => outputs_side_by_side::<S, 4>(s, self.lists, panel, &mut self.y, self.write, self.past_caches),
-            2 => outputs_side_by_side::<S, 2>(s, self.lists, panel, &mut self.y, self.write, self.past_caches),
-            _ => outputs_side_by_side::<S, 1>(s, self.lists, panel, &mut self.y, self.write, self.past_caches),
+            4 => outputs_side_by_side::<S, 4>(s, lists, panel, sums, y, write, past_caches),
+            2 => outputs_side_by_side::<S, 2>(s, lists, panel, sums, y, write, past_caches),
+            _ => outputs_side_by_side::<S, 1>(s, lists, panel, sums, y, write, past_caches),
         }
     }
 }
@@ -224,23 +241,29 @@ fn outputs_side_by_side<S: Simd, const V: usize>(
     s: S,
     lists: Lists<'_>,
     panel: &[[f32; LANES]],
-    y: &mut MatMut<'_>,
+    sums: &mut [[f32; LANES]],
+    mut y: MatMut<'_>,
     write: Write,
     past_caches: bool,
 ) {
-    let (panel, _) = panel.as_chunks::<V>();
-    let mut sums = [[[0.0; LANES]; V]; BLOCK];
-    for first in (0..y.cols()).step_by(BLOCK) {
-        let count = BLOCK.min(y.cols() - first);
+    let (outputs, last) = (lists.outputs, lists.blocks() - 1);
+    let ((panel, _), (sums, _)) = (panel.as_chunks::<V>(), sums.as_chunks_mut::<V>());
+    for block in 0..last {
+        for (output, sums) in sums[..outputs].iter_mut().enumerate() {
+            let before = if block == 0 { [s.zero(); V] } else { load_all(s, sums) };
+            store_all(s, list_sum(s, panel, lists, block * outputs + output, before), sums);
+        }
+    }
+    for first in (0..outputs).step_by(BLOCK) {
+        let count = BLOCK.min(outputs - first);
+        let sums = &mut sums[if last == 0 { 0 } else { first }..][..count.next_multiple_of(LANES)];
         for (at, sums) in sums[..count].iter_mut().enumerate() {
-            let acc = list_sum::<S, V>(s, panel, lists, first + at);
-            for v in 0..V {
-                s.store(acc[v], &mut sums[v]);
-            }
+            let before = if last == 0 { [s.zero(); V] } else { load_all(s, sums) };
+            store_all(s, list_sum(s, panel, lists, last * outputs + first + at, before), sums);
         }
         for v in 0..V {
-            for (part, sums) in sums[..count.next_multiple_of(LANES)].as_chunks::<LANES>().0.iter().enumerate() {
-                write_transposed(s, sums, v, y, first + part * LANES, write, past_caches);
+            for (part, sums) in sums.as_chunks::<LANES>().0.iter().enumerate() {
+                write_transposed(s, sums, v, &mut y, first + part * LANES, write, past_caches);
             }
         }
     }
@@ -249,17 +272,33 @@ fn outputs_side_by_side<S: Simd, const V: usize>(
     }
 }
 
-/// The sum of a list's entries for every sample of the panel.
+#[inline(always)]
+fn load_all<S: Simd, const V: usize>(s: S, from: &[[f32; LANES]; V]) -> [S::F32; V] {
+    let mut all = [s.zero(); V];
+    for v in 0..V {
+        all[v] = s.load(&from[v]);
+    }
+    all
+}
+
+#[inline(always)]
+fn store_all<S: Simd, const V: usize>(s: S, all: [S::F32; V], to: &mut [[f32; LANES]; V]) {
+    for v in 0..V {
+        s.store(all[v], &mut to[v]);
+    }
+}
+
+/// `acc` and a list's entries, for every sample of the panel.
 #[inline(always)]
 fn list_sum<S: Simd, const V: usize>(
     s: S,
     panel: &[[[f32; LANES]; V]],
     lists: Lists<'_>,
-    output: usize,
+    list: usize,
+    mut acc: [S::F32; V],
 ) -> [S::F32; V] {
-    let range = lists.offsets[output] as usize..lists.offsets[output + 1] as usize;
+    let range = lists.offsets[list] as usize..lists.offsets[list + 1] as usize;
     let (indices, values) = (&lists.indices[range.clone()], &lists.values[range]);
-    let mut acc = [s.zero(); V];
     for (&index, &value) in indices.iter().zip(values) {
         let inputs = &panel[index as usize];
         let weight = s.splat(value);
@@ -359,11 +398,8 @@ fn outputs_below_each_other<S: Simd, const V: usize>(
 ) {
     let (panel, _) = panel.as_chunks::<V>();
     for output in 0..c.rows() {
-        let acc = list_sum::<S, V>(s, panel, lists, output);
         let mut sums = [[0.0; LANES]; V];
-        for v in 0..V {
-            s.store(acc[v], &mut sums[v]);
-        }
+        store_all(s, list_sum(s, panel, lists, output, [s.zero(); V]), &mut sums);
         let row = c.row_mut(output);
         for (sums, to) in sums.iter().zip(row.chunks_mut(LANES)) {
             write_values(s, sums, to, write);

@@ -17,6 +17,13 @@ const SPARSE: &[Dim] = &[
     Dim { name: "units", min: 0, max: 150 },
 ];
 
+/// Large enough for blocks of inputs, in both directions.
+const LISTS: &[Dim] = &[
+    Dim { name: "batch", min: 0, max: 150 },
+    Dim { name: "inputs", min: 0, max: 320 },
+    Dim { name: "units", min: 0, max: 320 },
+];
+
 const FIELDS: &[Dim] = &[
     Dim { name: "batch", min: 0, max: 150 },
     Dim { name: "rows", min: 1, max: 33 },
@@ -25,8 +32,8 @@ const FIELDS: &[Dim] = &[
 ];
 
 pub(super) const CHECKS: &[Check] = &[
-    Check { kernel: "masked::sparse_matmul", dims: SPARSE, run: forward },
-    Check { kernel: "masked::sparse_matmul_nt", dims: SPARSE, run: back },
+    Check { kernel: "masked::sparse_matmul", dims: LISTS, run: forward },
+    Check { kernel: "masked::sparse_matmul_nt", dims: LISTS, run: back },
     Check { kernel: "masked::sparse_times_dense", dims: SPARSE, run: times_dense },
     Check { kernel: "masked::sampled_product", dims: SPARSE, run: sampled },
     Check { kernel: "masked::field_matmul", dims: FIELDS, run: field_forward },

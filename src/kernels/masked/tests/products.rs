@@ -3,6 +3,8 @@ use super::*;
 /// Batch, inputs, units and density: at, above and below lanes, panels and blocks of outputs; empty, full and one entry.
 fn sparse_shapes() -> Vec<(usize, usize, usize, f64)> {
     let mut shapes = vec![(0, 3, 4, 0.5), (3, 0, 4, 0.5), (3, 4, 0, 0.5), (40, 9000, 3, 0.05), (300, 70, 50, 0.1)];
+    // Many samples and dense enough that the inputs come in blocks: those of x w, of y w^T, of both.
+    shapes.extend([(49, 300, 17, 0.2), (64, 145, 130, 1.0), (129, 33, 700, 0.3), (70, 289, 290, 0.5)]);
     for batch in [1, 15, 16, 17, 33, 64, 127, 129] {
         for units in [1, 15, 16, 17, 40] {
             for (inputs, density) in [(1, 1.0), (37, 0.0), (37, 0.1), (20, 1.0)] {
@@ -67,24 +69,26 @@ fn transposed(w: &SparseMatrix) -> Pattern {
 }
 
 #[test]
-fn changed_values_are_seen_by_both_products() {
-    let pattern = Pattern::random(30, 40, 0.2, Stream::new(3, "mask")).unwrap();
+fn changed_values_are_seen_by_all_products() {
+    let pattern = Pattern::random(300, 310, 0.2, Stream::new(3, "mask")).unwrap();
     let values: Vec<f32> = (0..pattern.entries()).map(|v| v as f32).collect();
     let mut w = SparseMatrix::new(pattern.clone(), vec![0.0; values.len()]).unwrap();
-    let (x, mut y, mut context) = (random(3, 30, "x"), Matrix::zeros(3, 40), Context::new().unwrap());
-    sparse_matmul(&mut context, x.view(), &w, y.view_mut(), Write::Replace);
-    assert!(y.as_slice().iter().all(|&v| v == 0.0));
+    let mut context = Context::new().unwrap();
+    // Few samples and many read their own copies of the entries.
+    let mut products = |w: &SparseMatrix| {
+        [3, 70].map(|batch| {
+            let (x, y) = (random(batch, 300, "x"), random(batch, 310, "y"));
+            let (mut forward, mut back) = (Matrix::zeros(batch, 310), Matrix::zeros(batch, 300));
+            sparse_matmul(&mut context, x.view(), w, forward.view_mut(), Write::Replace);
+            sparse_matmul_nt(&mut context, y.view(), w, back.view_mut(), Write::Replace);
+            (forward, back)
+        })
+    };
+    for (forward, back) in products(&w) {
+        assert!(forward.as_slice().iter().chain(back.as_slice()).all(|&v| v == 0.0));
+    }
     w.set_values(|to| to.copy_from_slice(&values));
-    sparse_matmul(&mut context, x.view(), &w, y.view_mut(), Write::Replace);
-    let mut fresh = Matrix::zeros(3, 40);
-    sparse_matmul(
-        &mut context,
-        x.view(),
-        &SparseMatrix::new(pattern.clone(), values).unwrap(),
-        fresh.view_mut(),
-        Write::Replace,
-    );
-    assert_eq!(y, fresh);
+    assert_eq!(products(&w), products(&SparseMatrix::new(pattern.clone(), values).unwrap()));
     assert!(matches!(SparseMatrix::new(pattern, vec![1.0]), Err(Error::Length { .. })));
 }
 
@@ -144,9 +148,16 @@ fn compressing_keeps_what_is_not_zero_and_reuses_its_memory() {
     let mut context = Context::new().unwrap();
     let mut reused = SparseMatrix::compress(&mut context, Matrix::zeros(3, 3).view()).unwrap();
     assert_eq!(reused.pattern().entries(), 0);
-    for (rows, cols, density) in
-        [(40, 33, 0.3), (0, 5, 0.5), (5, 0, 0.5), (7, 16, 1.0), (3, 15, 0.5), (90, 100, 0.1), (1, 1, 1.0)]
-    {
+    for (rows, cols, density) in [
+        (40, 33, 0.3),
+        (0, 5, 0.5),
+        (5, 0, 0.5),
+        (300, 310, 0.3),
+        (7, 16, 1.0),
+        (3, 15, 0.5),
+        (310, 300, 0.2),
+        (1, 1, 1.0),
+    ] {
         let pattern = Pattern::random(rows, cols, density, Stream::new(11, "mask")).unwrap();
         let want = SparseMatrix::from_masked(random(rows, cols, "w").view(), pattern).unwrap();
         let mut dense = want.to_dense();
@@ -155,17 +166,19 @@ fn compressing_keeps_what_is_not_zero_and_reuses_its_memory() {
         for mut context in contexts() {
             assert_eq!(SparseMatrix::compress(&mut context, dense.view()).unwrap(), want, "{context:?}");
         }
-        let (x, y) = (random(4, rows, "x"), random(4, cols, "y"));
         reused.recompress(&mut context, dense.view()).unwrap();
         assert_eq!(reused, want);
-        for w in [&reused, &want] {
+        for (w, batch) in [(&reused, 4), (&want, 4), (&reused, 64), (&want, 64)] {
+            let (x, y) = (random(batch, rows, "x"), random(batch, cols, "y"));
             // Columns are used, so that the next compression fills them again.
-            let (mut forward, mut back) = (Matrix::zeros(4, cols), Matrix::zeros(4, rows));
+            let (mut forward, mut back) = (Matrix::zeros(batch, cols), Matrix::zeros(batch, rows));
             sparse_matmul(&mut context, x.view(), w, forward.view_mut(), Write::Replace);
             sparse_matmul_nt(&mut context, y.view(), w, back.view_mut(), Write::Replace);
-            let exact = reference::masked_product((4, cols, rows), |i, k| x[(i, k)], |k, j| dense[(k, j)], |_, _| true);
+            let shape = (batch, cols, rows);
+            let exact = reference::masked_product(shape, |i, k| x[(i, k)], |k, j| dense[(k, j)], |_, _| true);
             assert_within(&forward, &forward, &exact, rows, Write::Replace);
-            let exact = reference::masked_product((4, rows, cols), |i, k| y[(i, k)], |k, j| dense[(j, k)], |_, _| true);
+            let shape = (batch, rows, cols);
+            let exact = reference::masked_product(shape, |i, k| y[(i, k)], |k, j| dense[(j, k)], |_, _| true);
             assert_within(&back, &back, &exact, cols, Write::Replace);
         }
     }
