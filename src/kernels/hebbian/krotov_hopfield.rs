@@ -40,13 +40,7 @@ pub struct KrotovHopfield {
 /// # Panics
 /// If the shapes disagree, p is below 2, or k is not in 2..=16 or exceeds the units.
 #[track_caller]
-pub fn krotov_hopfield(
-    context: &mut Context,
-    x: MatRef<'_>,
-    mut w: MatMut<'_>,
-    rule: &KrotovHopfield,
-    rate: f32,
-) -> f32 {
+pub fn krotov_hopfield(context: &mut Context, x: MatRef<'_>, w: MatMut<'_>, rule: &KrotovHopfield, rate: f32) -> f32 {
     let (batch, inputs, units) = (x.rows(), x.cols(), w.rows());
     assert!(w.cols() == inputs, "krotov_hopfield: x is {batch} x {inputs}, w is {units} x {}", w.cols());
     assert!(rule.p >= 2, "krotov_hopfield: p is {}, not 2 or more", rule.p);
@@ -60,14 +54,15 @@ pub fn krotov_hopfield(
     let powers = if rule.p == 2 { 0 } else { CHUNK * inputs };
     let [panels, q, powered] = context.scratch([packed_len(inputs, batch), units * stride, powers * threads.get()]);
     let panels = pack(isa, threads, x, true, inputs, batch, panels);
-    let mut q = MatMut::with_stride(q, units, batch, stride).expect("scratch for the activities");
+    // Whole vectors; what stands behind the last sample is no activity.
+    let mut q = MatMut::new(q, units, stride).expect("scratch for the activities");
     let workspaces =
         powered.chunks_mut(powers.max(1)).chain(std::iter::repeat_with(|| &mut [][..])).take(threads.get());
     let shared = w.as_ref();
     for_each_with(threads, workspaces, q.reborrow().row_blocks(CHUNK).enumerate(), |powered, (index, q)| {
         dispatch(isa, Activities { w: shared, first: index * CHUNK, p: rule.p, powered, panels, q });
     });
-    let mut gates = dispatch(isa, Compete { q: q.as_ref(), k: rule.k, delta: rule.delta });
+    let mut gates = dispatch(isa, Compete { q: q.as_ref(), batch, k: rule.k, delta: rule.delta });
     // By unit, samples in order within it: the order of the sums below.
     gates.sort_unstable_by_key(|gate| (gate.unit, gate.sample));
     let groups: Vec<&[Gate]> = gates.chunk_by(|a, b| a.unit == b.unit).collect();
@@ -78,12 +73,7 @@ pub fn krotov_hopfield(
     });
     let largest = dispatch(isa, Largest { values: deltas });
     if largest >= 1e-30 || largest.is_nan() {
-        let step = rate / largest;
-        for (delta, group) in deltas.chunks(inputs).zip(&groups) {
-            for (w, d) in w.row_mut(group[0].unit as usize).iter_mut().zip(delta) {
-                *w += step * d;
-            }
-        }
+        dispatch(isa, Step { deltas, groups: &groups, step: rate / largest, w });
     }
     largest
 }
@@ -133,6 +123,7 @@ impl Kernel for Activities<'_, '_, '_> {
 
 struct Compete<'a> {
     q: MatRef<'a>,
+    batch: usize,
     k: usize,
     delta: f32,
 }
@@ -143,14 +134,13 @@ impl Kernel for Compete<'_> {
     /// Keeps, for 16 samples at once, the k best activities and their units, by insertion.
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Vec<Gate> {
-        let (units, batch, k) = (self.q.rows(), self.q.cols(), self.k);
-        let mut gates = Vec::with_capacity(2 * batch);
-        for start in (0..batch).step_by(LANES) {
-            let range = start..batch.min(start + LANES);
+        let (units, k) = (self.q.rows(), self.k);
+        let mut gates = Vec::with_capacity(2 * self.batch);
+        for start in (0..self.batch).step_by(LANES) {
             let mut best = [s.splat(f32::NEG_INFINITY); MAX_RANK];
             let mut who = [s.from_bits(s.splat_u32(u32::MAX)); MAX_RANK];
             for unit in 0..units {
-                let mut value = s.load_partial(&self.q.row(unit)[range.clone()]);
+                let mut value = s.load(self.q.row(unit)[start..].first_chunk().expect("whole vectors"));
                 if s.mask_bits(s.lt(best[k - 1], value)) == 0 {
                     continue;
                 }
@@ -166,7 +156,7 @@ impl Kernel for Compete<'_> {
             }
             for (rank, gate) in [(0, 1.0), (k - 1, -self.delta)] {
                 let (values, indices) = (s.lanes(best[rank]), s.lanes(who[rank]));
-                for lane in 0..range.len() {
+                for lane in 0..LANES.min(self.batch - start) {
                     let unit = indices[lane].to_bits();
                     if unit != u32::MAX {
                         gates.push(Gate { unit, sample: (start + lane) as u32, gate, activity: values[lane] });
@@ -199,6 +189,29 @@ impl Kernel for Delta<'_, '_> {
                 sum = s.mul_add(s.splat(gate.gate), x, sum);
             }
             s.store_partial(s.mul_add(decay, s.load_partial(&self.w[range.clone()]), sum), &mut self.delta[range]);
+        }
+    }
+}
+
+/// `w[u, i] += step d[u, i]` for the units that changed.
+struct Step<'a, 'b, 'c> {
+    deltas: &'a [f32],
+    groups: &'b [&'b [Gate]],
+    step: f32,
+    w: MatMut<'c>,
+}
+
+impl Kernel for Step<'_, '_, '_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        let step = s.splat(self.step);
+        for (delta, group) in self.deltas.chunks(self.w.cols()).zip(self.groups) {
+            let row = self.w.row_mut(group[0].unit as usize);
+            for (w, d) in row.chunks_mut(LANES).zip(delta.chunks(LANES)) {
+                let new = s.add(s.load_partial(w), s.mul(step, s.load_partial(d)));
+                s.store_partial(new, w);
+            }
         }
     }
 }
