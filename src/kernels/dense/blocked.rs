@@ -325,35 +325,29 @@ fn whole_vectors<'c, const NV: usize>(c: &'c mut MatMut<'_>, row: usize, col: us
 
 #[inline(always)]
 fn write_whole<S: Simd>(s: S, sum: S::F32, col: usize, to: &mut [f32; LANES], epilogue: Epilogue<'_>) {
-    let mut result = sum;
-    if let Some(scale) = epilogue.scale {
-        let old = s.load(to);
-        if let Some(diagonal) = epilogue.diagonal {
-            result = s.mul_add(s.load_partial(&diagonal[col..col + LANES]), old, result);
-        }
-        result = s.mul_add(s.splat(scale), result, old);
-    }
-    if epilogue.non_negative {
-        // The operands' order keeps NaN: max gives the second if either is NaN.
-        result = s.max(s.zero(), result);
-    }
-    s.store(result, to);
+    let old = if epilogue.scale.is_some() { s.load(to) } else { s.zero() };
+    let diagonal = epilogue.diagonal.map(|values| s.load_partial(&values[col..col + LANES]));
+    s.store(finish(s, sum, old, diagonal, epilogue), to);
 }
 
 #[inline(always)]
 fn write_vector<S: Simd>(s: S, sum: S::F32, col: usize, to: &mut [f32], epilogue: Epilogue<'_>) {
-    let mut lanes = [0.0; LANES];
-    let mut diagonal = [0.0; LANES];
-    lanes[..to.len()].copy_from_slice(to);
-    let epilogue = Epilogue {
-        diagonal: epilogue.diagonal.map(|values| {
-            diagonal[..to.len()].copy_from_slice(&values[col..col + to.len()]);
-            &diagonal[..]
-        }),
-        ..epilogue
-    };
-    write_whole(s, sum, 0, &mut lanes, epilogue);
-    to.copy_from_slice(&lanes[..to.len()]);
+    let old = if epilogue.scale.is_some() { s.load_partial(to) } else { s.zero() };
+    let diagonal = epilogue.diagonal.map(|values| s.load_partial(&values[col..col + to.len()]));
+    s.store_partial(finish(s, sum, old, diagonal, epilogue), to);
+}
+
+#[inline(always)]
+fn finish<S: Simd>(s: S, sum: S::F32, old: S::F32, diagonal: Option<S::F32>, epilogue: Epilogue<'_>) -> S::F32 {
+    let mut result = sum;
+    if let Some(scale) = epilogue.scale {
+        if let Some(diagonal) = diagonal {
+            result = s.mul_add(diagonal, old, result);
+        }
+        result = s.mul_add(s.splat(scale), result, old);
+    }
+    // The operands' order keeps NaN: max gives the second if either is NaN.
+    if epilogue.non_negative { s.max(s.zero(), result) } else { result }
 }
 
 /// Packs the columns of panel vectors `first..first + width` of `b` (`depth` x `cols`), or of its transpose.
