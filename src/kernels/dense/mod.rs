@@ -336,7 +336,9 @@ impl Kernel for PanelProduct<'_, '_, '_> {
         }
         let panels = Panels { data: panel, depth, cols };
         let ahead = self.next.and_then(|next| Ahead::new(self.b, next, self.c.rows()));
-        selected_rows_product(s, self.a, panels, &mut self.c, self.epilogue, self.selected, ahead);
+        let diagonal = self.epilogue.diagonal.map(|values| &values[self.first * LANES..][..cols]);
+        let epilogue = Epilogue { diagonal, ..self.epilogue };
+        selected_rows_product(s, self.a, panels, &mut self.c, epilogue, self.selected, ahead);
     }
 }
 

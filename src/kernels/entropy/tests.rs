@@ -223,6 +223,18 @@ fn strided_views_threads_and_sets_do_not_show() {
 }
 
 #[test]
+fn columns_with_many_bins_are_counted_like_each_by_itself() {
+    let x = Matrix::from_slice(&uniform(700 * 9, -1.0, 1.0), 700, 9).unwrap();
+    for bins in [181, 4000, 20_000, MAX_BINS] {
+        let mut context = Context::new().unwrap();
+        let columns = Histogram::of_columns(&mut context, x.view(), bins).unwrap();
+        for (col, histogram) in columns.into_iter().enumerate() {
+            assert_eq!(histogram, Histogram::of(&mut context, x.view().columns(col..col + 1), bins).unwrap());
+        }
+    }
+}
+
+#[test]
 fn nothing_has_no_range_and_no_entropy() {
     let mut context = Context::new().unwrap();
     for (rows, cols) in [(0, 0), (0, 3), (3, 0)] {

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use super::difference::Common;
 use super::graph::Graph;
 use super::images;
-use super::lanes::{self, WORDS};
+use super::lanes;
 use super::population::{GROUP, Population};
 use super::samples::Samples;
 use super::weights::WeightGeneration;
@@ -40,8 +40,8 @@ pub(super) struct Sums<const G: usize> {
 /// Where a group's weights come from.
 #[derive(Clone, Copy)]
 pub(super) enum Source<'a> {
-    /// Made from the genes: the matrix, and the words of two groups.
-    Genes(&'a WeightGeneration, [&'a [u64]; WORDS]),
+    /// Made from the genes: the matrix, and the words of the group.
+    Genes(&'a WeightGeneration, &'a [u64]),
     /// A row of links for each genotype; and whether all that was seen of them is finite.
     Given(MatRef<'a>, &'a AtomicBool),
 }
@@ -98,14 +98,7 @@ pub fn evaluate(context: &mut Context, w: &WeightGeneration, samples: &Samples, 
         w.genes(),
         population.genes()
     );
-    let source = |first: usize| {
-        let last = population.groups() - 1;
-        let mut words = [population.group(0); WORDS];
-        for (at, words) in words.iter_mut().enumerate() {
-            *words = population.group((first / GROUP + at).min(last));
-        }
-        Source::Genes(w, words)
-    };
+    let source = |first: usize| Source::Genes(w, population.group(first / GROUP));
     let many = population.genotypes() > FEW;
     let common = if many { Common::of(context, w, samples, population) } else { None };
     run(context, samples, population.genotypes(), common.as_ref(), source)

@@ -86,7 +86,8 @@ impl AlleleFrequencies {
             let (carriers, others) = (p * (1.0 + epsilon * present), (1.0 - p) * (1.0 + epsilon * absent));
             // The denominator of equation 3, written as the sum that it normalises: both parts are seen not to be negative.
             let all = carriers + others;
-            if p > 0.0 && p < 1.0 && all > 0.0 {
+            // An allele that all have, or none has, stays so: its share of the sum is 1 or 0.
+            if all > 0.0 {
                 self.0[gene] = (carriers / all).clamp(0.0, 1.0);
             }
         }

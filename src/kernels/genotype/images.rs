@@ -272,7 +272,7 @@ fn make_weights<S: Simd>(
             Source::Genes(w, words) => {
                 let made = |link, row: &mut Weights| {
                     let mut lanes = [0.0; LANES];
-                    weights_of_group(s, w, link, [words[0]], first_genotype, std::array::from_mut(&mut lanes));
+                    weights_of_group(s, w, link, words, first_genotype, std::array::from_mut(&mut lanes));
                     *row = *lanes.first_chunk().expect("8 of 16");
                 };
                 links.zip(rows).for_each(|(link, row)| made(link, row));

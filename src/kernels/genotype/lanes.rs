@@ -45,8 +45,7 @@ const V: usize = 4;
 const Q: usize = QUAD;
 /// Genotypes that share the work.
 pub(super) const GENOTYPES: usize = V * LANES;
-/// Words that hold a gene of so many.
-pub(super) const WORDS: usize = GENOTYPES.div_ceil(GROUP);
+const _: () = assert!(GENOTYPES == GROUP);
 /// Samples of a chunk.
 const SAMPLES: usize = CHUNK * LANES;
 /// From the activities of one unit to those of the next, in samples: one more than there are keeps them out of each other's cache sets.

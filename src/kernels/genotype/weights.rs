@@ -220,10 +220,10 @@ impl Kernel for Decode<'_> {
             let out = &mut self.out.row_mut(row)[self.first..self.first + width];
             // In place where they fill all vectors: through a copy 64 values cost a call.
             if let Some(lanes) = out.as_chunks_mut().0.first_chunk_mut::<VECTORS>() {
-                weights_of_group(s, self.w, self.link + row, [self.words], 0, lanes);
+                weights_of_group(s, self.w, self.link + row, self.words, 0, lanes);
             } else {
                 let mut lanes = [[0.0; LANES]; VECTORS];
-                weights_of_group(s, self.w, self.link + row, [self.words], 0, &mut lanes);
+                weights_of_group(s, self.w, self.link + row, self.words, 0, &mut lanes);
                 out.copy_from_slice(&lanes.as_flattened()[..width]);
             }
         }
@@ -233,23 +233,23 @@ impl Kernel for Decode<'_> {
 /// Vectors of a group of genotypes.
 const VECTORS: usize = GROUP / LANES;
 
-/// The weights of a link for `V` vectors of the genotypes of these words, from the lane `first` of each.
+/// The weights of a link for `V` vectors of a group's genotypes, from the lane `first` on, given a word of the group for each gene.
 #[inline(always)]
-pub(super) fn weights_of_group<S: Simd, const W: usize, const V: usize>(
+pub(super) fn weights_of_group<S: Simd, const V: usize>(
     s: S,
     w: &WeightGeneration,
     link: usize,
-    words: [&[u64]; W],
+    words: &[u64],
     first: usize,
     out: &mut [[f32; LANES]; V],
 ) {
-    const { assert!(V <= W * VECTORS) };
+    const { assert!(V <= VECTORS) };
     let (genes, values) = w.link(link);
     let mut sums = [s.zero(); V];
     for (&gene, &value) in genes.iter().zip(values) {
         let (gene, value) = (gene as usize, s.splat(value));
         for v in 0..V {
-            let mask = s.mask_from_bits((words[v / VECTORS][gene] >> (first + v % VECTORS * LANES)) as u16);
+            let mask = s.mask_from_bits((words[gene] >> (first + v * LANES)) as u16);
             sums[v] = s.select(mask, s.add(sums[v], value), sums[v]);
         }
     }

@@ -14,7 +14,7 @@ fn random(rows: usize, cols: usize, low: f32, item: u64) -> Matrix {
 }
 
 /// (batch, inputs, units) at, below and above few samples, lanes, blocks, chunks and depth.
-const SHAPES: [(usize, usize, usize); 17] = [
+const SHAPES: [(usize, usize, usize); 18] = [
     (1, 1, 1),
     (1, 57, 130),
     (2, 8, 16),
@@ -32,6 +32,7 @@ const SHAPES: [(usize, usize, usize); 17] = [
     (64, 58, 50),
     (257, 9, 20),
     (300, 4, 3),
+    (513, 21, 70),
 ];
 
 type Rule = (&'static str, fn(&mut Context, MatRef<'_>, MatRef<'_>, MatMut<'_>, &Update), Tied);
@@ -173,6 +174,32 @@ fn competitions_follow_their_formulas_with_the_same_bits_on_every_set() {
             }
         }
     }
+}
+
+#[test]
+fn activities_of_zero_take_nothing_from_soft_winners() {
+    // With three equal activities the gates are a third each; the sign of zero is zero, so there is no decay.
+    let (x, z, w) = (random(2, 4, 0.0, 1), Matrix::zeros(2, 3), random(4, 3, -1.0, 3));
+    let update = Update { rate: 0.3, reduction: Reduction::Sum, non_negative: false };
+    let competition = Competition::Soft { temperature: 1.0 };
+    let want = reference::winner_take_all(x.view(), z.view(), w.view(), competition, &update);
+    let mut got = w.clone();
+    winner_take_all(&mut Context::new().unwrap(), x.view(), z.view(), got.view_mut(), competition, &update);
+    assert_within("soft", &got, &want, 53);
+    for (at, &got) in got.as_slice().iter().enumerate() {
+        let (input, old) = (at / 3, w.as_slice()[at]);
+        assert!((got - old - 0.1 * (x[(0, input)] + x[(1, input)])).abs() < 1e-6, "{got} from {old}");
+    }
+}
+
+#[test]
+fn the_magnitudes_of_bounds_are_sums_of_absolute_values() {
+    let [x, z, w] = [[-3.0, 1.0], [2.0, -5.0], [0.5, 4.0]].map(|v: [f32; 2]| Matrix::from_slice(&v, 1, 2).unwrap());
+    let x = x.view().columns(0..1);
+    let update = Update { rate: -0.5, reduction: Reduction::Sum, non_negative: false };
+    // Unit 0: 2 (-3 - 2 0.5 + 5 4) = 32, by absolute values 2 (3 + 1 + 20) = 48; unit 1: -5 16 = -80, and 5 24 = 120.
+    let got = reference::oja(x, z.view(), w.view(), Tied::All, &update);
+    assert_eq!((got.weights, got.magnitudes), (vec![0.5 - 16.0, 4.0 + 40.0], vec![0.5 + 24.0, 4.0 + 60.0]));
 }
 
 #[test]

@@ -97,6 +97,36 @@ fn outputs_follow_the_definition() {
 }
 
 #[test]
+fn outputs_of_many_particles_are_those_of_few() {
+    // More than one work item holds.
+    let net = Net::new(&[3, 3], Activation::Linear).unwrap();
+    let all = particles(&net, 2500, "many");
+    let x = Matrix::from_fn(2, ROW, |b, i| (b * 7 + i * 3) as f32 / 5.0 - 1.0);
+    let got = same("many", |context| {
+        let mut out = Matrix::zeros(2, 2500);
+        forward(context, &all, x.view(), out.view_mut());
+        out
+    });
+    let rows = all.to_rows();
+    for (first, count) in [(0, 40), (1000, 100), (2030, 40), (2490, 10)] {
+        let few = Particles::from_rows(&net, rows.view().rows_range(first..first + count)).unwrap();
+        let mut want = Matrix::zeros(2, count);
+        forward(&mut Context::new().unwrap(), &few, x.view(), want.view_mut());
+        assert_eq!(got.view().columns(first..first + count).to_owned(), want, "from {first}");
+    }
+}
+
+#[test]
+fn bounds_count_roundings_and_absolute_values() {
+    let net = Net::new(&[3, 3], Activation::Linear).unwrap();
+    // 27 weights, 12 values, 8 for each of four layers, and 16.
+    assert_eq!(reference::roundings(&net), 87.0);
+    // v = 0.5 (-2) - 3 and w = 1 + 0.25 v, in magnitude 0.5 2 + 4 and 1 + 0.25 5.
+    let (weights, velocities) = reference::descend(&[1.0], &[-2.0], &[(-3.0, 4.0)], -0.25, 0.5);
+    assert_eq!((weights, velocities), (vec![(0.0, 2.25)], vec![(-4.0, 5.0)]));
+}
+
+#[test]
 fn self_application_and_examination_follow_the_definition() {
     for net in nets() {
         for len in LENGTHS {
@@ -320,6 +350,7 @@ fn rows_come_back_as_they_went_in() {
     let particles = Particles::from_rows(&net, rows.view()).unwrap();
     assert_eq!(particles.to_rows(), rows);
     assert_eq!((particles.len(), particles.weight(18, 3)), (19, 1803.0));
+    assert!(!particles.is_empty() && Particles::zeros(&net, 0).is_empty());
     assert!(Particles::from_rows(&net, Matrix::zeros(2, 5).view()).is_err());
 }
 

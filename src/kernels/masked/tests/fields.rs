@@ -192,3 +192,12 @@ fn masked_and_gathered_forms_agree() {
         assert!((got - want).abs() <= 2.0 * gamma(field.len()) as f32 * field.len() as f32);
     }
 }
+
+#[test]
+#[should_panic(expected = "field_matmul: the maps are 2 x 800, the layer has")]
+fn field_products_name_disagreeing_shapes() {
+    let layer = FieldLayer::new(some_fields()).unwrap();
+    let (maps, mut y) = (Matrix::zeros(2, 800), Matrix::zeros(3, layer.units()));
+    let weights = vec![0.0; layer.weights()];
+    field_matmul(&mut Context::new().unwrap(), maps.view(), &layer, &weights, y.view_mut(), Write::Replace);
+}

@@ -55,6 +55,14 @@ fn a_pattern_with_a_repeated_index_is_refused() {
 }
 
 #[test]
+fn a_shape_that_31_bits_cannot_number_is_refused() {
+    for (rows, cols) in [(1 << 31, 0), (0, 1 << 31), (usize::MAX, 2)] {
+        let found = message(Pattern::new(rows, cols, vec![0], vec![]));
+        assert_eq!(found, format!("pattern: expected fewer than 2^31 rows and columns, found {rows} x {cols}"));
+    }
+}
+
+#[test]
 fn a_bit_mask_of_the_wrong_length_or_with_bits_beyond_is_refused() {
     assert_eq!(length_of(Pattern::from_bits(5, 13, &[0])), (2, 1));
     assert!(message(Pattern::from_bits(5, 13, &[0, 2])).contains("no bit set beyond the 65 entries"));

@@ -89,7 +89,30 @@ fn changed_values_are_seen_by_all_products() {
     }
     w.set_values(|to| to.copy_from_slice(&values));
     assert_eq!(products(&w), products(&SparseMatrix::new(pattern.clone(), values).unwrap()));
+    assert_ne!(w, SparseMatrix::new(pattern.clone(), vec![0.0; pattern.entries()]).unwrap());
     assert!(matches!(SparseMatrix::new(pattern, vec![1.0]), Err(Error::Length { .. })));
+}
+
+#[test]
+fn threads_do_not_show() {
+    // Large enough to be shared: see parallel::WORTH_SHARING.
+    let (batch, inputs, units) = (300, 310, 300);
+    let pattern = Pattern::random(inputs, units, 0.5, Stream::new(3, "mask")).unwrap();
+    let w = SparseMatrix::from_masked(random(inputs, units, "w").view(), pattern).unwrap();
+    let (x, y, b) = (random(batch, inputs, "x"), random(batch, units, "y"), random(units, batch, "b"));
+    let run = |threads| {
+        let mut context = Context::new().unwrap().with_threads(Threads::new(threads).unwrap());
+        let mut all = [Matrix::zeros(batch, units), Matrix::zeros(batch, inputs), Matrix::zeros(inputs, batch)];
+        let mut gradient = vec![0.0; w.values().len()];
+        sparse_matmul(&mut context, x.view(), &w, all[0].view_mut(), Write::Replace);
+        sparse_matmul_nt(&mut context, y.view(), &w, all[1].view_mut(), Write::Replace);
+        sparse_times_dense(&mut context, &w, b.view(), all[2].view_mut(), Write::Replace);
+        sampled_product(&mut context, x.view(), y.view(), w.pattern(), &mut gradient);
+        (all, gradient)
+    };
+    for threads in [2, 3, 7] {
+        assert!(run(threads) == run(1), "{threads} threads");
+    }
 }
 
 #[test]
