@@ -15,6 +15,13 @@ const DIMS: &[Dim] = &[
     Dim { name: "units", min: 1, max: 140 },
 ];
 
+/// On both sides of the batch from which the products go panel by panel.
+const MANY: &[Dim] = &[
+    Dim { name: "batch", min: 505, max: 530 },
+    Dim { name: "inputs", min: 1, max: 4 },
+    Dim { name: "units", min: 1, max: 140 },
+];
+
 /// Ranks need units.
 const RANKED: &[Dim] = &[
     Dim { name: "batch", min: 1, max: 120 },
@@ -27,6 +34,12 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         kernel: "hebbian::oja_excluding_self",
         dims: DIMS,
+        run: |case| oja(case, oja_excluding_self, Tied::Others),
+    },
+    Check { kernel: "hebbian::oja_subspace, many samples", dims: MANY, run: |case| oja(case, oja_subspace, Tied::All) },
+    Check {
+        kernel: "hebbian::oja_excluding_self, many samples",
+        dims: MANY,
         run: |case| oja(case, oja_excluding_self, Tied::Others),
     },
     Check { kernel: "hebbian::oja_subspace_sparse", dims: DIMS, run: sparse },

@@ -94,7 +94,7 @@ pub const DEPARTURES: [&str; 9] = [
      measured. The reading that learns changes links that fired, against the sign of their output's error, where that is above a half and the loss above eps0.",
     "Dopaminergic output layers are trained in batches (the sum over the batch, the rate falling linearly): image by image, without a limit to the \
      number of units that fire, the rule forgets at 1,000 hidden units (some 79 % after 500 epochs).",
-    "SignSGD and Adam on random hidden units: batches of 50, rates falling linearly; rates, and SignSGD's 100 epochs on 100,000 units, chosen on held-out images.",
+    "SignSGD and Adam on random hidden units: batches of 50, rates falling linearly; rates, and SignSGD's 200 epochs on 100,000 units, chosen on held-out images.",
     "The linear target evolves as an infinite population does, by the closed form of f and f0, at the largest eps that bounds of theorem 1 allow. W's entries \
      are theorem 2's divided by the root of the number of genes: alleles get fixed, and weights of genotypes must lie closer together than the target is long.",
 ];
@@ -335,7 +335,7 @@ fn table_2(hidden: usize) -> Vec<(&'static str, Option<usize>, Learning, Option<
     let read = |reading| Rule::Dopaminergic { reading, loss: 0.75 };
     let signed = read(Reading::Signed);
     let adam = learning(Rule::Adam, of((1e-3, 500), (1e-5, 500)), 50, Schedule::Linear);
-    let sign_sgd = learning(Rule::SignSgd, of((3e-4, 500), (3e-6, 100)), 50, Schedule::Linear);
+    let sign_sgd = learning(Rule::SignSgd, of((3e-4, 500), (3e-6, 200)), 50, Schedule::Linear);
     let in_batches = learning(signed, (1.0, 500), 2000, Schedule::Linear);
     // Nothing is left to learn after some ten epochs with 100,000 units.
     let few_firing = learning(signed, of((1.0, 500), (1.0, 20)), 1, Schedule::Constant);

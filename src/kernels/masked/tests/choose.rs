@@ -102,6 +102,29 @@ fn every_strategy_gives_the_same_within_bounds_and_masked_values_never_leak() {
 }
 
 #[test]
+fn many_samples_of_dense_weights_follow_the_definition() {
+    let pattern = Pattern::random(30, 400, 0.9, Stream::new(3, "mask")).unwrap();
+    let dense = poisoned_outside(&pattern, "w");
+    let matrix = SparseMatrix::from_masked(dense.view(), pattern).unwrap();
+    let x = random(70, 30, "x");
+    let present = |k: usize, j: usize| !dense[(k, j)].is_nan();
+    let want = reference::masked_product((70, 400, 30), |i, k| x[(i, k)], |k, j| dense[(k, j)], present);
+    for mut context in contexts() {
+        let weights = MaskedWeights::sparse(&context, matrix.clone(), 70);
+        assert_eq!(weights.plan().strategy(), Strategy::Dense);
+        let mut y = Matrix::zeros(70, 400);
+        weights.forward(&mut context, x.view(), y.view_mut(), Write::Replace);
+        assert_within(&y, &y, &want, 30, Write::Replace);
+        // Laid out for one set, used on another.
+        for isa in Isa::available() {
+            let mut other = Matrix::zeros(70, 400);
+            weights.forward(&mut Context::on(isa).unwrap(), x.view(), other.view_mut(), Write::Replace);
+            assert_within(&other, &other, &want, 30, Write::Replace);
+        }
+    }
+}
+
+#[test]
 fn fields_with_another_number_of_weights_are_refused() {
     let layer = FieldLayer::new(fields::some_fields()).unwrap();
     let result = MaskedWeights::fields(&Context::new().unwrap(), layer, vec![0.0; 3], 8);

@@ -116,6 +116,24 @@ fn threads_do_not_show() {
 }
 
 #[test]
+fn outputs_too_many_for_the_caches_have_the_same_bits() {
+    let (batch, inputs, units) = (65, 3, 33_000);
+    let pattern = Pattern::random(inputs, units, 0.6, Stream::new(3, "mask")).unwrap();
+    let w = SparseMatrix::from_masked(random(inputs, units, "w").view(), pattern).unwrap();
+    let x = random(batch, inputs, "x");
+    for mut context in contexts() {
+        let (mut all, mut few) = (Matrix::zeros(batch, units), Matrix::zeros(batch, units));
+        sparse_matmul(&mut context, x.view(), &w, all.view_mut(), Write::Replace);
+        for first in [0, 33] {
+            let rows = first..batch.min(first + 33);
+            let part = few.view_mut().split_rows(first).1.split_rows(rows.len()).0;
+            sparse_matmul(&mut context, x.view().rows_range(rows), &w, part, Write::Replace);
+        }
+        assert!(all == few, "{context:?}");
+    }
+}
+
+#[test]
 fn what_every_unit_masks_never_leaks() {
     for poison in [f32::NAN, f32::INFINITY] {
         let pattern = Pattern::from_fn(20, 17, |k, j| k % 3 == 0 && (k + j) % 2 == 0).unwrap();
