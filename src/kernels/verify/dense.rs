@@ -5,7 +5,7 @@ use crate::kernels::dense::{self, Write, reference};
 use crate::{Context, MatMut, MatRef, Matrix};
 
 const DIMS: &[Dim] =
-    &[Dim { name: "m", min: 0, max: 150 }, Dim { name: "n", min: 0, max: 150 }, Dim { name: "k", min: 0, max: 600 }];
+    &[Dim { name: "m", min: 0, max: 150 }, Dim { name: "n", min: 0, max: 400 }, Dim { name: "k", min: 0, max: 600 }];
 
 pub(super) const CHECKS: &[Check] = &[
     Check { kernel: "dense::matmul", dims: DIMS, run: |case| product(case, dense::matmul, false, false) },

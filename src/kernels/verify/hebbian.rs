@@ -15,9 +15,9 @@ const DIMS: &[Dim] = &[
     Dim { name: "units", min: 1, max: 140 },
 ];
 
-/// On both sides of the batch from which the products go panel by panel.
+/// So many samples that the products go panel by panel.
 const MANY: &[Dim] = &[
-    Dim { name: "batch", min: 505, max: 530 },
+    Dim { name: "batch", min: 512, max: 530 },
     Dim { name: "inputs", min: 1, max: 4 },
     Dim { name: "units", min: 1, max: 140 },
 ];

@@ -175,8 +175,8 @@ pub fn full(sets: usize) -> usize {
     100_000usize.div_ceil(kernels().count() * sets.max(1))
 }
 
-/// Sizes at which blocking goes wrong first: around one, and around the multiples of 16 lanes and of tiles.
-const EDGES: [usize; 17] = [0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 129];
+/// Sizes at which blocking goes wrong first: around one, around the multiples of 16 lanes and of tiles, and where blocks and panels begin.
+const EDGES: [usize; 21] = [0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 129, 256, 257, 384, 385];
 
 /// The shape of this number: the smallest, then every dimension either on an edge or drawn so that each magnitude is as likely.
 fn shape(dims: &[Dim], number: usize, stream: Stream) -> Vec<usize> {
