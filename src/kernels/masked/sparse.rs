@@ -327,13 +327,14 @@ pub(super) fn write_transposed<S: Simd, const V: usize>(
     let block = s.transpose(block);
     let (rows, count) = (y.rows() - (v * LANES).min(y.rows()), LANES.min(y.cols() - col));
     if count == LANES && rows >= LANES && write == Write::Replace {
-        for i in 0..LANES {
-            let to = &mut y.row_mut(v * LANES + i)[col..col + LANES];
-            let to = to.first_chunk_mut().expect("sixteen columns");
-            if past_caches {
-                s.store_past_caches(block[i], to);
-            } else {
-                s.store(block[i], to);
+        // Two loops, each small enough to unroll: the rows stay in registers.
+        if past_caches {
+            for i in 0..LANES {
+                s.store_past_caches(block[i], sixteen(y.row_mut(v * LANES + i), col));
+            }
+        } else {
+            for i in 0..LANES {
+                s.store(block[i], sixteen(y.row_mut(v * LANES + i), col));
             }
         }
         return;
@@ -345,6 +346,11 @@ pub(super) fn write_transposed<S: Simd, const V: usize>(
     for (i, lanes) in lanes[..rows.min(LANES)].iter().enumerate() {
         write_values(s, lanes, &mut y.row_mut(v * LANES + i)[col..col + count], write);
     }
+}
+
+#[inline(always)]
+fn sixteen(row: &mut [f32], col: usize) -> &mut [f32; LANES] {
+    row[col..].first_chunk_mut().expect("sixteen columns")
 }
 
 /// At most 16 sums to where they go.
