@@ -150,11 +150,16 @@ pub(crate) struct Ahead<'a> {
 
 impl<'a> Ahead<'a> {
     /// The columns from `col` on, while `rows` rows of a product of the same depth are computed; nothing beyond the last column, and nothing
-    /// if the rows are so few that the requests would come all at once.
+    /// if the rows are so few that the requests would come all at once, or the product is empty.
     #[inline(always)]
     pub(crate) fn new(from: MatRef<'a>, col: usize, rows: usize) -> Option<Self> {
         let tiles = from.rows().div_ceil(DEPTH) * rows.div_ceil(8);
-        (col < from.cols() && rows >= 64).then(|| Ahead { from, col, row: 0, each: from.rows().div_ceil(tiles) })
+        (col < from.cols() && rows >= 64 && tiles > 0).then(|| Ahead {
+            from,
+            col,
+            row: 0,
+            each: from.rows().div_ceil(tiles),
+        })
     }
 
     #[inline(always)]

@@ -11,6 +11,8 @@ fn random(rows: usize, cols: usize, purpose: &str) -> Matrix {
 /// Shapes at, one below and one above every tile, panel, chunk and depth, and empty ones.
 fn shapes() -> Vec<(usize, usize, usize)> {
     let mut shapes = vec![(0, 3, 2), (3, 0, 2), (3, 2, 0), (1, 1, 1), (57, 49, 257), (113, 97, 513)];
+    // So wide that panels are packed one by one, and the next asked for: the least width, panels that are not whole, empty sums.
+    shapes.extend([(64, 384, 3), (70, 399, 257), (64, 400, 0), (0, 400, 3), (9, 385, 17)]);
     for m in [1, 7, 8, 9, 56] {
         for n in [1, 10, 15, 16, 17, 47, 48, 49] {
             for k in [1, 5, 255, 256, 257] {
