@@ -53,6 +53,7 @@ fn same<T: PartialEq + std::fmt::Debug>(label: &str, run: impl Fn(&mut Context) 
 fn positions_are_the_authors() {
     let net = Net::new(&[3, 3], Activation::Linear).unwrap();
     assert_eq!((net.weights(), net.widths()), (27, &[5, 3, 3, 1][..]));
+    assert_ne!(net.clone().direct(), net);
     let near = |weight: usize, want: [f32; 3]| {
         assert!(net.position(weight).iter().zip(want).all(|(got, want)| (got - want).abs() < 3e-8), "{weight}");
     };
