@@ -118,7 +118,7 @@ fn a_slow_server_is_waited_for_while_it_sends() {
     let archives = fixture.archives.clone();
     // Three and a half seconds for the first archive, where two of silence are too long.
     let server = Server::new(move |request, stream| {
-        let bytes = &archives.iter().find(|(name, _)| *name == request.name).unwrap().1;
+        let bytes = request.among(&archives).unwrap();
         let (header, body) = right(request, bytes);
         stream.write_all(header.as_bytes())?;
         for piece in body.chunks(3000) {
@@ -159,7 +159,7 @@ fn a_server_that_breaks_off_again_and_again_is_resumed() {
     let fixture = Fixture::mnist();
     let archives = fixture.archives.clone();
     let server = Server::new(move |request, stream| {
-        let (header, body) = right(request, &archives.iter().find(|(name, _)| *name == request.name).unwrap().1);
+        let (header, body) = right(request, request.among(&archives).unwrap());
         stream.write_all(header.as_bytes())?;
         stream.write_all(&body[..body.len().min(10_000)])
     });
@@ -203,7 +203,7 @@ fn a_server_that_ignores_ranges_is_taken_from_the_beginning() {
             }
         }),
         Server::new(move |request, stream| {
-            let bytes = &archives.iter().find(|(name, _)| *name == request.name).unwrap().1;
+            let bytes = request.among(&archives).unwrap();
             send(stream, &Request { from: None, ..request.clone() }, bytes)
         }),
     );
@@ -263,7 +263,7 @@ fn a_partial_file_that_is_complete_is_used() {
 fn promising(fixture: &Fixture, length: impl Fn(usize) -> String + Send + Sync + 'static) -> Server {
     let archives = fixture.archives.clone();
     Server::new(move |request, stream| {
-        let bytes = &archives.iter().find(|(name, _)| *name == request.name).unwrap().1;
+        let bytes = request.among(&archives).unwrap();
         let (header, body) = right(request, bytes);
         let (right, wrong) = (format!("Length: {}\r", body.len()), format!("Length: {}\r", length(body.len())));
         stream.write_all(header.replace(&right, &wrong).as_bytes())?;

@@ -11,6 +11,13 @@ pub(super) struct Request {
     pub(super) from: Option<usize>,
 }
 
+impl Request {
+    /// The bytes of the file it asks for.
+    pub(super) fn among<'a>(&self, files: &'a [(String, Vec<u8>)]) -> Option<&'a [u8]> {
+        files.iter().find(|(name, _)| *name == self.name).map(|(_, bytes)| &bytes[..])
+    }
+}
+
 /// A server on loopback. It lives as long as the test's process, which is what a thread may.
 pub(super) struct Server {
     pub(super) url: String,
@@ -45,8 +52,8 @@ impl Server {
     /// A server of these files that does everything right.
     pub(super) fn of(files: &[(String, Vec<u8>)]) -> Self {
         let files = files.to_vec();
-        Server::new(move |request, stream| match files.iter().find(|(name, _)| *name == request.name) {
-            Some((_, bytes)) => send(stream, request, bytes),
+        Server::new(move |request, stream| match request.among(&files) {
+            Some(bytes) => send(stream, request, bytes),
             None => stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
         })
     }
