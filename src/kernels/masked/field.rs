@@ -15,7 +15,7 @@
 
 use super::geometry::{Map, ReceptiveField};
 use super::sampled::{self, PANEL};
-use super::sparse::{Rows, widest, with_workspaces, write_transposed};
+use super::sparse::{Rows, load_all, store_all, widest, with_workspaces, write_transposed};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::kernels::dense::Write;
@@ -238,10 +238,7 @@ fn forward<S: Simd, const V: usize>(s: S, mut work: Forward<'_, '_, '_>) {
                     continue;
                 }
                 let weights = &work.weights[layer.range(unit)];
-                let mut acc = [s.zero(); V];
-                for v in 0..V {
-                    acc[v] = s.load(&sums[v]);
-                }
+                let mut acc = load_all(s, sums);
                 for segment in segments {
                     let (start, weight, len) = (segment.start as usize, segment.weight as usize, segment.len as usize);
                     for (&weight, inputs) in weights[weight..weight + len].iter().zip(&panel[start..start + len]) {
@@ -251,9 +248,7 @@ fn forward<S: Simd, const V: usize>(s: S, mut work: Forward<'_, '_, '_>) {
                         }
                     }
                 }
-                for v in 0..V {
-                    s.store(acc[v], &mut sums[v]);
-                }
+                store_all(s, acc, sums);
             }
         }
         let blocks = sums[..units.len().next_multiple_of(LANES)].as_chunks::<LANES>().0;

@@ -273,7 +273,7 @@ fn outputs_side_by_side<S: Simd, const V: usize>(
 }
 
 #[inline(always)]
-fn load_all<S: Simd, const V: usize>(s: S, from: &[[f32; LANES]; V]) -> [S::F32; V] {
+pub(super) fn load_all<S: Simd, const V: usize>(s: S, from: &[[f32; LANES]; V]) -> [S::F32; V] {
     let mut all = [s.zero(); V];
     for v in 0..V {
         all[v] = s.load(&from[v]);
@@ -282,7 +282,7 @@ fn load_all<S: Simd, const V: usize>(s: S, from: &[[f32; LANES]; V]) -> [S::F32;
 }
 
 #[inline(always)]
-fn store_all<S: Simd, const V: usize>(s: S, all: [S::F32; V], to: &mut [[f32; LANES]; V]) {
+pub(super) fn store_all<S: Simd, const V: usize>(s: S, all: [S::F32; V], to: &mut [[f32; LANES]; V]) {
     for v in 0..V {
         s.store(all[v], &mut to[v]);
     }
