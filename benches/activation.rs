@@ -1,7 +1,13 @@
 //! Activations and losses at the sizes of the Hebbian networks: a batch of 2000 with 2000 hidden units and 10 classes.
 
-mod common;
+mod common {
+    pub(crate) mod answers;
+    pub(crate) mod contexts;
+    pub(crate) mod groups;
+    pub(crate) mod inputs;
+}
 
+use common::{answers::assert_close, contexts::contexts, groups::group, inputs::uniform};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use neuropil::kernels::activation::{self, Axis, reference};
 use neuropil::kernels::loss;
@@ -12,15 +18,15 @@ const UNITS: usize = 2000;
 const CLASSES: usize = 10;
 
 fn maps(c: &mut Criterion) {
-    let mut group = common::group(c, "activation/maps");
+    let mut group = group(c, "activation/maps");
     group.throughput(Throughput::Elements((BATCH * UNITS) as u64));
-    let mut y = common::uniform(BATCH, UNITS, -1.0, 1.0, "1");
+    let mut y = uniform(BATCH, UNITS, -1.0, 1.0, "1");
     group.bench_function("relu/plain", |b| b.iter(|| y.as_mut_slice().iter_mut().for_each(|v| *v = v.max(0.0))));
-    for (name, mut context) in common::contexts() {
+    for (name, mut context) in contexts() {
         group.bench_function(BenchmarkId::new("relu", &name), |b| {
             b.iter(|| activation::relu(&mut context, y.view_mut()));
         });
-        let mut y = common::uniform(BATCH, UNITS, -1.0, 1.0, "2");
+        let mut y = uniform(BATCH, UNITS, -1.0, 1.0, "2");
         // A power of one keeps the values away from zero, infinity and denormals however often it is taken.
         for (label, n) in [("power 1", 1.0), ("power 1/2", 0.5), ("power 1/3", 1.0 / 3.0)] {
             group.bench_function(BenchmarkId::new(label, &name), |b| {
@@ -32,11 +38,10 @@ fn maps(c: &mut Criterion) {
 }
 
 fn zscores(c: &mut Criterion) {
-    let start = common::uniform(BATCH, UNITS, -1.0, 1.0, "3");
+    let start = uniform(BATCH, UNITS, -1.0, 1.0, "3");
     let mut y = start.clone();
     for (axis, rescale) in [(Axis::Sample, true), (Axis::Sample, false), (Axis::Unit, true), (Axis::Whole, true)] {
-        let mut group =
-            common::group(c, &format!("activation/zscore {axis:?}{}", if rescale { " rescaled" } else { "" }));
+        let mut group = group(c, &format!("activation/zscore {axis:?}{}", if rescale { " rescaled" } else { "" }));
         group.throughput(Throughput::Elements((BATCH * UNITS) as u64));
         let run = || reference::magnitude_zscore(start.as_slice(), BATCH, UNITS, axis, rescale);
         let exact: Vec<f32> = run().into_iter().map(|v| v as f32).collect();
@@ -48,7 +53,7 @@ fn zscores(c: &mut Criterion) {
                 });
             });
         }
-        for (name, mut context) in common::contexts() {
+        for (name, mut context) in contexts() {
             // In place, so every run begins with a copy, as the plain loop's does.
             group.bench_function(&name, |b| {
                 b.iter(|| {
@@ -56,7 +61,7 @@ fn zscores(c: &mut Criterion) {
                     activation::magnitude_zscore(&mut context, y.view_mut(), axis, rescale);
                 });
             });
-            common::assert_close(&name, y.as_slice(), &exact, 1e-5);
+            assert_close(&name, y.as_slice(), &exact, 1e-5);
         }
         group.finish();
     }
@@ -74,14 +79,14 @@ fn plain(row: &mut [f32], rescale: bool) {
 }
 
 fn losses(c: &mut Criterion) {
-    let mut group = common::group(c, "loss/softmax_cross_entropy");
+    let mut group = group(c, "loss/softmax_cross_entropy");
     group.throughput(Throughput::Elements((BATCH * CLASSES) as u64));
-    let logits = common::uniform(BATCH, CLASSES, -1.0, 1.0, "4");
+    let logits = uniform(BATCH, CLASSES, -1.0, 1.0, "4");
     let labels: Vec<u8> = (0..BATCH).map(|b| (b % CLASSES) as u8).collect();
     let mut gradient = Matrix::zeros(BATCH, CLASSES);
     group.bench_function("reference", |b| b.iter(|| reference_mean(logits.view(), &labels)));
     let exact = reference_mean(logits.view(), &labels);
-    for (name, mut context) in common::contexts() {
+    for (name, mut context) in contexts() {
         for with_gradient in [false, true] {
             let label = if with_gradient { "with gradient" } else { "loss" };
             group.bench_function(BenchmarkId::new(label, &name), |b| {

@@ -2,9 +2,14 @@
 
 #![allow(unsafe_code, reason = "two of the peers are called through pointers")]
 
-mod common;
+mod common {
+    pub(crate) mod answers;
+    pub(crate) mod contexts;
+    pub(crate) mod groups;
+    pub(crate) mod inputs;
+}
 
-use common::{assert_close, contexts, group, uniform};
+use common::{answers::assert_close, contexts::contexts, groups::group, inputs::uniform};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use neuropil::kernels::dense::{Write, matmul, matmul_nt, matmul_tn, reference};
 use neuropil::{Isa, Matrix};

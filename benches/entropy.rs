@@ -1,7 +1,12 @@
 //! Histograms and entropies: ten million values in one, 60,000 samples of 50 units in one each, and the activities of a unit of the hierarchy.
 
-mod common;
+mod common {
+    pub(crate) mod contexts;
+    pub(crate) mod groups;
+    pub(crate) mod inputs;
+}
 
+use common::{contexts::contexts, groups::group, inputs::uniform};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use neuropil::kernels::entropy::{self, Histogram, Range, reference};
 use neuropil::{Context, MatRef, Matrix};
@@ -11,9 +16,9 @@ const BINS: usize = 100;
 
 /// Values as a ReLU leaves them: half of them zero, the rest falling off as a sum of three uniform ones.
 fn rectified(rows: usize, cols: usize) -> Matrix {
-    let mut sum = common::uniform(rows, cols, -1.0, 1.0, "1");
+    let mut sum = uniform(rows, cols, -1.0, 1.0, "1");
     for purpose in ["2", "3"] {
-        let more = common::uniform(rows, cols, -1.0, 1.0, purpose);
+        let more = uniform(rows, cols, -1.0, 1.0, purpose);
         sum.as_mut_slice().iter_mut().zip(more.as_slice()).for_each(|(sum, more)| *sum += more);
     }
     sum.as_mut_slice().iter_mut().for_each(|value| *value = value.max(0.0));
@@ -30,14 +35,14 @@ fn plain(values: &[f32], high: f32) -> [u64; BINS] {
 }
 
 fn whole(c: &mut Criterion) {
-    for (name, x) in [("uniform", common::uniform(1, COUNT, 0.0, 1.0, "x")), ("rectified", rectified(1, COUNT))] {
-        let mut group = common::group(c, &format!("entropy/histogram, {name}"));
+    for (name, x) in [("uniform", uniform(1, COUNT, 0.0, 1.0, "x")), ("rectified", rectified(1, COUNT))] {
+        let mut group = group(c, &format!("entropy/histogram, {name}"));
         group.throughput(Throughput::Elements(COUNT as u64));
         let range = reference::range(x.as_slice()).expect("values");
         let exact = reference::counts(x.as_slice(), range, BINS);
         group.bench_function("reference", |b| b.iter(|| reference::counts(x.as_slice(), range, BINS)));
         group.bench_function("plain", |b| b.iter(|| plain(x.as_slice(), range.high())));
-        for (set, mut context) in common::contexts() {
+        for (set, mut context) in contexts() {
             group.bench_function(&set, |b| {
                 b.iter(|| {
                     let mut histogram = Histogram::new(range, BINS).expect("bins");
@@ -55,8 +60,8 @@ fn whole(c: &mut Criterion) {
 }
 
 fn bins(c: &mut Criterion) {
-    let mut group = common::group(c, "entropy/bins, a million values");
-    let (x, range) = (common::uniform(1, 1_000_000, 0.0, 1.0, "x"), Range::new(0.0, 1.0).expect("a range"));
+    let mut group = group(c, "entropy/bins, a million values");
+    let (x, range) = (uniform(1, 1_000_000, 0.0, 1.0, "x"), Range::new(0.0, 1.0).expect("a range"));
     group.throughput(Throughput::Elements(1_000_000));
     let mut context = Context::new().expect("an instruction set");
     for bins in [2, 10, 100, 180, 181, 1000, 10_000] {
@@ -74,12 +79,12 @@ fn bins(c: &mut Criterion) {
 
 fn columns(c: &mut Criterion) {
     for (rows, cols) in [(60_000, 50), (5000, 2000), (48_000, 3)] {
-        let mut group = common::group(c, &format!("entropy/columns of {rows} x {cols}"));
+        let mut group = group(c, &format!("entropy/columns of {rows} x {cols}"));
         group.throughput(Throughput::Elements((rows * cols) as u64));
         let x = rectified(rows, cols);
         let exact = of_columns(x.view());
         group.bench_function("reference", |b| b.iter(|| of_columns(x.view())));
-        for (set, mut context) in common::contexts() {
+        for (set, mut context) in contexts() {
             group.bench_function(&set, |b| {
                 b.iter(|| {
                     let histograms = Histogram::of_columns(&mut context, x.view(), BINS).expect("bins");
@@ -103,11 +108,11 @@ fn of_columns(x: MatRef<'_>) -> Vec<f64> {
 
 /// The entropy of a hierarchy's unit: all activities of 100 hidden neurons, range included; and of one batch of it.
 fn units(c: &mut Criterion) {
-    let mut group = common::group(c, "entropy/of a unit");
+    let mut group = group(c, "entropy/of a unit");
     for rows in [48_000, 128] {
         let x = rectified(rows, 100);
         group.throughput(Throughput::Elements((rows * 100) as u64));
-        for (set, mut context) in common::contexts() {
+        for (set, mut context) in contexts() {
             group.bench_function(BenchmarkId::new(format!("{rows} x 100"), &set), |b| {
                 b.iter(|| Histogram::of(&mut context, x.view(), BINS).expect("bins").entropy_bits());
             });

@@ -1,6 +1,13 @@
 //! A generation of neural net evolution, and steps of output layers, at the sizes of the paper.
 
-mod common;
+mod common {
+    pub(crate) mod answers;
+    pub(crate) mod contexts;
+    pub(crate) mod groups;
+    pub(crate) mod inputs;
+}
+
+use common::{answers::assert_close, contexts::contexts, groups::group, inputs::uniform};
 
 use std::ops::ControlFlow;
 
@@ -13,11 +20,11 @@ use neuropil::{Matrix, datasets};
 /// Whole generations, sampling and update included, on a mini-batch and on all 2000 images.
 fn generations(c: &mut Criterion) {
     let data = datasets::embedded();
-    let mut group = common::group(c, "evolution/generation");
+    let mut group = group(c, "evolution/generation");
     for (label, population, batch) in
         [("64 x 20", 64, Some(20)), ("256 x 100", 256, Some(100)), ("64 x 2000", 64, None)]
     {
-        for (name, mut context) in common::contexts().into_iter().rev().take(2) {
+        for (name, mut context) in contexts().into_iter().rev().take(2) {
             let config = Config { population, batch, generations: 1 << 40, ..Config::default() };
             let mut network = Network::new(config, 784, 10).expect("a valid configuration");
             group.bench_function(BenchmarkId::new(label, &name), |b| {
@@ -41,20 +48,20 @@ fn generations(c: &mut Criterion) {
 fn output_layers(c: &mut Criterion) {
     let (units, inputs) = (10, 100_000);
     for batch in [1, 50] {
-        let mut group = common::group(c, &format!("evolution/output layer, batch {batch}"));
-        let h = common::uniform(batch, inputs, -1.0, 1.0, "h");
-        let d = common::uniform(batch, units, -1.0, 1.0, "d");
-        let mut w = common::uniform(units, inputs, -1.0, 1.0, "w");
+        let mut group = group(c, &format!("evolution/output layer, batch {batch}"));
+        let h = uniform(batch, inputs, -1.0, 1.0, "h");
+        let d = uniform(batch, units, -1.0, 1.0, "d");
+        let mut w = uniform(units, inputs, -1.0, 1.0, "w");
         let (exact, _) = plasticity::reference::logits(h.view(), w.view());
         let exact: Vec<f32> = exact.into_iter().map(|value| value as f32).collect();
         let mut y = Matrix::zeros(batch, units);
-        for (name, mut context) in common::contexts() {
+        for (name, mut context) in contexts() {
             group.bench_function(BenchmarkId::new("logits", &name), |b| {
                 b.iter(|| plasticity::logits(&mut context, h.view(), w.view(), y.view_mut()));
             });
-            common::assert_close(&name, y.as_slice(), &exact, 1e-4);
+            assert_close(&name, y.as_slice(), &exact, 1e-4);
         }
-        for (name, mut context) in common::contexts() {
+        for (name, mut context) in contexts() {
             group.bench_function(BenchmarkId::new("sign_descent", &name), |b| {
                 b.iter(|| plasticity::sign_descent(&mut context, h.view(), d.view(), w.view_mut(), 1e-6));
             });

@@ -1,8 +1,13 @@
 //! Genotypes: their weights, their evaluation at every degree of convergence, rewards of alleles, a generation, and growth.
 
-mod common;
+mod common {
+    pub(crate) mod answers;
+    pub(crate) mod contexts;
+    pub(crate) mod groups;
+    pub(crate) mod inputs;
+}
 
-use common::{assert_close, contexts, group, uniform};
+use common::{answers::assert_close, contexts::contexts, groups::group, inputs::uniform};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use neuropil::kernels::genotype::{
     AlleleFrequencies, Graph, Population, Samples, WeightGeneration, allele_rewards, decode, evaluate,

@@ -1,8 +1,13 @@
 //! Hebbian updates at 784 inputs and 2000 units, beside the same updates written as faer products and as plain loops.
 
-mod common;
+mod common {
+    pub(crate) mod answers;
+    pub(crate) mod contexts;
+    pub(crate) mod groups;
+    pub(crate) mod inputs;
+}
 
-use common::{assert_close, contexts, group, uniform};
+use common::{answers::assert_close, contexts::contexts, groups::group, inputs::uniform};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use faer::linalg::matmul::matmul as faer_matmul;
 use neuropil::kernels::hebbian::{self, Competition, KrotovHopfield, Reduction, Update};

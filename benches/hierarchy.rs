@@ -1,11 +1,15 @@
 //! An epoch of the hierarchy's base learning on ten batches of 128 digits, by topology and number of units: time for each batch, as
 //! throughput in images.
 
-mod common;
+mod common {
+    pub(crate) mod contexts;
+    pub(crate) mod groups;
+}
+
+use common::{contexts::contexts, groups::group};
 
 use std::ops::ControlFlow;
 
-use common::{contexts, group};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use neuropil::datasets::{self, Dataset};
 use neuropil::systems::Learner;

@@ -1,8 +1,13 @@
 //! Masked products beside the dense product with a masked matrix and the loop a compiler vectorises.
 
-mod common;
+mod common {
+    pub(crate) mod answers;
+    pub(crate) mod contexts;
+    pub(crate) mod groups;
+    pub(crate) mod inputs;
+}
 
-use common::{assert_close, contexts, group, uniform};
+use common::{answers::assert_close, contexts::contexts, groups::group, inputs::uniform};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use neuropil::kernels::dense::{Write, matmul, matmul_tn};
 use neuropil::kernels::masked::{

@@ -1,9 +1,14 @@
 //! Particles 5-3-3-1: outputs, self-application, self-replication, beside the same as plain loops, at three sizes; the organism's
 //! task step; growth with particles and threads.
 
-mod common;
+mod common {
+    pub(crate) mod answers;
+    pub(crate) mod contexts;
+    pub(crate) mod groups;
+    pub(crate) mod inputs;
+}
 
-use common::{assert_close, contexts, group, uniform};
+use common::{answers::assert_close, contexts::contexts, groups::group, inputs::uniform};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use neuropil::kernels::loss::softmax_cross_entropy;
 use neuropil::kernels::particle::{self, Activation, Net, Particles, SelfReplication};

@@ -1,7 +1,13 @@
 //! Gaussian noise, and the parts and the whole of a step of weight perturbation, at the sizes of the Hebbian networks.
 
-mod common;
+mod common {
+    pub(crate) mod answers;
+    pub(crate) mod contexts;
+    pub(crate) mod groups;
+    pub(crate) mod inputs;
+}
 
+use common::{answers::assert_close, contexts::contexts, groups::group, inputs::uniform};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use neuropil::kernels::perturb::{self, Draws, WeightPerturbation, Workspace, reference};
 use neuropil::random::Stream;
@@ -14,7 +20,7 @@ const INPUTS: usize = 2000;
 const CLASSES: usize = 10;
 
 fn gaussian(c: &mut Criterion) {
-    let mut group = common::group(c, "perturb/gaussian");
+    let mut group = group(c, "perturb/gaussian");
     group.throughput(Throughput::Elements(NOISE as u64));
     let stream = Stream::new(1, "bench");
     let mut out = Matrix::zeros(1, NOISE);
@@ -23,7 +29,7 @@ fn gaussian(c: &mut Criterion) {
         b.iter(|| out.as_mut_slice().fill_with(|| StandardNormal.sample(&mut generator)));
     });
     group.bench_function("plain", |b| b.iter(|| plain_gaussian(out.as_mut_slice())));
-    for (name, mut context) in common::contexts() {
+    for (name, mut context) in contexts() {
         perturb::gaussian(&mut context, stream, 1.0, out.as_mut_slice());
         let variance = out.as_slice().iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / NOISE as f64;
         assert!((variance - 1.0).abs() < 0.006, "{name}: variance {variance}");
@@ -48,10 +54,10 @@ fn plain_gaussian(out: &mut [f32]) {
 }
 
 fn clean_and_perturbed(c: &mut Criterion) {
-    let mut group = common::group(c, "perturb/clean_and_perturbed");
+    let mut group = group(c, "perturb/clean_and_perturbed");
     group.throughput(Throughput::Elements((2 * BATCH * INPUTS * CLASSES) as u64));
-    let (z, w) = (common::uniform(BATCH, INPUTS, -1.0, 1.0, "1"), common::uniform(INPUTS, CLASSES, -1.0, 1.0, "2"));
-    let noise = common::uniform(INPUTS, CLASSES, -1.0, 1.0, "3");
+    let (z, w) = (uniform(BATCH, INPUTS, -1.0, 1.0, "1"), uniform(INPUTS, CLASSES, -1.0, 1.0, "2"));
+    let noise = uniform(INPUTS, CLASSES, -1.0, 1.0, "3");
     let (mut clean, mut perturbed) = (Matrix::zeros(BATCH, CLASSES), Matrix::zeros(BATCH, CLASSES));
     let run = || reference::clean_and_perturbed(z.as_slice(), w.as_slice(), noise.as_slice(), BATCH, INPUTS, CLASSES);
     let narrow = |values: Vec<f64>| values.into_iter().map(|v| v as f32).collect::<Vec<_>>();
@@ -66,10 +72,10 @@ fn clean_and_perturbed(c: &mut Criterion) {
         };
         both();
         group.bench_function(name, |b| b.iter(&mut both));
-        common::assert_close(name, clean.as_slice(), &exact, 1e-5);
-        common::assert_close(name, perturbed.as_slice(), &exact_perturbed, 1e-5);
+        assert_close(name, clean.as_slice(), &exact, 1e-5);
+        assert_close(name, perturbed.as_slice(), &exact_perturbed, 1e-5);
     }
-    for (name, mut context) in common::contexts() {
+    for (name, mut context) in contexts() {
         clean.view_mut().fill(f32::NAN);
         perturbed.view_mut().fill(f32::NAN);
         let mut both = || {
@@ -78,8 +84,8 @@ fn clean_and_perturbed(c: &mut Criterion) {
         };
         both();
         group.bench_function(&name, |b| b.iter(&mut both));
-        common::assert_close(&name, clean.as_slice(), &exact, 1e-5);
-        common::assert_close(&name, perturbed.as_slice(), &exact_perturbed, 1e-5);
+        assert_close(&name, clean.as_slice(), &exact, 1e-5);
+        assert_close(&name, perturbed.as_slice(), &exact_perturbed, 1e-5);
     }
     group.finish();
 }
@@ -116,9 +122,8 @@ fn matrixmultiply(a: MatRef<'_>, b: MatRef<'_>, mut c: MatMut<'_>) {
 }
 
 fn reward_update(c: &mut Criterion) {
-    let mut group = common::group(c, "perturb/reward_update");
-    let (mut w, noise) =
-        (common::uniform(INPUTS, CLASSES, -1.0, 1.0, "4"), common::uniform(INPUTS, CLASSES, -1.0, 1.0, "5"));
+    let mut group = group(c, "perturb/reward_update");
+    let (mut w, noise) = (uniform(INPUTS, CLASSES, -1.0, 1.0, "4"), uniform(INPUTS, CLASSES, -1.0, 1.0, "5"));
     group.throughput(Throughput::Elements((INPUTS * CLASSES) as u64));
     group.bench_function("plain", |b| {
         b.iter(|| {
@@ -129,7 +134,7 @@ fn reward_update(c: &mut Criterion) {
             }
         });
     });
-    for (name, mut context) in common::contexts() {
+    for (name, mut context) in contexts() {
         group.bench_function(name, |b| {
             b.iter(|| perturb::reward_update(&mut context, noise.view(), 1e-9, w.view_mut(), false));
         });
@@ -138,20 +143,20 @@ fn reward_update(c: &mut Criterion) {
 }
 
 fn step(c: &mut Criterion) {
-    let (z, bias) = (common::uniform(BATCH, INPUTS, -1.0, 1.0, "6"), [0.0; CLASSES]);
+    let (z, bias) = (uniform(BATCH, INPUTS, -1.0, 1.0, "6"), [0.0; CLASSES]);
     let labels: Vec<u8> = (0..BATCH).map(|b| (b % CLASSES) as u8).collect();
     for draws in [Draws::Batch, Draws::Sample] {
-        let mut group = common::group(c, "perturb/step");
+        let mut group = group(c, "perturb/step");
         group.throughput(Throughput::Elements((2 * BATCH * INPUTS * CLASSES) as u64));
         if draws == Draws::Sample {
             group.sample_size(10);
         }
         let rule = WeightPerturbation { rate: 1e-6, sigma: 0.01, non_negative: false, draws };
-        for (name, mut context) in common::contexts() {
+        for (name, mut context) in contexts() {
             if draws == Draws::Sample && name.starts_with("scalar") {
                 continue;
             }
-            let (mut w, mut workspace) = (common::uniform(INPUTS, CLASSES, -1.0, 1.0, "7"), Workspace::default());
+            let (mut w, mut workspace) = (uniform(INPUTS, CLASSES, -1.0, 1.0, "7"), Workspace::default());
             let mut number = 0;
             group.bench_function(BenchmarkId::new(format!("{draws:?}"), name), |b| {
                 b.iter(|| {

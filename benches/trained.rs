@@ -3,11 +3,15 @@
 //!
 //! An epoch is thirty such steps. The layer is trained here, by the system's recipe on the digits inside the crate.
 
-mod common;
+mod common {
+    pub(crate) mod answers;
+    pub(crate) mod groups;
+}
+
+use common::{answers::assert_close, groups::group};
 
 use std::ops::ControlFlow;
 
-use common::{assert_close, group};
 use criterion::{Criterion, criterion_group, criterion_main};
 use neuropil::datasets::{Dataset, Scaling, embedded};
 use neuropil::kernels::activation::{self, Axis};
