@@ -20,6 +20,7 @@ impl Avx2 {
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         #[target_feature(enable = "avx2,fma")]
         fn inner<K: Kernel>(token: Avx2, kernel: K) -> K::Output {
+            super::align_frame();
             kernel.run(token)
         }
         // SAFETY: the token exists, so detection found every feature `inner` enables.

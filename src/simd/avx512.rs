@@ -26,6 +26,7 @@ impl Avx512 {
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
         fn inner<K: Kernel>(token: Avx512, kernel: K) -> K::Output {
+            super::align_frame();
             kernel.run(token)
         }
         // SAFETY: the token exists, so detection found every feature `inner` enables.

@@ -268,6 +268,19 @@ pub fn dispatch<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
     }
 }
 
+/// Has the frame that it is inlined into begin on a cache line.
+///
+/// Vectors for which there is no register are otherwise kept at any multiple of 16 bytes: most lie across two lines, and how many depends
+/// on the thread.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn align_frame() {
+    #[repr(align(64))]
+    struct Line(std::mem::MaybeUninit<u8>);
+    let line = Line(std::mem::MaybeUninit::uninit());
+    std::hint::black_box(line.0.as_ptr());
+}
+
 /// An instruction set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Isa {

@@ -11,6 +11,8 @@ pub(super) const FEW: usize = 4;
 
 /// Accumulators of a dot product: enough to hide the latency of a multiply-add.
 const PARTS: usize = 8;
+/// Vectors of w that are updated at a time.
+const UNROLLED: usize = 4;
 
 pub(super) struct FewRows<'a, 'b> {
     pub(super) x: MatRef<'a>,
@@ -76,40 +78,51 @@ fn dot<S: Simd>(s: S, a: &[f32], b: &[f32]) -> f32 {
 
 #[inline(always)]
 fn update<S: Simd, const BATCH: usize>(s: S, w: &mut [f32], z: MatRef<'_>, residual: [f32; 4], epilogue: Epilogue<'_>) {
-    let z: [&[f32]; BATCH] = std::array::from_fn(|b| &z.row(b)[..w.len()]);
+    let (vectors, rest) = w.as_chunks_mut::<LANES>();
+    let (mut z_vectors, mut z_rest) = ([&[][..]; BATCH], [&[][..]; BATCH]);
     let mut r = [s.zero(); BATCH];
     for b in 0..BATCH {
+        let (whole, partial) = z.row(b).as_chunks::<LANES>();
+        (z_vectors[b], z_rest[b]) = (&whole[..vectors.len()], partial);
         r[b] = s.splat(residual[b]);
     }
-    let whole = w.len() / LANES * LANES;
-    let (vectors, rest) = w.as_chunks_mut::<LANES>();
-    for (v, value) in vectors.iter_mut().enumerate() {
-        let mut sum = s.zero();
-        for b in 0..BATCH {
-            let (z, _) = z[b].as_chunks::<LANES>();
-            sum = s.mul_add(r[b], s.load(&z[v]), sum);
+    let rate = s.splat(epilogue.scale.unwrap_or(1.0));
+    // The maximum with minus infinity is the value itself: no branch in the loops.
+    let lowest = s.splat(if epilogue.non_negative { 0.0 } else { f32::NEG_INFINITY });
+    let unrolled = if epilogue.diagonal.is_none() { vectors.len() / UNROLLED * UNROLLED } else { 0 };
+    for (block, values) in vectors[..unrolled].as_chunks_mut::<UNROLLED>().0.iter_mut().enumerate() {
+        for v in 0..UNROLLED {
+            let sum = step(s, r, z_vectors, block * UNROLLED + v);
+            s.store(s.max(lowest, s.mul_add(rate, sum, s.load(&values[v]))), &mut values[v]);
         }
-        let diagonal = match epilogue.diagonal {
-            Some(diagonal) => s.load_partial(&diagonal[v * LANES..v * LANES + LANES]),
-            None => s.zero(),
-        };
-        let old = s.load(value);
-        s.store(finish(s, sum, old, diagonal, epilogue), value);
+    }
+    for v in unrolled..vectors.len() {
+        let old = s.load(&vectors[v]);
+        let mut sum = step(s, r, z_vectors, v);
+        if let Some(diagonal) = epilogue.diagonal {
+            sum = s.mul_add(s.load_partial(&diagonal[v * LANES..][..LANES]), old, sum);
+        }
+        s.store(s.max(lowest, s.mul_add(rate, sum, old)), &mut vectors[v]);
     }
     if !rest.is_empty() {
+        let old = s.load_partial(rest);
         let mut sum = s.zero();
         for b in 0..BATCH {
-            sum = s.mul_add(r[b], s.load_partial(&z[b][whole..]), sum);
+            sum = s.mul_add(r[b], s.load_partial(z_rest[b]), sum);
         }
-        let diagonal = epilogue.diagonal.map_or(s.zero(), |diagonal| s.load_partial(&diagonal[whole..]));
-        let old = s.load_partial(rest);
-        s.store_partial(finish(s, sum, old, diagonal, epilogue), rest);
+        if let Some(diagonal) = epilogue.diagonal {
+            sum = s.mul_add(s.load_partial(&diagonal[vectors.len() * LANES..]), old, sum);
+        }
+        s.store_partial(s.max(lowest, s.mul_add(rate, sum, old)), rest);
     }
 }
 
+/// `sum_b r[b] z[b]` of vector v.
 #[inline(always)]
-fn finish<S: Simd>(s: S, sum: S::F32, old: S::F32, diagonal: S::F32, epilogue: Epilogue<'_>) -> S::F32 {
-    let scale = s.splat(epilogue.scale.unwrap_or(1.0));
-    let new = s.mul_add(scale, s.mul_add(diagonal, old, sum), old);
-    if epilogue.non_negative { s.max(s.zero(), new) } else { new }
+fn step<S: Simd, const BATCH: usize>(s: S, r: [S::F32; BATCH], z: [&[[f32; LANES]]; BATCH], v: usize) -> S::F32 {
+    let mut sum = s.zero();
+    for b in 0..BATCH {
+        sum = s.mul_add(r[b], s.load(&z[b][v]), sum);
+    }
+    sum
 }
