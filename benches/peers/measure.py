@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 
 import cases
+from cores import Cores
 from ours import Failed, Ours
 
 warnings.filterwarnings("ignore", "Sparse")  # torch calls its CSR tensors a beta and unchecked
@@ -85,13 +86,11 @@ def timed_row(binary, row, case, directory, rounds, priority):
 
 
 def two_threads(binary, row, rounds, priority):
-    with Ours(binary, row.operation, row.shape, 1) as one, Ours(binary, row.operation, row.shape, 2) as two:
-        times = {"ours": [], "one thread": []}
-        with priority(one, two):
-            for _ in range(rounds):
-                times["one thread"].append(one.round())
-                times["ours"].append(two.round())
-        return {"missing": {}, "distance": None, "times": rounded(times), "kinds": {}}
+    with Ours(binary, row.operation, row.shape, 1) as one, Ours(binary, row.operation, row.shape, 2) as two, Cores(binary, row.bound) as cores:
+        with priority(one, two, *cores.pair):
+            seen, found = cores.rounds(rounds, lambda: (one.round(), two.round()))
+        times = {"one thread": [one for one, _ in seen], "ours": [two for _, two in seen]}
+        return {"missing": {}, "distance": None, "times": rounded(times), "kinds": {}, "cores": found}
 
 
 def rounded(times):
