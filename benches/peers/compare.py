@@ -38,11 +38,11 @@ def environment(threads):
     return {name: value for name, value in os.environ.items() if name != "OPENBLAS_L2_SIZE"} | own
 
 
-def measured(given, binary, table, index):
+def measured(given, binary, table, index, limit):
     """The row of a table, by a process of its own; what goes wrong there is reported and stops nothing."""
     row = TABLES[table][index]
     rounds = min(given.rounds, 3) if row.slow else given.rounds
-    command = [sys.executable, __file__, "--row", table, str(index), "--rounds", str(rounds), "--binary", binary]
+    command = [sys.executable, __file__, "--row", table, str(index), str(limit), "--rounds", str(rounds), "--binary", binary]
     done = subprocess.run(command + ["--priority"] * given.priority, env=environment(row.threads), capture_output=True, text=True)
     about = {"kernel": row.kernel, "operation": row.operation, "shape": row.shape, "label": row.label, "threads": row.threads, "summary": row.summary}
     about["bars"] = [vars(bar) for bar in row.bars]
@@ -55,9 +55,9 @@ def measured(given, binary, table, index):
 def one_row(given):
     import measure
 
-    table, index = given.row[0], int(given.row[1])
+    table, index, limit = given.row[0], int(given.row[1]), float(given.row[2])
     run = measure.one_row if table == "peers" else measure.two_threads
-    print(json.dumps(run(given.binary, TABLES[table][index], given.rounds, priority.real_time if given.priority else priority.normal)))
+    print(json.dumps(run(given.binary, TABLES[table][index], given.rounds, priority.real_time if given.priority else priority.normal, limit)))
 
 
 def against(binary, other, operation, shape, threads, rounds):
@@ -83,7 +83,7 @@ def main():
     parser.add_argument("--report", metavar="JSON", help="write the report of a record again; nothing is measured")
     parser.add_argument("--binary", help="the side_by_side bench (default: the newest build)")
     parser.add_argument("--against", metavar="BINARY", help="compare with another build of the bench instead of with peers")
-    parser.add_argument("--row", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--row", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.report:
         return report.write(given.report)
@@ -108,7 +108,7 @@ def main():
         print(report.HEADS[table], flush=True)
         for index, row in enumerate(TABLES[table]):
             if wanted(row):
-                found[table].append(measured(given, given.binary, table, index))
+                found[table].append(measured(given, given.binary, table, index, found["limits"]["multiply_adds"]))
                 print("\n".join(report.lines(table, found[table][-1], found["limits"])), flush=True)
     found["load"].append(os.getloadavg()[0])
     print(report.verdict(found))

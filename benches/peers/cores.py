@@ -1,66 +1,73 @@
-"""Whether the machine has two cores to give at this moment.
+"""Whether the machine has whole cores to give at this moment.
 
-What a shared machine calls two cores may be the two threads of one, for seconds at a time: then nothing gains by a second thread. Two processes
-that share nothing tell: of multiply-adds in registers, or of reading 64 MiB each, for rows that memory binds.
+What a shared machine calls two cores may be the two threads of one, and the one that a row runs on may be shared with a neighbour, for seconds at
+a time. Processes that share nothing with what is timed tell: one of multiply-adds in registers, which must run at the speed that was measured as the limit;
+two of them, or of reading 64 MiB where memory binds, which must gain by each other. A measurement counts if it was so before and after.
 """
+import os
 import statistics
 import threading
 import time
 
 from ours import Failed, Ours
 
+MULTIPLY_ADDS = 100_000_000
 # Operation, shape, and the gain by the second process that counts as two cores.
-KINDS = {
-    "arithmetic": ("multiply_adds", {"count": 100_000_000}, 1.9),
+PAIRS = {
+    "arithmetic": ("multiply_adds", {"count": MULTIPLY_ADDS}, 1.9),
     "memory": ("read", {"bytes": 1 << 26}, 1.5),
 }
-# Looks at the machine, for each round wanted, before a row is given up.
+# Of the limit of one core.
+WHOLE = 0.95
+# Seconds to wait for whole cores before a row is given up.
 PATIENCE = 60
 
 
 class Cores:
-    def __init__(self, binary, kind):
-        operation, shape, self.least = KINDS[kind]
-        self.pair = [Ours(binary, operation, shape, 1) for _ in range(2)]
+    def __init__(self, binary, threads, bound, limit):
+        operation, shape, self.least = PAIRS[bound if threads > 1 else "arithmetic"]
+        self.probes = [Ours(binary, operation, shape, 1) for _ in range(threads)]
+        self.limit, self.looked, self.repeated = limit, False, 0
 
-    def gain(self):
-        """How much more two of them do than one, side by side."""
-        alone = self.pair[0].round()
+    def hold(self, *processes):
+        """Rows of one thread stay where the probe is."""
+        if len(self.probes) == 1:
+            for pid in (0, self.probes[0].process.pid, *(one.process.pid for one in processes)):
+                os.sched_setaffinity(pid, {max(os.sched_getaffinity(0))})
+
+    def whole(self):
+        if len(self.probes) == 1:
+            return MULTIPLY_ADDS / (self.probes[0].round() * 1e-3) >= WHOLE * self.limit
+        alone = self.probes[0].round()
         together = [0.0, 0.0]
 
         def one(index):
-            together[index] = self.pair[index].round()
+            together[index] = self.probes[index].round()
 
         threads = [threading.Thread(target=one, args=(index,)) for index in range(2)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        return 2 * alone / statistics.mean(together)
+        return 2 * alone / statistics.mean(together) >= self.least
 
-    def rounds(self, count, measure):
-        """Calls `measure` until `count` rounds had two cores before and after; what these gained, and how many rounds had not."""
-        gains, results, without = [], [], 0
-        before = self.gain()
-        for _ in range(PATIENCE * count):
-            if len(results) == count:
-                return results, {"gain": [float(f"{gain:.3g}") for gain in gains], "without": without}
-            if before < self.least:
-                time.sleep(0.1)
-                before = self.gain()
+    def measured(self, call):
+        """What `call` returns, as often as it takes to have whole cores before and after."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            if not self.looked and not self.whole():
+                time.sleep(0.05)
                 continue
-            result, after = measure(), self.gain()
-            if after >= self.least:
-                results.append(result)
-                gains.append(min(before, after))
-            else:
-                without += 1
-            before = after
-        raise Failed(f"two processes gained {self.least} in {len(results)} of {count} rounds")
+            result = call()
+            self.looked = self.whole()
+            if self.looked:
+                return result
+            self.repeated += 1
+        raise Failed(f"no whole core{'s' if len(self.probes) > 1 else ''} within {PATIENCE} s")
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        for one in self.pair:
-            one.__exit__()
+        for probe in self.probes:
+            probe.__exit__()

@@ -34,7 +34,7 @@ def compare(case, name, answer, ours):
     return distance
 
 
-def one_row(binary, row, rounds, priority):
+def one_row(binary, row, rounds, priority, limit):
     try:
         import torch
 
@@ -47,12 +47,12 @@ def one_row(binary, row, rounds, priority):
     try:
         for name, values in case.inputs.items():
             np.ascontiguousarray(values).tofile(os.path.join(directory, name))
-        return timed_row(binary, row, case, directory if case.inputs else None, rounds, priority)
+        return timed_row(binary, row, case, directory if case.inputs else None, rounds, priority, limit)
     finally:
         shutil.rmtree(directory)
 
 
-def timed_row(binary, row, case, directory, rounds, priority):
+def timed_row(binary, row, case, directory, rounds, priority, limit):
     result = {"missing": {}, "distance": None}
     answer = None
     if case.compared or case.judge:
@@ -74,23 +74,32 @@ def timed_row(binary, row, case, directory, rounds, priority):
             result["distance"] = max(result["distance"] or 0.0, float(compare(case, peer.name, peer.view(first), answer.astype(np.float64))))
         calls[peer.name] = call
     seen = {"ours": [], **{name: [] for name in calls}}
-    with Ours(binary, row.operation, row.shape, row.threads, directory) as ours, priority(ours):
-        for _ in range(rounds):
-            seen["ours"].append(ours.round())
-            for name, call in calls.items():
-                seen[name].append(mean_milliseconds(call) * case.share)
-                if row.threads > 1:
-                    # The threads of most libraries turn in circles for a while before they sleep.
-                    time.sleep(0.1)
-    return result | {"times": rounded(seen), "kinds": {peer.name: peer.kind for peer in case.peers}}
+
+    def theirs(call):
+        milliseconds = mean_milliseconds(call) * case.share
+        if row.threads > 1:
+            # The threads of most libraries turn in circles for a while before they sleep.
+            time.sleep(0.1)
+        return milliseconds
+
+    with Ours(binary, row.operation, row.shape, row.threads, directory) as ours, Cores(binary, row.threads, row.bound, limit) as cores:
+        cores.hold(ours)
+        with priority(ours, *cores.probes):
+            for _ in range(rounds):
+                seen["ours"].append(cores.measured(ours.round))
+                for name, call in calls.items():
+                    seen[name].append(cores.measured(lambda: theirs(call)))
+    return result | {"times": rounded(seen), "kinds": {peer.name: peer.kind for peer in case.peers}, "repeated": cores.repeated}
 
 
-def two_threads(binary, row, rounds, priority):
-    with Ours(binary, row.operation, row.shape, 1) as one, Ours(binary, row.operation, row.shape, 2) as two, Cores(binary, row.bound) as cores:
-        with priority(one, two, *cores.pair):
-            seen, found = cores.rounds(rounds, lambda: (one.round(), two.round()))
-        times = {"one thread": [one for one, _ in seen], "ours": [two for _, two in seen]}
-        return {"missing": {}, "distance": None, "times": rounded(times), "kinds": {}, "cores": found}
+def two_threads(binary, row, rounds, priority, limit):
+    times = {"ours": [], "one thread": []}
+    with Ours(binary, row.operation, row.shape, 1) as one, Ours(binary, row.operation, row.shape, 2) as two, Cores(binary, 2, row.bound, limit) as cores:
+        with priority(one, two, *cores.probes):
+            for _ in range(rounds):
+                times["one thread"].append(cores.measured(one.round))
+                times["ours"].append(cores.measured(two.round))
+    return {"missing": {}, "distance": None, "times": rounded(times), "kinds": {}, "repeated": cores.repeated}
 
 
 def rounded(times):
