@@ -89,6 +89,39 @@ fn threads_do_not_show() {
 }
 
 #[test]
+fn skinny_products_stay_within_their_bound_with_the_same_bits_on_every_set_and_any_threads() {
+    // Tiles of samples and panels of outputs that are not whole, several groups of panels, several blocks of inputs; the last is shared out.
+    let shapes =
+        [(1, 1, 1), (5, 15, 3), (7, 16, 4), (13, 530, 21), (50, 1041, 43), (3, 0, 2), (0, 4, 2), (101, 2000, 51)];
+    for (batch, inputs, outputs) in shapes {
+        let (z, w) = (random(batch, inputs, "z"), random(inputs, outputs, "w"));
+        let want = reference::product(batch, outputs, inputs, |i, k| z[(i, k)], |k, j| w[(k, j)]);
+        let bound = 1.01 * (inputs as f64 / 16.0 + 6.0) * f64::from(f32::EPSILON) / 2.0;
+        let mut first: Option<Matrix> = None;
+        for (isa, threads) in Isa::available().flat_map(|isa| [(isa, 1), (isa, 3)]) {
+            let mut context = Context::on(isa).unwrap().with_threads(Threads::new(threads).unwrap());
+            // Whatever scratch memory held before must not show.
+            context.scratch([200_000])[0].fill(f32::NAN);
+            let mut y = Matrix::from_fn(batch, outputs, |_, _| f32::NAN);
+            matmul_skinny(&mut context, z.view(), w.view(), y.view_mut());
+            for (at, &got) in y.as_slice().iter().enumerate() {
+                let error = (f64::from(got) - want.sums[at]).abs();
+                assert!(
+                    error <= bound * want.magnitudes[at],
+                    "{batch} x {inputs} x {outputs} on {isa}: {got} for {}",
+                    want.sums[at]
+                );
+            }
+            assert_eq!(
+                &y,
+                first.get_or_insert_with(|| y.clone()),
+                "{batch} x {inputs} x {outputs} on {isa}, {threads} threads"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_matrix_packed_once_gives_the_bits_of_one_that_is_not() {
     for (rows, depth, cols) in [(3, 5, 17), (64, 1, 384), (70, 257, 401), (100, 300, 400)] {
         let (a, b) = (random(rows, depth, "a"), random(depth, cols, "b"));
