@@ -430,12 +430,40 @@ fn chance_earns_nothing() {
     let w = WeightGeneration::from_triples(graph.links(), 4, &[]).unwrap();
     let (images, labels) = images(20, 9, 10);
     let samples = Samples::new(&mut context(), &graph, images.view(), &labels).unwrap();
-    let outcome = evaluate(&mut context(), &w, &samples, &population(3, 4));
     let first = labels.iter().filter(|&&label| label == 0).count() as u32;
-    for genotype in 0..3 {
-        assert!(outcome.rewards[genotype].abs() < 1e-5);
-        assert!((outcome.losses[genotype] - 10f64.ln()).abs() < 1e-6);
-        assert_eq!(outcome.correct[genotype], first);
+    // With images across the lanes, and with genotypes.
+    for genotypes in [3, 70] {
+        let outcome = evaluate(&mut context(), &w, &samples, &population(genotypes, 4));
+        for genotype in 0..genotypes {
+            assert!(outcome.rewards[genotype].abs() < 1e-5);
+            assert!((outcome.losses[genotype] - 10f64.ln()).abs() < 1e-6);
+            assert_eq!(outcome.correct[genotype], first, "the first of equals, {genotypes} genotypes");
+        }
+    }
+}
+
+#[test]
+fn the_reference_gives_what_can_be_worked_out_by_hand() {
+    // Input 1 to the one hidden unit by 0.5, on to the classes by 2 and -1: logits 0.5 and -0.25; so many times the same image.
+    let graph = Graph::from_edges(1, 1, 2, &[(0, 0)]).unwrap();
+    let (weights, sizes) = ([0.5, 2.0, -1.0], [0.5, 2.0, 1.0]);
+    let (u, chance) = (2f64.powi(-24), 2f64.ln());
+    for (label, behind) in [(0, 0.0), (1, 0.75)] {
+        let loss = (-0.75f64).exp().ln_1p() + behind;
+        let reward = (chance * chance - loss * loss).max(0.0);
+        // Four roundings of sums of at most 0.5 move the loss by twice that; its own error is 2 log2(2) + 6 + 0.75 + ln 2 halves of an ulp.
+        let error = 2.0 * 4.0 * u * 0.5 + u * (2.0 + 6.0 + behind + chance);
+        let of_reward = 2.0 * loss * error + 8.0 * u * (chance * chance + loss * loss);
+        for count in [1, 50] {
+            let images = Matrix::from_fn(count, 1, |_, _| 0.5);
+            let got = reference::evaluate(&graph, &weights, &sizes, 4, images.view(), &vec![label; count]);
+            assert!((got.loss - loss).abs() < 1e-13 && (got.reward - reward).abs() < 1e-13);
+            assert_eq!((got.correct, got.doubtful), (if label == 0 { count as u32 } else { 0 }, 0));
+            // A mean of equals is as far off as each of them, and by the sum's own roundings.
+            let of_sum = 4.0 * u * u * (count * count) as f64;
+            assert!((got.loss_error / (error + of_sum * loss) - 1.0).abs() < 1e-5);
+            assert!((got.reward_error / (of_reward + of_sum * reward) - 1.0).abs() < 1e-5);
+        }
     }
 }
 
