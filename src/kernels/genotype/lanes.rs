@@ -412,7 +412,7 @@ fn changes_of_unit<S: Simd>(
     let first = links.start;
     let (links, genes, values) = w.entries_of(links);
     list.clear();
-    list.resize(genes.len() + 1, 0);
+    list.resize(genes.len(), 0);
     let mut count = 0;
     for (entry, &gene) in genes.iter().enumerate() {
         list[count] = entry as u32;
