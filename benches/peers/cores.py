@@ -6,12 +6,12 @@ two of them, or of reading 64 MiB where memory binds, which must gain by each ot
 """
 import os
 import statistics
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
+from limits import MULTIPLY_ADDS
 from ours import Failed, Ours
 
-MULTIPLY_ADDS = 100_000_000
 # Operation, shape, and the gain by the second process that counts as two cores.
 PAIRS = {
     "arithmetic": ("multiply_adds", {"count": MULTIPLY_ADDS}, 1.9),
@@ -39,16 +39,8 @@ class Cores:
         if len(self.probes) == 1:
             return MULTIPLY_ADDS / (self.probes[0].round() * 1e-3) >= WHOLE * self.limit
         alone = self.probes[0].round()
-        together = [0.0, 0.0]
-
-        def one(index):
-            together[index] = self.probes[index].round()
-
-        threads = [threading.Thread(target=one, args=(index,)) for index in range(2)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(len(self.probes)) as pool:
+            together = list(pool.map(Ours.round, self.probes))
         return 2 * alone / statistics.mean(together) >= self.least
 
     def measured(self, call):

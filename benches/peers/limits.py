@@ -3,9 +3,10 @@ import statistics
 
 from ours import Ours
 
+MULTIPLY_ADDS = 100_000_000
 # Name, operation, shape, amount.
 KINDS = [
-    ("multiply_adds", "multiply_adds", {"count": 100_000_000}, 1e8),
+    ("multiply_adds", "multiply_adds", {"count": MULTIPLY_ADDS}, MULTIPLY_ADDS),
     ("cycles", "cycles", {"count": 100_000_000}, 1e8),
     ("L1", "read", {"bytes": 1 << 15, "times": 100}, 100 * (1 << 15)),
     ("L2", "read", {"bytes": 1 << 19, "times": 10}, 10 * (1 << 19)),
