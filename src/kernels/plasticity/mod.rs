@@ -36,9 +36,6 @@ mod logits;
 pub mod reference;
 mod update;
 
-#[cfg(test)]
-mod tests;
-
 pub use logits::logits;
 
 use crate::context::Context;
@@ -134,3 +131,6 @@ fn shapes_agree(name: &str, h: MatRef<'_>, d: MatRef<'_>, w: &MatMut<'_>) {
         w.cols()
     );
 }
+
+#[cfg(test)]
+mod tests;
