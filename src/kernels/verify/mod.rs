@@ -124,6 +124,7 @@ pub fn run(sets: &[Isa], shapes: usize, seed: u64) -> Result<Vec<Report>> {
                 contexts: &mut contexts,
                 reports: &mut reports[first..],
                 dims: check.dims,
+                spoil: &mut |_| (),
             };
             (check.run)(&mut case);
         }
@@ -150,6 +151,17 @@ pub fn kernels() -> impl Iterator<Item = &'static str> {
 /// # Errors
 /// [`Error::InstructionSet`] if this CPU lacks one of the sets, [`Error::Setting`] if there is no check of this name.
 pub fn case(kernel: &str, sets: &[Isa], sizes: &[usize], seed: u64) -> Result<Vec<Report>> {
+    spoiled_case(kernel, sets, sizes, seed, &mut |_| ())
+}
+
+/// The same, `spoil` having its way with what the kernel returns, before anybody looks at it.
+fn spoiled_case(
+    kernel: &str,
+    sets: &[Isa],
+    sizes: &[usize],
+    seed: u64,
+    spoil: &mut dyn FnMut(&mut [f32]),
+) -> Result<Vec<Report>> {
     let check = FAMILIES.iter().copied().flatten().find(|check| check.kernel == kernel);
     let check = check.ok_or_else(|| Error::setting("kernel", "the name of a check", kernel))?;
     let mut contexts = contexts(sets)?;
@@ -166,6 +178,7 @@ pub fn case(kernel: &str, sets: &[Isa], sizes: &[usize], seed: u64) -> Result<Ve
         contexts,
         reports: reports_of,
         dims: check.dims,
+        spoil,
     });
     Ok(reports)
 }
@@ -235,6 +248,8 @@ struct Case<'a> {
     contexts: &'a mut [Context],
     reports: &'a mut [Report],
     dims: &'static [Dim],
+    /// Called with all that a kernel returns: how the tests see that a fault is seen.
+    spoil: &'a mut dyn FnMut(&mut [f32]),
 }
 
 impl Case<'_> {
@@ -286,9 +301,14 @@ impl Case<'_> {
     /// Runs the kernel in every context, has `ratio` say how far off its result is, and compares it with the scalar token's.
     fn judge(&mut self, kernel: impl Fn(&mut Context) -> Vec<f32>, ratio: impl Fn(&[f32]) -> f64) {
         let (scalar, contexts) = self.contexts.split_first_mut().expect("the scalar context");
-        let oracle = kernel(scalar);
+        let mut run = |context: &mut Context| {
+            let mut got = kernel(context);
+            (self.spoil)(&mut got);
+            got
+        };
+        let oracle = run(scalar);
         for (context, report) in contexts.iter_mut().zip(&mut *self.reports) {
-            let got = kernel(context);
+            let got = run(context);
             // Which NaN a NaN is may differ.
             let same = |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan());
             let equal = got.len() == oracle.len() && got.iter().zip(&oracle).all(same);
@@ -379,6 +399,43 @@ mod tests {
             let cases = full(sets) * kernels().count() * sets;
             assert!((100_000..101_000).contains(&cases), "{cases}");
         }
+    }
+
+    #[test]
+    fn a_fault_in_any_result_of_any_kernel_is_seen() {
+        // Values drawn at random are judged by their distribution, not one by one.
+        for kernel in kernels().filter(|&kernel| kernel != "perturb::gaussian") {
+            for result in 0.. {
+                let mut worst = 0.0f64;
+                let mut results = 0;
+                // A hundredth more in the first, the middle or the last of a result's values: where counts depend on a rounding, some may be off.
+                for part in 0..3 {
+                    // The scalar token's and the set's, for each result that the check compares.
+                    let mut runs = 0;
+                    let mut spoil = |got: &mut [f32]| {
+                        if runs / 2 == result {
+                            let at = (part * got.len() / 2).min(got.len() - 1);
+                            got[at] = 1.01 * got[at] + 0.01;
+                        }
+                        runs += 1;
+                    };
+                    let reports = spoiled_case(kernel, &[Isa::Scalar], &[17, 9, 7, 18, 5], 0, &mut spoil).unwrap();
+                    worst = worst.max(reports[0].worst);
+                    results = runs / 2;
+                }
+                assert!(results > 0, "{kernel} compares nothing");
+                if result == results {
+                    break;
+                }
+                assert!(worst > 1.0, "{kernel}: a fault in result {result} of {results} is {worst} times the bound");
+            }
+        }
+    }
+
+    #[test]
+    fn every_fourth_case_is_tiny_and_every_fourth_special() {
+        let kinds = |kind| (0..12).filter(|&number| Values::of(number) == kind).collect::<Vec<_>>();
+        assert_eq!((kinds(Values::Tiny), kinds(Values::Special)), (vec![2, 6, 10], vec![3, 7, 11]));
     }
 
     #[test]
