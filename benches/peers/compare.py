@@ -10,6 +10,7 @@
 Every row: answers compared; then rounds of (ours, peer, peer ...), each some 20 ms of calls; medians, and the ratio of the best peer's
 median to ours. OpenBLAS is told to use AVX-512 where the CPU has it: NumPy's own choice, or an exported one, may not.
 A full run writes benches/record/CPU/DATE.json, .md and .svg and the summary in README.md. Needs a quiet machine; `--priority` helps.
+With NEUROPIL_SIMD=avx2 on a CPU that has more, the peers are held to AVX2 as well, and the record is DATE-avx2.
 """
 import argparse
 import datetime
@@ -30,11 +31,26 @@ from ours import Ours, find_binary
 TABLES = {"peers": rows.ROWS, "threads": rows.TWO_THREADS}
 
 
+# What holds each library to AVX2. OpenBLAS and numba name CPUs: the last of the vendor's that had no more.
+ZEN = "AuthenticAMD" in record.CPUINFO
+AVX2 = {
+    "OPENBLAS_CORETYPE": "ZEN" if ZEN else "HASWELL",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "NUMBA_CPU_NAME": "znver3" if ZEN else "haswell",
+    "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
+}
+
+
 def environment(threads):
     """What the libraries of a row's process are told. They read it once, when they load."""
     own = {f"{name}_NUM_THREADS": str(threads) for name in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
-    own["OPENBLAS_CORETYPE"] = "SKYLAKEX" if record.has("avx512f") else "HASWELL"
+    own["OPENBLAS_CORETYPE"] = "SKYLAKEX" if record.has("avx512f") else AVX2["OPENBLAS_CORETYPE"]
     own["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'} intra_op_parallelism_threads={threads}"
+    if record.held_to():
+        own["XLA_FLAGS"] += " --xla_cpu_max_isa=AVX2"
+        own |= AVX2
     return {name: value for name, value in os.environ.items() if name != "OPENBLAS_L2_SIZE"} | own
 
 
@@ -100,7 +116,7 @@ def main():
     order = priority.real_time if given.priority else priority.normal
     if given.scaling:
         return scaling.run(given.binary, wanted, given.quick, order)
-    found = {"date": datetime.date.today().isoformat(), **record.machine(given.binary), "priority": given.priority, "rounds": given.rounds, "load": [os.getloadavg()[0]]}
+    found = {"date": datetime.date.today().isoformat(), **record.machine(given.binary), "held_to": record.held_to(), "priority": given.priority, "rounds": given.rounds, "load": [os.getloadavg()[0]]}
     found["limits"] = limits.measure(given.binary, given.rounds, order)
     found |= {"peers": [], "threads": []}
     print(report.header(found), flush=True)

@@ -3,6 +3,7 @@ import importlib.metadata
 import json
 import os
 import re
+import sys
 
 from ours import Ours
 
@@ -18,6 +19,14 @@ FAMILIES = {("AuthenticAMD", "23"): "Zen 2", ("AuthenticAMD", "25"): "Zen 4", ("
 
 def has(flag):
     return re.search(rf"\b{flag}\b", CPUINFO) is not None
+
+
+def held_to():
+    """The set that both sides are held to, or None if they may use all that the CPU has."""
+    asked = os.environ.get("NEUROPIL_SIMD")
+    if asked in (None, "", "avx512") or (asked == "avx2" and not has("avx512f")):
+        return None
+    return asked if asked == "avx2" else sys.exit(f"NEUROPIL_SIMD={asked}: the peers can be held to avx2 alone")
 
 
 def _of_cpu(name):
@@ -58,7 +67,7 @@ def one_a_line(found):
 
 def save(found):
     os.makedirs(folder(found), exist_ok=True)
-    path = os.path.join(folder(found), f"{found['date']}.json")
+    path = os.path.join(folder(found), f"{'-'.join(filter(None, (found['date'], found['held_to'])))}.json")
     with open(path, "w") as file:
         file.write(one_a_line(found))
     return path

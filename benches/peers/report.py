@@ -95,11 +95,13 @@ def header(found):
     priority = "at real-time priority" if found["priority"] else "at normal priority"
     busy = f"load average {' and '.join(f'{load:.1f}' for load in found['load'])} before and after" if len(found.get("load", [])) == 2 else ""
     priority = ", ".join(filter(None, (priority, busy)))
+    held = found.get("held_to")
+    sets = f"Both sides are held to {held}, though the CPU has more." if held else "OpenBLAS takes the kernels of the CPU's instruction set."
     limits = "\n".join(f"| {name} | {found['limits'][key] / unit:.0f} {prefix} |" for key, (name, unit, prefix) in LIMITS.items())
     return f"""# {found['cpu']}, {found['cores']} cores, {found['isa']}, {found['date']}
 
 `benches/peers/compare.py`: milliseconds, medians of {found['rounds']} alternating rounds (three for whole generations, epochs, organisms), {priority}.
-{libraries}. OpenBLAS takes the kernels of the CPU's instruction set. Both sides have the same inputs, and their answers are compared before they are
+{libraries}. {sets} Both sides have the same inputs, and their answers are compared before they are
 timed: "answers within" is the largest difference as a part of the largest value (of the largest change, for updates); where both draw their own
 random numbers (-) ours are judged by themselves. "Of the floor" is the least time that the counted operations and bytes can take on one core with
 the limits below, over ours. "torch, our algebra" is shown, not counted as a peer; a generation of the peers is 8 genotypes on 200 digits, scaled.
@@ -178,7 +180,7 @@ def common(labels):
 
 
 def write(path):
-    """The report, the plot and the README's summary of a record."""
+    """The report and the plot of a record, and the README's summary if it shows all that the CPU has."""
     with open(path) as file:
         found = json.load(file)
     base = path.removesuffix(".json")
@@ -194,7 +196,7 @@ def write(path):
     plots.ratios(found, judged, f"{base}.svg")
     with open(os.path.join(ROOT, "README.md")) as file:
         readme = file.read()
-    if README[0] in readme:
+    if README[0] in readme and not found.get("held_to"):
         before, rest = readme.split(README[0])
         after = rest.split(README[1])[1]
         with open(os.path.join(ROOT, "README.md"), "w") as file:
