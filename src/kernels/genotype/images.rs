@@ -32,9 +32,6 @@ pub(super) const GENOTYPES: usize = 8;
 const UNITS: usize = 16;
 /// Tiles that may share the loads of weights.
 const TILES: usize = 3;
-/// Classes whose sums stay in registers together.
-const TEN: usize = 10;
-
 /// A weight of each genotype.
 type Weights = [f32; GENOTYPES];
 
@@ -82,14 +79,20 @@ impl Kernel for Evaluate<'_> {
             while tile < tiles.end {
                 // No tile at the end on its own, if it can be helped.
                 let width = match tiles.end - tile {
+                    _ if S::REGISTERS < 32 => 1,
                     TILES => TILES,
                     left => left.min(TILES - 1),
                 };
                 let logits = &mut logits[(tile - tiles.start) * GENOTYPES * classes..];
                 match width {
-                    1 => of_block::<S, 1>(s, self.samples, tile, units.clone(), edges, hidden, output, logits),
-                    2 => of_block::<S, 2>(s, self.samples, tile, units.clone(), edges, hidden, output, logits),
-                    _ => of_block::<S, TILES>(s, self.samples, tile, units.clone(), edges, hidden, output, logits),
+                    _ if S::REGISTERS < 32 => {
+                        of_block::<S, 1, 4, 5>(s, self.samples, tile, units.clone(), edges, hidden, output, logits);
+                    }
+                    1 => of_block::<S, 1, 8, 10>(s, self.samples, tile, units.clone(), edges, hidden, output, logits),
+                    2 => of_block::<S, 2, 8, 10>(s, self.samples, tile, units.clone(), edges, hidden, output, logits),
+                    _ => {
+                        of_block::<S, TILES, 8, 10>(s, self.samples, tile, units.clone(), edges, hidden, output, logits)
+                    }
                 }
                 tile += width;
             }
@@ -105,9 +108,9 @@ impl Kernel for Evaluate<'_> {
     }
 }
 
-/// A block of units on `T` tiles.
+/// A block of units on `T` tiles, the sums of `G` genotypes or `C` classes in registers at a time.
 #[inline(always)]
-fn of_block<S: Simd, const T: usize>(
+fn of_block<S: Simd, const T: usize, const G: usize, const C: usize>(
     s: S,
     samples: &Samples,
     tile: usize,
@@ -121,7 +124,7 @@ fn of_block<S: Simd, const T: usize>(
     let mut alive = [0; GENOTYPES];
     let first_block = graph.block_range(units.start).start;
     for (at, unit) in units.enumerate() {
-        hidden_of_tiles::<S, T>(
+        hidden_of_tiles::<S, T, G>(
             s,
             samples,
             tile,
@@ -137,9 +140,9 @@ fn of_block<S: Simd, const T: usize>(
     for genotype in 0..GENOTYPES {
         let (alive, logits) = (alive[genotype], &mut logits[genotype * classes..]);
         let mut class = 0;
-        while class + TEN <= classes {
-            add_units::<S, TEN, T>(s, alive, hidden, genotype, output, classes, class, logits);
-            class += TEN;
+        while class + C <= classes {
+            add_units::<S, C, T>(s, alive, hidden, genotype, output, classes, class, logits);
+            class += C;
         }
         while class < classes {
             add_units::<S, 1, T>(s, alive, hidden, genotype, output, classes, class, logits);
@@ -150,7 +153,7 @@ fn of_block<S: Simd, const T: usize>(
 
 /// The activities of a unit for `T` tiles, and for which genotypes it is not silent.
 #[inline(always)]
-fn hidden_of_tiles<S: Simd, const T: usize>(
+fn hidden_of_tiles<S: Simd, const T: usize, const G: usize>(
     s: S,
     samples: &Samples,
     tile: usize,
@@ -165,42 +168,45 @@ fn hidden_of_tiles<S: Simd, const T: usize>(
     for t in 1..T {
         pixels[t] = samples.tile(tile + t);
     }
-    let mut acc = [[s.zero(); GENOTYPES]; T];
-    for block in blocks {
-        let (inputs, weights) = (samples.graph().inputs_of_block(block), &edges[block - first_block]);
-        let mut active = 0;
-        for t in 0..T {
-            active |= samples.active_in_tile(block, tile + t);
-        }
-        let mut sums = acc;
-        let mut left = NonZeroU128::new(active);
-        while let Some(active) = left {
-            let edge = active.trailing_zeros() as usize;
-            left = NonZeroU128::new(active.get() & (active.get() - 1));
-            let input = usize::from(inputs[edge]);
-            let mut x = [s.zero(); T];
+    const { assert!(GENOTYPES.is_multiple_of(G)) };
+    for first in (0..GENOTYPES).step_by(G) {
+        let mut acc = [[s.zero(); G]; T];
+        for block in blocks.clone() {
+            let (inputs, weights) = (samples.graph().inputs_of_block(block), &edges[block - first_block]);
+            let mut active = 0;
             for t in 0..T {
-                x[t] = s.load(&pixels[t][input].0);
+                active |= samples.active_in_tile(block, tile + t);
             }
-            let weights = &weights[edge];
-            for g in 0..GENOTYPES {
-                let weight = s.splat(weights[g]);
+            let mut sums = acc;
+            let mut left = NonZeroU128::new(active);
+            while let Some(active) = left {
+                let edge = active.trailing_zeros() as usize;
+                left = NonZeroU128::new(active.get() & (active.get() - 1));
+                let input = usize::from(inputs[edge]);
+                let mut x = [s.zero(); T];
                 for t in 0..T {
-                    sums[t][g] = s.mul_add(weight, x[t], sums[t][g]);
+                    x[t] = s.load(&pixels[t][input].0);
+                }
+                let weights = &weights[edge];
+                for g in 0..G {
+                    let weight = s.splat(weights[first + g]);
+                    for t in 0..T {
+                        sums[t][g] = s.mul_add(weight, x[t], sums[t][g]);
+                    }
                 }
             }
+            acc = sums;
         }
-        acc = sums;
-    }
-    for g in 0..GENOTYPES {
-        let mut silent = u16::MAX;
-        for t in 0..T {
-            // NaN stays: it is the second operand, and not silent.
-            let h = s.max(s.zero(), acc[t][g]);
-            silent &= s.mask_bits(s.le(h, s.zero()));
-            s.store(h, &mut out[g][t]);
+        for g in 0..G {
+            let mut silent = u16::MAX;
+            for t in 0..T {
+                // NaN stays: it is the second operand, and not silent.
+                let h = s.max(s.zero(), acc[t][g]);
+                silent &= s.mask_bits(s.le(h, s.zero()));
+                s.store(h, &mut out[first + g][t]);
+            }
+            alive[first + g] |= u32::from(silent != u16::MAX) << at;
         }
-        alive[g] |= u32::from(silent != u16::MAX) << at;
     }
 }
 
