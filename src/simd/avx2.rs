@@ -105,6 +105,21 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
+    fn load_partial(self, from: &[f32]) -> Self::F32 {
+        if let Some(whole) = from.first_chunk() {
+            return self.load(whole);
+        }
+        // SAFETY: the token proves the feature; masked-out lanes are not read, and the second half is not addressed beyond the first.
+        unsafe {
+            let (count, lanes) = (_mm256_set1_epi32(from.len() as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+            let masks = [
+                _mm256_cmpgt_epi32(count, lanes),
+                _mm256_cmpgt_epi32(count, _mm256_add_epi32(lanes, _mm256_set1_epi32(8))),
+            ];
+            [_mm256_maskload_ps(from.as_ptr(), masks[0]), _mm256_maskload_ps(from.as_ptr().wrapping_add(8), masks[1])]
+        }
+    }
+    #[inline(always)]
     fn store_past_caches(self, value: Self::F32, to: &mut [f32; LANES]) {
         // Miri knows neither these stores nor their fence.
         if !cfg!(miri) && to.as_ptr().addr().is_multiple_of(64) {

@@ -164,6 +164,9 @@ pub trait Simd: Copy + Send + Sync + 'static + private::Sealed {
     /// Lane i is `from[i]`, zero beyond its end. `from` holds at most 16 values.
     #[inline(always)]
     fn load_partial(self, from: &[f32]) -> Self::F32 {
+        if let Some(whole) = from.first_chunk() {
+            return self.load(whole);
+        }
         let mut lanes = [0.0; LANES];
         lanes[..from.len()].copy_from_slice(from);
         self.load(&lanes)
@@ -171,6 +174,9 @@ pub trait Simd: Copy + Send + Sync + 'static + private::Sealed {
     /// `to[i]` is lane i, for as many as `to` holds: at most 16.
     #[inline(always)]
     fn store_partial(self, value: Self::F32, to: &mut [f32]) {
+        if let Some(whole) = to.first_chunk_mut() {
+            return self.store(value, whole);
+        }
         let mut lanes = [0.0; LANES];
         self.store(value, &mut lanes);
         to.copy_from_slice(&lanes[..to.len()]);
