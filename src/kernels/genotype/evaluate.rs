@@ -99,8 +99,7 @@ pub fn evaluate(context: &mut Context, w: &WeightGeneration, samples: &Samples, 
         population.genes()
     );
     let source = |first: usize| Source::Genes(w, population.group(first / GROUP));
-    let many = population.genotypes() > FEW;
-    let common = if many { Common::of(context, w, samples, population) } else { None };
+    let common = if population.genotypes() > GROUP { Common::of(context, w, samples, population) } else { None };
     run(context, samples, population.genotypes(), common.as_ref(), source)
 }
 
@@ -131,7 +130,7 @@ pub fn evaluate_weights(context: &mut Context, samples: &Samples, weights: MatRe
 }
 
 /// The most genotypes that share images across lanes.
-const FEW: usize = 64;
+const FEW: usize = 48;
 
 /// Chooses the strategy; it does not show in the bits. `source` is given the first of some genotypes.
 fn run<'a>(

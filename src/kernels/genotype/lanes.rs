@@ -31,6 +31,7 @@ use super::graph::{BLOCK, Graph};
 use super::population::GROUP;
 use super::samples::{Pixels, QUAD, Samples};
 use super::weights::{WeightGeneration, weights_of_group};
+use crate::matrix::MatRef;
 use crate::simd::{Kernel, LANES, Simd, math};
 
 /// Hidden units of a block.
@@ -134,7 +135,33 @@ impl Kernel for Evaluate<'_> {
                     for (tile, out) in tiles.clone().zip(hidden[unit].as_chunks_mut::<LANES>().0) {
                         let alive = &mut alive.as_chunks_mut::<LANES>().0[tile - first_tile];
                         let base = &base.as_chunks().0[tile - first_tile];
-                        hidden_of_tile(s, self.samples, tile, blocks.start, edges, touched, base, out, alive, unit);
+                        if S::REGISTERS < 32 && self.common.is_none() {
+                            hidden_of_tile::<S, 1>(
+                                s,
+                                self.samples,
+                                tile,
+                                blocks.start,
+                                edges,
+                                touched,
+                                base,
+                                out,
+                                alive,
+                                unit,
+                            );
+                        } else {
+                            hidden_of_tile::<S, V>(
+                                s,
+                                self.samples,
+                                tile,
+                                blocks.start,
+                                edges,
+                                touched,
+                                base,
+                                out,
+                                alive,
+                                unit,
+                            );
+                        }
                     }
                 }
                 let logits = &mut logits[at * chunk_logits..][..chunk_logits];
@@ -146,31 +173,19 @@ impl Kernel for Evaluate<'_> {
                         let alive = units_alive(s, &alive[sample], v) | units_alive(s, &alive[sample + 1], v);
                         let mut class = 0;
                         while class + TEN <= classes {
-                            add_units::<S, TEN>(
-                                s,
-                                alive,
-                                hidden,
-                                pair,
-                                v,
-                                &output[class * UNITS..],
-                                classes,
-                                class,
-                                logits,
-                            );
+                            let output = &output[class * UNITS..];
+                            if S::REGISTERS < 32 {
+                                add_units::<S, TEN, 1, 5>(s, alive, hidden, pair, v, output, classes, class, logits);
+                            } else {
+                                add_units::<S, TEN, PAIR, TEN>(
+                                    s, alive, hidden, pair, v, output, classes, class, logits,
+                                );
+                            }
                             class += TEN;
                         }
                         while class < classes {
-                            add_units::<S, 1>(
-                                s,
-                                alive,
-                                hidden,
-                                pair,
-                                v,
-                                &output[class * UNITS..],
-                                classes,
-                                class,
-                                logits,
-                            );
+                            let output = &output[class * UNITS..];
+                            add_units::<S, 1, PAIR, 1>(s, alive, hidden, pair, v, output, classes, class, logits);
                             class += 1;
                         }
                     }
@@ -191,9 +206,9 @@ impl Kernel for Evaluate<'_> {
     }
 }
 
-/// The activities of a unit for 16 samples, and in which vectors of genotypes it is not silent.
+/// The activities of a unit for 16 samples, and in which vectors of genotypes it is not silent; the sums of `N` vectors in registers at a time.
 #[inline(always)]
-fn hidden_of_tile<S: Simd>(
+fn hidden_of_tile<S: Simd, const N: usize>(
     s: S,
     samples: &Samples,
     tile: usize,
@@ -205,27 +220,32 @@ fn hidden_of_tile<S: Simd>(
     alive: &mut [[u8; LANES]; LANES],
     unit: usize,
 ) {
+    const { assert!(V.is_multiple_of(N)) };
     let pixels = samples.tile(tile);
     let (out, alive) = (out.as_chunks_mut::<Q>().0, alive.as_chunks_mut::<Q>().0);
     for (quad, (out, alive)) in out.iter_mut().zip(alive).enumerate() {
-        let mut acc = [[s.zero(); V]; Q];
-        for q in 0..Q {
-            acc[q] = [s.splat(base[quad * Q + q]); V];
-        }
-        for (at, (edges, touched)) in edges.iter().zip(touched).enumerate() {
-            let active = samples.active(first_block + at, tile)[quad] & touched;
-            let inputs = samples.graph().inputs_of_block(first_block + at);
-            add_edges(s, active, inputs, pixels, quad, edges, &mut acc);
-        }
-        for q in 0..Q {
-            let mut vectors = 0;
-            for v in 0..V {
-                // NaN stays: it is the second operand, and not silent.
-                let h = s.max(s.zero(), acc[q][v]);
-                vectors |= u8::from(s.mask_bits(s.le(h, s.zero())) != u16::MAX) << v;
-                s.store(h, &mut out[q][v]);
+        let mut vectors = [0; Q];
+        for first in (0..V).step_by(N) {
+            let mut acc = [[s.zero(); N]; Q];
+            for q in 0..Q {
+                acc[q] = [s.splat(base[quad * Q + q]); N];
             }
-            alive[q][unit] = vectors;
+            for (at, (edges, touched)) in edges.iter().zip(touched).enumerate() {
+                let active = samples.active(first_block + at, tile)[quad] & touched;
+                let inputs = samples.graph().inputs_of_block(first_block + at);
+                add_edges(s, active, inputs, pixels, quad, edges, first, &mut acc);
+            }
+            for q in 0..Q {
+                for v in 0..N {
+                    // NaN stays: it is the second operand, and not silent.
+                    let h = s.max(s.zero(), acc[q][v]);
+                    vectors[q] |= u8::from(s.mask_bits(s.le(h, s.zero())) != u16::MAX) << (first + v);
+                    s.store(h, &mut out[q][first + v]);
+                }
+            }
+        }
+        for q in 0..Q {
+            alive[q][unit] = vectors[q];
         }
     }
 }
@@ -241,16 +261,17 @@ fn inputs_of(graph: &Graph, first: usize, end: usize, touched: &[u128]) -> Vec<u
     (0..graph.inputs()).filter(|&input| seen[input]).map(|input| input as u16).collect()
 }
 
-/// Adds the edges of a block that are active for any of `Q` samples.
+/// Adds the edges of a block that are active for any of `Q` samples, for `N` vectors of genotypes from `first`.
 #[inline(always)]
-fn add_edges<S: Simd>(
+fn add_edges<S: Simd, const N: usize>(
     s: S,
     active: u128,
     inputs: &[u16; BLOCK],
     pixels: &[Pixels],
     quad: usize,
     weights: &[Lanes; BLOCK],
-    acc: &mut [[S::F32; V]; Q],
+    first: usize,
+    acc: &mut [[S::F32; N]; Q],
 ) {
     let mut sums = *acc;
     let mut left = NonZeroU128::new(active);
@@ -258,14 +279,14 @@ fn add_edges<S: Simd>(
         let edge = active.trailing_zeros() as usize;
         left = NonZeroU128::new(active.get() & (active.get() - 1));
         let pixels = &pixels[usize::from(inputs[edge])].0.as_chunks::<Q>().0[quad];
-        let weights = &weights[edge];
-        let mut w = [s.zero(); V];
-        for v in 0..V {
+        let weights: &[_; N] = weights[edge][first..].first_chunk().expect("N vectors");
+        let mut w = [s.zero(); N];
+        for v in 0..N {
             w[v] = s.load(&weights[v]);
         }
         for q in 0..Q {
             let pixel = s.splat(pixels[q]);
-            for v in 0..V {
+            for v in 0..N {
                 sums[q][v] = s.mul_add(w[v], pixel, sums[q][v]);
             }
         }
@@ -280,9 +301,10 @@ fn units_alive<S: Simd>(s: S, vectors: &[u8; LANES], v: usize) -> u32 {
     s.mask_bits(s.lt(s.zero(), s.from_i32(own))).into()
 }
 
-/// Adds the units that are not silent to `C` classes from `class` of a pair of samples.
+/// Adds the units that are not silent to `C` classes from `class` of a pair of samples; the sums of `P` samples and `G` classes in registers at a
+/// time.
 #[inline(always)]
-fn add_units<S: Simd, const C: usize>(
+fn add_units<S: Simd, const C: usize, const P: usize, const G: usize>(
     s: S,
     alive: u32,
     hidden: &[[Lanes; STRIDE]],
@@ -293,35 +315,43 @@ fn add_units<S: Simd, const C: usize>(
     class: usize,
     logits: &mut [[f32; LANES]],
 ) {
-    let mut sums = [[s.zero(); C]; PAIR];
-    for p in 0..PAIR {
-        let logits: &[[f32; LANES]; C] = logits[p * classes + class..].first_chunk().expect("C classes");
-        for c in 0..C {
-            sums[p][c] = s.load(&logits[c]);
-        }
-    }
+    const { assert!(PAIR.is_multiple_of(P) && C.is_multiple_of(G)) };
     let hidden: &[_; UNITS] = hidden.first_chunk().expect("a block of units");
     let weights: &[[[f32; LANES]; C]; UNITS] = output.as_chunks().0.first_chunk().expect("weights of a block");
-    let mut left = NonZeroU32::new(alive);
-    while let Some(alive) = left {
-        let unit = alive.trailing_zeros() as usize % UNITS;
-        left = NonZeroU32::new(alive.get() & (alive.get() - 1));
-        let (hidden, weights) = (&hidden[unit].as_chunks::<PAIR>().0[pair], &weights[unit]);
-        let mut h = [s.zero(); PAIR];
-        for p in 0..PAIR {
-            h[p] = s.load(&hidden[p][v]);
-        }
-        for c in 0..C {
-            let weight = s.load(&weights[c]);
-            for p in 0..PAIR {
-                sums[p][c] = s.mul_add(weight, h[p], sums[p][c]);
+    for sample in (0..PAIR).step_by(P) {
+        for first in (0..C).step_by(G) {
+            let mut sums = [[s.zero(); G]; P];
+            for p in 0..P {
+                let logits = &logits[(sample + p) * classes + class + first..];
+                let logits: &[[f32; LANES]; G] = logits.first_chunk().expect("G classes");
+                for c in 0..G {
+                    sums[p][c] = s.load(&logits[c]);
+                }
             }
-        }
-    }
-    for p in 0..PAIR {
-        let logits: &mut [[f32; LANES]; C] = logits[p * classes + class..].first_chunk_mut().expect("C classes");
-        for c in 0..C {
-            s.store(sums[p][c], &mut logits[c]);
+            let mut left = NonZeroU32::new(alive);
+            while let Some(alive) = left {
+                let unit = alive.trailing_zeros() as usize % UNITS;
+                left = NonZeroU32::new(alive.get() & (alive.get() - 1));
+                let hidden = &hidden[unit].as_chunks::<PAIR>().0[pair];
+                let weights: &[[f32; LANES]; G] = weights[unit][first..].first_chunk().expect("G classes");
+                let mut h = [s.zero(); P];
+                for p in 0..P {
+                    h[p] = s.load(&hidden[sample + p][v]);
+                }
+                for c in 0..G {
+                    let weight = s.load(&weights[c]);
+                    for p in 0..P {
+                        sums[p][c] = s.mul_add(weight, h[p], sums[p][c]);
+                    }
+                }
+            }
+            for p in 0..P {
+                let logits = &mut logits[(sample + p) * classes + class + first..];
+                let logits: &mut [[f32; LANES]; G] = logits.first_chunk_mut().expect("G classes");
+                for c in 0..G {
+                    s.store(sums[p][c], &mut logits[c]);
+                }
+            }
         }
     }
 }
@@ -341,58 +371,105 @@ fn make_weights<S: Simd>(
     list: &mut Vec<u32>,
     output: &mut [[f32; LANES]],
 ) {
+    let (w, words) = match source {
+        Source::Genes(w, words) => (w, words),
+        Source::Given(weights, finite) => {
+            if !copy_weights(s, weights, graph, first, units, edges, output) {
+                finite.store(false, Ordering::Relaxed);
+            }
+            return;
+        }
+    };
     let (classes, first_block) = (graph.classes(), graph.block_range(first).start);
     for unit in 0..units {
         let links = graph.pattern().range(first + unit);
         let block = graph.block_range(first + unit).start - first_block;
         let rows = &mut edges[block * BLOCK..][..links.len()];
-        let outputs = graph.edges() + (first + unit) * classes;
-        match source {
-            Source::Genes(w, words) => {
-                if let Some((flips, mode)) = flips {
-                    let touched = &mut touched[block..][..links.len().div_ceil(BLOCK)];
-                    changes_of_unit(s, w, links, flips, mode, rows, touched, list);
-                } else {
-                    for (link, row) in links.zip(rows) {
-                        weights_of_group(s, w, link, words, 0, row);
-                    }
-                }
-                for class in 0..classes {
-                    let mut lanes = [[0.0; LANES]; V];
-                    weights_of_group(s, w, outputs + class, words, 0, &mut lanes);
-                    for v in 0..V {
-                        output[v * UNITS * classes + place(unit, class, classes)] = lanes[v];
-                    }
-                }
+        if let Some((flips, mode)) = flips {
+            let touched = &mut touched[block..][..links.len().div_ceil(BLOCK)];
+            changes_of_unit(s, w, links, flips, mode, rows, touched, list);
+        } else {
+            for (link, row) in links.zip(rows) {
+                weights_of_group(s, w, link, words, 0, row);
             }
-            Source::Given(weights, finite) => {
-                let mut all_finite = true;
-                for row in &mut *rows {
-                    *row = [[0.0; LANES]; V];
-                }
-                for v in 0..V {
-                    for class in 0..classes {
-                        output[v * UNITS * classes + place(unit, class, classes)] = [0.0; LANES];
-                    }
-                }
-                for (genotype, from) in weights.iter_rows().enumerate() {
-                    let (v, lane) = (genotype / LANES, genotype % LANES);
-                    for (row, &weight) in rows.iter_mut().zip(&from[links.clone()]) {
-                        row[v][lane] = weight;
-                        all_finite &= weight.is_finite();
-                    }
-                    for class in 0..classes {
-                        let weight = from[outputs + class];
-                        output[v * UNITS * classes + place(unit, class, classes)][lane] = weight;
-                        all_finite &= weight.is_finite();
-                    }
-                }
-                if !all_finite {
-                    finite.store(false, Ordering::Relaxed);
-                }
+        }
+        for class in 0..classes {
+            let mut lanes = [[0.0; LANES]; V];
+            let link = graph.edges() + (first + unit) * classes + class;
+            weights_of_group(s, w, link, words, 0, &mut lanes);
+            for v in 0..V {
+                output[v * UNITS * classes + place(unit, class, classes)] = lanes[v];
             }
         }
     }
+}
+
+/// The same for weights that are given. Whether all of them are finite.
+#[inline(always)]
+fn copy_weights<S: Simd>(
+    s: S,
+    weights: MatRef<'_>,
+    graph: &Graph,
+    first: usize,
+    units: usize,
+    edges: &mut [Lanes],
+    output: &mut [[f32; LANES]],
+) -> bool {
+    let (classes, first_block) = (graph.classes(), graph.block_range(first).start);
+    let mut finite = true;
+    for v in 0..V {
+        for unit in 0..units {
+            let links = graph.pattern().range(first + unit);
+            let rows = &mut edges[(graph.block_range(first + unit).start - first_block) * BLOCK..];
+            finite &= transposed(s, weights, v, links, |at, lanes| s.store(lanes, &mut rows[at][v]));
+        }
+        for unit in 0..units {
+            let links = graph.edges() + (first + unit) * classes;
+            let output = &mut output[v * UNITS * classes..][..UNITS * classes];
+            finite &= transposed(s, weights, v, links..links + classes, |class, lanes| {
+                s.store(lanes, &mut output[place(unit, class, classes)]);
+            });
+        }
+    }
+    finite
+}
+
+/// Weights of a row that are asked for ahead of their use: nothing else follows so many rows.
+const AHEAD: usize = 128;
+
+/// Hands `put` the weights of each of these links for vector `v` of the rows, zero for those beyond the last. Whether all of them are finite.
+#[inline(always)]
+fn transposed<S: Simd>(
+    s: S,
+    weights: MatRef<'_>,
+    v: usize,
+    links: std::ops::Range<usize>,
+    mut put: impl FnMut(usize, S::F32),
+) -> bool {
+    let (start, len) = (links.start, links.len());
+    // No more than there are: to load nothing from nowhere would take a hundred nanoseconds.
+    let genotypes = (v * LANES..weights.rows()).take(LANES);
+    let mut from = [&[][..]; LANES];
+    for (lane, genotype) in genotypes.clone().enumerate() {
+        from[lane] = &weights.row(genotype)[start..];
+    }
+    let (mut finite, infinity) = (u16::MAX, s.splat(f32::INFINITY));
+    for first in (0..len).step_by(LANES) {
+        let end = len.min(first + LANES);
+        let mut vectors = [s.zero(); LANES];
+        for (vector, from) in vectors.iter_mut().zip(&from[..genotypes.len()]) {
+            *vector = s.load_partial(&from[first..end]);
+            finite &= s.mask_bits(s.lt(s.abs(*vector), infinity));
+            if let Some(next) = from.get(first + AHEAD) {
+                s.prefetch(next);
+            }
+        }
+        let vectors = s.transpose(vectors);
+        for at in first..end {
+            put(at, vectors[at - first]);
+        }
+    }
+    finite == u16::MAX
 }
 
 /// What the flipped genes change of the weights of a unit's links, for each genotype of a group, and which links they touch.
