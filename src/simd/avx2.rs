@@ -214,6 +214,13 @@ impl Simd for Avx2 {
         both!(_mm256_blendv_ps(no, yes, mask))
     }
     #[inline(always)]
+    fn mask_from_bits(self, bits: u16) -> Self::Mask {
+        let lanes = self.load_u32(&super::LANE_BITS);
+        let own = self.and(self.splat_u32(bits.into()), lanes);
+        let masks = both!(_mm256_cmpeq_epi32(own, lanes));
+        both!(_mm256_castsi256_ps(masks))
+    }
+    #[inline(always)]
     fn mask_bits(self, mask: Self::Mask) -> u16 {
         let bits = both!(_mm256_movemask_ps(mask));
         (bits[0] | bits[1] << 8) as u16
