@@ -3,7 +3,7 @@
 //! ```text
 //! for each chunk of rows of w
 //!   for each block of 512 units, whose z stays in L1
-//!     for each 4 rows and each 6 samples
+//!     for each 4 rows and each 6 samples                    or 2 and 2, where registers are few
 //!       sum[row][b] += w[row, k..] * z[b, k..]              units across the lanes: 10 loads for 24 multiply-adds
 //!   r[row, b] = x[b, row] - fold(sum[row][b])
 //!   w += rate r z                                           the dense product's tiles
@@ -18,8 +18,6 @@ use crate::simd::{Kernel, LANES, Simd};
 /// The largest batch that goes this way.
 pub(super) const SEVERAL: usize = 24;
 
-/// Rows of a tile of sums; its samples are up to 6.
-const TILE: usize = 4;
 /// Vectors of units in a block.
 const BLOCK: usize = 32;
 
@@ -54,18 +52,21 @@ impl Kernel for SeveralRows<'_, '_> {
         while start < whole {
             let end = whole.min(start + BLOCK);
             let w = Weights { w: self.w.as_ref(), start, end, whole };
-            for row in (0..rows).step_by(TILE) {
+            for row in (0..rows).step_by(if S::REGISTERS < 32 { 2 } else { 4 }) {
                 let mut sample = 0;
                 while sample < batch {
                     let sums = &mut sums[row * batch + sample..];
                     sample += match batch - sample {
-                        1 => tile::<S, 1, true>(s, w, self.z, row, sample, sums),
-                        2 => tile::<S, 2, true>(s, w, self.z, row, sample, sums),
-                        3 => tile::<S, 3, true>(s, w, self.z, row, sample, sums),
-                        4 => tile::<S, 4, true>(s, w, self.z, row, sample, sums),
-                        5 => tile::<S, 5, true>(s, w, self.z, row, sample, sums),
-                        6 => tile::<S, 6, true>(s, w, self.z, row, sample, sums),
-                        _ => tile::<S, 6, false>(s, w, self.z, row, sample, sums),
+                        1 if S::REGISTERS < 32 => tile::<S, 2, 1, true>(s, w, self.z, row, sample, sums),
+                        2 if S::REGISTERS < 32 => tile::<S, 2, 2, true>(s, w, self.z, row, sample, sums),
+                        _ if S::REGISTERS < 32 => tile::<S, 2, 2, false>(s, w, self.z, row, sample, sums),
+                        1 => tile::<S, 4, 1, true>(s, w, self.z, row, sample, sums),
+                        2 => tile::<S, 4, 2, true>(s, w, self.z, row, sample, sums),
+                        3 => tile::<S, 4, 3, true>(s, w, self.z, row, sample, sums),
+                        4 => tile::<S, 4, 4, true>(s, w, self.z, row, sample, sums),
+                        5 => tile::<S, 4, 5, true>(s, w, self.z, row, sample, sums),
+                        6 => tile::<S, 4, 6, true>(s, w, self.z, row, sample, sums),
+                        _ => tile::<S, 4, 6, false>(s, w, self.z, row, sample, sums),
                     };
                 }
             }
@@ -110,9 +111,9 @@ impl<'a> Weights<'a> {
     }
 }
 
-/// Adds a block's products to the sums of 4 rows and `NB` samples, the `LAST` of the batch or not; returns `NB`.
+/// Adds a block's products to the sums of `ROWS` rows and `NB` samples, the `LAST` of the batch or not; returns `NB`.
 #[inline(always)]
-fn tile<S: Simd, const NB: usize, const LAST: bool>(
+fn tile<S: Simd, const ROWS: usize, const NB: usize, const LAST: bool>(
     s: S,
     w: Weights<'_>,
     z: MatRef<'_>,
@@ -121,11 +122,11 @@ fn tile<S: Simd, const NB: usize, const LAST: bool>(
     sums: &mut [[f32; LANES]],
 ) -> usize {
     let (batch, len) = (z.rows(), w.end - w.start);
-    let mut w_rows: [&[[f32; LANES]]; TILE] = [&[]; TILE];
+    let mut w_rows: [&[[f32; LANES]]; ROWS] = [&[]; ROWS];
     // While the last samples are met, the weights of the next tile come nearer.
-    let mut ahead: [&[[f32; LANES]]; TILE] = [&[]; TILE];
-    let next = if row + TILE < w.w.rows() { (w, row + TILE) } else { (w.next(), 0) };
-    for i in 0..TILE {
+    let mut ahead: [&[[f32; LANES]]; ROWS] = [&[]; ROWS];
+    let next = if row + ROWS < w.w.rows() { (w, row + ROWS) } else { (w.next(), 0) };
+    for i in 0..ROWS {
         w_rows[i] = &w.row(row + i)[..len];
         if LAST {
             ahead[i] = next.0.row(next.1 + i);
@@ -136,31 +137,31 @@ fn tile<S: Simd, const NB: usize, const LAST: bool>(
     for b in 0..NB {
         z_rows[b] = &z.row(sample + b).as_chunks().0[w.start..w.end][..len];
     }
-    let mut acc = [[s.zero(); NB]; TILE];
-    for i in 0..TILE {
+    let mut acc = [[s.zero(); NB]; ROWS];
+    for i in 0..ROWS {
         let sums = &sums[i * batch..i * batch + NB];
         for b in 0..NB {
             acc[i][b] = s.load(&sums[b]);
         }
     }
     for v in 0..len {
-        let mut w = [s.zero(); TILE];
-        for i in 0..TILE {
+        let mut w = [s.zero(); ROWS];
+        for i in 0..ROWS {
             w[i] = s.load(&w_rows[i][v]);
         }
         if LAST && v < ahead_len {
-            for i in 0..TILE {
+            for i in 0..ROWS {
                 s.prefetch(&ahead[i][v][0]);
             }
         }
         for b in 0..NB {
             let z = s.load(&z_rows[b][v]);
-            for i in 0..TILE {
+            for i in 0..ROWS {
                 acc[i][b] = s.mul_add(w[i], z, acc[i][b]);
             }
         }
     }
-    for i in 0..TILE {
+    for i in 0..ROWS {
         let sums = &mut sums[i * batch..i * batch + NB];
         for b in 0..NB {
             s.store(acc[i][b], &mut sums[b]);
