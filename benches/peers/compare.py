@@ -61,7 +61,8 @@ def measured(given, binary, table, index, limit):
     command = [sys.executable, __file__, "--row", table, str(index), str(limit), "--rounds", str(rounds), "--binary", binary]
     done = subprocess.run(command + ["--priority"] * given.priority, env=environment(row.threads), capture_output=True, text=True)
     about = {"kernel": row.kernel, "operation": row.operation, "shape": row.shape, "label": row.label, "threads": row.threads, "summary": row.summary}
-    about["bars"] = [vars(bar) for bar in row.bars]
+    # The bars are for all that a CPU has.
+    about["bars"] = [] if record.held_to() else [vars(bar) for bar in row.bars]
     try:
         return about | {"floor": row.floor} | json.loads(done.stdout.splitlines()[-1])
     except (IndexError, json.JSONDecodeError):

@@ -40,7 +40,9 @@ def _plain(axis):
 def ratios(found, judged, path):
     """Ours over the best peer, a row of bars on a logarithmic axis; a mark where the bar lies."""
     try:
-        rows = [(row, bar, judged(row, bar)) for row in found["peers"] if row["summary"] and "error" not in row for bar in row["bars"][:1]]
+        # Where both sides are held to less than the CPU has, no more than the peer's speed is asked for.
+        even = [{"least": 1}] if found.get("held_to") else []
+        rows = [(row, bar, judged(row, bar)) for row in found["peers"] if row["summary"] and "error" not in row for bar in (row["bars"] or even)[:1]]
         rows = [entry for entry in rows if entry[2]][::-1]
         figure, axes = _axes(figsize=(7.2, 0.19 * len(rows) + 0.7))
     except ImportError:
@@ -57,7 +59,7 @@ def ratios(found, judged, path):
     axes.set_ylim(-0.7, len(rows) - 0.3)
     axes.set_xlim(0.8, max(one["ratio"] for *_, one in rows) * 1.7)
     axes.axvline(1, color="black", linewidth=0.8)
-    axes.set_xlabel(f"times as fast as the best peer ({found['cpu']}, {found['date']}); black: quartiles; red: the least that is asked for")
+    axes.set_xlabel(f"times as fast as the best peer ({found['cpu']}, {found['isa']}, {found['date']}); black: quartiles; red: the least that is asked for")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     return _save(figure, path)

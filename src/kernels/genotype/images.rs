@@ -1,4 +1,4 @@
-//! Images across lanes: eight genotypes share the loads of pixels. Legal always; wins up to some 64 genotypes.
+//! Images across lanes: eight genotypes share the loads of pixels. Legal always; wins up to some 48 genotypes.
 //!
 //! ```text
 //! for each block of 16 hidden units

@@ -1,4 +1,4 @@
-//! Genotypes across lanes: 64 of them share what an edge costs besides arithmetic. Legal always; wins from some 40 genotypes.
+//! Genotypes across lanes: 64 of them share what an edge costs besides arithmetic. Legal always; wins from some 48 genotypes.
 //!
 //! ```text
 //! for each block of 16 hidden units
