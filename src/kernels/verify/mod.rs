@@ -266,6 +266,7 @@ impl Case<'_> {
 
     /// A matrix uniform in `[low, high)`.
     fn finite(&mut self, rows: usize, cols: usize, low: f32, high: f32) -> Matrix {
+        assert!(low < high, "values that vary");
         let mut matrix = Matrix::zeros(rows, cols);
         self.stream().uniform(low, high, matrix.as_mut_slice());
         matrix
