@@ -11,6 +11,8 @@
 //!     for each genotype and tile: logits += v * h for each unit that is not silent
 //! L, delta and hits of 16 samples at a time
 //! ```
+//! Where registers are few, half of the genotypes at a time, and one tile.
+//!
 //! 1. Neighbours are similar: of pixels of which 19 % are not zero, a tile of digits has 38 to 44 %, two 45 to 50 %. Two tiles together keep the
 //!    multiply-adds busy; three only where one would be left alone.
 //!

@@ -16,6 +16,8 @@
 //! Where the genotypes have much [in common](super::difference) a sum begins at what the modal genotype has, and only edges that are touched
 //! by a gene in which one of the 64 differs follow, with what it changes of their weights.
 //!
+//! Where registers are few, sums of one vector of genotypes at a time, unless lists of edges are short for what genotypes have in common.
+//!
 //! 1. Made once for up to 1024 samples. A block's weights (320 KB at 78 edges a unit) stay in the second-level cache, a unit's in the first.
 //! 2. The edges are the set bits of a word for each quad and 128 edges, made when the samples were prepared. Neighbours are similar: of pixels of
 //!    which 19 % are not zero, a quad has 27 %. What this wastes is less than what waiting for weights and mispredicted loop ends cost a
