@@ -106,9 +106,10 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn load_partial(self, from: &[f32]) -> Self::F32 {
-        if let Some(whole) = from.first_chunk() {
+        if let Ok(whole) = from.try_into() {
             return self.load(whole);
         }
+        assert!(from.len() < LANES, "{} values for {LANES} lanes", from.len());
         // SAFETY: the token proves the feature; masked-out lanes are not read, and the second half is not addressed beyond the first.
         unsafe {
             let (count, lanes) = (_mm256_set1_epi32(from.len() as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));

@@ -164,7 +164,7 @@ pub trait Simd: Copy + Send + Sync + 'static + private::Sealed {
     /// Lane i is `from[i]`, zero beyond its end. `from` holds at most 16 values; if none, and at an address that is not mapped, this takes 100 ns.
     #[inline(always)]
     fn load_partial(self, from: &[f32]) -> Self::F32 {
-        if let Some(whole) = from.first_chunk() {
+        if let Ok(whole) = from.try_into() {
             return self.load(whole);
         }
         let mut lanes = [0.0; LANES];
@@ -174,7 +174,7 @@ pub trait Simd: Copy + Send + Sync + 'static + private::Sealed {
     /// `to[i]` is lane i, for as many as `to` holds: at most 16.
     #[inline(always)]
     fn store_partial(self, value: Self::F32, to: &mut [f32]) {
-        if let Some(whole) = to.first_chunk_mut() {
+        if let Ok(whole) = <&mut [f32; LANES]>::try_from(&mut *to) {
             return self.store(value, whole);
         }
         let mut lanes = [0.0; LANES];

@@ -136,6 +136,45 @@ fn scalar_operations_are_the_languages_own() {
     }
 }
 
+/// Values through a partial load and a partial store.
+struct Through<'a> {
+    from: &'a [f32],
+    to: &'a mut [f32],
+}
+
+impl Kernel for Through<'_> {
+    type Output = [f32; LANES];
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Self::Output {
+        let values = s.load_partial(self.from);
+        s.store_partial(values, self.to);
+        s.lanes(values)
+    }
+}
+
+#[test]
+fn parts_of_a_vector_are_as_long_as_they_are_and_no_longer_than_a_vector() {
+    let values: Vec<f32> = (1..=2 * LANES).map(|value| value as f32).collect();
+    for isa in Isa::available() {
+        for len in 0..=LANES {
+            let mut to = vec![-1.0; len];
+            let lanes = dispatch(isa, Through { from: &values[..len], to: &mut to });
+            assert_eq!(to, values[..len], "{isa:?}, {len}");
+            assert!(
+                lanes[..len] == values[..len] && lanes[len..].iter().all(|&lane| lane == 0.0),
+                "{isa:?}, {lanes:?}"
+            );
+        }
+        for (from, to) in [(LANES + 1, LANES), (LANES, LANES + 1)] {
+            let mut to = vec![0.0; to];
+            let through =
+                std::panic::AssertUnwindSafe(|| dispatch(isa, Through { from: &values[..from], to: &mut to }));
+            assert!(std::panic::catch_unwind(through).is_err(), "{isa:?}: {from} values");
+        }
+    }
+}
+
 #[test]
 fn unknown_and_missing_sets_are_named_in_the_error() {
     let message = "sse9".parse::<Isa>().unwrap_err().to_string();
