@@ -132,37 +132,19 @@ impl Kernel for Evaluate<'_> {
                         Some((common, _)) => common.base(self.first_chunk + at, first + unit, self.samples),
                         None => &nothing,
                     };
-                    let edges = &edges[blocks.start - first_block..][..blocks.len()];
-                    let touched = &all_touched[blocks.start - first_block..][..blocks.len()];
+                    let edges = UnitEdges {
+                        samples: self.samples,
+                        first_block: blocks.start,
+                        weights: &edges[blocks.start - first_block..][..blocks.len()],
+                        touched: &all_touched[blocks.start - first_block..][..blocks.len()],
+                    };
                     for (tile, out) in tiles.clone().zip(hidden[unit].as_chunks_mut::<LANES>().0) {
                         let alive = &mut alive.as_chunks_mut::<LANES>().0[tile - first_tile];
                         let base = &base.as_chunks().0[tile - first_tile];
                         if S::REGISTERS < 32 && self.common.is_none() {
-                            hidden_of_tile::<S, 1>(
-                                s,
-                                self.samples,
-                                tile,
-                                blocks.start,
-                                edges,
-                                touched,
-                                base,
-                                out,
-                                alive,
-                                unit,
-                            );
+                            hidden_of_tile::<S, 1>(s, edges, tile, base, out, alive, unit);
                         } else {
-                            hidden_of_tile::<S, V>(
-                                s,
-                                self.samples,
-                                tile,
-                                blocks.start,
-                                edges,
-                                touched,
-                                base,
-                                out,
-                                alive,
-                                unit,
-                            );
+                            hidden_of_tile::<S, V>(s, edges, tile, base, out, alive, unit);
                         }
                     }
                 }
@@ -208,21 +190,28 @@ impl Kernel for Evaluate<'_> {
     }
 }
 
+/// The edges of a unit, block by block: their weights, and which of them are touched.
+#[derive(Clone, Copy)]
+struct UnitEdges<'a> {
+    samples: &'a Samples,
+    first_block: usize,
+    weights: &'a [[Lanes; BLOCK]],
+    touched: &'a [u128],
+}
+
 /// The activities of a unit for 16 samples, and in which vectors of genotypes it is not silent; the sums of `N` vectors in registers at a time.
 #[inline(always)]
 fn hidden_of_tile<S: Simd, const N: usize>(
     s: S,
-    samples: &Samples,
+    edges: UnitEdges<'_>,
     tile: usize,
-    first_block: usize,
-    edges: &[[Lanes; BLOCK]],
-    touched: &[u128],
     base: &[f32; LANES],
     out: &mut [Lanes; LANES],
     alive: &mut [[u8; LANES]; LANES],
     unit: usize,
 ) {
     const { assert!(V.is_multiple_of(N)) };
+    let UnitEdges { samples, first_block, weights, touched } = edges;
     let pixels = samples.tile(tile);
     let (out, alive) = (out.as_chunks_mut::<Q>().0, alive.as_chunks_mut::<Q>().0);
     for (quad, (out, alive)) in out.iter_mut().zip(alive).enumerate() {
@@ -232,10 +221,10 @@ fn hidden_of_tile<S: Simd, const N: usize>(
             for q in 0..Q {
                 acc[q] = [s.splat(base[quad * Q + q]); N];
             }
-            for (at, (edges, touched)) in edges.iter().zip(touched).enumerate() {
+            for (at, (weights, touched)) in weights.iter().zip(touched).enumerate() {
                 let active = samples.active(first_block + at, tile)[quad] & touched;
                 let inputs = samples.graph().inputs_of_block(first_block + at);
-                add_edges(s, active, inputs, pixels, quad, edges, first, &mut acc);
+                add_edges(s, active, inputs, pixels, quad, weights, first, &mut acc);
             }
             for q in 0..Q {
                 for v in 0..N {
