@@ -13,10 +13,7 @@
 //! L, delta and hits of 16 genotypes at a time
 //! ```
 //!
-//! Where the genotypes have much [in common](super::difference) a sum begins at what the modal genotype has, and only edges that are touched
-//! by a gene in which one of the 64 differs follow, with what it changes of their weights.
-//!
-//! Where registers are few, sums of one vector of genotypes at a time, unless lists of edges are short for what genotypes have in common.
+//! Where registers are few, sums of one vector of genotypes at a time.
 //!
 //! 1. Made once for up to 1024 samples. A block's weights (320 KB at 78 edges a unit) stay in the second-level cache, a unit's in the first.
 //! 2. The edges are the set bits of a word for each quad and 128 edges, made when the samples were prepared. Neighbours are similar: of pixels of
@@ -27,12 +24,11 @@
 use std::num::{NonZeroU32, NonZeroU128};
 use std::sync::atomic::Ordering;
 
-use super::difference::Common;
 use super::evaluate::{CHUNK, Source, Sums, Work};
 use super::graph::{BLOCK, Graph};
 use super::population::GROUP;
-use super::samples::{Pixels, QUAD, Samples};
-use super::weights::{WeightGeneration, weights_of_group};
+use super::samples::{Line, QUAD, Samples};
+use super::weights::weights_of_group;
 use crate::matrix::MatRef;
 use crate::simd::{Kernel, LANES, Simd, math};
 
@@ -71,8 +67,6 @@ pub(super) fn lengths(graph: &Graph, chunks: usize) -> [usize; 4] {
 /// Up to 64 genotypes on the samples of some chunks.
 pub(super) struct Evaluate<'a> {
     pub(super) source: Source<'a>,
-    /// What they have in common with all others, and the number of their group.
-    pub(super) common: Option<(&'a Common, usize)>,
     pub(super) samples: &'a Samples,
     pub(super) first_chunk: usize,
     pub(super) sums: &'a mut [Sums<GENOTYPES>],
@@ -93,27 +87,11 @@ impl Kernel for Evaluate<'_> {
         let tiles = self.samples.tiles();
         let chunk_logits = SAMPLES * V * classes;
         logits[..self.sums.len() * chunk_logits].fill([0.0; LANES]);
-        // Without anything in common every edge counts, and sums begin at zero.
-        let flips = self.common.map(|(common, group)| common.flips(group));
-        let mut all_touched = vec![u128::MAX; graph.widest(UNITS)];
-        let mut list = Vec::new();
-        let nothing = [0.0; SAMPLES];
         for first in (0..graph.hidden()).step_by(UNITS) {
             let units = UNITS.min(graph.hidden() - first);
             let first_block = graph.block_range(first).start;
-            make_weights(
-                s,
-                self.source,
-                flips,
-                graph,
-                first,
-                units,
-                edges.as_flattened_mut(),
-                &mut all_touched,
-                &mut list,
-                output,
-            );
-            let seen = inputs_of(graph, first_block, graph.block_range(first + units - 1).end, &all_touched);
+            make_weights(s, self.source, graph, first, units, edges.as_flattened_mut(), output);
+            let seen = inputs_of(graph, first_block..graph.block_range(first + units - 1).end);
             for at in 0..self.sums.len() {
                 let first_tile = (self.first_chunk + at) * CHUNK;
                 // The next chunk's pixels come from beyond the second-level cache: ask for them a chunk ahead.
@@ -128,23 +106,17 @@ impl Kernel for Evaluate<'_> {
                 let mut alive = [[0u8; LANES]; SAMPLES];
                 for unit in 0..units {
                     let blocks = graph.block_range(first + unit);
-                    let base = match self.common {
-                        Some((common, _)) => common.base(self.first_chunk + at, first + unit, self.samples),
-                        None => &nothing,
-                    };
                     let edges = UnitEdges {
                         samples: self.samples,
                         first_block: blocks.start,
                         weights: &edges[blocks.start - first_block..][..blocks.len()],
-                        touched: &all_touched[blocks.start - first_block..][..blocks.len()],
                     };
                     for (tile, out) in tiles.clone().zip(hidden[unit].as_chunks_mut::<LANES>().0) {
                         let alive = &mut alive.as_chunks_mut::<LANES>().0[tile - first_tile];
-                        let base = &base.as_chunks().0[tile - first_tile];
-                        if S::REGISTERS < 32 && self.common.is_none() {
-                            hidden_of_tile::<S, 1>(s, edges, tile, base, out, alive, unit);
+                        if S::REGISTERS < 32 {
+                            hidden_of_tile::<S, 1>(s, edges, tile, out, alive, unit);
                         } else {
-                            hidden_of_tile::<S, V>(s, edges, tile, base, out, alive, unit);
+                            hidden_of_tile::<S, V>(s, edges, tile, out, alive, unit);
                         }
                     }
                 }
@@ -190,13 +162,12 @@ impl Kernel for Evaluate<'_> {
     }
 }
 
-/// The edges of a unit, block by block: their weights, and which of them are touched.
+/// The weights of a unit's edges, block by block.
 #[derive(Clone, Copy)]
 struct UnitEdges<'a> {
     samples: &'a Samples,
     first_block: usize,
     weights: &'a [[Lanes; BLOCK]],
-    touched: &'a [u128],
 }
 
 /// The activities of a unit for 16 samples, and in which vectors of genotypes it is not silent; the sums of `N` vectors in registers at a time.
@@ -205,24 +176,20 @@ fn hidden_of_tile<S: Simd, const N: usize>(
     s: S,
     edges: UnitEdges<'_>,
     tile: usize,
-    base: &[f32; LANES],
     out: &mut [Lanes; LANES],
     alive: &mut [[u8; LANES]; LANES],
     unit: usize,
 ) {
     const { assert!(V.is_multiple_of(N)) };
-    let UnitEdges { samples, first_block, weights, touched } = edges;
+    let UnitEdges { samples, first_block, weights } = edges;
     let pixels = samples.tile(tile);
     let (out, alive) = (out.as_chunks_mut::<Q>().0, alive.as_chunks_mut::<Q>().0);
     for (quad, (out, alive)) in out.iter_mut().zip(alive).enumerate() {
         let mut vectors = [0; Q];
         for first in (0..V).step_by(N) {
             let mut acc = [[s.zero(); N]; Q];
-            for q in 0..Q {
-                acc[q] = [s.splat(base[quad * Q + q]); N];
-            }
-            for (at, (weights, touched)) in weights.iter().zip(touched).enumerate() {
-                let active = samples.active(first_block + at, tile)[quad] & touched;
+            for (at, weights) in weights.iter().enumerate() {
+                let active = samples.active(first_block + at, tile)[quad];
                 let inputs = samples.graph().inputs_of_block(first_block + at);
                 add_edges(s, active, inputs, pixels, quad, weights, first, &mut acc);
             }
@@ -241,12 +208,12 @@ fn hidden_of_tile<S: Simd, const N: usize>(
     }
 }
 
-/// The inputs of the touched edges of these blocks.
-fn inputs_of(graph: &Graph, first: usize, end: usize, touched: &[u128]) -> Vec<u16> {
+/// The inputs of the edges of these blocks.
+fn inputs_of(graph: &Graph, blocks: std::ops::Range<usize>) -> Vec<u16> {
     let mut seen = vec![false; graph.inputs()];
-    for block in first..end {
-        for (edge, &input) in graph.block(block).iter().enumerate() {
-            seen[usize::from(input)] |= touched[block - first] >> edge & 1 == 1;
+    for block in blocks {
+        for &input in graph.block(block) {
+            seen[usize::from(input)] = true;
         }
     }
     (0..graph.inputs()).filter(|&input| seen[input]).map(|input| input as u16).collect()
@@ -258,7 +225,7 @@ fn add_edges<S: Simd, const N: usize>(
     s: S,
     active: u128,
     inputs: &[u16; BLOCK],
-    pixels: &[Pixels],
+    pixels: &[Line],
     quad: usize,
     weights: &[Lanes; BLOCK],
     first: usize,
@@ -347,19 +314,15 @@ fn add_units<S: Simd, const C: usize, const P: usize, const G: usize>(
     }
 }
 
-/// The weights of a block of units for a group of genotypes, zero for those beyond the last; or, given who flips what from the modal
-/// alleles, what that changes of the edges' weights, and which edges it touches.
+/// The weights of a block of units for a group of genotypes, zero for those beyond the last.
 #[inline(always)]
 fn make_weights<S: Simd>(
     s: S,
     source: Source<'_>,
-    flips: Option<(&[u64], &[u64])>,
     graph: &Graph,
     first: usize,
     units: usize,
     edges: &mut [Lanes],
-    touched: &mut [u128],
-    list: &mut Vec<u32>,
     output: &mut [[f32; LANES]],
 ) {
     let (w, words) = match source {
@@ -376,13 +339,8 @@ fn make_weights<S: Simd>(
         let links = graph.pattern().range(first + unit);
         let block = graph.block_range(first + unit).start - first_block;
         let rows = &mut edges[block * BLOCK..][..links.len()];
-        if let Some((flips, mode)) = flips {
-            let touched = &mut touched[block..][..links.len().div_ceil(BLOCK)];
-            changes_of_unit(s, w, links, flips, mode, rows, touched, list);
-        } else {
-            for (link, row) in links.zip(rows) {
-                weights_of_group(s, w, link, words, 0, row);
-            }
+        for (link, row) in links.zip(rows) {
+            weights_of_group(s, w, link, words, 0, row);
         }
         for class in 0..classes {
             let mut lanes = [[0.0; LANES]; V];
@@ -463,49 +421,6 @@ fn transposed<S: Simd>(
     finite == u16::MAX
 }
 
-/// What the flipped genes change of the weights of a unit's links, for each genotype of a group, and which links they touch.
-///
-/// Entries whose gene varies are first listed without a branch for each: few do, and nobody could foresee which.
-#[inline(always)]
-fn changes_of_unit<S: Simd>(
-    s: S,
-    w: &WeightGeneration,
-    links: std::ops::Range<usize>,
-    flips: &[u64],
-    mode: &[u64],
-    rows: &mut [Lanes],
-    touched: &mut [u128],
-    list: &mut Vec<u32>,
-) {
-    let first = links.start;
-    let (links, genes, values) = w.entries_of(links);
-    list.clear();
-    list.resize(genes.len(), 0);
-    let mut count = 0;
-    for (entry, &gene) in genes.iter().enumerate() {
-        list[count] = entry as u32;
-        count += usize::from(flips[gene as usize] != 0);
-    }
-    touched.fill(0);
-    for &entry in &list[..count] {
-        let entry = entry as usize;
-        let at = links[entry] as usize - first;
-        let row = &mut rows[at];
-        if touched[at / BLOCK] >> (at % BLOCK) & 1 == 0 {
-            touched[at / BLOCK] |= 1 << (at % BLOCK);
-            *row = [[0.0; LANES]; V];
-        }
-        let (gene, value) = (genes[entry] as usize, values[entry]);
-        // Allele 1 becomes 0 where it is the modal one.
-        let change = s.splat(if mode[gene] == 0 { value } else { -value });
-        for v in 0..V {
-            let mask = s.mask_from_bits((flips[gene] >> (v * LANES)) as u16);
-            let sum = s.load(&row[v]);
-            s.store(s.select(mask, s.add(sum, change), sum), &mut row[v]);
-        }
-    }
-}
-
 /// Where the weight of a unit of a block to a class stands: units by tens of classes, then by each of the rest.
 #[inline(always)]
 fn place(unit: usize, class: usize, classes: usize) -> usize {
@@ -515,7 +430,7 @@ fn place(unit: usize, class: usize, classes: usize) -> usize {
 
 /// L, delta and hits of 16 genotypes on a sample.
 #[inline(always)]
-fn score<S: Simd>(s: S, logits: &[[f32; LANES]], label: usize, v: usize, sums: &mut Sums<GENOTYPES>) {
+pub(super) fn score<S: Simd>(s: S, logits: &[[f32; LANES]], label: usize, v: usize, sums: &mut Sums<GENOTYPES>) {
     let own = s.load(&logits[label]);
     let mut max = s.load(&logits[0]);
     for logit in logits {

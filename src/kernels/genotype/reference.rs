@@ -18,6 +18,27 @@ pub fn magnitudes(w: &WeightGeneration) -> Vec<f64> {
     (0..w.links()).map(|link| w.link(link).1.iter().map(|value| f64::from(value.abs())).sum()).collect()
 }
 
+/// Roundings on a path from an entry of W to a logit, as [`evaluate`](super::evaluate) counts them for genotypes one by one.
+pub fn roundings(graph: &Graph, w: &WeightGeneration) -> usize {
+    let genes = (0..graph.links()).map(|link| w.link(link).0.len()).max().unwrap_or(0);
+    let edges = (0..graph.hidden()).map(|unit| graph.pattern().row(unit).len()).max().unwrap_or(0);
+    2 * genes + edges + graph.hidden() + 1
+}
+
+/// The same where genotypes may be evaluated by what differs among them; sums may be four times as large then.
+pub fn roundings_of_differences(graph: &Graph, w: &WeightGeneration, population: &Population) -> usize {
+    let genotypes = 0..population.genotypes();
+    let carriers = |gene: usize| genotypes.clone().filter(|&genotype| population.allele(genotype, gene)).count();
+    let varies: Vec<bool> = (0..w.genes()).map(|gene| (1..genotypes.end).contains(&carriers(gene))).collect();
+    let varying = varies.iter().filter(|&&varies| varies).count();
+    let of_class = |class: usize| {
+        let links = (0..graph.hidden()).map(|unit| graph.edges() + unit * graph.classes() + class);
+        links.flat_map(|link| w.link(link).0).filter(|gene| varies[**gene as usize]).count()
+    };
+    let outputs = (0..graph.classes()).map(of_class).max().unwrap_or(0);
+    2 * roundings(graph, w) + graph.hidden() + 2 * varying + outputs
+}
+
 /// The expected weights W p.
 pub fn expected_weights(w: &WeightGeneration, frequencies: &AlleleFrequencies) -> Vec<f64> {
     let weight = |link| {

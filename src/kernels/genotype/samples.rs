@@ -8,10 +8,10 @@ use crate::matrix::MatRef;
 use crate::parallel::for_each;
 use crate::simd::{Kernel, LANES, Simd, dispatch};
 
-/// A pixel of 16 images: one line of a cache, not parts of two.
+/// A number for each image of a tile: one line of a cache, not parts of two.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
-pub(super) struct Pixels(pub(super) [f32; LANES]);
+pub(super) struct Line(pub(super) [f32; LANES]);
 
 /// Images and their labels, laid out for a [`Graph`]: 16 images a tile, pixel by pixel, and for each image which edges of each hidden unit
 /// lead from a pixel that is not zero.
@@ -24,7 +24,7 @@ pub struct Samples {
     /// Similar images stand together, here and in the tiles.
     labels: Vec<u8>,
     /// \[tile\]\[input\]: the pixel of 16 images, zero behind the last.
-    pixels: Vec<Pixels>,
+    pixels: Vec<Line>,
     /// \[chunk\]\[block of edges\]\[quad of the chunk\]: a bit for each edge of the block that is active for any of four images.
     active: Vec<u128>,
     /// \[chunk\]\[block of edges\]\[tile of the chunk\]: the same for its four quads.
@@ -59,7 +59,7 @@ impl Samples {
         let order = similar_together(images);
         let labels: Vec<u8> = order.iter().map(|&image| labels[image as usize]).collect();
         let tiles = labels.len().div_ceil(LANES);
-        let mut pixels = vec![Pixels([0.0; LANES]); tiles * graph.inputs()];
+        let mut pixels = vec![Line([0.0; LANES]); tiles * graph.inputs()];
         for (tile, pixels) in pixels.chunks_mut(graph.inputs()).enumerate() {
             for at in tile * LANES..labels.len().min((tile + 1) * LANES) {
                 for (to, &pixel) in pixels.iter_mut().zip(images.row(order[at] as usize)) {
@@ -111,7 +111,7 @@ impl Samples {
 
     /// Each pixel of a tile's 16 images.
     #[inline(always)]
-    pub(super) fn tile(&self, tile: usize) -> &[Pixels] {
+    pub(super) fn tile(&self, tile: usize) -> &[Line] {
         let inputs = self.graph.inputs();
         &self.pixels[tile * inputs..(tile + 1) * inputs]
     }
@@ -172,7 +172,7 @@ fn similar_together(images: MatRef<'_>) -> Vec<u32> {
 /// Which of a block's edges are active for each quad of a tile: comparisons along images, transposed bit by bit.
 struct Active<'a> {
     edges: &'a [u16],
-    pixels: &'a [Pixels],
+    pixels: &'a [Line],
     words: &'a mut [u128; LANES / QUAD],
 }
 

@@ -264,16 +264,20 @@ fn malformed_samples_are_named() {
 
 /// Compares with the reference, and the bits of every context with the first's; and, unless genotypes have much in common, with those
 /// of the same weights given.
-fn check(graph: &Graph, w: &WeightGeneration, population: &Population, images: &Matrix, labels: &[u8], common: bool) {
+fn check(
+    graph: &Graph,
+    w: &WeightGeneration,
+    population: &Population,
+    images: &Matrix,
+    labels: &[u8],
+    converged: bool,
+) {
     let mut oracle: Option<Outcome> = None;
-    let longest = (0..graph.links()).map(|link| w.link(link).0.len()).max().unwrap_or(0);
-    let widest = (0..graph.hidden()).map(|unit| graph.pattern().row(unit).len()).max().unwrap_or(0);
-    let mut sizes = reference::magnitudes(w);
-    let mut roundings = 2 * longest + widest + 1 + graph.hidden();
-    if common {
-        // What the modal genotype has and another has not is added and taken away again.
-        sizes[..graph.edges()].iter_mut().for_each(|size| *size *= 2.0);
-        roundings += widest;
+    let (mut sizes, mut roundings) = (reference::magnitudes(w), reference::roundings(graph, w));
+    if converged {
+        // What the modal genotype has and another has not is added and taken away again, on either side of the units.
+        sizes.iter_mut().for_each(|size| *size *= 2.0);
+        roundings = reference::roundings_of_differences(graph, w, population);
     }
     let want: Vec<_> = (0..population.genotypes())
         .map(|genotype| {
@@ -292,7 +296,7 @@ fn check(graph: &Graph, w: &WeightGeneration, population: &Population, images: &
             assert!(got.correct[genotype].abs_diff(want.correct) <= want.doubtful);
         }
         assert_eq!(oracle.get_or_insert_with(|| got.clone()), &got, "{context:?}");
-        if common {
+        if converged {
             continue;
         }
         let mut weights = Matrix::zeros(graph.links(), population.genotypes());
@@ -327,9 +331,26 @@ fn converged_populations_agree_with_the_reference_on_every_set() {
         let w = WeightGeneration::random(graph.links(), genes, 0.05, stream("w")).unwrap();
         let (images, labels) = images(count, inputs, classes);
         let population = converged(genotypes, genes, varying);
-        let samples = Samples::new(&mut context(), &graph, images.view(), &labels).unwrap();
-        assert!(difference::Common::of(&mut context(), &w, &samples, &population).is_some());
+        assert!(difference::Differences::of(&w, &graph, &population).is_some());
         check(&graph, &w, &population, &images, &labels, true);
+    }
+}
+
+#[test]
+fn what_overflows_in_some_genotypes_does_not_show_in_the_others() {
+    // Gene 0 makes the weight of the only edge too large for the pixel; genes that vary are few.
+    let graph = Graph::from_edges(1, 1, 2, &[(0, 0)]).unwrap();
+    let w = WeightGeneration::from_triples(3, 10, &[(0, 0, 1e30), (0, 1, 0.5), (1, 2, 2.0), (2, 3, 1.0)]).unwrap();
+    let population = Population::from_fn(70, 10, |genotype, gene| gene != 0 || genotype % 3 == 0).unwrap();
+    assert!(difference::Differences::of(&w, &graph, &population).is_some());
+    let images = Matrix::from_slice(&[1e10, 0.5], 2, 1).unwrap();
+    let samples = Samples::new(&mut context(), &graph, images.view(), &[0, 1]).unwrap();
+    for mut context in contexts() {
+        let outcome = evaluate(&mut context, &w, &samples, &population);
+        for genotype in 0..70 {
+            let (loss, reward) = (outcome.losses[genotype], outcome.rewards[genotype]);
+            assert_eq!((loss.is_nan(), reward.is_nan()), (genotype % 3 == 0, genotype % 3 == 0), "{genotype}");
+        }
     }
 }
 

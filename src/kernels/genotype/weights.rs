@@ -16,8 +16,6 @@ use crate::simd::{Kernel, LANES, Simd, dispatch};
 #[derive(Clone, Debug, PartialEq)]
 pub struct WeightGeneration {
     matrix: SparseMatrix,
-    /// The link of each entry.
-    links: Vec<u32>,
 }
 
 impl WeightGeneration {
@@ -51,7 +49,7 @@ impl WeightGeneration {
         let mut values = vec![0.0; indices.len()];
         // Up to 2^31 numbers of at most 1: their sum is finite.
         stream.item(1).uniform(-1.0, 1.0, &mut values);
-        Ok(WeightGeneration::from_matrix(SparseMatrix::new(Pattern::new(links, genes, offsets, indices)?, values)?))
+        Ok(WeightGeneration { matrix: SparseMatrix::new(Pattern::new(links, genes, offsets, indices)?, values)? })
     }
 
     /// These entries (link, gene, value), in any order.
@@ -93,21 +91,7 @@ impl WeightGeneration {
                 return Err(Error::setting(format!("entries of link {link}"), "a sum within the range of f32", all));
             }
         }
-        Ok(WeightGeneration::from_matrix(SparseMatrix::new(Pattern::new(links, genes, offsets, indices)?, values)?))
-    }
-
-    fn from_matrix(matrix: SparseMatrix) -> Self {
-        let of = |link: usize| std::iter::repeat_n(link as u32, matrix.pattern().row(link).len());
-        let links = (0..matrix.rows()).flat_map(of).collect();
-        WeightGeneration { matrix, links }
-    }
-
-    /// The links, genes and values of all entries of some links, in order.
-    #[inline(always)]
-    pub(super) fn entries_of(&self, links: std::ops::Range<usize>) -> (&[u32], &[u32], &[f32]) {
-        let pattern = self.matrix.pattern();
-        let range = pattern.offsets()[links.start] as usize..pattern.offsets()[links.end] as usize;
-        (&self.links[range.clone()], &pattern.indices()[range.clone()], &self.matrix.values()[range])
+        Ok(WeightGeneration { matrix: SparseMatrix::new(Pattern::new(links, genes, offsets, indices)?, values)? })
     }
 
     /// Number of links.

@@ -2,7 +2,7 @@
 
 use super::{Case, Check, Dim, gamma};
 use crate::kernels::genotype::{
-    AlleleFrequencies, Graph, Population, Samples, WeightGeneration, allele_rewards, decode, evaluate,
+    AlleleFrequencies, GROUP, Graph, Population, Samples, WeightGeneration, allele_rewards, decode, evaluate,
     evaluate_weights, reference,
 };
 use crate::random::below;
@@ -96,7 +96,8 @@ struct Network {
     bound: Vec<f64>,
 }
 
-fn network(case: &mut Case<'_>, varying: f64) -> Network {
+/// `by_genes`: for [`evaluate`], which may look at differences among genotypes.
+fn network(case: &mut Case<'_>, varying: f64, by_genes: bool) -> Network {
     let [inputs, hidden, classes, genotypes, count] = case.sizes();
     let genes = 60;
     let (probability, density) = (share(case), 0.3 * share(case));
@@ -109,12 +110,12 @@ fn network(case: &mut Case<'_>, varying: f64) -> Network {
     let mut generator = case.stream().generator();
     let labels: Vec<u8> = (0..count).map(|_| below(&mut generator, classes as u64) as u8).collect();
     let population = population(case, genotypes, genes, varying);
-    let longest = (0..graph.links()).map(|link| w.link(link).0.len()).max().unwrap_or(0);
-    let widest = (0..hidden).map(|unit| graph.pattern().row(unit).len()).max().unwrap_or(0);
-    let mut sizes = reference::magnitudes(&w);
-    // On top of the modal genotype a gene may be added and taken away again.
-    sizes[..graph.edges()].iter_mut().for_each(|size| *size *= 2.0);
-    let roundings = 2 * longest + 2 * widest + 1 + hidden;
+    let (mut sizes, mut roundings) = (reference::magnitudes(&w), reference::roundings(&graph, &w));
+    if by_genes && genotypes > GROUP {
+        // Few genes of a link may vary. On top of the modal genotype they are added and taken away again, on either side of the units.
+        sizes.iter_mut().for_each(|size| *size *= 2.0);
+        roundings = reference::roundings_of_differences(&graph, &w, &population);
+    }
     let (mut exact, mut bound) = (Vec::new(), Vec::new());
     for genotype in 0..genotypes {
         let weights = reference::weights(&w, &population, genotype);
@@ -145,17 +146,17 @@ fn compare(
 }
 
 fn evaluation(case: &mut Case<'_>) {
-    let network = network(case, 1.0);
+    let network = network(case, 1.0, true);
     compare(case, &network, |context, samples| evaluate(context, &network.w, samples, &network.population));
 }
 
 fn converged(case: &mut Case<'_>) {
-    let network = network(case, 0.05);
+    let network = network(case, 0.05, true);
     compare(case, &network, |context, samples| evaluate(context, &network.w, samples, &network.population));
 }
 
 fn given(case: &mut Case<'_>) {
-    let network = network(case, 1.0);
+    let network = network(case, 1.0, false);
     let (links, genotypes) = (network.w.links(), network.population.genotypes());
     let mut weights = Matrix::zeros(links, genotypes);
     decode(&mut case.contexts[0], &network.w, &network.population, 0..genotypes, weights.view_mut());
