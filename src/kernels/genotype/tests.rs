@@ -337,6 +337,39 @@ fn converged_populations_agree_with_the_reference_on_every_set() {
 }
 
 #[test]
+fn differences_of_numbers_that_nothing_rounds_give_the_same_bits() {
+    for (inputs, hidden, classes, varying, genotypes, count) in
+        [(9, 30, 2, 6, 65, 70), (40, 40, 10, 7, 130, 17), (20, 25, 11, 1, 128, 16), (12, 50, 20, 9, 200, 33)]
+    {
+        let graph = Graph::random(inputs, hidden, classes, 0.6, stream("g")).unwrap();
+        // Quarters of small integers: products and sums of any order are exact.
+        let mut generator = stream("w").generator();
+        let mut quarters = |most: u64| (below(&mut generator, 2 * most + 1) as f32 - most as f32) / 4.0;
+        let mut triples = Vec::new();
+        for link in 0..graph.links() as u32 {
+            for gene in 0..60 {
+                // One in twenty-one.
+                if quarters(10) == 0.25 {
+                    triples.push((link, gene, quarters(4)));
+                }
+            }
+        }
+        let w = WeightGeneration::from_triples(graph.links(), 60, &triples).unwrap();
+        let images = Matrix::from_fn(count, inputs, |_, _| quarters(4).max(0.0));
+        let labels: Vec<u8> = (0..count).map(|image| (image % classes) as u8).collect();
+        let population = converged(genotypes, 60, varying);
+        assert!(difference::Differences::of(&w, &graph, &population).is_some());
+        for mut context in contexts() {
+            let samples = Samples::new(&mut context, &graph, images.view(), &labels).unwrap();
+            let mut weights = Matrix::zeros(graph.links(), genotypes);
+            decode(&mut context, &w, &population, 0..genotypes, weights.view_mut());
+            let want = evaluate_weights(&mut context, &samples, weights.transposed().view()).unwrap();
+            assert_eq!(evaluate(&mut context, &w, &samples, &population), want, "{context:?}");
+        }
+    }
+}
+
+#[test]
 fn what_overflows_in_some_genotypes_does_not_show_in_the_others() {
     // Gene 0 makes the weight of the only edge too large for the pixel; genes that vary are few.
     let graph = Graph::from_edges(1, 1, 2, &[(0, 0)]).unwrap();
