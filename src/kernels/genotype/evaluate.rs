@@ -190,7 +190,7 @@ fn in_pieces<const G: usize>(
 }
 
 /// The same by what differs from the modal genotype, unless sums overflow that all genotypes share.
-fn by_differences(
+pub(super) fn by_differences(
     context: &mut Context,
     differences: &Differences,
     samples: &Samples,

@@ -358,12 +358,14 @@ fn differences_of_numbers_that_nothing_rounds_give_the_same_bits() {
         let images = Matrix::from_fn(count, inputs, |_, _| quarters(4).max(0.0));
         let labels: Vec<u8> = (0..count).map(|image| (image % classes) as u8).collect();
         let population = converged(genotypes, 60, varying);
-        assert!(difference::Differences::of(&w, &graph, &population).is_some());
+        let differences = difference::Differences::of(&w, &graph, &population).unwrap();
         for mut context in contexts() {
             let samples = Samples::new(&mut context, &graph, images.view(), &labels).unwrap();
             let mut weights = Matrix::zeros(graph.links(), genotypes);
             decode(&mut context, &w, &population, 0..genotypes, weights.view_mut());
             let want = evaluate_weights(&mut context, &samples, weights.transposed().view()).unwrap();
+            let got = evaluate::by_differences(&mut context, &differences, &samples, genotypes);
+            assert_eq!(got.as_ref(), Some(&want), "{context:?}");
             assert_eq!(evaluate(&mut context, &w, &samples, &population), want, "{context:?}");
         }
     }
@@ -375,10 +377,11 @@ fn what_overflows_in_some_genotypes_does_not_show_in_the_others() {
     let graph = Graph::from_edges(1, 1, 2, &[(0, 0)]).unwrap();
     let w = WeightGeneration::from_triples(3, 10, &[(0, 0, 1e30), (0, 1, 0.5), (1, 2, 2.0), (2, 3, 1.0)]).unwrap();
     let population = Population::from_fn(70, 10, |genotype, gene| gene != 0 || genotype % 3 == 0).unwrap();
-    assert!(difference::Differences::of(&w, &graph, &population).is_some());
     let images = Matrix::from_slice(&[1e10, 0.5], 2, 1).unwrap();
     let samples = Samples::new(&mut context(), &graph, images.view(), &[0, 1]).unwrap();
+    let differences = difference::Differences::of(&w, &graph, &population).unwrap();
     for mut context in contexts() {
+        assert_eq!(evaluate::by_differences(&mut context, &differences, &samples, 70), None);
         let outcome = evaluate(&mut context, &w, &samples, &population);
         for genotype in 0..70 {
             let (loss, reward) = (outcome.losses[genotype], outcome.rewards[genotype]);
