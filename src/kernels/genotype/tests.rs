@@ -373,7 +373,7 @@ fn differences_of_numbers_that_nothing_rounds_give_the_same_bits() {
 
 #[test]
 fn what_overflows_in_some_genotypes_does_not_show_in_the_others() {
-    // Gene 0 makes the weight of the only edge too large for the pixel; genes that vary are few.
+    // Gene 0, the only one that varies, makes the weight of the only edge too large for the pixel.
     let graph = Graph::from_edges(1, 1, 2, &[(0, 0)]).unwrap();
     let w = WeightGeneration::from_triples(3, 10, &[(0, 0, 1e30), (0, 1, 0.5), (1, 2, 2.0), (2, 3, 1.0)]).unwrap();
     let population = Population::from_fn(70, 10, |genotype, gene| gene != 0 || genotype % 3 == 0).unwrap();
@@ -387,6 +387,16 @@ fn what_overflows_in_some_genotypes_does_not_show_in_the_others() {
             let (loss, reward) = (outcome.losses[genotype], outcome.rewards[genotype]);
             assert_eq!((loss.is_nan(), reward.is_nan()), (genotype % 3 == 0, genotype % 3 == 0), "{genotype}");
         }
+    }
+}
+
+#[test]
+fn more_slopes_than_links_are_never_kept() {
+    let graph = Graph::from_edges(1, 1, 2, &[(0, 0)]).unwrap();
+    let w = WeightGeneration::from_triples(3, 1000, &[(0, 0, 1.0)]).unwrap();
+    for (varying, kept) in [(1, true), (2, false)] {
+        let population = Population::from_fn(70, 1000, |genotype, gene| gene < varying && genotype == 0).unwrap();
+        assert_eq!(difference::Differences::of(&w, &graph, &population).is_some(), kept);
     }
 }
 

@@ -99,7 +99,8 @@ impl Differences {
         let varies = |&gene: &usize| carriers[gene] != 0 && carriers[gene] as usize != population.genotypes();
         let varying: Vec<usize> = (0..genes).filter(varies).collect();
         let each = varying.len() as f64 / genes as f64 * w.entries() as f64 / w.links().max(1) as f64;
-        if !is_worth_it(each, groups) {
+        // Very sparse matrices may have more genes that vary than there is memory for slopes, or use.
+        if !is_worth_it(each, groups) || varying.len().saturating_mul(graph.classes()) > w.links() {
             return None;
         }
         let mut flips = Vec::with_capacity(groups * varying.len());
