@@ -168,10 +168,10 @@ impl Differences {
             }
             self.output_ends.push(self.outputs.len() as u32);
         }
-        for class in 0..classes as u32 {
-            self.by_class.extend(self.outputs.iter().filter(|change| change.class == class));
-            self.class_ends.push(self.by_class.len() as u32);
-        }
+        self.by_class.clone_from(&self.outputs);
+        self.by_class.sort_by_key(|change| change.class);
+        let end = |class| self.by_class.partition_point(|change| change.class <= class) as u32;
+        self.class_ends.extend((0..classes as u32).map(end));
     }
 
     /// The changes of a unit's output weights.

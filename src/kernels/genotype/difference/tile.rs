@@ -212,8 +212,7 @@ pub(super) fn look_at_tile<S: Simd>(
         if listed == 0 {
             continue;
         }
-        let lists = [0, 1 + usize::from(outputs.is_empty())];
-        list_unit(s, differences, unit, base, listed, doubtful, lists, work);
+        list_unit(s, differences, unit, base, listed, doubtful, work);
     }
     for (at, sums) in work.constants.as_chunks().0.iter().enumerate() {
         let rows = by_image(s, sums, &mut finite);
@@ -234,7 +233,7 @@ pub(super) fn look_at_tile<S: Simd>(
     finite == u16::MAX
 }
 
-/// Appends a unit to a list of each image: the first of these if it is doubtful there, the second if not.
+/// Appends a unit to a list of each of these images.
 #[inline(always)]
 fn list_unit<S: Simd>(
     s: S,
@@ -243,7 +242,6 @@ fn list_unit<S: Simd>(
     base: S::F32,
     images: u16,
     doubtful: u16,
-    lists: [usize; 2],
     work: &mut Tile,
 ) {
     let firsts: [u32; LANES] = std::array::from_fn(|image| work.images[image].moves.len as u32);
@@ -261,16 +259,17 @@ fn list_unit<S: Simd>(
             work.images[image].moves.push(s, genes, moves[image]);
         }
     }
-    let bases = s.lanes(base);
+    let (bases, straight) = (s.lanes(base), 1 + usize::from(differences.outputs_of(unit).is_empty()));
     let mut left = images;
     while left != 0 {
         let image = left.trailing_zeros() as usize;
         left &= left - 1;
         let is_doubtful = doubtful >> image & 1 == 1;
-        let (first, base) = (firsts[image], if is_doubtful { bases[image] } else { 0.0 });
+        let (list, base) = if is_doubtful { (0, bases[image]) } else { (straight, 0.0) };
+        let first = firsts[image];
         let image = &mut work.images[image];
         let count = image.moves.len as u32 - first;
-        image.found[lists[usize::from(!is_doubtful)]].push(Unit { unit: unit as u32, first, count, base });
+        image.found[list].push(Unit { unit: unit as u32, first, count, base });
     }
 }
 
