@@ -45,7 +45,7 @@
 //!
 //! | feature | adds | brings |
 //! |---|---|---|
-//! | none | the kernels | faer, rayon, wide, rand_pcg, thiserror |
+//! | none | the kernels | faer, rayon, wide, rand_pcg, thiserror; libc on Linux |
 //! | `datasets` | readers, transforms, batches | flate2, memmap2 |
 //! | `systems` | networks, training, checkpoints; implies `datasets` | safetensors, serde, toml |
 //! | `ndarray` | views of `ndarray` arrays | ndarray |

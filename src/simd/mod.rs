@@ -33,6 +33,7 @@ mod avx512;
 pub mod math;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+pub(crate) mod pages;
 mod portable;
 pub(crate) mod rows;
 mod scalar;

@@ -254,9 +254,9 @@ fn tile<S: Simd, const MR: usize, const NV: usize>(
     for i in 0..MR {
         a[i] = &a[i][..depth];
     }
-    // What the sums are added to comes nearer meanwhile.
+    // What is written comes nearer meanwhile.
     let whole = place.rows - place.row >= MR && place.col + NV * LANES <= c.cols();
-    if whole && depth >= 64 && epilogue.scale.is_some() {
+    if whole && depth >= 64 {
         for i in 0..MR {
             let row = &c.row(place.nth(place.row + i))[place.col..place.col + NV * LANES];
             for v in 0..NV {
