@@ -163,6 +163,16 @@ impl Simd for Avx512 {
         bits
     }
     #[inline(always)]
+    fn mask_from_word(self, word: &u64, first: usize) -> __mmask16 {
+        if !first.is_multiple_of(LANES) {
+            return (word >> first) as u16;
+        }
+        // Each from memory: what the compiler makes of shifts is a mask register that shifts one at a time.
+        let parts = std::ptr::from_ref(word).cast::<[u16; 4]>();
+        // SAFETY: 8 bytes are readable as four numbers of 2, whose alignment is less; the lowest comes first on x86-64.
+        unsafe { (*parts)[first / LANES] }
+    }
+    #[inline(always)]
     fn to_bits(self, a: __m512) -> __m512i {
         op!(_mm512_castps_si512(a))
     }

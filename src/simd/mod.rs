@@ -120,6 +120,11 @@ pub trait Simd: Copy + Send + Sync + 'static + private::Sealed {
         let own = self.and(self.splat_u32(bits.into()), self.load_u32(&LANE_BITS));
         self.lt(self.zero(), self.from_i32(own))
     }
+    /// Lane i is bit `first + i` of a word in memory.
+    #[inline(always)]
+    fn mask_from_word(self, word: &u64, first: usize) -> Self::Mask {
+        self.mask_from_bits((word >> first) as u16)
+    }
 
     /// The bits of the lanes.
     fn to_bits(self, a: Self::F32) -> Self::U32;

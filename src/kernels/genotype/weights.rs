@@ -145,6 +145,8 @@ fn sixty_four(generator: &mut impl Rng, probability: f64) -> u64 {
 
 /// Links of an item of parallel work.
 const LINKS: usize = 1024;
+/// Links whose weights are made while the place of one comes nearer.
+const AHEAD: usize = 8;
 
 /// Weights of genotypes: `out[link, k] = sum_i W[link, i] x_k(i)` for the genotypes of this range.
 ///
@@ -201,6 +203,15 @@ impl Kernel for Decode<'_> {
     fn run<S: Simd>(mut self, s: S) {
         let width = (self.out.cols() - self.first).min(GROUP);
         for row in 0..self.out.rows() {
+            if row + AHEAD < self.out.rows() {
+                let next = &self.out.row(row + AHEAD)[self.first..self.first + width];
+                // A loop that unrolls: an iterator's steps cost all that is won.
+                for v in 0..VECTORS {
+                    if let Some(value) = next.get(v * LANES) {
+                        s.prefetch(value);
+                    }
+                }
+            }
             let out = &mut self.out.row_mut(row)[self.first..self.first + width];
             // In place where they fill all vectors: through a copy 64 values cost a call.
             if let Some(lanes) = out.as_chunks_mut().0.first_chunk_mut::<VECTORS>() {
@@ -231,9 +242,9 @@ pub(super) fn weights_of_group<S: Simd, const V: usize>(
     let (genes, values) = w.link(link);
     let mut sums = [s.zero(); V];
     for (&gene, &value) in genes.iter().zip(values) {
-        let (gene, value) = (gene as usize, s.splat(value));
+        let (word, value) = (&words[gene as usize], s.splat(value));
         for v in 0..V {
-            let mask = s.mask_from_bits((words[gene] >> (first + v * LANES)) as u16);
+            let mask = s.mask_from_word(word, first + v * LANES);
             sums[v] = s.select(mask, s.add(sums[v], value), sums[v]);
         }
     }

@@ -54,9 +54,9 @@ fn values_of<S: Simd>(s: S, image: &Image, flips: &[u64], values: &mut Vec<Lanes
     for (place, (unit, out)) in image.units.iter().zip(values).enumerate() {
         let mut sums = [s.splat(unit.base); V];
         for (gene, size) in image.moves.of(unit) {
-            let (size, word) = (s.splat(size), flips[gene as usize]);
+            let (size, word) = (s.splat(size), &flips[gene as usize]);
             for v in 0..V {
-                sums[v] = s.select(s.mask_from_bits((word >> (v * LANES)) as u16), s.add(sums[v], size), sums[v]);
+                sums[v] = s.select(s.mask_from_word(word, v * LANES), s.add(sums[v], size), sums[v]);
             }
         }
         for v in 0..V {
@@ -113,11 +113,11 @@ fn add_classes<S: Simd, const C: usize, const N: usize>(
         for c in 0..C {
             sums[c] = [s.splat(image.constants[class + c]); N];
         }
-        for (slopes, &word) in image.slopes.as_slice().chunks_exact(weights.cols()).zip(flips) {
+        for (slopes, word) in image.slopes.as_slice().chunks_exact(weights.cols()).zip(flips) {
             let slopes: &[f32; C] = slopes[class..].first_chunk().expect("C classes");
             let mut masks = [s.mask_from_bits(0); N];
             for v in 0..N {
-                masks[v] = s.mask_from_bits((word >> ((first + v) * LANES)) as u16);
+                masks[v] = s.mask_from_word(word, (first + v) * LANES);
             }
             for c in 0..C {
                 let slope = s.splat(slopes[c]);
@@ -158,11 +158,11 @@ fn add_products<S: Simd>(s: S, image: &Image, flips: &[u64], values: &[Lanes], l
             sums[v] = s.load(&logits[v * classes + class]);
         }
         for product in &image.products[start..end as usize] {
-            let (values, word) = (&values[product.place as usize].0, flips[product.gene as usize]);
+            let (values, word) = (&values[product.place as usize].0, &flips[product.gene as usize]);
             let change = s.splat(product.change);
             for v in 0..V {
                 let sum = s.mul_add(change, s.load(&values[v]), sums[v]);
-                sums[v] = s.select(s.mask_from_bits((word >> (v * LANES)) as u16), sum, sums[v]);
+                sums[v] = s.select(s.mask_from_word(word, v * LANES), sum, sums[v]);
             }
         }
         start = end as usize;
