@@ -29,16 +29,18 @@ impl Kernel for FewRows<'_, '_> {
     fn run<S: Simd>(mut self, s: S) {
         let batch = self.x.rows();
         for row in 0..self.w.rows() {
-            let w = self.w.row_mut(row);
+            let (mut before, after) = self.w.reborrow().split_rows(row + 1);
+            let w = before.row_mut(row);
+            let next = if after.rows() > 0 { after.row(0) } else { &[] };
             let mut residual = [0.0; FEW];
             for b in 0..batch {
                 residual[b] = self.x.row(b)[self.first + row] - dot(s, w, self.z.row(b));
             }
             match batch {
-                1 => update::<S, 1>(s, w, self.z, residual, self.epilogue),
-                2 => update::<S, 2>(s, w, self.z, residual, self.epilogue),
-                3 => update::<S, 3>(s, w, self.z, residual, self.epilogue),
-                _ => update::<S, 4>(s, w, self.z, residual, self.epilogue),
+                1 => update::<S, 1>(s, w, next, self.z, residual, self.epilogue),
+                2 => update::<S, 2>(s, w, next, self.z, residual, self.epilogue),
+                3 => update::<S, 3>(s, w, next, self.z, residual, self.epilogue),
+                _ => update::<S, 4>(s, w, next, self.z, residual, self.epilogue),
             }
         }
     }
@@ -77,7 +79,14 @@ fn dot<S: Simd>(s: S, a: &[f32], b: &[f32]) -> f32 {
 }
 
 #[inline(always)]
-fn update<S: Simd, const BATCH: usize>(s: S, w: &mut [f32], z: MatRef<'_>, residual: [f32; 4], epilogue: Epilogue<'_>) {
+fn update<S: Simd, const BATCH: usize>(
+    s: S,
+    w: &mut [f32],
+    next: &[f32],
+    z: MatRef<'_>,
+    residual: [f32; 4],
+    epilogue: Epilogue<'_>,
+) {
     let (vectors, rest) = w.as_chunks_mut::<LANES>();
     let (mut z_vectors, mut z_rest) = ([&[][..]; BATCH], [&[][..]; BATCH]);
     let mut r = [s.zero(); BATCH];
@@ -90,7 +99,14 @@ fn update<S: Simd, const BATCH: usize>(s: S, w: &mut [f32], z: MatRef<'_>, resid
     // The maximum with minus infinity is the value itself: no branch in the loops.
     let lowest = s.splat(if epilogue.non_negative { 0.0 } else { f32::NEG_INFINITY });
     let unrolled = if epilogue.diagonal.is_none() { vectors.len() / UNROLLED * UNROLLED } else { 0 };
+    let next = next.as_chunks::<LANES>().0.as_chunks::<UNROLLED>().0;
     for (block, values) in vectors[..unrolled].as_chunks_mut::<UNROLLED>().0.iter_mut().enumerate() {
+        // The next row comes nearer, which a dot product alone would wait for; of several, only the first does.
+        if let (1, Some(next)) = (BATCH, next.get(block)) {
+            for v in 0..UNROLLED {
+                s.prefetch(&next[v][0]);
+            }
+        }
         for v in 0..UNROLLED {
             let sum = step(s, r, z_vectors, block * UNROLLED + v);
             s.store(s.max(lowest, s.mul_add(rate, sum, s.load(&values[v]))), &mut values[v]);
