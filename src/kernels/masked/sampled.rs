@@ -24,7 +24,7 @@ const VECTORS: usize = 8;
 /// Samples of a panel.
 pub(super) const PANEL: usize = VECTORS * LANES;
 /// Rows of the pattern that are an item of parallel work.
-const ROWS: usize = 32;
+const ROWS: usize = 8;
 
 /// A panel's samples of one column.
 pub(super) type Samples = [[f32; LANES]; VECTORS];
