@@ -78,7 +78,7 @@ impl Added {
     /// The mean over the test pairs of |organism - plain network of its weights|, the organism asked particle by particle.
     pub fn resubstitution(&self, context: &mut Context) -> f64 {
         let asked = self.organism.ask(context, self.test.view());
-        let plain = self.organism.extract(context).forward(context, self.test.view());
+        let plain = self.organism.extract().forward(context, self.test.view());
         let pairs = asked.as_slice().iter().zip(plain.as_slice());
         pairs.map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs()).sum::<f64>() / self.test.rows().max(1) as f64
     }
@@ -139,7 +139,7 @@ impl Addition {
                     }
                 }
             }
-            let out = organism.extract(context).forward(context, test.view());
+            let out = organism.extract().forward(context, test.view());
             let errors = || {
                 (0..self.samples).map(|b| f64::from(out[(b, 0)]) - (f64::from(test[(b, 0)]) + f64::from(test[(b, 1)])))
             };

@@ -169,7 +169,7 @@ fn add(context: &mut Context, seed: u64) -> Result<AdditionRun> {
         rows.map(|(y, x)| (f64::from(*y) - f64::from(x[0]) - f64::from(x[1])).abs()).sum::<f64>() / out.rows() as f64
     };
     let asked = added.organism.ask(context, added.test.view());
-    let plain = added.organism.extract(context).forward(context, added.test.view());
+    let plain = added.organism.extract().forward(context, added.test.view());
     let stream = Stream::new(seed, "robustness");
     Ok(AdditionRun {
         seed,
@@ -219,7 +219,7 @@ fn classify(
     let of = |class: Class| (0..classes.len()).filter(|&particle| classes[particle] == class).collect::<Vec<_>>();
     let own = of(Class::SelfReplicating);
     let seen = network.see(context, &data.test)?;
-    let plain = network.organism().extract(context);
+    let plain = network.organism().extract();
     let mut left = [(); 4].map(|()| plain.clone());
     left[1].drop(own.iter().copied());
     left[2].drop(plain.smallest(own.len()));

@@ -234,7 +234,7 @@ impl Network {
             let marked = Journal::marks(&phase, done + 1);
             if marked {
                 accuracy = watched.as_ref().map(|(seen, labels)| {
-                    let plain = self.organism.extract(context);
+                    let plain = self.organism.extract();
                     Network::share_correct(context, &plain, seen.view(), labels)
                 });
             }
@@ -299,7 +299,7 @@ impl Learner for Network {
         let shape = image_shape(self.inputs).expect("checked when the network was made");
         let mut seen = Matrix::zeros(images.rows(), side * side);
         resize(context, images, shape, side, seen.view_mut());
-        let out = self.organism.extract(context).forward(context, seen.view());
+        let out = self.organism.extract().forward(context, seen.view());
         logits.copy_from(out.view());
     }
 
@@ -330,7 +330,6 @@ impl Learner for Network {
     }
 
     fn receptive_fields(&self) -> Matrix {
-        let mut context = Context::on(crate::simd::Isa::best()).expect("the best set is there");
-        self.organism.extract(&mut context).weights[0].transposed()
+        self.organism.extract().weights[0].transposed()
     }
 }

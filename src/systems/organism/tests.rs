@@ -4,7 +4,7 @@ use super::*;
 use crate::context::Context;
 use crate::datasets::embedded;
 use crate::error::Error;
-use crate::kernels::particle::{Activation, Class, Net, SelfReplication};
+use crate::kernels::particle::{Activation, Class, Net, SelfReplication, reference};
 use crate::matrix::Matrix;
 use crate::parallel::Threads;
 use crate::random::Stream;
@@ -81,13 +81,23 @@ fn the_task_gradient_is_the_slope_of_the_loss() {
 
 #[test]
 fn asking_every_particle_and_the_extracted_network_agree() {
-    for (widths, gelu) in [(&[7, 5, 4, 3][..], true), (&[2, 3, 3, 1], false), (&[1, 1], true)] {
-        let organism = organism(widths, gelu, &[5, 5]);
+    for (widths, gelu, hidden) in [
+        (&[7, 5, 4, 3][..], true, &[5, 5][..]),
+        (&[2, 3, 3, 1], false, &[3, 2, 4]),
+        (&[3, 2], false, &[]),
+        (&[1, 1], true, &[1]),
+    ] {
+        let organism = organism(widths, gelu, hidden);
         let x = Matrix::from_fn(9, widths[0], |b, i| ((b * 5 + i * 3) % 7) as f32 / 3.0 - 1.0);
         let mut context = context();
-        let (asked, plain) = (organism.ask(&mut context, x.view()), organism.extract(&mut context));
+        let (asked, plain) = (organism.ask(&mut context, x.view()), organism.extract());
         for (a, b) in asked.as_slice().iter().zip(plain.forward(&mut context, x.view()).as_slice()) {
             assert!((a - b).abs() < 1e-5, "{widths:?}: {a} and {b}");
+        }
+        let rows = organism.particles().to_rows();
+        for (w, c) in rows.view().iter_rows().zip(plain.weights.iter().flat_map(|weights| weights.as_slice())) {
+            let (exact, _) = reference::effective_weight(organism.particles().net(), w).0;
+            assert_eq!(*c, exact as f32);
         }
         assert_eq!(organism.range(0), 0..widths[0] * widths[1]);
     }
