@@ -212,7 +212,7 @@ impl Default for Meta {
             rule: Rule::StochasticHillClimbing,
             steps: 20,
             perturbations: 10,
-            epochs: Some(1),
+            epochs: None,
             criterion: Criterion::Unit,
             rejected: Rejected::Undone,
         }

@@ -90,8 +90,8 @@ pub const DEPARTURES: [&str; 6] = [
      validation stops the read-outs and nothing else.",
     "Weights belong to places within a receptive field and move with it (the authors' code); the masked form of the paper's text is there \
      too (form = \"masked\") and agrees to the bit while the fields stand still.",
-    "In meta-learning a candidate is trained for one epoch from the best topology's weights, with Adam starting anew; if it is not accepted its \
-     training is undone. The paper says neither how long candidates are trained nor what becomes of their weights.",
+    "In meta-learning a candidate is trained by algorithm 1, all its epochs, from the best topology's weights, with Adam starting anew; if it is \
+     not accepted its training is undone. The paper says neither how long candidates are trained nor what becomes of their weights.",
     "A candidate is accepted if the moved unit's entropy is above that unit's best; the paper compares it with the candidate before, of whatever \
      unit. A shift at an edge goes inward.",
     "Table 2's accuracy after meta-learning is that of the best topology as it was trained when it was accepted, under a read-out of its own.",
