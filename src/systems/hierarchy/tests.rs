@@ -392,8 +392,8 @@ fn configurations_go_to_toml_and_back() {
     ] {
         assert_eq!(Config::from_toml(&config.to_toml(), "again").unwrap(), config);
     }
-    let trained_as_before = Config::from_toml("[meta]\nsteps = 3", "test").unwrap();
-    assert_eq!(trained_as_before.meta, Some(Meta { steps: 3, epochs: None, ..Meta::default() }));
+    let without_epochs = Config::from_toml("[meta]\nsteps = 3", "test").unwrap();
+    assert_eq!(without_epochs.meta, Some(Meta { steps: 3, epochs: None, ..Meta::default() }));
 }
 
 #[test]
