@@ -74,13 +74,31 @@ pub struct Added {
     pub epochs: Vec<Epoch>,
 }
 
+/// What changes when the particles become plain weights, over the test pairs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Resubstitution {
+    /// The mean of |organism - plain network|.
+    pub outputs: f64,
+    /// The change of the mean absolute error: the paper's measure.
+    pub error: f64,
+}
+
 impl Added {
-    /// The mean over the test pairs of |organism - plain network of its weights|, the organism asked particle by particle.
-    pub fn resubstitution(&self, context: &mut Context) -> f64 {
+    /// The organism, asked particle by particle, beside the plain network of its weights.
+    pub fn resubstitution(&self, context: &mut Context) -> Resubstitution {
         let asked = self.organism.ask(context, self.test.view());
         let plain = self.organism.extract().forward(context, self.test.view());
         let pairs = asked.as_slice().iter().zip(plain.as_slice());
-        pairs.map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs()).sum::<f64>() / self.test.rows().max(1) as f64
+        let outputs = pairs.map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs()).sum::<f64>();
+        let error = |out: &Matrix| {
+            let rows = out.as_slice().iter().zip(self.test.view().iter_rows());
+            rows.map(|(y, x)| (f64::from(*y) - f64::from(x[0]) - f64::from(x[1])).abs()).sum::<f64>()
+                / out.rows() as f64
+        };
+        Resubstitution {
+            outputs: outputs / self.test.rows().max(1) as f64,
+            error: (error(&asked) - error(&plain)).abs(),
+        }
     }
 }
 

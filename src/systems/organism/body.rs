@@ -149,7 +149,7 @@ impl Organism {
 
     /// The weights that the particles stand for, `c = N(0, 0, 0, 0, 1)`, as a plain network of the same shape.
     ///
-    /// Summed in `f64` and rounded once, within 0.51 units in the last place unless sums cancel by more than 2^20: the network is
+    /// Summed in `f64` and rounded once, so half a unit in the last place off, and what sums of `f64` lose by cancelling: the network is
     /// kept, and the last bits of [`effective_weights`], which training takes, are half of what sets it apart from the organism.
     /// The same on every instruction set. NaN and infinity pass through.
     pub fn extract(&self) -> PlainNetwork {

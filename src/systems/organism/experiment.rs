@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use super::addition::{self, Addition};
+use super::addition::{self, Addition, Resubstitution};
 use super::config::{Between, Config};
 use super::network::{Epoch, Network};
 use super::robustness::{Robustness, robustness};
@@ -61,10 +61,8 @@ pub struct AdditionRun {
     pub seed: u64,
     /// Where it stood before training and after each epoch.
     pub epochs: Vec<addition::Epoch>,
-    /// Mean over the test pairs of |organism asked particle by particle - plain network of its weights|.
-    pub resubstitution: f64,
-    /// How far the mean absolute errors of the two differ.
-    pub margin: f64,
+    /// What changes when its particles become plain weights.
+    pub resubstitution: Resubstitution,
     /// Self-replicators under noise.
     pub robustness: Vec<Robustness>,
     /// Time of the training.
@@ -164,17 +162,10 @@ fn add(context: &mut Context, seed: u64) -> Result<AdditionRun> {
     let settings = Addition { seed, ..Addition::default() };
     let added = settings.train(context, &mut |_, _| ())?;
     let seconds = began.elapsed().as_secs_f64();
-    let error = |out: &Matrix| {
-        let rows = out.as_slice().iter().zip(added.test.view().iter_rows());
-        rows.map(|(y, x)| (f64::from(*y) - f64::from(x[0]) - f64::from(x[1])).abs()).sum::<f64>() / out.rows() as f64
-    };
-    let asked = added.organism.ask(context, added.test.view());
-    let plain = added.organism.extract().forward(context, added.test.view());
     let stream = Stream::new(seed, "robustness");
     Ok(AdditionRun {
         seed,
         resubstitution: added.resubstitution(context),
-        margin: (error(&asked) - error(&plain)).abs(),
         robustness: robustness(context, added.organism.particles(), settings.epsilon, LIMIT, stream),
         epochs: added.epochs,
         seconds,
@@ -299,8 +290,10 @@ impl Report {
         };
         add("self-replicating particles, %", Some(100.0), |run| 100.0 * run.last().census.share());
         add("log10 of the mean absolute error", Some(-5.0), |run| run.last().absolute.log10());
-        add("log10 of the outputs' mean change on re-substitution", None, |run| run.resubstitution.log10());
-        add("log10 of the error's change on re-substitution", Some(-8.0), |run| run.margin.max(1e-16).log10());
+        add("log10 of the outputs' mean change on re-substitution", None, |run| run.resubstitution.outputs.log10());
+        add("log10 of the error's change on re-substitution", Some(-8.0), |run| {
+            run.resubstitution.error.max(1e-16).log10()
+        });
         add("steps of self-application as a fixpoint, noise 1e-9", None, |run| {
             steps(&run.robustness, |level| &level.fixpoint)
         });

@@ -26,7 +26,7 @@ mod robustness;
 #[cfg(test)]
 mod tests;
 
-pub use addition::{Added, Addition};
+pub use addition::{Added, Addition, Resubstitution};
 pub use body::{Census, Descent, Organism, PlainNetwork, Workspace};
 pub use config::{Between, Config, Replication, Task};
 pub use network::{Epoch, Network, Watch};

@@ -34,7 +34,7 @@ fn particles_learn_to_add_and_to_reproduce_themselves() {
     let last = added.epochs.last().unwrap();
     assert_eq!(last.census.counts, [0, 0, 18, 0]);
     assert!(last.test < 1e-5 && last.absolute < 1e-5, "{last:?}");
-    assert!(added.resubstitution(&mut context()) < 1e-6);
+    assert!(added.resubstitution(&mut context()).outputs < 1e-6);
     assert!(added.epochs[0].census.count(Class::SelfReplicating) == 0 && added.epochs[0].absolute > 0.1);
     assert!(Addition { batch: 0, ..Addition::default() }.train(&mut context(), &mut |_, _| ()).is_err());
 }
