@@ -84,9 +84,9 @@ pub struct Resubstitution {
 }
 
 impl Added {
-    /// The organism, asked particle by particle, beside the plain network of its weights.
+    /// The organism, asked particle by particle in `f64`, beside the plain network of its weights in `f32`.
     pub fn resubstitution(&self, context: &mut Context) -> Resubstitution {
-        let asked = self.organism.ask(context, self.test.view());
+        let asked = self.organism.ask(self.test.view());
         let plain = self.organism.extract().forward(context, self.test.view());
         let pairs = asked.as_slice().iter().zip(plain.as_slice());
         let outputs = pairs.map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs()).sum::<f64>();

@@ -9,6 +9,7 @@ use crate::kernels::dense::{Write, matmul, matmul_nt, matmul_tn};
 use crate::kernels::particle::{
     self, Activation, Class, Examined, Net, Particles, ROW, SelfReplication, effective_weight_step, effective_weights,
 };
+use crate::kernels::perturb::reference::normal_distribution;
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::random::Stream;
 
@@ -81,18 +82,18 @@ pub struct Workspace {
     errors: Vec<Matrix>,
 }
 
-/// `N(0, 0, 0, 0, 1)` of a linear particle: the last column of its first layer, through the other layers.
-fn effective_weight(net: &Net, w: &[f32]) -> f32 {
+/// `N(0, 0, 0, 0, x)` of a linear particle: the last column of its first layer, through the other layers.
+fn answer(net: &Net, w: &[f32], x: f64) -> f64 {
     let widths = &net.widths()[1..];
     let (first, mut rest) = w.split_at(ROW * widths[0]);
-    let mut values: Vec<f64> = first.chunks_exact(ROW).map(|row| f64::from(row[ROW - 1])).collect();
+    let mut values: Vec<f64> = first.chunks_exact(ROW).map(|row| f64::from(row[ROW - 1]) * x).collect();
     for pair in widths.windows(2) {
         let (layer, after) = rest.split_at(pair[0] * pair[1]);
         let dot = |row: &[f32]| row.iter().zip(&values).map(|(w, value)| f64::from(*w) * value).sum();
         values = layer.chunks_exact(pair[0]).map(dot).collect();
         rest = after;
     }
-    values[0] as f32
+    values[0]
 }
 
 impl Organism {
@@ -156,7 +157,7 @@ impl Organism {
         let (net, rows) = (self.particles.net(), self.particles.to_rows());
         let weights = self.widths.windows(2).enumerate().map(|(layer, pair)| {
             let first = self.range(layer).start;
-            Matrix::from_fn(pair[0], pair[1], |i, j| effective_weight(net, rows.row(first + i * pair[1] + j)))
+            Matrix::from_fn(pair[0], pair[1], |i, j| answer(net, rows.row(first + i * pair[1] + j), 1.0) as f32)
         });
         PlainNetwork { weights: weights.collect(), gelu: self.gelu }
     }
@@ -236,39 +237,33 @@ impl Organism {
         cost
     }
 
-    /// The outputs \[batch, outputs\], every particle asked for every product it stands for: `N(0, 0, 0, 0, x)`, layer by layer.
+    /// The outputs \[batch, outputs\], every particle asked for every product it stands for: `N(0, 0, 0, 0, x)`, layer by layer,
+    /// in `f64` and rounded once, at the end.
     ///
-    /// Slow: what [`extract`](Self::extract) is compared with.
+    /// Slow: what [`extract`](Self::extract) is compared with. The same on every instruction set. NaN and infinity pass through.
     ///
     /// # Panics
     /// If x has not as many columns as the organism has inputs.
     #[track_caller]
-    pub fn ask(&self, context: &mut Context, x: MatRef<'_>) -> Matrix {
-        let net = self.particles.net().clone().direct();
-        let rows = self.particles.to_rows();
-        let (mut values, layers) = (x.to_owned(), self.widths.len() - 1);
-        for layer in 0..layers {
-            let (inputs, outputs) = (self.widths[layer], self.widths[layer + 1]);
-            assert!(values.cols() == inputs, "ask: {} values for {inputs} inputs", values.cols());
-            let own = Particles::from_rows(&net, rows.view().rows_range(self.range(layer))).expect("rows of the net");
-            let mut next = Matrix::zeros(x.rows(), outputs);
-            let (mut asked, mut said) = (Matrix::zeros(ROW, own.len()), Matrix::zeros(1, own.len()));
-            for b in 0..x.rows() {
-                for (at, value) in asked.row_mut(ROW - 1).iter_mut().enumerate() {
-                    *value = values[(b, at / outputs)];
-                }
-                particle::forward_each(context, &own, asked.view(), said.view_mut());
-                for j in 0..outputs {
-                    let sum: f64 = (0..inputs).map(|i| f64::from(said[(0, i * outputs + j)])).sum();
-                    next[(b, j)] = sum as f32;
-                }
+    pub fn ask(&self, x: MatRef<'_>) -> Matrix {
+        assert!(x.cols() == self.widths[0], "ask: {} values for {} inputs", x.cols(), self.widths[0]);
+        let (net, rows) = (self.particles.net(), self.particles.to_rows());
+        let last = self.widths.len() - 2;
+        let mut outputs = Matrix::zeros(x.rows(), self.widths[last + 1]);
+        for (b, row) in x.iter_rows().enumerate() {
+            let mut values: Vec<f64> = row.iter().copied().map(f64::from).collect();
+            for layer in 0..=last {
+                let (first, cells) = (self.range(layer).start, self.widths[layer + 1]);
+                let said = |i: usize, j: usize| answer(net, rows.row(first + i * cells + j), values[i]);
+                let sums = (0..cells).map(|j| (0..values.len()).map(|i| said(i, j)).sum::<f64>());
+                let gelu = |z: f64| if self.gelu && layer < last { z * normal_distribution(z) } else { z };
+                values = sums.map(gelu).collect();
             }
-            if self.gelu && layer + 1 < layers {
-                gelu(context, next.view_mut());
+            for (output, value) in outputs.row_mut(b).iter_mut().zip(values) {
+                *output = value as f32;
             }
-            values = next;
         }
-        values
+        outputs
     }
 }
 

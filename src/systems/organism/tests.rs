@@ -48,8 +48,8 @@ fn the_task_gradient_is_the_slope_of_the_loss() {
         let x = Matrix::from_fn(6, widths[0], |b, i| ((b * 5 + i * 3) % 7) as f32 / 3.0 - 1.0);
         let mut context = context();
         // Half the sum of squared outputs: its gradient is the outputs.
-        let cost = |organism: &Organism, context: &mut Context| -> f64 {
-            organism.ask(context, x.view()).as_slice().iter().map(|y| 0.5 * f64::from(*y).powi(2)).sum()
+        let cost = |organism: &Organism| -> f64 {
+            organism.ask(x.view()).as_slice().iter().map(|y| 0.5 * f64::from(*y).powi(2)).sum()
         };
         let mut stepped = start.clone();
         let still = Descent { rate: 0.0, momentum: 0.0 };
@@ -67,7 +67,7 @@ fn the_task_gradient_is_the_slope_of_the_loss() {
                 rows[(particle, weight)] += change;
                 let mut moved = start.clone();
                 moved.particles.set(particle, rows.row(particle));
-                cost(&moved, &mut Context::new().unwrap())
+                cost(&moved)
             };
             let slope = (at(1e-2) - at(-1e-2)) / 2e-2;
             let got = f64::from(gradient[(particle, weight)]);
@@ -90,7 +90,7 @@ fn asking_every_particle_and_the_extracted_network_agree() {
         let organism = organism(widths, gelu, hidden);
         let x = Matrix::from_fn(9, widths[0], |b, i| ((b * 5 + i * 3) % 7) as f32 / 3.0 - 1.0);
         let mut context = context();
-        let (asked, plain) = (organism.ask(&mut context, x.view()), organism.extract());
+        let (asked, plain) = (organism.ask(x.view()), organism.extract());
         for (a, b) in asked.as_slice().iter().zip(plain.forward(&mut context, x.view()).as_slice()) {
             assert!((a - b).abs() < 1e-5, "{widths:?}: {a} and {b}");
         }
