@@ -11,6 +11,9 @@
 //!    multiply-adds over k within a block, and blocks are added in order. `MR`, `NV` and who does which panel do not touch it.
 //! 2. `a` is read where it lies: a broadcast needs no packing, and 8 rows are 8 streams the hardware follows.
 //!
+//! Up to 8 columns behind the last whole vector are a panel of their own, for which rows of a lie across the lanes, transposed sixteen by
+//! sixteen; where registers are many.
+//!
 //! A block of a panel stays in L1 for all its tiles, the panel's columns of c in L2; a streams at 3 bytes a cycle.
 
 use crate::matrix::{MatMut, MatRef};
@@ -24,11 +27,16 @@ pub(crate) const CHUNK: usize = 48;
 /// The widest panel, in vectors.
 pub(crate) const MAX_PANEL: usize = 4;
 
-/// Vectors of the next panel when `left` are left, on an instruction set with this many registers.
+/// Columns behind the last whole vector, if there are no more of them, are a panel of their own: [`few_columns`].
+const FEW: usize = 8;
+
+/// Vectors of the next panel when this many columns are left, on an instruction set with this many registers.
 ///
 /// With 32 registers 8 x 3 tiles are best, and 6 x 4 where four vectors are left: 8 x 1 would be bound by its loads.
 #[inline(always)]
-pub(crate) const fn panel_vectors(registers: usize, left: usize) -> usize {
+pub(crate) const fn panel_vectors(registers: usize, columns: usize) -> usize {
+    let (whole, rest) = (columns / LANES, columns % LANES);
+    let left = if whole > 0 && rest <= FEW { whole } else { columns.div_ceil(LANES) };
     match left {
         _ if registers < 32 => 1,
         4 => 4,
@@ -113,7 +121,8 @@ pub(crate) fn selected_rows_product<S: Simd>(
     }
     let mut vector = 0;
     while vector < vectors {
-        let width = panel_vectors(S::REGISTERS, vectors - vector);
+        let columns = panels.cols - vector * LANES;
+        let width = panel_vectors(S::REGISTERS, columns);
         for k in (0..depth).step_by(DEPTH) {
             let range = k..depth.min(k + DEPTH);
             let block = Epilogue {
@@ -122,7 +131,14 @@ pub(crate) fn selected_rows_product<S: Simd>(
                 diagonal: if k == 0 { epilogue.diagonal } else { None },
                 non_negative: epilogue.non_negative && range.end == depth,
             };
-            let place = Place { row: 0, rows, selected, col: vector * LANES };
+            let mut place = Place { row: 0, rows, selected, col: vector * LANES };
+            if S::REGISTERS >= 32 && columns <= FEW && selected.is_none() {
+                let panel = panels.rows(vector, range.clone());
+                place.row = match columns {
+                    ..=4 => few_columns::<S, 4>(s, a, panel, range.start, c, place, block),
+                    _ => few_columns::<S, FEW>(s, a, panel, range.start, c, place, block),
+                };
+            }
             if S::REGISTERS >= 32 {
                 match width {
                     4 => tiles::<S, 6, 4>(s, a, panels.rows(vector, range.clone()), range, c, place, block, &mut ahead),
@@ -202,6 +218,49 @@ fn tiles<S: Simd, const MR: usize, const NV: usize>(
         tile::<S, MR, NV>(s, rows, panel, c, place, epilogue);
         place.row += MR;
     }
+}
+
+/// The last panel, of at most `C` columns, for sixteen rows at a time, which lie across the lanes: `C` multiply-adds rather than 16, and a
+/// transpose. Every sum is the chain that it is in a tile. The first row that is left.
+#[inline(always)]
+fn few_columns<S: Simd, const C: usize>(
+    s: S,
+    a: MatRef<'_>,
+    panel: &[[[f32; LANES]; 1]],
+    first: usize,
+    c: &mut MatMut<'_>,
+    place: Place<'_>,
+    epilogue: Epilogue<'_>,
+) -> usize {
+    let whole = place.rows / LANES * LANES;
+    let (blocks, rest) = panel.as_chunks::<LANES>();
+    for row in (0..whole).step_by(LANES) {
+        let mut acc = [s.zero(); C];
+        for (at, block) in blocks.iter().enumerate() {
+            let values = transpose_block(s, a, row, LANES, first + at * LANES, LANES);
+            for k in 0..LANES {
+                for j in 0..C {
+                    acc[j] = s.mul_add(values[k], s.splat(block[k][0][j]), acc[j]);
+                }
+            }
+        }
+        if !rest.is_empty() {
+            let values = transpose_block(s, a, row, LANES, first + blocks.len() * LANES, rest.len());
+            for (line, value) in rest.iter().zip(values) {
+                for j in 0..C {
+                    acc[j] = s.mul_add(value, s.splat(line[0][j]), acc[j]);
+                }
+            }
+        }
+        let mut sums = [s.zero(); LANES];
+        sums[..C].copy_from_slice(&acc);
+        for (i, sums) in s.transpose(sums).into_iter().enumerate() {
+            let to = &mut c.row_mut(row + i)[place.col..];
+            let end = to.len().min(LANES);
+            write_vector(s, sums, place.col, &mut to[..end], epilogue);
+        }
+    }
+    whole
 }
 
 /// An empty sum: c is replaced by zero, or scaled by its diagonal and clamped.

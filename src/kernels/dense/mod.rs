@@ -301,7 +301,7 @@ impl<'a> Iterator for PanelColumns<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let rest = self.rest.take().filter(|rest| rest.cols() > 0)?;
-        let (first, width) = (self.first, panel_vectors(self.registers, rest.cols().div_ceil(LANES)));
+        let (first, width) = (self.first, panel_vectors(self.registers, rest.cols()));
         let cols = rest.cols().min(width * LANES);
         let (head, tail) = rest.split_columns(cols);
         self.rest = Some(tail);
@@ -355,7 +355,8 @@ pub(crate) fn pack<'p>(
     let vectors = cols.div_ceil(LANES);
     let (lines, _) = to.as_chunks_mut::<LANES>();
     if depth > 0 {
-        let panels = PackedPanels { rest: &mut lines[..vectors * depth], depth, registers: registers(isa), first: 0 };
+        let rest = &mut lines[..vectors * depth];
+        let panels = PackedPanels { rest, depth, cols, registers: registers(isa), first: 0 };
         for_each(threads, panels, |(first, to)| {
             dispatch(isa, PackPanel { b, transposed, first, width: to.len() / depth, to });
         });
@@ -367,6 +368,7 @@ pub(crate) fn pack<'p>(
 struct PackedPanels<'a> {
     rest: &'a mut [[f32; LANES]],
     depth: usize,
+    cols: usize,
     registers: usize,
     first: usize,
 }
@@ -375,11 +377,10 @@ impl<'a> Iterator for PackedPanels<'a> {
     type Item = (usize, &'a mut [[f32; LANES]]);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let left = self.rest.len() / self.depth;
-        if left == 0 {
+        if self.rest.is_empty() {
             return None;
         }
-        let (first, width) = (self.first, panel_vectors(self.registers, left));
+        let (first, width) = (self.first, panel_vectors(self.registers, self.cols - self.first * LANES));
         let (panel, rest) = std::mem::take(&mut self.rest).split_at_mut(width * self.depth);
         self.rest = rest;
         self.first += width;

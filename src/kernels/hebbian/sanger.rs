@@ -121,7 +121,7 @@ fn pack_all<S: Simd>(s: S, b: MatRef<'_>, transposed: bool, to: &mut [f32]) {
     let (lines, _) = to.as_chunks_mut::<LANES>();
     let (mut first, vectors) = (0, cols.div_ceil(LANES));
     while first < vectors {
-        let width = panel_vectors(S::REGISTERS, vectors - first);
+        let width = panel_vectors(S::REGISTERS, cols - first * LANES);
         pack_panel(s, b, transposed, first, width, &mut lines[first * depth..(first + width) * depth]);
         first += width;
     }

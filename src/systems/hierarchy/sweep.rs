@@ -403,7 +403,7 @@ fn copy_lines(from: &[Line], to: &mut MatMut<'_>) {
 fn product<S: Simd>(s: S, a: MatRef<'_>, panel: &[Line], split: &mut [[f32; LANES]], to: &mut [Line]) {
     let (rows, depth) = (to.len(), panel.len());
     let mut data = panel.as_flattened();
-    if panel_vectors(S::REGISTERS, WIDTH) < WIDTH {
+    if panel_vectors(S::REGISTERS, SAMPLES) < WIDTH {
         // Sets with few registers take a vector of columns after the other.
         for (v, part) in split[..WIDTH * depth].chunks_exact_mut(depth.max(1)).enumerate() {
             for (to, line) in part.iter_mut().zip(panel) {
