@@ -12,7 +12,7 @@
 //! 2. `a` is read where it lies: a broadcast needs no packing, and 8 rows are 8 streams the hardware follows.
 //!
 //! Up to 8 columns behind the last whole vector are a panel of their own, for which rows of a lie across the lanes, transposed sixteen by
-//! sixteen; where registers are many.
+//! sixteen; up to 4 where registers are few.
 //!
 //! A block of a panel stays in L1 for all its tiles, the panel's columns of c in L2; a streams at 3 bytes a cycle.
 
@@ -132,10 +132,12 @@ pub(crate) fn selected_rows_product<S: Simd>(
                 non_negative: epilogue.non_negative && range.end == depth,
             };
             let mut place = Place { row: 0, rows, selected, col: vector * LANES };
-            if S::REGISTERS >= 32 && columns <= FEW && selected.is_none() {
+            if columns <= FEW && selected.is_none() {
                 let panel = panels.rows(vector, range.clone());
                 place.row = match columns {
                     ..=4 => few_columns::<S, 4>(s, a, panel, range.start, c, place, block),
+                    // With few registers eight sums leave none for the transpose.
+                    _ if S::REGISTERS < 32 => 0,
                     _ => few_columns::<S, FEW>(s, a, panel, range.start, c, place, block),
                 };
             }
