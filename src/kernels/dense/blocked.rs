@@ -27,7 +27,7 @@ pub(crate) const CHUNK: usize = 48;
 /// The widest panel, in vectors.
 pub(crate) const MAX_PANEL: usize = 4;
 
-/// Columns behind the last whole vector, if there are no more of them, are a panel of their own: [`few_columns`].
+/// Up to this many columns behind the last whole vector are a panel of their own: [`few_columns`].
 const FEW: usize = 8;
 
 /// Vectors of the next panel when this many columns are left, on an instruction set with this many registers.

@@ -14,7 +14,7 @@ fn shapes() -> Vec<(usize, usize, usize)> {
     // So wide that panels are packed one by one, and the next asked for: the least width, panels that are not whole, empty sums.
     shapes.extend([(64, 384, 3), (70, 399, 257), (64, 400, 0), (0, 400, 3), (9, 385, 17)]);
     for m in [1, 7, 8, 9, 56] {
-        for n in [1, 4, 8, 9, 15, 16, 17, 23, 47, 48, 49] {
+        for n in [1, 4, 8, 9, 10, 15, 16, 17, 23, 47, 48, 49] {
             for k in [1, 5, 255, 256, 257] {
                 shapes.push((m, n, k));
             }

@@ -89,17 +89,18 @@ impl Added {
         let asked = self.organism.ask(self.test.view());
         let plain = self.organism.extract().forward(context, self.test.view());
         let pairs = asked.as_slice().iter().zip(plain.as_slice());
-        let outputs = pairs.map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs()).sum::<f64>();
-        let error = |out: &Matrix| {
-            let rows = out.as_slice().iter().zip(self.test.view().iter_rows());
-            rows.map(|(y, x)| (f64::from(*y) - f64::from(x[0]) - f64::from(x[1])).abs()).sum::<f64>()
-                / out.rows() as f64
-        };
+        let absolute = |out| errors(self.test.view(), out).map(f64::abs).sum::<f64>();
+        let samples = self.test.rows() as f64;
         Resubstitution {
-            outputs: outputs / self.test.rows().max(1) as f64,
-            error: (error(&asked) - error(&plain)).abs(),
+            outputs: pairs.map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs()).sum::<f64>() / samples,
+            error: (absolute(&asked) - absolute(&plain)).abs() / samples,
         }
     }
+}
+
+/// What outputs \[samples, 1\] are off the sums by.
+fn errors(x: MatRef<'_>, out: &Matrix) -> impl Iterator<Item = f64> {
+    x.iter_rows().zip(out.as_slice()).map(|(x, y)| f64::from(*y) - (f64::from(x[0]) + f64::from(x[1])))
 }
 
 /// The mean squared error of outputs \[batch, 1\] and its gradient.
@@ -158,14 +159,11 @@ impl Addition {
                 }
             }
             let out = organism.extract().forward(context, test.view());
-            let errors = || {
-                (0..self.samples).map(|b| f64::from(out[(b, 0)]) - (f64::from(test[(b, 0)]) + f64::from(test[(b, 1)])))
-            };
             let now = Epoch {
                 census: Census::of(&organism.examine(context), self.epsilon),
                 train: sum / finite as f64,
-                test: errors().map(|e| e * e).sum::<f64>() / self.samples as f64,
-                absolute: errors().map(f64::abs).sum::<f64>() / self.samples as f64,
+                test: errors(test.view(), &out).map(|e| e * e).sum::<f64>() / self.samples as f64,
+                absolute: errors(test.view(), &out).map(f64::abs).sum::<f64>() / self.samples as f64,
             };
             watch(&organism, &now);
             epochs.push(now);
