@@ -42,6 +42,27 @@ pub(crate) unsafe fn fold_add(eight: __m256) -> f32 {
     }
 }
 
+/// Lane i: [`fold_add`] of vector i.
+///
+/// # Safety
+/// Needs AVX.
+#[inline(always)]
+unsafe fn fold_add_each(mut r: [__m256; 8]) -> __m256 {
+    // Each step folds two vectors into one; after the first a half belongs to one vector, 4 k + i in r[i].
+    // SAFETY: the caller has AVX; registers only.
+    unsafe {
+        for i in 0..4 {
+            let (a, b) = (r[i], r[i + 4]);
+            r[i] = _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b));
+        }
+        for i in 0..2 {
+            let (a, b) = (r[2 * i], r[2 * i + 1]);
+            r[i] = _mm256_add_ps(_mm256_shuffle_ps::<0x44>(a, b), _mm256_shuffle_ps::<0xee>(a, b));
+        }
+        _mm256_add_ps(_mm256_shuffle_ps::<0x88>(r[0], r[1]), _mm256_shuffle_ps::<0xdd>(r[0], r[1]))
+    }
+}
+
 /// The transpose of an 8 x 8 block.
 ///
 /// # Safety
@@ -310,5 +331,20 @@ impl Simd for Avx2 {
     fn reduce_add(self, value: Self::F32) -> f32 {
         // SAFETY: the token proves the features; registers only.
         unsafe { fold_add(_mm256_add_ps(value[0], value[1])) }
+    }
+    #[inline(always)]
+    fn reduce_add_each(self, values: [Self::F32; LANES]) -> Self::F32 {
+        let mut sums = values[0];
+        for half in 0..2 {
+            let mut eight = [values[0][0]; 8];
+            for i in 0..8 {
+                let [low, high] = values[8 * half + i];
+                // SAFETY: the token proves AVX.
+                eight[i] = unsafe { _mm256_add_ps(low, high) };
+            }
+            // SAFETY: the token proves AVX.
+            sums[half] = unsafe { fold_add_each(eight) };
+        }
+        sums
     }
 }

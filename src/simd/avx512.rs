@@ -36,7 +36,7 @@ impl Avx512 {
 
 /// An intrinsic whose features the token proves.
 macro_rules! op {
-    ($intrinsic:ident $(::<$n:ident>)? ($($arg:expr),*)) => {
+    ($intrinsic:ident $(::<$n:tt>)? ($($arg:expr),*)) => {
         // SAFETY: the token exists, so detection found the feature; the intrinsic touches registers only.
         unsafe { $intrinsic$(::<$n>)?($($arg),*) }
     };
@@ -274,6 +274,28 @@ impl Simd for Avx512 {
             let eight = _mm256_add_ps(_mm512_castps512_ps256(value), _mm512_extractf32x8_ps::<1>(value));
             super::avx2::fold_add(eight)
         }
+    }
+    #[inline(always)]
+    fn reduce_add_each(self, mut r: [__m512; LANES]) -> __m512 {
+        // Each step folds two vectors into one; after the second a quarter belongs to one vector, 4 k + i in r[i].
+        for i in [0, 1, 2, 3, 8, 9, 10, 11] {
+            let (a, b) = (r[i], r[i + 4]);
+            let (low, high) = (op!(_mm512_shuffle_f32x4::<0x44>(a, b)), op!(_mm512_shuffle_f32x4::<0xee>(a, b)));
+            r[i] = op!(_mm512_add_ps(low, high));
+        }
+        for i in 0..4 {
+            let (a, b) = (r[i], r[i + 8]);
+            let (even, odd) = (op!(_mm512_shuffle_f32x4::<0x88>(a, b)), op!(_mm512_shuffle_f32x4::<0xdd>(a, b)));
+            r[i] = op!(_mm512_add_ps(even, odd));
+        }
+        for i in 0..2 {
+            let (a, b) = (op!(_mm512_castps_pd(r[2 * i])), op!(_mm512_castps_pd(r[2 * i + 1])));
+            let (low, high) = (op!(_mm512_unpacklo_pd(a, b)), op!(_mm512_unpackhi_pd(a, b)));
+            let (low, high) = (op!(_mm512_castpd_ps(low)), op!(_mm512_castpd_ps(high)));
+            r[i] = op!(_mm512_add_ps(low, high));
+        }
+        let (even, odd) = (op!(_mm512_shuffle_ps::<0x88>(r[0], r[1])), op!(_mm512_shuffle_ps::<0xdd>(r[0], r[1])));
+        op!(_mm512_add_ps(even, odd))
     }
 }
 

@@ -228,6 +228,19 @@ pub trait Simd: Copy + Send + Sync + 'static + private::Sealed {
     fn reduce_add(self, value: Self::F32) -> f32 {
         fold(self.lanes(value), |a, b| a + b)
     }
+    /// Lane i: [`reduce_add`](Self::reduce_add) of vector i.
+    #[inline(always)]
+    fn reduce_add_each(self, values: [Self::F32; LANES]) -> Self::F32 {
+        let mut lanes = self.transpose(values);
+        let mut half = LANES / 2;
+        while half > 0 {
+            for i in 0..half {
+                lanes[i] = self.add(lanes[i], lanes[i + half]);
+            }
+            half /= 2;
+        }
+        lanes[0]
+    }
     /// The largest lane by [`max`](Self::max), halves folded onto each other.
     #[inline(always)]
     fn reduce_max(self, value: Self::F32) -> f32 {

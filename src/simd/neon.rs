@@ -225,4 +225,27 @@ impl Simd for Neon {
             vget_lane_f32::<0>(two) + vget_lane_f32::<1>(two)
         }
     }
+    #[inline(always)]
+    fn reduce_add_each(self, values: [Self::F32; LANES]) -> Self::F32 {
+        let mut sums = values[0];
+        for quarter in 0..4 {
+            // SAFETY: the token proves NEON; registers only.
+            unsafe {
+                let mut four = values[0];
+                for i in 0..4 {
+                    let value = values[4 * quarter + i];
+                    four[i] = vaddq_f32(vaddq_f32(value[0], value[2]), vaddq_f32(value[1], value[3]));
+                }
+                // Lane i with i + 2 of two vectors, then the lanes side by side.
+                let mut two = [four[0]; 2];
+                for i in 0..2 {
+                    let (a, b) = (vreinterpretq_f64_f32(four[2 * i]), vreinterpretq_f64_f32(four[2 * i + 1]));
+                    let (low, high) = (vtrn1q_f64(a, b), vtrn2q_f64(a, b));
+                    two[i] = vaddq_f32(vreinterpretq_f32_f64(low), vreinterpretq_f32_f64(high));
+                }
+                sums[quarter] = vpaddq_f32(two[0], two[1]);
+            }
+        }
+        sums
+    }
 }

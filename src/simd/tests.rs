@@ -88,6 +88,8 @@ impl Kernel for Everything {
             ("compress", float(s.compress(s.mask_bits(s.lt(b, c)), a))),
             ("transpose", float(transposed[usize::from(self.a[0].to_bits() as u8) % LANES])),
             ("reduce_add", [canonical(s.reduce_add(b)); LANES]),
+            ("reduce_add_each", float(s.reduce_add_each(block))),
+            ("reduce_add of each", block.map(|row| canonical(s.reduce_add(row)))),
             ("reduce_max", [canonical(s.reduce_max(b)); LANES]),
         ]
     }
@@ -115,6 +117,19 @@ fn every_available_set_gives_the_scalar_tokens_bits() {
         assert_eq!(ran.contains(&Isa::Avx2), is_x86_feature_detected!("fma"));
     }
     assert!(ran.contains(&Isa::Portable));
+}
+
+#[test]
+fn sixteen_sums_at_once_are_sixteen_sums() {
+    let values = awkward();
+    for isa in Isa::available() {
+        for start in 0..40 {
+            let pick = |step: usize| std::array::from_fn(|i| values[(start + i * step) % values.len()]);
+            let got = dispatch(isa, Everything { a: pick(1), b: pick(5), c: pick(3) });
+            let of = |name| got.iter().find(|(n, _)| *n == name).unwrap().1;
+            assert_eq!(of("reduce_add_each"), of("reduce_add of each"), "{isa}, from {start}");
+        }
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //!   for each row i of the pattern
 //!     for each 16 entries (i, j) of the row
 //!       16 sums of 16 lanes: 8 times load x_i, 16 times load z_j and multiply-add (1)
-//!       fold them: one transpose, 15 additions; add to the entries' values        (2)
+//!       fold them, two vectors into one, four times; add to the entries' values   (2)
 //! ```
 //! 1. The mask drives the loop: what it leaves out is neither computed nor read.
 //! 2. The tree of `reduce_add`, for 16 sums at once.
@@ -162,29 +162,16 @@ pub(super) fn dots<'a, S: Simd>(
     to: &mut [f32],
     add: bool,
 ) {
-    let mut others = [fixed; LANES];
-    for at in 0..LANES {
-        others[at] = other(at);
-    }
     let mut acc = [s.zero(); LANES];
-    for v in 0..VECTORS {
-        let own = s.load(&fixed[v]);
-        for at in 0..LANES {
-            acc[at] = s.mul_add(own, s.load(&others[at][v]), acc[at]);
+    // A constant number of sums in registers, and loops that unroll.
+    if S::REGISTERS < 32 {
+        for first in (0..LANES).step_by(4) {
+            sums::<S, 4>(s, fixed, |at| other(first + at), &mut acc[first..]);
         }
+    } else {
+        sums::<S, LANES>(s, fixed, other, &mut acc);
     }
-    // As `reduce_add` folds: lane i with i + 8, then 4, 2, 1.
-    let mut lanes = s.transpose(acc);
-    for i in 0..8 {
-        lanes[i] = s.add(lanes[i], lanes[i + 8]);
-    }
-    for i in 0..4 {
-        lanes[i] = s.add(lanes[i], lanes[i + 4]);
-    }
-    for i in 0..2 {
-        lanes[i] = s.add(lanes[i], lanes[i + 2]);
-    }
-    let sum = s.add(lanes[0], lanes[1]);
+    let sum = s.reduce_add_each(acc);
     if let Some(to) = to.first_chunk_mut() {
         let old = if add { s.load(to) } else { s.zero() };
         s.store(s.add(old, sum), to);
@@ -192,4 +179,21 @@ pub(super) fn dots<'a, S: Simd>(
         let old = if add { s.load_partial(to) } else { s.zero() };
         s.store_partial(s.add(old, sum), to);
     }
+}
+
+/// `to[at][lane] = sum_v fixed[v][lane] * other(at)[v][lane]` for `N` of them.
+#[inline(always)]
+fn sums<'a, S: Simd, const N: usize>(s: S, fixed: &Samples, other: impl Fn(usize) -> &'a Samples, to: &mut [S::F32]) {
+    let mut others = [fixed; N];
+    for at in 0..N {
+        others[at] = other(at);
+    }
+    let mut acc = [s.zero(); N];
+    for v in 0..VECTORS {
+        let own = s.load(&fixed[v]);
+        for at in 0..N {
+            acc[at] = s.mul_add(own, s.load(&others[at][v]), acc[at]);
+        }
+    }
+    to[..N].copy_from_slice(&acc);
 }
