@@ -36,14 +36,13 @@ impl fmt::Display for Strategy {
 /// Up to which density a strategy wins over the dense product, by the least batch it holds from.
 type Crossovers = [(usize, f64); 4];
 
-/// All were measured on AVX-512 and one thread by benches/peers/crossovers.py. Lists, 784 x 2000:
+/// All were measured on AVX-512 and one thread by benches/peers/crossovers.py, and hold for every set: strategies sum in different orders,
+/// so the choice must not depend on the CPU. Lists, 784 x 2000:
 const SPARSE: Crossovers = [(0, 0.20), (9, 0.25), (17, 0.35), (49, 0.44)];
 /// Receptive fields, 100 units on a map of 30 x 30; denser ones than 0.72 were not measured.
 const FIELD: Crossovers = [(0, 0.17), (9, 0.32), (17, 0.48), (33, 0.72)];
 /// Gradients by the weights, 784 x 2000; AVX2 showed the same.
 const SAMPLED: Crossovers = [(0, 0.04), (9, 0.06), (33, 0.18), (97, 0.30)];
-/// Registers of 8 lanes halve the dense product's speed, but not the reading of panels: what AVX2 showed beside AVX-512.
-const NARROW: f64 = 1.4;
 
 /// The crossover that holds for a batch.
 fn crossover(table: &Crossovers, batch: usize) -> f64 {
@@ -53,12 +52,11 @@ fn crossover(table: &Crossovers, batch: usize) -> f64 {
 /// What was chosen for a shape, and why.
 ///
 /// ```
-/// use neuropil::Isa;
 /// use neuropil::kernels::masked::{Plan, Strategy};
-/// let plan = Plan::for_pattern(Isa::Scalar, 256, 784, 2000, 0.01);
+/// let plan = Plan::for_pattern(256, 784, 2000, 0.01);
 /// assert_eq!(plan.strategy(), Strategy::Sparse);
-/// println!("{plan}"); // sparse: 784 x 2000 at density 0.010, batch 256: at most the crossover to dense, 0.62
-/// assert_eq!(Plan::for_pattern(Isa::Scalar, 256, 784, 2000, 0.9).strategy(), Strategy::Dense);
+/// println!("{plan}"); // sparse: 784 x 2000 at density 0.010, batch 256: at most the crossover to dense, 0.44
+/// assert_eq!(Plan::for_pattern(256, 784, 2000, 0.9).strategy(), Strategy::Dense);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Plan {
@@ -72,17 +70,17 @@ pub struct Plan {
 
 impl Plan {
     /// The plan for a pattern of this density.
-    pub fn for_pattern(isa: Isa, batch: usize, inputs: usize, units: usize, density: f64) -> Self {
-        Self::new(Strategy::Sparse, &SPARSE, isa, [batch, inputs, units], density)
+    pub fn for_pattern(batch: usize, inputs: usize, units: usize, density: f64) -> Self {
+        Self::new(Strategy::Sparse, &SPARSE, [batch, inputs, units], density)
     }
 
     /// The plan for receptive fields with this share of all connections.
-    pub fn for_fields(isa: Isa, batch: usize, inputs: usize, units: usize, density: f64) -> Self {
-        Self::new(Strategy::Field, &FIELD, isa, [batch, inputs, units], density)
+    pub fn for_fields(batch: usize, inputs: usize, units: usize, density: f64) -> Self {
+        Self::new(Strategy::Field, &FIELD, [batch, inputs, units], density)
     }
 
-    fn new(sparse: Strategy, table: &Crossovers, isa: Isa, [batch, inputs, units]: [usize; 3], density: f64) -> Self {
-        let crossover = crossover(table, batch) * if isa == Isa::Avx512 { 1.0 } else { NARROW };
+    fn new(sparse: Strategy, table: &Crossovers, [batch, inputs, units]: [usize; 3], density: f64) -> Self {
+        let crossover = crossover(table, batch);
         let strategy = if density <= crossover { sparse } else { Strategy::Dense };
         Plan { strategy, batch, inputs, units, density, crossover }
     }
@@ -107,8 +105,8 @@ impl fmt::Display for Plan {
 /// Masked weights of a layer, with the [`Plan`] by which they are used.
 ///
 /// Whatever the plan, what the mask leaves out never matters: a NaN or infinite input reaches only the units that see it. (The dense
-/// strategy computes samples that hold one by lists.) Each strategy gives the same bits always; two strategies may differ within the bounds
-/// of [the module](super), because they sum in different orders.
+/// strategy computes samples that hold one by lists.) A plan, and so every bit, is the same on every instruction set; two strategies may
+/// differ within the bounds of [the module](super), because they sum in different orders.
 ///
 /// ```
 /// use neuropil::kernels::dense::Write;
@@ -158,7 +156,7 @@ impl MaskedWeights {
     /// Weights of any pattern, \[inputs, units\], to be used with batches of about this size.
     pub fn sparse(context: &Context, matrix: SparseMatrix, batch: usize) -> Self {
         let (inputs, units) = (matrix.rows(), matrix.cols());
-        let plan = Plan::for_pattern(context.isa(), batch, inputs, units, matrix.pattern().density());
+        let plan = Plan::for_pattern(batch, inputs, units, matrix.pattern().density());
         Self::new(context.isa(), plan, Mask::Sparse(Box::new(matrix)))
     }
 
@@ -171,7 +169,7 @@ impl MaskedWeights {
             let (expected, found) = (layer.weights(), weights.len());
             return Err(Error::Length { what: "weights of receptive fields", expected, found });
         }
-        let plan = Plan::for_fields(context.isa(), batch, layer.map().len(), layer.units(), layer.density());
+        let plan = Plan::for_fields(batch, layer.map().len(), layer.units(), layer.density());
         Ok(Self::new(context.isa(), plan, Mask::Fields { layer, weights }))
     }
 
