@@ -29,7 +29,7 @@ pub(crate) fn aligned_buffer(len: usize) -> (Vec<f32>, usize) {
     const PAGE: usize = LARGE / size_of::<f32>();
     let alignment = if len >= PAGE { PAGE } else { LINE };
     // What lies before the offset is never touched: it takes addresses, not memory.
-    let data = vec![0.0f32; len + alignment - 1];
+    let data = vec![0.0f32; len.checked_add(alignment - 1).expect("a buffer that fits in memory")];
     prefer_large(&data);
     // align_offset may decline to answer, by a huge number: any place will do then, as alignment is speed here, never correctness.
     let offset = data.as_ptr().align_offset(alignment * size_of::<f32>()) % alignment;
@@ -51,7 +51,7 @@ impl Matrix {
     /// A matrix of zeros.
     ///
     /// # Panics
-    /// If `rows * cols` overflows.
+    /// If so many values do not fit into the address space.
     #[track_caller]
     pub fn zeros(rows: usize, cols: usize) -> Self {
         let len = rows.checked_mul(cols).unwrap_or_else(|| panic!("a {rows} x {cols} matrix does not fit in memory"));
@@ -60,6 +60,10 @@ impl Matrix {
     }
 
     /// A matrix whose value at `(row, col)` is `value(row, col)`, filled in row-major order.
+    ///
+    /// # Panics
+    /// As [`Matrix::zeros`].
+    #[track_caller]
     pub fn from_fn(rows: usize, cols: usize, mut value: impl FnMut(usize, usize) -> f32) -> Self {
         let mut matrix = Matrix::zeros(rows, cols);
         for row in 0..rows {
@@ -103,18 +107,32 @@ impl Matrix {
     }
 
     /// One row.
+    ///
+    /// # Panics
+    /// If there is no such row.
     #[inline]
     #[track_caller]
     pub fn row(&self, row: usize) -> &[f32] {
+        self.row_exists(row);
         &self.as_slice()[row * self.cols..(row + 1) * self.cols]
     }
 
     /// One row, to change.
+    ///
+    /// # Panics
+    /// If there is no such row.
     #[inline]
     #[track_caller]
     pub fn row_mut(&mut self, row: usize) -> &mut [f32] {
+        self.row_exists(row);
         let cols = self.cols;
         &mut self.as_mut_slice()[row * cols..(row + 1) * cols]
+    }
+
+    #[inline(always)]
+    #[track_caller]
+    fn row_exists(&self, row: usize) {
+        assert!(row < self.rows, "row {row} of a matrix of {} rows", self.rows);
     }
 
     /// A view of the whole.
@@ -238,6 +256,9 @@ impl<'a> MatRef<'a> {
     }
 
     /// One row.
+    ///
+    /// # Panics
+    /// If there is no such row.
     #[inline]
     #[track_caller]
     pub fn row(&self, row: usize) -> &'a [f32] {
@@ -250,6 +271,9 @@ impl<'a> MatRef<'a> {
     }
 
     /// A range of rows.
+    ///
+    /// # Panics
+    /// If the range is not within the rows.
     #[track_caller]
     pub fn rows_range(&self, range: Range<usize>) -> MatRef<'a> {
         assert!(range.start <= range.end, "rows {range:?}");
@@ -257,6 +281,9 @@ impl<'a> MatRef<'a> {
     }
 
     /// A range of columns.
+    ///
+    /// # Panics
+    /// If the range is not within the columns.
     #[track_caller]
     pub fn columns(&self, range: Range<usize>) -> MatRef<'a> {
         assert!(range.start <= range.end, "columns {range:?}");
@@ -283,6 +310,14 @@ impl<'a> MatRef<'a> {
     /// The transpose, as a new matrix.
     pub fn transposed(&self) -> Matrix {
         Matrix::from_fn(self.cols(), self.rows(), |row, col| self.row(col)[row])
+    }
+}
+
+impl Index<(usize, usize)> for MatRef<'_> {
+    type Output = f32;
+    #[inline]
+    fn index(&self, (row, col): (usize, usize)) -> &f32 {
+        &self.row(row)[col]
     }
 }
 
@@ -350,6 +385,11 @@ impl<'a> MatMut<'a> {
         MatRef(self.0.as_shared())
     }
 
+    /// The same values as a `faer` view.
+    pub fn into_faer(self) -> faer::MatMut<'a, f32> {
+        self.0.into_faer()
+    }
+
     /// A shorter borrow of the same view.
     #[inline]
     pub fn reborrow(&mut self) -> MatMut<'_> {
@@ -357,6 +397,9 @@ impl<'a> MatMut<'a> {
     }
 
     /// One row.
+    ///
+    /// # Panics
+    /// If there is no such row.
     #[inline]
     #[track_caller]
     pub fn row(&self, row: usize) -> &[f32] {
@@ -364,6 +407,9 @@ impl<'a> MatMut<'a> {
     }
 
     /// One row, to change.
+    ///
+    /// # Panics
+    /// If there is no such row.
     #[inline]
     #[track_caller]
     pub fn row_mut(&mut self, row: usize) -> &mut [f32] {
@@ -371,6 +417,9 @@ impl<'a> MatMut<'a> {
     }
 
     /// Splits into the first `rows` rows and the rest.
+    ///
+    /// # Panics
+    /// If there are fewer.
     #[track_caller]
     pub fn split_rows(self, rows: usize) -> (MatMut<'a>, MatMut<'a>) {
         let (head, tail) = self.0.split_rows(rows);
@@ -378,6 +427,9 @@ impl<'a> MatMut<'a> {
     }
 
     /// Splits into the first `cols` columns and the rest.
+    ///
+    /// # Panics
+    /// If there are fewer.
     #[track_caller]
     pub fn split_columns(self, cols: usize) -> (MatMut<'a>, MatMut<'a>) {
         let (left, right) = self.0.split_columns(cols);
@@ -385,6 +437,9 @@ impl<'a> MatMut<'a> {
     }
 
     /// Blocks of `rows` rows (the last may be shorter), in order: the unit of parallel work.
+    ///
+    /// # Panics
+    /// If `rows` is zero.
     #[track_caller]
     pub fn row_blocks(self, rows: usize) -> RowBlocks<'a> {
         assert!(rows > 0, "blocks of no rows");
@@ -399,6 +454,9 @@ impl<'a> MatMut<'a> {
     }
 
     /// Copies the values of a matrix of the same shape.
+    ///
+    /// # Panics
+    /// If the shapes differ.
     #[track_caller]
     pub fn copy_from(&mut self, from: MatRef<'_>) {
         assert_eq!((self.rows(), self.cols()), (from.rows(), from.cols()), "copy between different shapes");
@@ -408,7 +466,29 @@ impl<'a> MatMut<'a> {
     }
 }
 
+impl Index<(usize, usize)> for MatMut<'_> {
+    type Output = f32;
+    #[inline]
+    fn index(&self, (row, col): (usize, usize)) -> &f32 {
+        &self.row(row)[col]
+    }
+}
+
+impl IndexMut<(usize, usize)> for MatMut<'_> {
+    #[inline]
+    fn index_mut(&mut self, (row, col): (usize, usize)) -> &mut f32 {
+        &mut self.row_mut(row)[col]
+    }
+}
+
+impl fmt::Debug for MatMut<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_ref().fmt(f)
+    }
+}
+
 /// Disjoint row blocks of a [`MatMut`], in order.
+#[derive(Debug)]
 pub struct RowBlocks<'a> {
     rest: Option<MatMut<'a>>,
     block: usize,
@@ -424,7 +504,14 @@ impl<'a> Iterator for RowBlocks<'a> {
         self.rest = Some(tail);
         Some(head)
     }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let blocks = self.rest.as_ref().map_or(0, |rest| rest.rows().div_ceil(self.block));
+        (blocks, Some(blocks))
+    }
 }
+
+impl ExactSizeIterator for RowBlocks<'_> {}
 
 impl<'a> From<&'a Matrix> for MatRef<'a> {
     fn from(matrix: &'a Matrix) -> Self {
@@ -527,11 +614,16 @@ mod tests {
     fn row_blocks_cover_every_row_once() {
         let mut matrix = Matrix::zeros(7, 3);
         let mut first = 0;
-        let blocks = MatMut::with_stride(matrix.as_mut_slice(), 7, 2, 3).unwrap().row_blocks(3);
-        for mut block in blocks {
+        let mut blocks = MatMut::with_stride(matrix.as_mut_slice(), 7, 2, 3).unwrap().row_blocks(3);
+        for left in (0..3).rev() {
+            let mut block = blocks.next().unwrap();
+            assert_eq!(blocks.len(), left);
             for row in 0..block.rows() {
                 block.row_mut(row).fill((first + row + 1) as f32);
-                assert_eq!((block.row(row), block.stride()), (&[(first + row + 1) as f32; 2][..], 3));
+                assert_eq!(
+                    (block.row(row), block[(row, 1)]),
+                    (&[(first + row + 1) as f32; 2][..], (first + row + 1) as f32)
+                );
             }
             first += block.rows();
         }
@@ -544,6 +636,30 @@ mod tests {
     #[should_panic(expected = "row 3 of a matrix of 3 rows")]
     fn a_row_out_of_range_names_both() {
         Matrix::zeros(3, 2).view().row(3);
+    }
+
+    #[test]
+    #[should_panic(expected = "row 18446744073709551615 of a matrix of 3 rows")]
+    #[cfg(target_pointer_width = "64")]
+    fn so_does_one_beyond_counting_of_an_owned_matrix() {
+        let _ = Matrix::zeros(3, 2)[(usize::MAX, 0)];
+    }
+
+    #[test]
+    #[should_panic(expected = "fits in memory")]
+    fn a_matrix_beyond_the_address_space_is_refused() {
+        Matrix::zeros(1, usize::MAX);
+    }
+
+    #[test]
+    fn strides_that_lead_nowhere_are_not_kept() {
+        // Rows of no columns need no memory, whatever their stride.
+        let empty = MatRef::with_stride(&[], 3, 0, 5).unwrap();
+        assert_eq!((empty.row(2), empty.stride()), (&[][..], 0));
+        let mut none = [];
+        assert!(MatMut::with_stride(&mut none, 3, 0, usize::MAX / 2).unwrap().row_mut(2).is_empty());
+        let one = MatRef::with_stride(&[1.0], 1, 1, usize::MAX).unwrap();
+        assert_eq!((one.to_faer()[(0, 0)], one.stride()), (1.0, 1));
     }
 
     #[test]
@@ -566,8 +682,10 @@ mod tests {
         assert_eq!((view.rows(), view.cols()), (3, 5));
         assert_eq!(view.row(2), &[20.0, 21.0, 22.0, 23.0, 24.0]);
         let mut view = MatMut::from_faer(columns.as_mut().transpose_mut()).unwrap();
-        view.row_mut(1)[4] = -1.0;
-        assert_eq!(columns[(4, 1)], -1.0);
+        view[(1, 4)] = -1.0;
+        assert!(format!("{view:?}").starts_with("3 x 5 [[0.0, 1.0"));
+        view.into_faer()[(2, 0)] = -2.0;
+        assert_eq!((columns[(4, 1)], columns[(0, 2)]), (-1.0, -2.0));
     }
 
     #[cfg(feature = "ndarray")]

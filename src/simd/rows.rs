@@ -8,7 +8,8 @@ use std::ptr::NonNull;
 
 /// `rows` slices of `cols` values, their starts `stride` apart. Shared.
 ///
-/// Invariant: for every `r < rows`, the `cols` values from `pointer + r * stride` are initialised and readable for `'a`.
+/// Invariant: for every `r < rows`, `pointer + r * stride` lies in (or, for no columns, ends) one allocation, and the `cols` values from there
+/// are initialised and readable for `'a`.
 #[derive(Clone, Copy)]
 pub(crate) struct Rows<'a> {
     pointer: NonNull<f32>,
@@ -28,11 +29,19 @@ pub(crate) fn span(rows: usize, cols: usize, stride: usize) -> Option<usize> {
     if rows == 0 || cols == 0 { Some(0) } else { (rows - 1).checked_mul(stride)?.checked_add(cols) }
 }
 
+/// The stride kept for a view: none where no row has values, as nothing then says that a row's start lies in any memory; and never one of an
+/// only row, as nobody walks it.
+#[inline]
+fn kept_stride(rows: usize, cols: usize, stride: usize) -> usize {
+    if rows <= 1 || cols == 0 { cols } else { stride }
+}
+
 impl<'a> Rows<'a> {
     /// Rows of a slice. Panics if the slice is too short for them: callers check first.
     #[inline]
     pub(crate) fn from_slice(data: &'a [f32], rows: usize, cols: usize, stride: usize) -> Self {
         assert!(span(rows, cols, stride).is_some_and(|len| len <= data.len()));
+        let stride = kept_stride(rows, cols, stride);
         Rows { pointer: NonNull::from(data).cast(), rows, cols, stride, life: PhantomData }
     }
 
@@ -89,10 +98,13 @@ impl<'a> Rows<'a> {
     }
 
     pub(crate) fn to_faer(self) -> faer::MatRef<'a, f32> {
-        let stride = isize::try_from(self.stride).expect("a stride within the address space");
         // SAFETY: by the invariant every (row, col) of these strides is readable for 'a.
-        unsafe { faer::MatRef::from_raw_parts(self.pointer.as_ptr(), self.rows, self.cols, stride, 1) }
+        unsafe { faer::MatRef::from_raw_parts(self.pointer.as_ptr(), self.rows, self.cols, signed(self.stride), 1) }
     }
+}
+
+fn signed(stride: usize) -> isize {
+    isize::try_from(stride).expect("a stride within an allocation")
 }
 
 /// The same, exclusive.
@@ -118,6 +130,7 @@ impl<'a> RowsMut<'a> {
     pub(crate) fn from_slice(data: &'a mut [f32], rows: usize, cols: usize, stride: usize) -> Self {
         assert!(span(rows, cols, stride).is_some_and(|len| len <= data.len()));
         assert!(rows <= 1 || stride >= cols);
+        let stride = kept_stride(rows, cols, stride);
         RowsMut { pointer: NonNull::from(data).cast(), rows, cols, stride, life: PhantomData }
     }
 
@@ -141,6 +154,11 @@ impl<'a> RowsMut<'a> {
     #[inline]
     pub(crate) fn as_shared(&self) -> Rows<'_> {
         Rows { pointer: self.pointer, rows: self.rows, cols: self.cols, stride: self.stride, life: PhantomData }
+    }
+
+    pub(crate) fn into_faer(self) -> faer::MatMut<'a, f32> {
+        // SAFETY: by the invariant every (row, col) of these strides is ours alone for 'a.
+        unsafe { faer::MatMut::from_raw_parts_mut(self.pointer.as_ptr(), self.rows, self.cols, signed(self.stride), 1) }
     }
 
     #[inline]
@@ -200,7 +218,7 @@ fn row_stride(rows: usize, cols: usize, row_stride: isize, col_stride: isize) ->
     if cols > 1 && col_stride != 1 {
         return None;
     }
-    if rows <= 1 {
+    if rows <= 1 || cols == 0 {
         return Some(cols);
     }
     usize::try_from(row_stride).ok().filter(|&stride| stride >= cols)
