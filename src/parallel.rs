@@ -12,11 +12,19 @@ use crate::error::{Error, Result};
 
 /// How many threads a call may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Threads(NonZeroUsize);
+pub struct Threads {
+    count: NonZeroUsize,
+    /// Shared even where it does not pay: how the tests and `verify` reach every cut with small inputs.
+    always: bool,
+}
 
 impl Threads {
     /// The calling thread alone.
-    pub const ONE: Threads = Threads(NonZeroUsize::MIN);
+    pub const ONE: Threads = Threads::of(NonZeroUsize::MIN);
+
+    const fn of(count: NonZeroUsize) -> Self {
+        Threads { count, always: false }
+    }
 
     /// Exactly this many. More than the machine has cores is legal: the surplus takes turns.
     ///
@@ -25,18 +33,18 @@ impl Threads {
     pub fn new(count: usize) -> Result<Self> {
         NonZeroUsize::new(count)
             .filter(|count| count.get() <= 1024)
-            .map(Threads)
+            .map(Threads::of)
             .ok_or_else(|| Error::setting("threads", "1 to 1024", count))
     }
 
     /// As many as the machine offers this process.
     pub fn available() -> Self {
-        Threads(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
+        Threads::of(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
     }
 
     /// The count.
     pub fn get(self) -> usize {
-        self.0.get()
+        self.count.get()
     }
 }
 
@@ -44,9 +52,14 @@ impl Threads {
 pub(crate) const WORTH_SHARING: usize = 10_000_000;
 
 impl Threads {
+    /// Exactly this many, however little work there is.
+    pub(crate) fn always(count: usize) -> Result<Self> {
+        Ok(Threads { always: true, ..Threads::new(count)? })
+    }
+
     /// These threads if the work is worth sharing, one otherwise.
     pub(crate) fn for_work(self, multiply_adds: usize) -> Self {
-        if multiply_adds < WORTH_SHARING { Threads::ONE } else { self }
+        if multiply_adds < WORTH_SHARING && !self.always { Threads::ONE } else { self }
     }
 }
 
@@ -71,7 +84,7 @@ pub(crate) fn for_each_with<W, I>(
     let mut workspaces = workspaces.into_iter();
     let mut own = workspaces.next().expect("a workspace for every thread");
     let items = items.into_iter();
-    if threads == Threads::ONE {
+    if threads.get() == 1 {
         items.for_each(|item| f(&mut own, item));
         return;
     }

@@ -10,7 +10,7 @@ use crate::parallel::Threads;
 use crate::simd::Isa;
 
 fn context(threads: usize) -> Context {
-    Context::on(Isa::Scalar).unwrap().with_threads(Threads::new(threads).unwrap())
+    Context::on(Isa::Scalar).unwrap().with_threads(Threads::always(threads).unwrap())
 }
 
 fn small() -> Dataset {

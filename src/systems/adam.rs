@@ -185,7 +185,7 @@ mod tests {
         let mut gradient = vec![0.0; len];
         Stream::new(3, "g").uniform(-1.0, 1.0, &mut gradient);
         let run = |threads| {
-            let context = Context::on(Isa::Scalar).unwrap().with_threads(Threads::new(threads).unwrap());
+            let context = Context::on(Isa::Scalar).unwrap().with_threads(Threads::always(threads).unwrap());
             let (mut w, mut adam) = (vec![0.001; len], Adam::new(len));
             for number in 1..4 {
                 adam.update(

@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     fn context(threads: usize) -> Context {
-        Context::new().unwrap().with_threads(Threads::new(threads).unwrap())
+        Context::new().unwrap().with_threads(Threads::always(threads).unwrap())
     }
 
     fn progress(step: u64) -> Progress<'static> {

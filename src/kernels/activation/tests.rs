@@ -11,7 +11,7 @@ fn random(rows: usize, cols: usize, seed: u64) -> Matrix {
 }
 
 fn context(isa: Isa, threads: usize) -> Context {
-    Context::on(isa).unwrap().with_threads(Threads::new(threads).unwrap())
+    Context::on(isa).unwrap().with_threads(Threads::always(threads).unwrap())
 }
 
 fn bits(values: &[f32]) -> Vec<u32> {

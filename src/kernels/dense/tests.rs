@@ -75,7 +75,7 @@ fn threads_do_not_show() {
         let (a, b) = (random(rows, depth, "a"), random(depth, cols, "b"));
         let run = |threads| {
             let mut c = Matrix::zeros(rows, cols);
-            let mut context = Context::new().unwrap().with_threads(Threads::new(threads).unwrap());
+            let mut context = Context::new().unwrap().with_threads(Threads::always(threads).unwrap());
             matmul(&mut context, a.view(), b.view(), c.view_mut(), Write::Replace);
             let mut d = Matrix::zeros(depth, cols);
             matmul_tn(&mut context, a.view(), c.view(), d.view_mut(), Write::Replace);
@@ -99,7 +99,7 @@ fn skinny_products_stay_within_their_bound_with_the_same_bits_on_every_set_and_a
         let bound = 1.01 * (inputs as f64 / 16.0 + 6.0) * f64::from(f32::EPSILON) / 2.0;
         let mut first: Option<Matrix> = None;
         for (isa, threads) in Isa::available().flat_map(|isa| [(isa, 1), (isa, 3)]) {
-            let mut context = Context::on(isa).unwrap().with_threads(Threads::new(threads).unwrap());
+            let mut context = Context::on(isa).unwrap().with_threads(Threads::always(threads).unwrap());
             // Whatever scratch memory held before must not show.
             context.scratch([200_000])[0].fill(f32::NAN);
             let mut y = Matrix::from_fn(batch, outputs, |_, _| f32::NAN);
@@ -126,7 +126,7 @@ fn a_matrix_packed_once_gives_the_bits_of_one_that_is_not() {
     for (rows, depth, cols) in [(3, 5, 17), (64, 1, 384), (70, 257, 401), (100, 300, 400)] {
         let (a, b) = (random(rows, depth, "a"), random(depth, cols, "b"));
         for (isa, threads) in Isa::available().flat_map(|isa| [(isa, 1), (isa, 3)]) {
-            let mut context = Context::on(isa).unwrap().with_threads(Threads::new(threads).unwrap());
+            let mut context = Context::on(isa).unwrap().with_threads(Threads::always(threads).unwrap());
             let packed = PackedMatrix::new(isa, b.view());
             let mut want = random(rows, cols, "c");
             let mut got = want.clone();

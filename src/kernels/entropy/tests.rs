@@ -6,7 +6,7 @@ use crate::random::Stream;
 use crate::{Isa, Matrix, Threads};
 
 fn context(isa: Isa, threads: usize) -> Context {
-    Context::on(isa).unwrap().with_threads(Threads::new(threads).unwrap())
+    Context::on(isa).unwrap().with_threads(Threads::always(threads).unwrap())
 }
 
 fn row(values: &[f32]) -> MatRef<'_> {

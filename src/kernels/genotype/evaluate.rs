@@ -15,7 +15,7 @@ use crate::kernels::activation::relu;
 use crate::kernels::dense::{Write, matmul};
 use crate::kernels::masked::{SparseMatrix, sparse_matmul_nt};
 use crate::matrix::{MatMut, MatRef, Matrix};
-use crate::parallel::{Threads, for_each_with};
+use crate::parallel::for_each_with;
 use crate::simd::{LANES, Simd, dispatch, math};
 
 /// What each genotype reached on the samples.
@@ -173,7 +173,7 @@ fn in_pieces<const G: usize>(
     let threads = context.threads().for_work(work.saturating_mul(genotypes) / LANES);
     // Samples of an item: as many as the second-level cache likes, fewer where the threads would wait for each other. The sums are those
     // of chunks in any case.
-    let pieces = if threads == Threads::ONE { 1 } else { (2 * threads.get()).div_ceil(groups.max(1)) };
+    let pieces = if threads.get() == 1 { 1 } else { (2 * threads.get()).div_ceil(groups.max(1)) };
     let item = chunks.div_ceil(pieces).clamp(1, 16);
     let mut sums = vec![Sums { rewards: [0.0; G], losses: [0.0; G], correct: [0; G] }; groups * chunks];
     let items = sums.chunks_mut(chunks).enumerate();

@@ -104,7 +104,7 @@ fn sparse_weights_follow_the_subspace_rule_with_the_same_bits_on_every_set() {
             let mut first: Option<Matrix> = None;
             let mut workspace = SparseWorkspace::default();
             for (isa, threads) in Isa::available().flat_map(|isa| [(isa, 1), (isa, 3)]) {
-                let mut context = Context::on(isa).unwrap().with_threads(Threads::new(threads).unwrap());
+                let mut context = Context::on(isa).unwrap().with_threads(Threads::always(threads).unwrap());
                 let sparse = SparseMatrix::compress(&mut context, w.view()).unwrap();
                 let mut got = w.clone();
                 let (x, z) = (x.view(), z.view());

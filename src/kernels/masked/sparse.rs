@@ -152,7 +152,7 @@ const PANEL_VECTORS: usize = 8192;
 
 /// Vectors of the widest panel: within half of the second-level cache, and some panels for every thread.
 pub(super) fn widest(most: usize, inputs: usize, samples: usize, threads: Threads) -> usize {
-    let shared = samples.div_ceil(LANES).div_ceil(if threads == Threads::ONE { 1 } else { 2 * threads.get() });
+    let shared = samples.div_ceil(LANES).div_ceil(if threads.get() == 1 { 1 } else { 2 * threads.get() });
     let fits = [8, 4, 2].into_iter().find(|&v| v <= most && v * inputs <= PANEL_VECTORS && v <= shared);
     fits.unwrap_or(1)
 }

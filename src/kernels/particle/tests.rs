@@ -18,7 +18,7 @@ fn nets() -> Vec<Net> {
 
 /// Every set on one and on three threads.
 fn contexts() -> Vec<Context> {
-    let on = |isa, threads| Context::on(isa).unwrap().with_threads(Threads::new(threads).unwrap());
+    let on = |isa, threads| Context::on(isa).unwrap().with_threads(Threads::always(threads).unwrap());
     Isa::available().flat_map(|isa| [on(isa, 1), on(isa, 3)]).collect()
 }
 

@@ -15,7 +15,7 @@ fn poisoned(rows: usize, cols: usize) -> Matrix {
 }
 
 fn context(isa: Isa, threads: usize) -> Context {
-    Context::on(isa).unwrap().with_threads(Threads::new(threads).unwrap())
+    Context::on(isa).unwrap().with_threads(Threads::always(threads).unwrap())
 }
 
 fn bits(values: &[f32]) -> Vec<u32> {

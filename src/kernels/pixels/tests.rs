@@ -26,7 +26,7 @@ fn any_length_offset_and_thread_count_fills_exactly_the_output() {
         let expected: Vec<f32> = from.iter().map(|&b| f32::from(b).mul_add(0.5, 1.0)).collect();
         for isa in Isa::available() {
             for (threads, offset) in [(1, 0), (2, 1), (3, 16), (7, 0)] {
-                let mut context = Context::on(isa).unwrap().with_threads(Threads::new(threads).unwrap());
+                let mut context = Context::on(isa).unwrap().with_threads(Threads::always(threads).unwrap());
                 // The matrix starts on a cache line, so that the large outputs are streamed at offsets 0 and 16.
                 let mut out = crate::Matrix::from_fn(1, len + offset + 8, |_, _| f32::NAN);
                 to_f32(&mut context, &from, 0.5, 1.0, &mut out.as_mut_slice()[offset..offset + len]);

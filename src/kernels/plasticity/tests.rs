@@ -26,7 +26,7 @@ const SHAPES: [(usize, usize, usize); 9] = [
 fn contexts() -> Vec<Context> {
     let mut contexts: Vec<Context> = Isa::available().map(|isa| Context::on(isa).unwrap()).collect();
     for threads in [2, 3, 7] {
-        contexts.push(Context::on(Isa::best()).unwrap().with_threads(Threads::new(threads).unwrap()));
+        contexts.push(Context::on(Isa::best()).unwrap().with_threads(Threads::always(threads).unwrap()));
     }
     contexts
 }

@@ -110,7 +110,7 @@ pub fn run(sets: &[Isa], shapes: usize, seed: u64) -> Result<Vec<Report>> {
         reports.extend(sets.iter().map(|&isa| check.untried(isa, shapes)));
         let stream = Stream::new(seed, check.kernel);
         for number in 0..shapes {
-            let threads = if number % 2 == 0 { Threads::ONE } else { Threads::new(3)? };
+            let threads = if number % 2 == 0 { Threads::ONE } else { Threads::always(3)? };
             for context in &mut contexts[1..] {
                 *context = std::mem::replace(context, Context::on(Isa::Scalar)?).with_threads(threads);
             }

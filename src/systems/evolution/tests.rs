@@ -39,7 +39,7 @@ fn small(generations: u64) -> Config {
 fn trained(config: Config, threads: usize) -> Network {
     let data = embedded();
     let mut network = Network::new(config, 784, 10).unwrap();
-    let mut context = context().with_threads(Threads::new(threads).unwrap());
+    let mut context = context().with_threads(Threads::always(threads).unwrap());
     let flow = network.train(&mut context, &data.train, Some(&data.test), &mut |_| ControlFlow::Continue(())).unwrap();
     assert!(flow.is_continue() && network.finished());
     network
@@ -298,7 +298,7 @@ fn layer(output: Learning) -> dopaminergic::Config {
 fn taught(config: dopaminergic::Config, threads: usize) -> dopaminergic::Network {
     let data = embedded();
     let mut network = dopaminergic::Network::new(config, 784, 10).unwrap();
-    let mut context = context().with_threads(Threads::new(threads).unwrap());
+    let mut context = context().with_threads(Threads::always(threads).unwrap());
     let flow = network.train(&mut context, &data.train, Some(&data.test), &mut |_| ControlFlow::Continue(())).unwrap();
     assert!(flow.is_continue());
     network

@@ -451,7 +451,7 @@ mod tests {
     fn tables_hold_what_was_trained_whatever_the_threads() {
         let split = embedded();
         let reports = [1, 2].map(|threads| {
-            let mut context = Context::new().unwrap().with_threads(Threads::new(threads).unwrap());
+            let mut context = Context::new().unwrap().with_threads(Threads::always(threads).unwrap());
             reproduce(&mut context, &split, &quick(&["meta", "a2"]), &mut |_, _| ControlFlow::Continue(())).unwrap()
         });
         for report in &reports {

@@ -17,7 +17,7 @@ use crate::systems::{Learner, Progress};
 use crate::{Context, Error, Isa, Matrix, Threads};
 
 fn context(isa: Isa, threads: usize) -> Context {
-    Context::on(isa).unwrap().with_threads(Threads::new(threads).unwrap())
+    Context::on(isa).unwrap().with_threads(Threads::always(threads).unwrap())
 }
 
 fn config(topology: Named) -> Config {

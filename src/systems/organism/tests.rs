@@ -131,7 +131,7 @@ fn training_resumes_bit_for_bit_on_any_threads() {
         let file = tempfile::tempdir().unwrap().path().join("organism");
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         let mut part = Network::new(config, 784, 10).unwrap();
-        let mut threads = context().with_threads(Threads::new(3).unwrap());
+        let mut threads = context().with_threads(Threads::always(3).unwrap());
         let mut left = 17;
         let flow = part.train(&mut threads, &data.train, Some(&data.test), &mut |_| {
             left -= 1;

@@ -20,7 +20,7 @@ fn random(rows: usize, cols: usize, purpose: &str) -> Matrix {
 
 /// Every instruction set on one thread, and the best on several.
 fn contexts() -> Vec<Context> {
-    let several = [2, 3, 7].map(|n| Context::new().unwrap().with_threads(Threads::new(n).unwrap()));
+    let several = [2, 3, 7].map(|n| Context::new().unwrap().with_threads(Threads::always(n).unwrap()));
     Isa::available().map(|isa| Context::on(isa).unwrap()).chain(several).collect()
 }
 

@@ -3,7 +3,7 @@ use super::*;
 use crate::{Isa, Threads};
 
 fn context(isa: Isa, threads: usize) -> Context {
-    Context::on(isa).unwrap().with_threads(Threads::new(threads).unwrap())
+    Context::on(isa).unwrap().with_threads(Threads::always(threads).unwrap())
 }
 
 fn draw(isa: Isa, threads: usize, stream: Stream, sigma: f32, count: usize) -> Vec<f32> {
