@@ -120,9 +120,16 @@ impl Net {
     ///
     /// # Panics
     /// If there is no such weight.
+    #[track_caller]
     pub fn position(&self, weight: usize) -> [f32; 3] {
+        self.check(weight);
         let unit = self.units.iter().rfind(|unit| unit.start <= weight).expect("a unit begins at weight 0");
         [unit.layer, unit.cell, self.index[weight - unit.start]]
+    }
+
+    #[track_caller]
+    fn check(&self, weight: usize) {
+        assert!(weight < self.weights, "weight {weight} of {}", self.weights);
     }
 
     /// Whether the row of five numbers stands for the net.
@@ -226,6 +233,7 @@ impl Particles {
     #[track_caller]
     pub fn weight(&self, particle: usize, weight: usize) -> f32 {
         self.check(particle);
+        self.net.check(weight);
         self.values[(particle / LANES * self.net.weights() + weight, particle % LANES)]
     }
 

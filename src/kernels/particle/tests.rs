@@ -370,3 +370,15 @@ fn particles_that_are_not_linear_have_no_effective_weight() {
     let particles = Particles::zeros(&Net::new(&[3], Activation::Tanh).unwrap(), 1);
     effective_weights(&mut Context::new().unwrap(), &particles, &mut [0.0]);
 }
+
+#[test]
+#[should_panic(expected = "weight 27 of 27")]
+fn a_weight_the_particles_lack_is_named() {
+    Particles::zeros(&Net::new(&[3, 3], Activation::Linear).unwrap(), 40).weight(3, 27);
+}
+
+#[test]
+#[should_panic(expected = "weight 27 of 27")]
+fn so_is_its_position() {
+    Net::new(&[3, 3], Activation::Linear).unwrap().position(27);
+}
