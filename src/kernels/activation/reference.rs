@@ -68,6 +68,9 @@ pub fn magnitude_zscore_bounds(y: &[f32], rows: usize, cols: usize, axis: Axis, 
         for &i in &group {
             bounds[i] = if deviation == 0.0 {
                 0.0
+            } else if deviation < 1e-18 {
+                // Its square underflows, or nearly.
+                f64::INFINITY
             } else if rescale {
                 1.01 * (error / (max - mean) + 4.0 * unit)
             } else {

@@ -46,12 +46,16 @@ fn products_stay_within_their_bound_on_every_set_with_the_same_bits() {
                         let scale =
                             if let Write::Add(s) | Write::AddNonNegative(s) = write { f64::from(s.abs()) } else { 1.0 };
                         let blocks = k.div_ceil(256) as f64;
-                        let bound = 1.01
-                            * gamma
-                            * ((k as f64 + blocks) * scale * want.magnitudes[at]
-                                + blocks * 2.0 * exact.abs()
-                                + blocks * scale * want.magnitudes[at])
-                            + blocks * gamma * f64::from(old.as_slice()[at].abs());
+                        let magnitude = scale * want.magnitudes[at];
+                        let old = f64::from(old.as_slice()[at].abs());
+                        let bound = match write {
+                            Write::Replace => 1.01 * gamma * k as f64 * magnitude,
+                            // Each block is added to what is there.
+                            _ => {
+                                1.01 * gamma
+                                    * ((k as f64 + 2.0 * blocks) * magnitude + 2.0 * blocks * (exact.abs() + old))
+                            }
+                        };
                         assert!(
                             (f64::from(got) - exact).abs() <= bound,
                             "{isa} {m}x{n}x{k} {write:?}: {got} for {exact}, bound {bound}"

@@ -15,7 +15,8 @@ const COST: usize = 32;
 /// Softmax of every row, in place: `exp(l_j - max l) / sum_k exp(l_k - max l)`.
 ///
 /// A row with NaN, with plus infinity, or of minus infinity only becomes NaN throughout. Relative error of each probability: at most
-/// `(|l_j - max l| + 2 log2 c + 4)` times 2^-24 for c columns, while it is a normal number.
+/// `(|l_j - max l| + ln c + c / 16 + 10)` times 2^-24 for c columns, while it is a normal number: its own exponent's rounding, those of the sum
+/// on average, a lane's chain, and the rest.
 ///
 /// ```
 /// use neuropil::{Context, Matrix, kernels::loss};
@@ -116,7 +117,7 @@ fn scale<S: Simd>(s: S, row: &mut [f32], factor: f32) {
 /// it is zero for an empty batch.
 ///
 /// A row with NaN, with plus infinity, or of minus infinity only has a NaN loss and gradient. Error of each `E_b`: at most
-/// `(2 log2 c + 6 + |l_label - max l| + ln c)` times 2^-24, absolute.
+/// `(2 |l_label - max l| + 4 ln c + c / 16 + 6)` times 2^-24, absolute, for c columns.
 ///
 /// # Panics
 /// If a label is not below the number of columns, or lengths and shapes disagree with `logits`.

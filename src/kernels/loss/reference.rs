@@ -8,6 +8,23 @@ pub fn softmax(logits: &[f32]) -> Vec<f64> {
     exponentials.into_iter().map(|e| e / sum).collect()
 }
 
+/// How far each of [`softmax`](super::softmax)'s probabilities may be from the reference: the bound its documentation states.
+pub fn softmax_bounds(logits: &[f32]) -> Vec<f64> {
+    let max = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let (classes, u) = (logits.len() as f64, f64::from(f32::EPSILON) / 2.0);
+    let relative = |&l: &f32| 1.01 * u * ((f64::from(l) - max).abs() + classes.ln() + classes / 16.0 + 10.0);
+    // Minus infinity has the probability zero, exactly.
+    let bound = |(l, p): (&f32, f64)| if p == 0.0 { 0.0 } else { relative(l) * p };
+    logits.iter().zip(softmax(logits)).map(bound).collect()
+}
+
+/// How far the loss of [`softmax_cross_entropy`](super::softmax_cross_entropy) may be from the reference.
+pub fn cross_entropy_bound(logits: &[f32], label: usize) -> f64 {
+    let max = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let (classes, u) = (logits.len() as f64, f64::from(f32::EPSILON) / 2.0);
+    1.01 * u * (2.0 * (f64::from(logits[label]) - max).abs() + 4.0 * classes.ln() + classes / 16.0 + 6.0)
+}
+
 /// The cross-entropy of one row with its label, and its gradient by the logits.
 pub fn softmax_cross_entropy(logits: &[f32], label: usize) -> (f64, Vec<f64>) {
     let max = logits.iter().map(|&l| f64::from(l)).fold(f64::NEG_INFINITY, f64::max);

@@ -16,7 +16,8 @@
 //! **Masked values never matter.** Weights outside the mask are not stored. An input, NaN or infinite, reaches the units that see it only.
 //! What is there spreads as the sums say: nothing is skipped for being zero.
 //! **Error.** With gamma = 2^-24 and n the entries of an output, |p - exact| <= 1.01 n gamma sum |a b|; of gradients by the weights, over b
-//! samples, 1.01 (12 + b / 128) gamma sum |a b|: a lane's chain, the fold of 16 lanes, a sum over panels. Adding to what is there rounds
+//! samples, 1.01 (12 + b / 128) gamma sum |a b|: a lane's chain, the fold of 16 lanes, a sum over panels (1.01 b gamma sum |a b| where
+//! [`MaskedWeights::gradient`] takes the dense product). Adding to what is there rounds
 //! once more. **Determinism.** Every order is fixed, so the bits depend on neither threads nor instruction set.
 
 mod choose;

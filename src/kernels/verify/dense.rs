@@ -36,8 +36,10 @@ fn product(case: &mut Case<'_>, kernel: Product, a_transposed: bool, b_transpose
             // Every term is added by one fused operation, k of them; the depth is cut into blocks of 256, each added to c
             // by one more, which rounds what c holds by then: at most |old| + the magnitudes.
             let blocks = k.div_ceil(256) as f64;
-            let operations = k as f64 + 2.0 * blocks;
-            bound.push(gamma(operations) * magnitude + gamma(2.0 * blocks) * (value.abs() + old.abs()));
+            bound.push(match write {
+                Write::Replace => gamma(k as f64) * magnitude,
+                _ => gamma(k as f64 + 2.0 * blocks) * magnitude + gamma(2.0 * blocks) * (value.abs() + old.abs()),
+            });
         }
         case.compare(&exact, &bound, |context| {
             let mut c: Matrix = start.clone();

@@ -11,7 +11,7 @@ use crate::simd::{Kernel, LANES, Simd, dispatch, math};
 
 const VALUES: &[Dim] = &[Dim { name: "values", min: 0, max: 5000 }];
 const BATCH: &[Dim] = &[Dim { name: "batch", min: 1, max: 150 }, Dim { name: "units", min: 1, max: 300 }];
-const LOGITS: &[Dim] = &[Dim { name: "batch", min: 0, max: 300 }, Dim { name: "classes", min: 1, max: 120 }];
+const LOGITS: &[Dim] = &[Dim { name: "batch", min: 0, max: 100 }, Dim { name: "classes", min: 1, max: 2100 }];
 
 pub(super) const CHECKS: &[Check] = &[
     Check { kernel: "simd::math::exp", dims: VALUES, run: |case| function(case, Function::Exp) },
@@ -205,40 +205,9 @@ fn zscore(case: &mut Case<'_>) {
     let [batch, units] = case.sizes();
     let y = case.matrix(batch, units, -3.0, 2.0);
     for axis in [Axis::Sample, Axis::Unit, Axis::Whole] {
-        let scores = activation::reference::magnitude_zscore(y.as_slice(), batch, units, axis, false);
-        let (mut plain, mut rescaled) = (vec![0.0; scores.len()], vec![0.0; scores.len()]);
-        let groups: Vec<Vec<usize>> = match axis {
-            Axis::Sample => (0..batch).map(|b| (b * units..(b + 1) * units).collect()).collect(),
-            Axis::Unit => (0..units).map(|u| (0..batch).map(|b| b * units + u).collect()).collect(),
-            Axis::Whole => vec![(0..batch * units).collect()],
-        };
-        for group in groups {
-            let n = group.len() as f64;
-            let magnitudes = || group.iter().map(|&at| f64::from(y.as_slice()[at]).abs());
-            let largest = magnitudes().fold(0.0, f64::max);
-            let mean = magnitudes().sum::<f64>() / n;
-            let deviation = (magnitudes().map(|m| (m - mean).powi(2)).sum::<f64>() / n).sqrt();
-            if magnitudes().all(|m| m == largest) {
-                // No deviation: scores are exactly zero.
-                continue;
-            }
-            if deviation < 1e-18 {
-                // Its square underflows, or nearly: such scores are zero.
-                group.iter().for_each(|&at| (plain[at], rescaled[at]) = (f64::INFINITY, f64::INFINITY));
-                continue;
-            }
-            // A score is (m - mean) / deviation. The sums move mean and deviation by this share of the largest magnitude.
-            let sums = gamma(2.0 * n.log2() + n / 64.0 + 8.0);
-            let error = |score: f64| sums * largest / deviation * (1.0 + score);
-            let top = group.iter().map(|&at| scores[at]).fold(0.0, f64::max);
-            for &at in &group {
-                plain[at] = error(scores[at]);
-                // Both the score and the largest, by which it is divided, carry the largest score's error.
-                rescaled[at] = 2.0 * error(top) / top + gamma(2.0);
-            }
-        }
-        for (rescale, bound) in [(false, plain), (true, rescaled)] {
+        for rescale in [false, true] {
             let exact = activation::reference::magnitude_zscore(y.as_slice(), batch, units, axis, rescale);
+            let bound = activation::reference::magnitude_zscore_bounds(y.as_slice(), batch, units, axis, rescale);
             case.compare(&exact, &bound, |context| {
                 let mut y = y.clone();
                 magnitude_zscore(context, y.view_mut(), axis, rescale);
@@ -248,16 +217,11 @@ fn zscore(case: &mut Case<'_>) {
     }
 }
 
-/// Roundings of a softmax over so many classes: an exponential of 16 roundings, a tree of sums, a division.
-fn softmax_roundings(classes: usize) -> f64 {
-    2.0 * (classes as f64).log2() + 20.0
-}
-
 fn probabilities(case: &mut Case<'_>) {
     let [batch, classes] = case.sizes();
     let logits = case.matrix(batch, classes, -8.0, 8.0);
     let exact: Vec<f64> = logits.view().iter_rows().flat_map(loss::reference::softmax).collect();
-    let bound: Vec<f64> = exact.iter().map(|p| gamma(softmax_roundings(classes)) * p).collect();
+    let bound: Vec<f64> = logits.view().iter_rows().flat_map(loss::reference::softmax_bounds).collect();
     case.compare(&exact, &bound, |context| {
         let mut logits = logits.clone();
         softmax(context, logits.view_mut());
@@ -269,18 +233,17 @@ fn cross_entropy(case: &mut Case<'_>) {
     let [batch, classes] = case.sizes();
     let logits = case.matrix(batch, classes, -8.0, 8.0);
     let mut generator = case.stream().generator();
-    let labels: Vec<u8> = (0..batch).map(|_| below(&mut generator, classes as u64) as u8).collect();
+    let labels: Vec<u8> = (0..batch).map(|_| below(&mut generator, classes.min(256) as u64) as u8).collect();
     // Losses first, then the gradient.
     let (mut exact, mut bound, mut gradients) = (Vec::new(), Vec::new(), Vec::new());
     for (row, &label) in logits.view().iter_rows().zip(&labels) {
         let (value, gradient) = loss::reference::softmax_cross_entropy(row, usize::from(label));
         exact.push(value);
-        // A difference of logits up to 16, a logarithm of up to ln(classes), and the softmax's own error.
-        bound.push(gamma(softmax_roundings(classes) + 2.0 + 16.0 + (classes as f64).ln()));
-        gradients.push((loss::reference::softmax(row), gradient));
+        bound.push(loss::reference::cross_entropy_bound(row, usize::from(label)));
+        gradients.push((loss::reference::softmax_bounds(row), gradient));
     }
-    for (probabilities, gradient) in gradients {
-        bound.extend(probabilities.iter().map(|p| gamma(softmax_roundings(classes)) * p + gamma(0.5)));
+    for (bounds, gradient) in gradients {
+        bound.extend(bounds.iter().map(|bound| bound + gamma(0.5)));
         exact.extend(gradient);
     }
     case.compare(&exact, &bound, |context| {

@@ -193,8 +193,9 @@ fn chosen_gradient(case: &mut Case<'_>) {
     let (w, _) = masked_weights(case, inputs, units);
     let (x, z) = (case.matrix(batch, inputs, -1.0, 1.0), case.matrix(batch, units, -1.0, 1.0));
     let exact = reference::sampled_product(x.view(), z.view(), w.pattern());
-    // The dense product's chain, the longer of the two.
-    let bound: Vec<f64> = exact.magnitudes.iter().map(|magnitude| gamma(batch as f64 + 2.0) * magnitude).collect();
+    // The longer of the dense product's chain and the sampled product's.
+    let roundings = batch.max(12 + batch / 128) as f64;
+    let bound: Vec<f64> = exact.magnitudes.iter().map(|magnitude| gamma(roundings) * magnitude).collect();
     let weights = MaskedWeights::sparse(&case.contexts[0], w, batch);
     case.compare(&exact.sums, &bound, |context| {
         let mut gradient = vec![f32::NAN; weights.values().len()];

@@ -168,7 +168,7 @@ fn field_layers_stay_within_their_bound_on_every_set_with_the_same_bits() {
                     field_matmul_nt(&mut context, y.view(), &layer, weights.as_slice(), sent.view_mut(), write);
                     assert_within(&sent, &old_x, &back, 2 * units, write);
                     field_weight_gradient(&mut context, x.view(), y.view(), &layer, slopes.as_mut_slice());
-                    assert_within(&slopes, &slopes, &gradient, batch, Write::Replace);
+                    assert_within(&slopes, &slopes, &gradient, 12 + batch / 128, Write::Replace);
                     let all = [bits(&got), bits(&sent), bits(&slopes)];
                     assert_eq!(first.get_or_insert_with(|| all.clone()), &all, "{context:?} batch {batch}");
                 }

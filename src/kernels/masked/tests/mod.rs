@@ -60,7 +60,10 @@ fn assert_within(
             Write::Add(scale) | Write::AddNonNegative(scale) => (f64::from(old.as_slice()[at]), f64::from(scale.abs())),
         };
         let exact = write.apply(old, product.sums[at]);
-        let bound = gamma(depth + 2) * scale * product.magnitudes[at] + gamma(2) * (exact.abs() + old.abs());
+        let bound = match write {
+            Write::Replace => gamma(depth) * product.magnitudes[at],
+            _ => gamma(depth + 1) * scale * product.magnitudes[at] + gamma(1) * (exact.abs() + old.abs()),
+        };
         assert!((f64::from(got) - exact).abs() <= bound, "at {at}: {got} for {exact}, bound {bound}");
     }
 }

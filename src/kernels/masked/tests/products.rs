@@ -178,7 +178,7 @@ fn sampled_products_stay_within_their_bound_on_every_set_with_the_same_bits() {
         for mut context in contexts() {
             let mut got = Matrix::from_fn(1, pattern.entries(), |_, _| f32::NAN);
             sampled_product(&mut context, x.view(), z.view(), &pattern, got.as_mut_slice());
-            assert_within(&got, &got, &exact, batch, Write::Replace);
+            assert_within(&got, &got, &exact, 12 + batch / 128, Write::Replace);
             assert_eq!(first.get_or_insert_with(|| bits(&got)), &bits(&got), "{context:?} {batch}x{inputs}x{units}");
         }
     }
