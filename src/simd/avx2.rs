@@ -296,6 +296,7 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn shl<const N: u32>(self, a: Self::U32) -> Self::U32 {
+        const { assert!(N < 32) };
         // The intrinsic wants an i32 constant; counting in a register compiles to the same immediate form.
         // SAFETY: the token proves the feature; registers only.
         let count = unsafe { _mm_cvtsi32_si128(N as i32) };
@@ -304,6 +305,7 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn shr<const N: u32>(self, a: Self::U32) -> Self::U32 {
+        const { assert!(N < 32) };
         // SAFETY: as in `shl`.
         let count = unsafe { _mm_cvtsi32_si128(N as i32) };
         let count = [count, count];

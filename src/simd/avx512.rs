@@ -216,10 +216,12 @@ impl Simd for Avx512 {
     }
     #[inline(always)]
     fn shl<const N: u32>(self, a: __m512i) -> __m512i {
+        const { assert!(N < 32) };
         op!(_mm512_slli_epi32::<N>(a))
     }
     #[inline(always)]
     fn shr<const N: u32>(self, a: __m512i) -> __m512i {
+        const { assert!(N < 32) };
         op!(_mm512_srli_epi32::<N>(a))
     }
     #[inline(always)]

@@ -146,9 +146,9 @@ pub trait Simd: Copy + Send + Sync + 'static + private::Sealed {
     fn or(self, a: Self::U32, b: Self::U32) -> Self::U32;
     /// Bitwise exclusive or.
     fn xor(self, a: Self::U32, b: Self::U32) -> Self::U32;
-    /// `a << N`
+    /// `a << N`, for N below 32: more does not compile.
     fn shl<const N: u32>(self, a: Self::U32) -> Self::U32;
-    /// `a >> N`, zeros coming in.
+    /// `a >> N`, zeros coming in, for N below 32.
     fn shr<const N: u32>(self, a: Self::U32) -> Self::U32;
 
     /// `a` rotated left by `N` bits; `M` must be `32 - N` (constants cannot be computed from constants yet).

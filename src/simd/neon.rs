@@ -203,12 +203,14 @@ impl Simd for Neon {
     }
     #[inline(always)]
     fn shl<const N: u32>(self, a: Self::U32) -> Self::U32 {
+        const { assert!(N < 32) };
         // SAFETY: the token proves NEON; registers only.
         let count = [unsafe { vdupq_n_s32(N as i32) }; 4];
         four!(vshlq_u32(a, count))
     }
     #[inline(always)]
     fn shr<const N: u32>(self, a: Self::U32) -> Self::U32 {
+        const { assert!(N < 32) };
         // A shift left by a negative count is the shift right.
         // SAFETY: the token proves NEON; registers only.
         let count = [unsafe { vdupq_n_s32(-(N as i32)) }; 4];

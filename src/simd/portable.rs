@@ -173,10 +173,12 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn shl<const N: u32>(self, a: u32x16) -> u32x16 {
+        const { assert!(N < 32) };
         a << N
     }
     #[inline(always)]
     fn shr<const N: u32>(self, a: u32x16) -> u32x16 {
+        const { assert!(N < 32) };
         a >> N
     }
     #[inline(always)]

@@ -114,9 +114,11 @@ impl Simd for Scalar {
         lanes!(|a, b| a ^ b)
     }
     fn shl<const N: u32>(self, a: Self::U32) -> Self::U32 {
+        const { assert!(N < 32) };
         lanes!(|a| a << N)
     }
     fn shr<const N: u32>(self, a: Self::U32) -> Self::U32 {
+        const { assert!(N < 32) };
         lanes!(|a| a >> N)
     }
 }

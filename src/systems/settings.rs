@@ -73,17 +73,21 @@ pub(crate) fn within(name: &str, value: u64, low: u64, high: u64) -> Result<()> 
     }
 }
 
-/// A finite number above zero.
+/// A finite number above zero, as `f32` too: the kernels refuse others by a panic.
 pub(crate) fn positive(name: &str, value: f64) -> Result<()> {
-    if value.is_finite() && value > 0.0 { Ok(()) } else { Err(Error::setting(name, "a finite number above 0", value)) }
-}
-
-/// A finite number, zero or above.
-pub(crate) fn not_negative(name: &str, value: f64) -> Result<()> {
-    if value.is_finite() && value >= 0.0 {
+    if (f64::from(f32::MIN_POSITIVE)..=f64::from(f32::MAX)).contains(&value) {
         Ok(())
     } else {
-        Err(Error::setting(name, "a finite number, 0 or above", value))
+        Err(Error::setting(name, "a finite number above 0, in the range of f32", value))
+    }
+}
+
+/// A finite number, zero or above, as `f32` too.
+pub(crate) fn not_negative(name: &str, value: f64) -> Result<()> {
+    if (0.0..=f64::from(f32::MAX)).contains(&value) {
+        Ok(())
+    } else {
+        Err(Error::setting(name, "a finite number, 0 or above, in the range of f32", value))
     }
 }
 

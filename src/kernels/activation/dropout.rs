@@ -36,12 +36,13 @@ impl Dropout {
     /// ("inverted" dropout; Srivastava et al., JMLR 15, 2014).
     ///
     /// # Errors
-    /// [`Error::Setting`] unless `0 <= rate < 1`.
+    /// [`Error::Setting`] unless the rate, so rounded, is from 0 to 65535 / 65536.
     pub fn new(rate: f64) -> Result<Self> {
-        if !(0.0..1.0).contains(&rate) {
-            return Err(Error::setting("dropout", "a number from 0, below 1", rate));
+        let threshold = (rate * 65536.0).round();
+        if !(0.0..1.0).contains(&rate) || threshold > 65535.0 {
+            return Err(Error::setting("dropout", "a number from 0 to 65535 / 65536", rate));
         }
-        Ok(Dropout { threshold: (rate * 65536.0).round() as u32, scale: (1.0 / (1.0 - rate)) as f32 })
+        Ok(Dropout { threshold: threshold as u32, scale: (1.0 / (1.0 - rate)) as f32 })
     }
 
     /// What kept values are multiplied by.

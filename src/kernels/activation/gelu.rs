@@ -28,6 +28,7 @@ pub fn gelu(context: &mut Context, y: MatMut<'_>) {
 }
 
 /// The gradient by what entered a [`gelu`]: `gradient *= Phi(x) + x phi(x)`, phi the density. Error: the factor's is at most 8 u.
+/// A NaN or infinite x makes it NaN.
 ///
 /// # Panics
 /// If the shapes differ.

@@ -143,7 +143,8 @@ pub enum Axis {
 /// `z = max(0, |y| - mean) / (max |y| - mean)` is what is computed.
 ///
 /// Where all magnitudes along the axis are equal (or so small that their variance underflows) there is nothing to tell apart and
-/// the result is zero. NaN or infinity anywhere along the axis makes all of it NaN.
+/// the result is zero. NaN or infinity anywhere along the axis makes all of it NaN; so do magnitudes whose sum (or without `rescale`, the sum
+/// of their squared deviations) is beyond the range of `f32`.
 ///
 /// Error: the mean m is off by at most `e = (d + 2) u m`, with u = 2^-24 and d the roundings on the longest way through a sum: n/64 + 9
 /// for rows of n values, 64 for columns. So z is off by at most `e / (max - m) + 4 u` if rescaled, and by
@@ -278,6 +279,9 @@ fn scale_of(mean: f32, max: f32, min: f32, variance: Option<f32>) -> f32 {
         None => max - mean,
         Some(variance) => variance.sqrt(),
     };
+    if width.is_infinite() {
+        return f32::NAN;
+    }
     // All equal: the rounded mean may still differ from them, by an error that must not be blown up.
     if max == min || width <= 0.0 { 0.0 } else { 1.0 / width }
 }

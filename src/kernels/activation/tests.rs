@@ -153,6 +153,16 @@ fn scores_of_equal_or_missing_or_infinite_magnitudes_are_defined() {
                     assert_eq!(found, nans, "{isa} {bad} {axis:?} {rescale}");
                 }
             }
+            // The squares are beyond f32; the deviations are not.
+            for (axis, nans) in [(Axis::Sample, 20), (Axis::Unit, 20), (Axis::Whole, 60)] {
+                let mut y = random(3, 20, 5);
+                let large = if axis == Axis::Unit { 0..3 } else { 1..2 };
+                large.for_each(|row| y.row_mut(row).iter_mut().for_each(|v| *v *= 1e22));
+                magnitude_zscore(&mut context(isa, 1), y.view_mut(), axis, rescale);
+                let found = y.as_slice().iter().filter(|v| v.is_nan()).count();
+                let nans = if axis == Axis::Unit { 3 * nans } else { nans };
+                assert_eq!(found, if rescale { 0 } else { nans }, "{isa} {axis:?} {rescale}");
+            }
         }
     }
 }
@@ -200,7 +210,8 @@ fn dropout_drops_its_share_and_keeps_the_mean() {
         let mean = y.as_slice().iter().map(|&y| f64::from(y)).sum::<f64>() / 1e6;
         assert!((mean - 1.0).abs() < 0.02, "mean {mean}");
     }
-    for rate in [-0.1, 1.0, f64::NAN] {
+    // The last two round to nothing kept.
+    for rate in [-0.1, 1.0, f64::NAN, 65535.5 / 65536.0, 1.0 - 1e-16] {
         assert!(Dropout::new(rate).is_err());
     }
 }

@@ -40,7 +40,7 @@ impl Population {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Length`] for an empty range.
+    /// [`Error::Length`] for an empty range, [`Error::Setting`] for 2^46 alleles.
     pub fn sample(
         context: &mut Context,
         frequencies: &AlleleFrequencies,
@@ -67,7 +67,7 @@ impl Population {
     /// The genotypes whose alleles `allele(genotype, gene)` says.
     ///
     /// # Errors
-    /// [`Error::Length`] for no genotypes or no genes.
+    /// [`Error::Length`] for no genotypes or no genes, [`Error::Setting`] for 2^46 alleles.
     pub fn from_fn(genotypes: usize, genes: usize, allele: impl Fn(usize, usize) -> bool + Sync) -> Result<Self> {
         let mut population = Population::zeros(genotypes, genes)?;
         population.fill(Threads::ONE, |genotype, words, bit| {
@@ -116,6 +116,9 @@ impl Population {
     }
 
     /// Whether a genotype has allele 1 of a gene.
+    ///
+    /// # Panics
+    /// If there is no such genotype or gene.
     #[track_caller]
     pub fn allele(&self, genotype: usize, gene: usize) -> bool {
         assert!(genotype < self.genotypes, "genotype {genotype} of {}", self.genotypes);
@@ -123,6 +126,9 @@ impl Population {
     }
 
     /// A word for every gene of the genotypes from 64 `group`.
+    ///
+    /// # Panics
+    /// If there are no such genotypes.
     #[track_caller]
     pub fn group(&self, group: usize) -> &[u64] {
         &self.words[group * self.genes..(group + 1) * self.genes]

@@ -28,6 +28,9 @@ impl AlleleRewards {
     }
 
     /// f and f0 of a gene, or `None` where they say nothing: nobody, or everybody, carries allele 1.
+    ///
+    /// # Panics
+    /// If there is no such gene.
     #[track_caller]
     pub fn get(&self, gene: usize) -> Option<(f64, f64)> {
         let both = (1..self.genotypes).contains(&(self.carriers[gene] as usize));
@@ -35,6 +38,9 @@ impl AlleleRewards {
     }
 
     /// How many genotypes carry allele 1 of a gene.
+    ///
+    /// # Panics
+    /// If there is no such gene.
     #[track_caller]
     pub fn carriers(&self, gene: usize) -> usize {
         self.carriers[gene] as usize

@@ -22,9 +22,9 @@ impl WeightGeneration {
     /// Each entry with probability `density`, independently, and then uniform on \[-1, 1), as the stream decides.
     ///
     /// # Errors
-    /// [`Error::Setting`] if the density is not within 0 and 1, or there are too many entries; [`Error::Length`] for no genes.
+    /// [`Error::Setting`] if the density is not within 0 and 1, or there are 2^31 links, genes or entries; [`Error::Length`] for no genes.
     pub fn random(links: usize, genes: usize, density: f64, stream: Stream) -> Result<Self> {
-        check_genes("genes of a weight generation matrix", genes)?;
+        check_shape(links, genes)?;
         if !(0.0..=1.0).contains(&density) {
             return Err(Error::setting("density", "0 to 1", density));
         }
@@ -56,9 +56,9 @@ impl WeightGeneration {
     ///
     /// # Errors
     /// [`Error::Setting`], naming the entry, if one lies outside the matrix, stands twice, or is not finite; or naming the link, if its entries
-    /// are so large that a genotype's weight may not be finite. [`Error::Length`] for no genes.
+    /// are so large that a genotype's weight may not be finite, or for 2^31 links or genes. [`Error::Length`] for no genes.
     pub fn from_triples(links: usize, genes: usize, triples: &[(u32, u32, f32)]) -> Result<Self> {
-        check_genes("genes of a weight generation matrix", genes)?;
+        check_shape(links, genes)?;
         for (at, &(link, gene, value)) in triples.iter().enumerate() {
             if link as usize >= links || gene as usize >= genes {
                 let expected = format!("a link below {links} and a gene below {genes}");
@@ -110,6 +110,9 @@ impl WeightGeneration {
     }
 
     /// The genes of a link, in order, and their values.
+    ///
+    /// # Panics
+    /// If there is no such link.
     #[track_caller]
     pub fn link(&self, link: usize) -> (&[u32], &[f32]) {
         let range = self.matrix.pattern().range(link);
@@ -120,6 +123,14 @@ impl WeightGeneration {
     pub fn matrix(&self) -> &SparseMatrix {
         &self.matrix
     }
+}
+
+fn check_shape(links: usize, genes: usize) -> Result<()> {
+    check_genes("genes of a weight generation matrix", genes)?;
+    if links >= 1 << 31 {
+        return Err(Error::setting("links of a weight generation matrix", "fewer than 2^31", links));
+    }
+    Ok(())
 }
 
 /// 64 bits, each set with this probability (to 32 bits): random bits are compared with those of the probability, the highest first, until

@@ -33,7 +33,7 @@ pub enum Competition {
 /// two multiply-adds a weight.
 ///
 /// # Panics
-/// If the shapes disagree, if k is zero or more than the units, or if the temperature is not positive and finite.
+/// If the shapes disagree, if k is zero or more than the units, or if the temperature is not a positive normal number.
 #[track_caller]
 pub fn winner_take_all(
     context: &mut Context,
@@ -131,10 +131,11 @@ impl Kernel for Winners<'_, '_, '_> {
     }
 }
 
+#[track_caller]
 fn soft(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatMut<'_>, temperature: f32, update: &Update) {
     assert!(
-        temperature > 0.0 && temperature.is_finite(),
-        "winner_take_all: temperature {temperature} is not positive and finite"
+        temperature >= f32::MIN_POSITIVE && temperature.is_finite(),
+        "winner_take_all: temperature {temperature} is not a positive normal number"
     );
     let (batch, units) = (z.rows(), z.cols());
     let mut gates = Matrix::zeros(batch, units);

@@ -33,7 +33,7 @@ pub struct KrotovHopfield {
 /// One step of the rule; returns `max |d|`, by which the step was divided.
 ///
 /// x is \[batch, inputs\], w is \[units, inputs\]. A step whose `max |d|` is below 1e-30 changes nothing. The first of equal
-/// activities ranks higher; a NaN activity never wins, and if fewer than k units are left, nobody is pushed away.
+/// activities ranks higher; an activity of NaN or minus infinity never ranks, and if fewer than k units are left, nobody is pushed away.
 ///
 /// Cost: batch inputs units multiply-adds, 4 batch inputs for the update.
 ///

@@ -358,3 +358,12 @@ fn disagreeing_shapes_are_named() {
         &update,
     );
 }
+
+#[test]
+#[should_panic(expected = "is not a positive normal number")]
+fn a_temperature_whose_inverse_overflows_is_refused() {
+    let update = Update { rate: 0.1, reduction: Reduction::Mean, non_negative: false };
+    let (x, z, mut w) = (random(2, 3, 0.0, 1), random(2, 4, 0.0, 2), random(3, 4, 0.0, 3));
+    let competition = Competition::Soft { temperature: 1e-39 };
+    winner_take_all(&mut Context::new().unwrap(), x.view(), z.view(), w.view_mut(), competition, &update);
+}

@@ -126,6 +126,9 @@ impl FieldLayer {
     }
 
     /// Which of the weights are a unit's.
+    ///
+    /// # Panics
+    /// If there is no such unit.
     #[track_caller]
     pub fn range(&self, unit: usize) -> std::ops::Range<usize> {
         self.offsets[unit]..self.offsets[unit + 1]

@@ -97,6 +97,9 @@ impl Pattern {
     }
 
     /// Every entry of a dense matrix that is not zero; NaN is not.
+    ///
+    /// # Errors
+    /// As [`Pattern::from_fn`].
     pub fn from_dense(dense: MatRef<'_>) -> Result<Self> {
         Self::from_fn(dense.rows(), dense.cols(), |row, col| dense.row(row)[col] != 0.0)
     }
@@ -123,7 +126,7 @@ impl Pattern {
     /// Every entry with the probability `density`, independently, as the stream decides.
     ///
     /// # Errors
-    /// [`Error::Setting`] if `density` is not within 0 and 1.
+    /// [`Error::Setting`] if `density` is not within 0 and 1; otherwise as [`Pattern::from_fn`].
     pub fn random(rows: usize, cols: usize, density: f64, stream: Stream) -> Result<Self> {
         if !(0.0..=1.0).contains(&density) {
             return Err(Error::setting("density", "0 to 1", density));
@@ -140,6 +143,9 @@ impl Pattern {
     }
 
     /// Every entry.
+    ///
+    /// # Errors
+    /// As [`Pattern::from_fn`].
     pub fn full(rows: usize, cols: usize) -> Result<Self> {
         Self::from_fn(rows, cols, |_, _| true)
     }
@@ -184,14 +190,21 @@ impl Pattern {
     }
 
     /// The columns of a row's entries.
+    ///
+    /// # Panics
+    /// If there is no such row.
     #[track_caller]
     pub fn row(&self, row: usize) -> &[u32] {
         &self.indices[self.range(row)]
     }
 
     /// Which of all entries are a row's.
+    ///
+    /// # Panics
+    /// If there is no such row.
     #[track_caller]
     pub fn range(&self, row: usize) -> std::ops::Range<usize> {
+        assert!(row < self.rows, "row {row} of a pattern of {}", self.rows);
         self.offsets[row] as usize..self.offsets[row + 1] as usize
     }
 

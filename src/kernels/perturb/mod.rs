@@ -231,9 +231,9 @@ pub fn weight_perturbation(
     reshape(perturbed, batch, classes);
     clean_losses.resize(batch, 0.0);
     perturbed_losses.resize(batch, 0.0);
+    loss::check_labels(clean.view(), labels);
     let losses = match rule.draws {
         Draws::Batch => {
-            loss::check_labels(clean.view(), labels);
             reshape(noise, inputs, classes);
             gaussian(context, stream, rule.sigma, noise.as_mut_slice());
             let isa = context.isa();

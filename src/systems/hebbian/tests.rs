@@ -315,6 +315,9 @@ fn configurations_out_of_range_say_key_range_and_value() {
         ("[hidden]\nbatch = 0", "hidden.batch", "from 1", "0"),
         ("layers = [5]\n[hidden]\nrule = { winners_take_all = { k = 6 } }", "winners_take_all.k", "1 to 5", "6"),
         ("[output.perturbation]\nvariance = 0.0", "output.perturbation.variance", "above 0", "0"),
+        ("[output.perturbation]\nvariance = 1e-300", "output.perturbation.variance", "range of f32", "0.0"),
+        ("[output.perturbation]\nalpha = 1e300", "output.perturbation.alpha", "range of f32", "10"),
+        ("[hidden]\nrule = { soft_winner_take_all = { temperature = 1e-39 } }", "temperature", "range of f32", "0.0"),
         ("[output.perturbation]\ndraws = { per_batch = 0 }", "draws.per_batch", "1 to", "0"),
         ("[output.backpropagation]\nrate = inf", "output.backpropagation.rate", "finite", "inf"),
         (

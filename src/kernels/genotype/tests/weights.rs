@@ -146,3 +146,15 @@ fn malformed_samples_are_named() {
         assert_eq!(message(new(&bad, &[0, 1])), format!("pixel 2 of image 1: expected a finite value, found {wrong}"));
     }
 }
+
+#[test]
+fn more_links_than_can_be_numbered_are_refused_before_anything_is_made() {
+    for links in [1 << 31, usize::MAX] {
+        for result in [
+            WeightGeneration::from_triples(links, 4, &[]),
+            WeightGeneration::random(links, 4, 0.0, Stream::new(1, "w")),
+        ] {
+            assert!(result.unwrap_err().to_string().contains("fewer than 2^31"), "{links}");
+        }
+    }
+}
