@@ -2,9 +2,24 @@
 
 use super::{Axis, Dropout, dropout};
 use crate::kernels::perturb::gaussian::seeds;
-use crate::kernels::perturb::reference::xoshiro128_plus_plus;
+use crate::kernels::perturb::reference::{normal_distribution, xoshiro128_plus_plus};
 use crate::random::Stream;
 use crate::simd::LANES;
+
+/// `max(0, y)` of one value; NaN stays NaN.
+pub fn relu(y: f32) -> f64 {
+    if y < 0.0 { 0.0 } else { f64::from(y) }
+}
+
+/// `x Phi(x)`
+pub fn gelu(x: f64) -> f64 {
+    x * normal_distribution(x)
+}
+
+/// `Phi(x) + x phi(x)`: the slope of [`gelu`].
+pub fn gelu_slope(x: f64) -> f64 {
+    normal_distribution(x) + x * (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt()
+}
 
 /// `max(0, y)^n` of one value; NaN stays NaN.
 pub fn power(y: f32, n: f32) -> f64 {

@@ -227,13 +227,13 @@ pub(crate) fn check_labels(logits: MatRef<'_>, labels: &[u8]) {
 
 /// The index of the largest value, the first of equals. NaN never is; zero for an empty row or one of NaN alone.
 pub fn argmax(row: &[f32]) -> usize {
-    let mut best = (f32::NEG_INFINITY, 0);
+    let mut best: Option<(f32, usize)> = None;
     for (index, &value) in row.iter().enumerate() {
-        if value > best.0 {
-            best = (value, index);
+        if !value.is_nan() && best.is_none_or(|(largest, _)| value > largest) {
+            best = Some((value, index));
         }
     }
-    best.1
+    best.map_or(0, |(_, index)| index)
 }
 
 /// The share of samples whose largest logit is their label's; zero for no samples.

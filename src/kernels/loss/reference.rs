@@ -25,6 +25,12 @@ pub fn cross_entropy_bound(logits: &[f32], label: usize) -> f64 {
     1.01 * u * (2.0 * (f64::from(logits[label]) - max).abs() + 4.0 * classes.ln() + classes / 16.0 + 6.0)
 }
 
+/// Where a row's largest value stands first; NaN is none, and zero the answer where there is nothing else.
+pub fn argmax(row: &[f32]) -> usize {
+    let largest = row.iter().copied().filter(|value| !value.is_nan()).max_by(f32::total_cmp);
+    row.iter().position(|&value| Some(value) == largest).unwrap_or(0)
+}
+
 /// The cross-entropy of one row with its label, and its gradient by the logits.
 pub fn softmax_cross_entropy(logits: &[f32], label: usize) -> (f64, Vec<f64>) {
     let max = logits.iter().map(|&l| f64::from(l)).fold(f64::NEG_INFINITY, f64::max);

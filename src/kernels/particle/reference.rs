@@ -5,7 +5,7 @@
 //! on by its steepest slope (1.13 for GELU), and its slope's by that plus how fast the slope changes (at most 1 for both).
 
 use super::net::{Activation, Net, ROW};
-use crate::kernels::perturb::reference::normal_distribution;
+use crate::kernels::activation::reference::{gelu, gelu_slope};
 
 /// An exact value, and the magnitude its error bound is made of.
 pub type Value = (f64, f64);
@@ -19,10 +19,7 @@ fn activate(activation: Activation, z: f64) -> (f64, f64) {
     match activation {
         Activation::Linear => (z, 1.0),
         Activation::Tanh => (z.tanh(), 1.0 - z.tanh().powi(2)),
-        Activation::Gelu => {
-            let (phi, density) = (normal_distribution(z), (-0.5 * z * z).exp() / std::f64::consts::TAU.sqrt());
-            (z * phi, phi + z * density)
-        }
+        Activation::Gelu => (gelu(z), gelu_slope(z)),
     }
 }
 

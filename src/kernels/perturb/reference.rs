@@ -1,6 +1,9 @@
 //! The formulas as they are written, in `f64`.
 
 use super::gaussian::{BLOCK, PAIR, seeds};
+use super::{Draws, WeightPerturbation};
+use crate::kernels::loss::reference::cross_entropy_bound;
+use crate::matrix::{MatRef, Matrix};
 use crate::random::Stream;
 use crate::simd::LANES;
 
@@ -55,6 +58,94 @@ pub fn normal_distribution(x: f64) -> f64 {
     let fraction = (1..60).rev().fold(a, |fraction, k| a + f64::from(k) / fraction);
     let tail = density / fraction;
     if x > 0.0 { 1.0 - tail } else { tail }
+}
+
+/// The error function, to some 1e-13: its series near zero, elsewhere by the normal distribution.
+pub fn erf(x: f64) -> f64 {
+    if x.abs() < 1e-3 {
+        return std::f64::consts::FRAC_2_SQRT_PI * (x - x.powi(3) / 3.0 + x.powi(5) / 10.0);
+    }
+    2.0 * normal_distribution(x * std::f64::consts::SQRT_2) - 1.0
+}
+
+/// A step of [`weight_perturbation`](super::weight_perturbation): what it computes, and how far the kernel may be from that.
+pub struct Step {
+    /// The mean loss with the weights as they were, and its bound.
+    pub clean: (f64, f64),
+    /// The mean loss with noise, and its bound.
+    pub perturbed: (f64, f64),
+    /// The new weights and their bounds.
+    pub weights: Vec<(f64, f64)>,
+}
+
+/// One step of [`weight_perturbation`](super::weight_perturbation) with this noise: one matrix, or one for every sample, as the rule draws.
+pub fn weight_perturbation(
+    z: MatRef<'_>,
+    labels: &[u8],
+    w: MatRef<'_>,
+    bias: &[f32],
+    rule: &WeightPerturbation,
+    noise: &[Matrix],
+) -> Step {
+    let (batch, u) = (z.rows(), f64::from(f32::EPSILON) / 2.0);
+    // The chain of a product, and the additions of noise and bias.
+    let depth = z.cols() as f64 / 16.0 + 8.0;
+    let of_sample = |sample: usize| match rule.draws {
+        Draws::Batch => &noise[0],
+        Draws::Sample => &noise[sample],
+    };
+    // The loss of a sample and its bound: the loss moves by at most twice what the logits do.
+    let loss = |sample: usize, scale: f64| {
+        let (mut logits, mut moved) = (Vec::new(), 0.0f64);
+        for (class, &bias) in bias.iter().enumerate() {
+            let weight = |i: usize| (f64::from(w.row(i)[class]), scale * f64::from(of_sample(sample)[(i, class)]));
+            let terms = || z.row(sample).iter().enumerate().map(|(i, &z)| (f64::from(z), weight(i)));
+            logits.push(f64::from(bias) + terms().map(|(z, (w, noise))| z * (w + noise)).sum::<f64>());
+            let sizes = terms().map(|(z, (w, noise))| z.abs() * (w.abs() + noise.abs())).sum::<f64>();
+            moved = moved.max(1.01 * depth * u * (sizes + f64::from(bias.abs())));
+        }
+        let label = usize::from(labels[sample]);
+        let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let value = logits.iter().map(|l| (l - max).exp()).sum::<f64>().ln() - (logits[label] - max);
+        let rounded: Vec<f32> = logits.iter().map(|&l| l as f32).collect();
+        (value, 2.0 * moved + cross_entropy_bound(&rounded, label))
+    };
+    let losses: Vec<[(f64, f64); 2]> = (0..batch).map(|sample| [loss(sample, 0.0), loss(sample, 1.0)]).collect();
+    let mean = |which: usize| {
+        let sum = losses.iter().fold((0.0, 0.0), |sum, loss| (sum.0 + loss[which].0, sum.1 + loss[which].1));
+        (sum.0 / batch.max(1) as f64, sum.1 / batch.max(1) as f64)
+    };
+    let (clean, perturbed) = (mean(0), mean(1));
+    let mut weights: Vec<(f64, f64)> =
+        (0..w.rows()).flat_map(|i| w.row(i).iter().map(|&w| (f64::from(w), 0.0))).collect();
+    if batch == 0 || !(perturbed.0 - clean.0).is_finite() {
+        return Step { clean, perturbed, weights };
+    }
+    let factor = -f64::from(rule.rate) / f64::from(rule.sigma).powi(2);
+    let gain = |clean: (f64, f64), perturbed: (f64, f64), share: f64| {
+        let gain = factor * share * (perturbed.0 - clean.0);
+        (gain, (factor * share).abs() * (clean.1 + perturbed.1) + 2.0 * u * gain.abs())
+    };
+    let gains: Vec<(f64, f64)> = match rule.draws {
+        Draws::Batch => vec![gain(clean, perturbed, 1.0)],
+        Draws::Sample => losses.iter().map(|&[clean, perturbed]| gain(clean, perturbed, 1.0 / batch as f64)).collect(),
+    };
+    for (at, (weight, bound)) in weights.iter_mut().enumerate() {
+        if *weight == 0.0 {
+            continue;
+        }
+        let roundings = u * (gains.len() as f64 / 16.0 + 17.0);
+        for ((gain, error), noise) in gains.iter().zip(noise) {
+            let noise = f64::from(noise.as_slice()[at]);
+            *weight += gain * noise;
+            *bound += 1.01 * (error + roundings * gain.abs()) * noise.abs();
+        }
+        *bound += 1.01 * u * weight.abs();
+        if rule.non_negative && *weight < 0.0 {
+            *weight = 0.0;
+        }
+    }
+    Step { clean, perturbed, weights }
 }
 
 /// xoshiro128++ as its authors print it: the next output, and the state moved on.

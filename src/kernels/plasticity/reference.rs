@@ -47,6 +47,8 @@ pub fn reward_signal(reading: Reading, threshold: f64, loss: f64, difference: f6
     let square = difference * difference;
     let yes = |holds: bool| f64::from(u8::from(holds));
     match reading {
+        // A NaN is no reason to change anything.
+        Reading::Signed if difference.is_nan() => 0.0,
         Reading::Signed => difference.signum() * yes(square > 0.25) * yes(loss > threshold),
         // eps1 max(0, 1/4 - e) max(0, L - eps0) / ((1/4 - e) (L - eps0)), descended on: hence the sign.
         Reading::Printed => -yes(square < 0.25) * yes(loss > threshold),

@@ -7,10 +7,14 @@ use crate::{Context, MatMut, MatRef, Matrix};
 const DIMS: &[Dim] =
     &[Dim { name: "m", min: 0, max: 150 }, Dim { name: "n", min: 0, max: 400 }, Dim { name: "k", min: 0, max: 600 }];
 
+const SKINNY: &[Dim] =
+    &[Dim { name: "m", min: 0, max: 150 }, Dim { name: "n", min: 0, max: 40 }, Dim { name: "k", min: 0, max: 2100 }];
+
 pub(super) const CHECKS: &[Check] = &[
     Check { kernel: "dense::matmul", dims: DIMS, run: |case| product(case, dense::matmul, false, false) },
     Check { kernel: "dense::matmul_nt", dims: DIMS, run: |case| product(case, dense::matmul_nt, false, true) },
     Check { kernel: "dense::matmul_tn", dims: DIMS, run: |case| product(case, dense::matmul_tn, true, false) },
+    Check { kernel: "dense::matmul_skinny", dims: SKINNY, run: skinny },
 ];
 
 type Product = fn(&mut Context, MatRef<'_>, MatRef<'_>, MatMut<'_>, Write);
@@ -47,4 +51,17 @@ fn product(case: &mut Case<'_>, kernel: Product, a_transposed: bool, b_transpose
             c.as_slice().to_vec()
         });
     }
+}
+
+fn skinny(case: &mut Case<'_>) {
+    let [m, n, k] = case.sizes();
+    let (a, b) = (case.matrix(m, k, -1.0, 1.0), case.matrix(k, n, -1.0, 1.0));
+    let product = reference::product(m, n, k, |i, k| a[(i, k)], |k, j| b[(k, j)]);
+    // Sixteen chains, and the fold of their sums.
+    let bound: Vec<f64> = product.magnitudes.iter().map(|size| gamma(k as f64 / 16.0 + 6.0) * size).collect();
+    case.compare(&product.sums, &bound, |context| {
+        let mut c = Case::poisoned(m, n);
+        dense::matmul_skinny(context, a.view(), b.view(), c.view_mut());
+        c.as_slice().to_vec()
+    });
 }

@@ -4,7 +4,7 @@ use super::{Case, Check, Dim, gamma};
 use crate::Matrix;
 use crate::kernels::activation::{self, Axis, Dropout, magnitude_zscore};
 use crate::kernels::loss::{self, softmax, softmax_cross_entropy};
-use crate::kernels::perturb::reference::normal_distribution;
+use crate::kernels::perturb::reference::erf;
 use crate::kernels::pixels::{self, to_f32};
 use crate::random::below;
 use crate::simd::{Kernel, LANES, Simd, dispatch, math};
@@ -27,6 +27,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check { kernel: "activation::relu_dropout", dims: BATCH, run: relu_dropout },
     Check { kernel: "loss::softmax", dims: LOGITS, run: probabilities },
     Check { kernel: "loss::softmax_cross_entropy", dims: LOGITS, run: cross_entropy },
+    Check { kernel: "loss::accuracy", dims: LOGITS, run: hits },
     Check { kernel: "pixels::to_f32", dims: VALUES, run: bytes },
 ];
 
@@ -75,14 +76,6 @@ impl Function {
             }
         }
     }
-}
-
-/// By its series near zero, elsewhere by the normal distribution.
-fn erf(x: f64) -> f64 {
-    if x.abs() < 1e-3 {
-        return std::f64::consts::FRAC_2_SQRT_PI * (x - x.powi(3) / 3.0 + x.powi(5) / 10.0);
-    }
-    2.0 * normal_distribution(x * std::f64::consts::SQRT_2) - 1.0
 }
 
 /// Two results for every argument, the second zero for functions of one.
@@ -139,7 +132,7 @@ fn function(case: &mut Case<'_>, function: Function) {
 fn relu(case: &mut Case<'_>) {
     let [batch, units] = case.sizes();
     let y = case.matrix(batch, units, -3.0, 2.0);
-    let exact: Vec<f64> = y.as_slice().iter().map(|&y| if y < 0.0 { 0.0 } else { f64::from(y) }).collect();
+    let exact: Vec<f64> = y.as_slice().iter().map(|&y| activation::reference::relu(y)).collect();
     case.compare(&exact, &vec![0.0; exact.len()], |context| {
         let mut y = y.clone();
         activation::relu(context, y.view_mut());
@@ -152,10 +145,9 @@ fn gelu(case: &mut Case<'_>) {
     let [batch, units] = case.sizes();
     let x = case.matrix(batch, units, -6.0, 6.0);
     let unit = gamma(1.0);
-    let density = |x: f64| (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt();
     let values = x.as_slice().iter().map(|&x| f64::from(x));
-    let value = values.clone().map(|x| (x * normal_distribution(x), 5.0 * unit * x.abs()));
-    let slope = values.map(|x| (normal_distribution(x) + x * density(x), 8.0 * unit));
+    let value = values.clone().map(|x| (activation::reference::gelu(x), 5.0 * unit * x.abs()));
+    let slope = values.map(|x| (activation::reference::gelu_slope(x), 8.0 * unit));
     let (exact, bound): (Vec<f64>, Vec<f64>) = value.chain(slope).unzip();
     case.compare(&exact, &bound, |context| {
         let (mut y, mut gradient) = (x.clone(), Matrix::from_fn(batch, units, |_, _| 1.0));
@@ -252,6 +244,27 @@ fn cross_entropy(case: &mut Case<'_>) {
         softmax_cross_entropy(context, logits.view(), &labels, into, view);
         losses.extend_from_slice(gradient.as_slice());
         losses
+    });
+}
+
+/// The share of hits, and every row's largest.
+fn hits(case: &mut Case<'_>) {
+    let [batch, classes] = case.sizes();
+    let mut logits = case.matrix(batch, classes, -2.0, 2.0);
+    // Ties, so that the first is seen to win.
+    logits.as_mut_slice().iter_mut().for_each(|l| *l = (*l * 4.0).round());
+    let mut generator = case.stream().generator();
+    let labels: Vec<u8> = (0..batch).map(|_| below(&mut generator, classes.min(256) as u64) as u8).collect();
+    let largest: Vec<usize> = logits.view().iter_rows().map(loss::reference::argmax).collect();
+    let hits = largest.iter().zip(&labels).filter(|(largest, label)| **largest == usize::from(**label)).count();
+    let mut exact = vec![hits as f64 / batch.max(1) as f64];
+    exact.extend(largest.iter().map(|&largest| largest as f64));
+    let mut bound = vec![0.0; exact.len()];
+    // Only rounded to be compared.
+    bound[0] = gamma(1.0) * exact[0];
+    case.compare(&exact, &bound, |_| {
+        let largest = logits.view().iter_rows().map(|row| loss::argmax(row) as f32);
+        std::iter::once(loss::accuracy(logits.view(), &labels) as f32).chain(largest).collect()
     });
 }
 

@@ -3,7 +3,7 @@
 use super::{Case, Check, Dim, gamma};
 use crate::kernels::genotype::{
     AlleleFrequencies, GROUP, Graph, Population, Samples, WeightGeneration, allele_rewards, decode, evaluate,
-    evaluate_weights, reference,
+    evaluate_weights, expected_weights, forward, reference,
 };
 use crate::random::below;
 use crate::{Context, Matrix};
@@ -13,6 +13,8 @@ const WEIGHTS: &[Dim] = &[
     Dim { name: "genes", min: 1, max: 150 },
     Dim { name: "genotypes", min: 1, max: 140 },
 ];
+
+const EXPECTED: &[Dim] = &[Dim { name: "links", min: 1, max: 150 }, Dim { name: "genes", min: 1, max: 150 }];
 
 const REWARDS: &[Dim] = &[Dim { name: "genotypes", min: 1, max: 300 }, Dim { name: "genes", min: 1, max: 600 }];
 
@@ -24,12 +26,21 @@ const NETWORKS: &[Dim] = &[
     Dim { name: "images", min: 1, max: 140 },
 ];
 
+const NETWORK: &[Dim] = &[
+    Dim { name: "inputs", min: 1, max: 800 },
+    Dim { name: "hidden", min: 1, max: 100 },
+    Dim { name: "classes", min: 1, max: 33 },
+    Dim { name: "images", min: 1, max: 140 },
+];
+
 pub(super) const CHECKS: &[Check] = &[
     Check { kernel: "genotype::decode", dims: WEIGHTS, run: weights },
+    Check { kernel: "genotype::expected_weights", dims: EXPECTED, run: expected },
     Check { kernel: "genotype::allele_rewards", dims: REWARDS, run: rewards },
     Check { kernel: "genotype::evaluate", dims: NETWORKS, run: evaluation },
     Check { kernel: "genotype::evaluate, converged", dims: NETWORKS, run: converged },
     Check { kernel: "genotype::evaluate_weights", dims: NETWORKS, run: given },
+    Check { kernel: "genotype::forward", dims: NETWORK, run: activities },
 ];
 
 /// A density, or probability, of any size, the ends included.
@@ -66,6 +77,22 @@ fn weights(case: &mut Case<'_>) {
         let mut out = Case::poisoned(links, genotypes);
         decode(context, &w, &population, 0..genotypes, out.view_mut());
         out.as_slice().to_vec()
+    });
+}
+
+fn expected(case: &mut Case<'_>) {
+    let [links, genes] = case.sizes();
+    let density = share(case);
+    let w = WeightGeneration::random(links, genes, density, case.stream()).expect("a density");
+    let p = case.finite(1, genes, 0.0, 1.0).as_slice().iter().map(|&p| f64::from(p)).collect();
+    let p = AlleleFrequencies::new(p).expect("frequencies");
+    let exact = reference::expected_weights(&w, &p);
+    // Summed in f64 and rounded once.
+    let bound: Vec<f64> = exact.iter().map(|weight| gamma(1.0) * weight.abs()).collect();
+    case.compare(&exact, &bound, |_| {
+        let mut out = vec![f32::NAN; links];
+        expected_weights(&w, &p, &mut out);
+        out
     });
 }
 
@@ -163,5 +190,44 @@ fn given(case: &mut Case<'_>) {
     let weights = weights.transposed();
     compare(case, &network, |context, samples| {
         evaluate_weights(context, samples, weights.view()).expect("finite weights")
+    });
+}
+
+/// Activities of the hidden units, then the logits.
+fn activities(case: &mut Case<'_>) {
+    let [inputs, hidden, classes, count] = case.sizes();
+    let probability = share(case);
+    let graph = Graph::random(inputs, hidden, classes, probability, case.stream()).expect("a probability");
+    let (weights, images) = (case.matrix(1, graph.links(), -1.0, 1.0), case.matrix(count, inputs, -0.5, 1.0));
+    let weights = weights.as_slice();
+    let exactly: Vec<f64> = weights.iter().map(|&w| f64::from(w)).collect();
+    let (mut exact, mut bound) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
+    for image in images.view().iter_rows() {
+        let (activities, logits) = reference::forward(&graph, &exactly, image);
+        let errors: Vec<f64> = (0..hidden)
+            .map(|unit| {
+                let links = graph.pattern().range(unit);
+                let edges = graph.pattern().row(unit).iter().zip(links.clone());
+                let sizes = edges.map(|(&input, link)| (exactly[link] * f64::from(image[input as usize])).abs());
+                gamma(links.len() as f64) * sizes.sum::<f64>()
+            })
+            .collect();
+        let of_class = |class: usize| {
+            let terms = activities.iter().zip(&errors).enumerate().map(|(unit, (activity, error))| {
+                let weight = exactly[graph.edges() + unit * classes + class].abs();
+                gamma(hidden as f64) * weight * (activity.abs() + error) + weight * error
+            });
+            terms.sum::<f64>()
+        };
+        bound.1.extend((0..classes).map(of_class));
+        bound.0.extend(errors);
+        exact.0.extend(activities);
+        exact.1.extend(logits);
+    }
+    let (exact, bound) = ([exact.0, exact.1].concat(), [bound.0, bound.1].concat());
+    case.compare(&exact, &bound, |context| {
+        let (mut hidden, mut logits) = (Case::poisoned(count, hidden), Case::poisoned(count, classes));
+        forward(context, &graph, weights, images.view(), hidden.view_mut(), logits.view_mut());
+        [hidden.as_slice(), logits.as_slice()].concat()
     });
 }

@@ -87,8 +87,11 @@ fn products(
             let value = write.apply(old, sums.sums[at]);
             exact.push(value);
             // One fused operation a term; one that adds the sum to what is there.
-            bound
-                .push(gamma(depth as f64 + 1.0) * scale * sums.magnitudes[at] + gamma(1.0) * (value.abs() + old.abs()));
+            let magnitude = scale * sums.magnitudes[at];
+            bound.push(match write {
+                Write::Replace => gamma(depth as f64) * magnitude,
+                _ => gamma(depth as f64 + 1.0) * magnitude + gamma(1.0) * (value.abs() + old.abs()),
+            });
         }
         case.compare(&exact, &bound, |context| {
             let mut c = start.clone();

@@ -2,9 +2,10 @@
 
 use super::{Case, Check, Dim, gamma};
 use crate::kernels::perturb::{
-    clean_and_perturbed, gaussian, noise_of_sample, perturbed_per_sample, reference, reward_update,
-    reward_update_per_sample,
+    Draws, WeightPerturbation, Workspace, clean_and_perturbed, gaussian, noise_of_sample, perturbed_per_sample,
+    reference, reward_update, reward_update_per_sample, weight_perturbation,
 };
+use crate::random::below;
 use crate::{Context, Matrix};
 
 const VALUES: &[Dim] = &[Dim { name: "values", min: 0, max: 100_000 }];
@@ -28,6 +29,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check { kernel: "perturb::reward_update", dims: DIMS, run: reward },
     Check { kernel: "perturb::perturbed_per_sample", dims: DIMS, run: products_per_sample },
     Check { kernel: "perturb::reward_update_per_sample", dims: REWARDED, run: reward_per_sample },
+    Check { kernel: "perturb::weight_perturbation", dims: DIMS, run: step },
 ];
 
 /// No value has an exact counterpart; their distribution has. The "error" is Kolmogorov and Smirnov's distance from the normal
@@ -169,6 +171,34 @@ fn reward_per_sample(case: &mut Case<'_>) {
             let mut w = w.clone();
             reward_update_per_sample(context, stream, sigma, gains.as_slice(), w.view_mut(), non_negative);
             w.as_slice().to_vec()
+        });
+    }
+}
+
+/// Both losses, then the weights.
+fn step(case: &mut Case<'_>) {
+    let [batch, inputs, outputs] = case.sizes();
+    let (z, w) = (case.matrix(batch, inputs, -1.0, 1.0), with_zeros(case, inputs, outputs));
+    let bias = case.finite(1, outputs, -1.0, 1.0);
+    let mut generator = case.stream().generator();
+    let labels: Vec<u8> = (0..batch).map(|_| below(&mut generator, outputs as u64) as u8).collect();
+    let sigma = 0.1;
+    let (stream, of_samples) = all_noise(case, batch, inputs, outputs, sigma);
+    let mut of_batch = Case::poisoned(inputs, outputs);
+    gaussian(&mut case.contexts[0], stream, sigma, of_batch.as_mut_slice());
+    for (draws, noise, non_negative) in [(Draws::Batch, &[of_batch][..], false), (Draws::Sample, &of_samples[..], true)]
+    {
+        let rule = WeightPerturbation { rate: 0.01, sigma, non_negative, draws };
+        let step = reference::weight_perturbation(z.view(), &labels, w.view(), bias.as_slice(), &rule, noise);
+        // The losses only become f32 to be compared.
+        let rounded = |(value, bound): (f64, f64)| (value, bound + gamma(1.0) * value.abs());
+        let both = [rounded(step.clean), rounded(step.perturbed)].into_iter().chain(step.weights);
+        let (exact, bound): (Vec<f64>, Vec<f64>) = both.unzip();
+        case.compare(&exact, &bound, |context| {
+            let (mut w, mut workspace) = (w.clone(), Workspace::default());
+            let (bias, workspace) = (bias.as_slice(), &mut workspace);
+            let losses = weight_perturbation(context, z.view(), &labels, w.view_mut(), bias, &rule, stream, workspace);
+            [&[losses.clean as f32, losses.perturbed as f32], w.as_slice()].concat()
         });
     }
 }

@@ -1,7 +1,7 @@
 //! Checks of the plasticity of output layers.
 
 use super::{Case, Check, Dim, UNDERFLOW, gamma};
-use crate::kernels::plasticity::{self, reference};
+use crate::kernels::plasticity::{self, Reading, reference};
 use crate::matrix::Matrix;
 
 const LAYER: &[Dim] = &[
@@ -10,10 +10,13 @@ const LAYER: &[Dim] = &[
     Dim { name: "inputs", min: 0, max: 5000 },
 ];
 
+const SIGNALS: &[Dim] = &[Dim { name: "batch", min: 0, max: 130 }, Dim { name: "units", min: 1, max: 40 }];
+
 pub(super) const CHECKS: &[Check] = &[
     Check { kernel: "plasticity::logits", dims: LAYER, run: logits },
     Check { kernel: "plasticity::gradient", dims: LAYER, run: gradient },
     Check { kernel: "plasticity::sign_descent", dims: LAYER, run: sign_descent },
+    Check { kernel: "plasticity::reward_signal", dims: SIGNALS, run: reward_signal },
     Check { kernel: "plasticity::reward_modulated", dims: LAYER, run: reward_modulated },
 ];
 
@@ -66,6 +69,23 @@ fn sign_descent(case: &mut Case<'_>) {
         };
         if got.len() == exact.len() && got.iter().enumerate().all(right) { 0.0 } else { f64::INFINITY }
     });
+}
+
+fn reward_signal(case: &mut Case<'_>) {
+    let [batch, units] = case.sizes();
+    let (difference, losses) = (case.matrix(batch, units, -1.0, 1.0), case.matrix(1, batch, 0.0, 2.0));
+    for reading in [Reading::Signed, Reading::Printed, Reading::Prose] {
+        let of = |(at, &difference): (usize, &f32)| {
+            let loss = f64::from(losses.as_slice()[at / units]);
+            reference::reward_signal(reading, 0.75, loss, f64::from(difference))
+        };
+        let exact: Vec<f64> = difference.as_slice().iter().enumerate().map(of).collect();
+        case.compare(&exact, &vec![0.0; exact.len()], |_| {
+            let mut s = difference.clone();
+            plasticity::reward_signal(reading, 0.75, losses.as_slice(), s.view_mut());
+            s.as_slice().to_vec()
+        });
+    }
 }
 
 fn reward_modulated(case: &mut Case<'_>) {

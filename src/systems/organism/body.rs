@@ -4,12 +4,11 @@ use std::ops::Range;
 
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::kernels::activation::{gelu, gelu_gradient};
+use crate::kernels::activation::{self, gelu, gelu_gradient};
 use crate::kernels::dense::{Write, matmul, matmul_nt, matmul_tn};
 use crate::kernels::particle::{
     self, Activation, Class, Examined, Net, Particles, ROW, SelfReplication, effective_weight_step, effective_weights,
 };
-use crate::kernels::perturb::reference::normal_distribution;
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::random::Stream;
 
@@ -256,8 +255,8 @@ impl Organism {
                 let (first, cells) = (self.range(layer).start, self.widths[layer + 1]);
                 let said = |i: usize, j: usize| answer(net, rows.row(first + i * cells + j), values[i]);
                 let sums = (0..cells).map(|j| (0..values.len()).map(|i| said(i, j)).sum::<f64>());
-                let gelu = |z: f64| if self.gelu && layer < last { z * normal_distribution(z) } else { z };
-                values = sums.map(gelu).collect();
+                values =
+                    sums.map(|z| if self.gelu && layer < last { activation::reference::gelu(z) } else { z }).collect();
             }
             for (output, value) in outputs.row_mut(b).iter_mut().zip(values) {
                 *output = value as f32;
