@@ -240,6 +240,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn networks_that_no_memory_holds_are_refused() {
+        use crate::systems::{baselines, evolution, hebbian};
+        let wide = vec![1 << 20, 1 << 20];
+        let config = hebbian::Config { layers: wide.clone(), ..Default::default() };
+        let mut errors = vec![hebbian::Network::new(config, 784, 10).map(|_| ()).unwrap_err()];
+        let config = baselines::backprop::Config { layers: wide, ..Default::default() };
+        errors.push(baselines::backprop::Network::new(config, 784, 10).map(|_| ()).unwrap_err());
+        let config = baselines::krotov_hopfield::Config { units: 1 << 20, ..Default::default() };
+        errors.push(baselines::krotov_hopfield::Network::new(config, 3072, 10).map(|_| ()).unwrap_err());
+        let config = evolution::dopaminergic::Config { hidden: 1 << 22, ..Default::default() };
+        errors.push(evolution::dopaminergic::Network::new(config, 784, 10).map(|_| ()).unwrap_err());
+        for error in errors {
+            assert!(error.to_string().contains("at most 1073741824 weights in all"), "{error}");
+        }
+    }
+
+    #[test]
     fn outcomes_have_the_sample_standard_deviation() {
         let outcome = Outcome::new("x", "e", "q", None, vec![1.0, 2.0, 4.0], 0.0);
         assert!((outcome.ours - 7.0 / 3.0).abs() < 1e-15);

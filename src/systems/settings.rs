@@ -91,6 +91,23 @@ pub(crate) fn not_negative(name: &str, value: f64) -> Result<()> {
     }
 }
 
+/// Most weights of a network: 4 GiB of them. A configuration may be a typing error, and memory that nobody has ends the process.
+const MOST_WEIGHTS: u128 = 1 << 30;
+
+/// Not too many weights between layers of these widths.
+pub(crate) fn weights(name: &str, widths: &[usize]) -> Result<()> {
+    let all: u128 = widths.windows(2).map(|pair| pair[0] as u128 * pair[1] as u128).sum();
+    if all <= MOST_WEIGHTS {
+        return Ok(());
+    }
+    let widths: Vec<String> = widths.iter().map(usize::to_string).collect();
+    Err(Error::setting(
+        name,
+        format!("at most {MOST_WEIGHTS} weights in all"),
+        format!("{all}: {}", widths.join(" x ")),
+    ))
+}
+
 /// TOML's integers end at 2^63 - 1.
 pub(crate) fn seed(value: u64) -> Result<()> {
     within("seed", value, 0, i64::MAX as u64)

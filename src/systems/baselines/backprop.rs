@@ -215,6 +215,7 @@ impl Network {
     pub fn new(config: Config, inputs: usize, classes: usize) -> Result<Self> {
         config.validate()?;
         settings::shape(inputs, classes)?;
+        settings::weights("layers", &[&[inputs], &config.layers[..], &[classes]].concat())?;
         let mut context = Context::new()?;
         let stream = Stream::new(config.seed, "hidden weights");
         let (mut below, mut hidden) = (inputs, Vec::with_capacity(config.layers.len()));

@@ -157,6 +157,7 @@ impl Network {
     pub fn new(config: Config, inputs: usize, classes: usize) -> Result<Self> {
         config.validate()?;
         settings::shape(inputs, classes)?;
+        settings::weights("units", &[inputs, config.units, classes])?;
         let mut context = Context::new()?;
         let mut hidden = Matrix::zeros(config.units, inputs);
         perturb::gaussian(&mut context, Stream::new(config.seed, "hidden weights"), 1.0, hidden.as_mut_slice());

@@ -188,6 +188,7 @@ impl Network {
     pub fn new(config: Config, inputs: usize, classes: usize) -> Result<Self> {
         config.validate()?;
         settings::shape(inputs, classes)?;
+        settings::weights("hidden", &[inputs, config.hidden, classes])?;
         let hidden = Arc::new(Hidden::new(&config, inputs));
         Ok(Network::on(config, hidden, classes))
     }
