@@ -77,8 +77,8 @@ impl Batches {
     /// Batches of `batch` images out of `labels` (one below `classes` for each image), or of `subset`'s alone.
     ///
     /// # Errors
-    /// [`Error::Setting`] if the batch is empty or there are no images, if the subset names an image that does not exist
-    /// or one twice, if a label is not below `classes`, or if a class that balanced batches need has no image.
+    /// [`Error::Setting`] if the batch is empty or there are no images, or if the subset names an image that does not exist
+    /// or one twice; for balanced batches also if a label is not below `classes`, or a class has no image.
     pub fn new(
         labels: &[u8],
         classes: usize,
