@@ -293,6 +293,19 @@ pub fn dispatch<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
     }
 }
 
+/// The vector registers that a set's token states, for cutting work outside of a kernel.
+pub(crate) fn registers(isa: Isa) -> usize {
+    struct Registers;
+    impl Kernel for Registers {
+        type Output = usize;
+        #[inline(always)]
+        fn run<S: Simd>(self, _: S) -> usize {
+            S::REGISTERS
+        }
+    }
+    dispatch(isa, Registers)
+}
+
 /// Has the frame that it is inlined into begin on a cache line.
 ///
 /// Vectors for which there is no register are otherwise kept at any multiple of 16 bytes: most lie across two lines, and how many depends

@@ -32,7 +32,7 @@ pub use skinny::matmul_skinny;
 use crate::context::Context;
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::parallel::{Threads, for_each, for_each_with};
-use crate::simd::{Isa, Kernel, LANES, Simd, dispatch};
+use crate::simd::{Isa, Kernel, LANES, Simd, dispatch, registers};
 use blocked::{
     Ahead, CHUNK, Epilogue, MAX_PANEL, Panels, chunk_product, pack_panel, packed_len, panel_vectors,
     selected_rows_product, transpose_columns,
@@ -257,11 +257,6 @@ impl Kernel for PackedProduct<'_, '_> {
         let panels = Panels { data: self.panel, depth, cols };
         selected_rows_product(s, self.a, panels, &mut self.c, self.epilogue, None, ahead);
     }
-}
-
-/// The register count the tokens state, for cutting work outside of a kernel.
-fn registers(isa: Isa) -> usize {
-    if isa == Isa::Avx512 { 32 } else { 8 }
 }
 
 /// The transpose of `a` in scratch memory.

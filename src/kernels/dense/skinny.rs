@@ -25,7 +25,7 @@
 use crate::context::Context;
 use crate::matrix::{MatMut, MatRef};
 use crate::parallel::for_each;
-use crate::simd::{Isa, Kernel, LANES, Simd, dispatch};
+use crate::simd::{Isa, Kernel, LANES, Simd, dispatch, registers};
 
 /// Samples of a work item: eight tiles of six.
 pub(crate) const ROWS: usize = 48;
@@ -36,7 +36,7 @@ const GROUP: usize = 5;
 
 /// Outputs of a panel.
 fn panel_width(isa: Isa) -> usize {
-    if isa == Isa::Avx512 { 4 } else { 2 }
+    if registers(isa) >= 32 { 4 } else { 2 }
 }
 
 /// `y = z w` for few outputs. z [batch, inputs], w [inputs, outputs], y [batch, outputs].

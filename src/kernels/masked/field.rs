@@ -22,7 +22,7 @@ use crate::kernels::dense::Write;
 use crate::kernels::dense::blocked::{pack_panel, packed_len};
 use crate::matrix::{MatMut, MatRef};
 use crate::parallel::for_each;
-use crate::simd::{Isa, Kernel, LANES, Simd, dispatch};
+use crate::simd::{Kernel, LANES, Simd, dispatch, registers};
 
 /// The fields of a layer's units, all on one map, and where each unit's weights lie: in one slice, unit by unit, in the order of its field's
 /// values.
@@ -190,7 +190,7 @@ pub fn field_matmul(
     layer.shapes_agree("field_matmul", (x.rows(), x.cols()), (y.rows(), y.cols()), weights.len());
     let (isa, batch) = (context.isa(), x.rows());
     let threads = context.threads().for_work(batch.saturating_mul(weights.len()));
-    let widest = widest(if isa == Isa::Avx512 { 8 } else { 4 }, x.cols(), batch, threads);
+    let widest = widest(if registers(isa) >= 32 { 8 } else { 4 }, x.cols(), batch, threads);
     let each = packed_len(x.cols() + UNITS, widest * LANES);
     let [packed] = context.scratch([each * threads.get()]);
     with_workspaces(threads, packed, Rows { rest: Some(y), first: 0, widest }, |packed, (first, y)| {
