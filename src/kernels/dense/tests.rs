@@ -52,8 +52,8 @@ fn products_stay_within_their_bound_on_every_set_with_the_same_bits() {
                             Write::Replace => 1.01 * gamma * k as f64 * magnitude,
                             // Each block is added to what is there.
                             _ => {
-                                1.01 * gamma
-                                    * ((k as f64 + 2.0 * blocks) * magnitude + 2.0 * blocks * (exact.abs() + old))
+                                1.01 * gamma * ((k as f64 + 2.0 * blocks) * magnitude + 2.0 * blocks * exact.abs())
+                                    + blocks * gamma * old
                             }
                         };
                         assert!(

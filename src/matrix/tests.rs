@@ -1,0 +1,173 @@
+use super::*;
+
+#[test]
+fn owned_matrices_start_on_a_cache_line_and_stay_there_when_cloned() {
+    for len in [0, 1, 7, 100] {
+        let matrix = Matrix::from_fn(len, 3, |r, c| (r * 3 + c) as f32);
+        let copy = matrix.clone();
+        assert_eq!(copy, matrix);
+        for m in [&matrix, &copy] {
+            assert_eq!(m.as_slice().as_ptr() as usize % 64, 0);
+        }
+    }
+}
+
+// Miri takes an hour for borrows of so many values.
+#[cfg(not(miri))]
+#[test]
+fn large_matrices_start_on_a_large_page() {
+    for (len, alignment) in [(LARGE / 4 - 1, 64), (LARGE / 4, LARGE), (3 * LARGE / 4 + 7, LARGE)] {
+        let mut matrix = Matrix::zeros(1, len);
+        assert_eq!(matrix.as_slice().as_ptr() as usize % alignment, 0, "{len}");
+        assert!(matrix.as_slice().iter().all(|&value| value == 0.0));
+        matrix.as_mut_slice().fill(1.0);
+        assert_eq!(matrix.clone(), matrix);
+    }
+}
+
+#[test]
+fn views_refuse_slices_that_are_short_or_long() {
+    let values = [0.0; 12];
+    assert!(MatRef::new(&values, 3, 4).is_ok());
+    for (rows, cols) in [(3, 5), (2, 4), (4, 4), (usize::MAX, 2), (usize::MAX, usize::MAX)] {
+        assert!(MatRef::new(&values, rows, cols).is_err(), "{rows} x {cols}");
+    }
+    assert!(MatRef::with_stride(&values, 2, 3, 9).is_ok());
+    assert!(MatRef::with_stride(&values, 2, 4, 9).is_err());
+    assert!(MatRef::with_stride(&values, 2, 4, 3).is_err(), "rows must not overlap");
+    assert!(MatRef::with_stride(&values, 1, 4, 0).is_ok(), "one row overlaps nothing");
+    assert!(MatRef::new(&[], 0, 5).is_ok());
+}
+
+#[test]
+fn matrices_are_equal_if_shape_and_values_are() {
+    let matrix = Matrix::from_slice(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 2, 3).unwrap();
+    assert_eq!((matrix.rows(), matrix.cols()), (2, 3));
+    assert_eq!(matrix, Matrix::from_fn(2, 3, |r, c| (3 * r + c + 1) as f32));
+    assert_ne!(matrix, Matrix::from_slice(matrix.as_slice(), 3, 2).unwrap());
+    let mut other = matrix.clone();
+    assert_eq!(other[(1, 0)], 4.0);
+    other[(1, 0)] = -4.0;
+    assert_eq!(other.as_slice(), [1.0, 2.0, 3.0, -4.0, 5.0, 6.0]);
+    assert_ne!(matrix, other);
+}
+
+#[test]
+fn debug_output_is_the_shape_and_the_first_rows() {
+    let matrix = Matrix::from_fn(9, 2, |r, c| (2 * r + c) as f32);
+    assert_eq!(format!("{:?}", matrix.view().rows_range(0..2)), "2 x 2 [[0.0, 1.0], [2.0, 3.0]]");
+    let all = format!("{matrix:?}");
+    assert!(all.starts_with("9 x 2 [[0.0, 1.0]") && all.ends_with("[14.0, 15.0]]"), "{all}");
+}
+
+#[test]
+fn only_rows_without_gaps_are_one_slice() {
+    let values = [1.0, 2.0, 3.0, 4.0, 5.0];
+    let slice = |rows, cols, stride| MatRef::with_stride(&values, rows, cols, stride).unwrap().as_contiguous();
+    assert_eq!(slice(2, 2, 2), Some(&values[..4]));
+    assert_eq!(slice(2, 2, 3), None);
+    assert_eq!(slice(1, 2, 3), Some(&values[..2]));
+    assert_eq!(slice(0, 2, 3), Some(&[][..]));
+}
+
+#[test]
+fn sub_views_reach_the_same_values() {
+    let matrix = Matrix::from_fn(5, 6, |r, c| (10 * r + c) as f32);
+    let part = matrix.view().rows_range(1..4).columns(2..5);
+    assert_eq!((part.rows(), part.cols(), part.stride()), (3, 3, 6));
+    assert_eq!(part.row(2), &[32.0, 33.0, 34.0]);
+    assert_eq!(part.to_owned().transposed().row(1), &[13.0, 23.0, 33.0]);
+    assert_eq!(matrix.view().rows_range(5..5).rows(), 0);
+    assert_eq!(matrix.view().columns(6..6).row(4), &[] as &[f32]);
+}
+
+#[test]
+fn row_blocks_cover_every_row_once() {
+    let mut matrix = Matrix::zeros(7, 3);
+    let mut first = 0;
+    let mut blocks = MatMut::with_stride(matrix.as_mut_slice(), 7, 2, 3).unwrap().row_blocks(3);
+    for left in (0..3).rev() {
+        let mut block = blocks.next().unwrap();
+        assert_eq!(blocks.len(), left);
+        for row in 0..block.rows() {
+            block.row_mut(row).fill((first + row + 1) as f32);
+            assert_eq!((block.row(row), block.stride()), (&[(first + row + 1) as f32; 2][..], 3));
+            assert_eq!(block[(row, 1)], (first + row + 1) as f32);
+        }
+        first += block.rows();
+    }
+    for row in 0..7 {
+        assert_eq!(matrix.row(row), &[(row + 1) as f32, (row + 1) as f32, 0.0]);
+    }
+}
+
+#[test]
+#[should_panic(expected = "row 3 of a matrix of 3 rows")]
+fn a_row_out_of_range_names_both() {
+    Matrix::zeros(3, 2).view().row(3);
+}
+
+#[test]
+#[should_panic(expected = "row 18446744073709551615 of a matrix of 3 rows")]
+#[cfg(target_pointer_width = "64")]
+fn so_does_one_beyond_counting_of_an_owned_matrix() {
+    let _ = Matrix::zeros(3, 2)[(usize::MAX, 0)];
+}
+
+#[test]
+#[should_panic(expected = "fits in memory")]
+fn a_matrix_beyond_the_address_space_is_refused() {
+    Matrix::zeros(1, usize::MAX);
+}
+
+#[test]
+fn strides_that_lead_nowhere_are_not_kept() {
+    // Rows of no columns need no memory, whatever their stride.
+    let empty = MatRef::with_stride(&[], 3, 0, 5).unwrap();
+    assert_eq!((empty.row(2), empty.stride()), (&[][..], 0));
+    let mut none = [];
+    assert!(MatMut::with_stride(&mut none, 3, 0, usize::MAX / 2).unwrap().row_mut(2).is_empty());
+    let one = MatRef::with_stride(&[1.0], 1, 1, usize::MAX).unwrap();
+    assert_eq!((one.to_faer()[(0, 0)], one.stride()), (1.0, 1));
+}
+
+#[test]
+fn faer_round_trip_is_the_same_memory() {
+    let matrix = Matrix::from_fn(4, 5, |r, c| (10 * r + c) as f32);
+    let part = matrix.view().columns(1..4);
+    let faer = part.to_faer();
+    assert_eq!(faer[(3, 2)], 33.0);
+    let back = MatRef::from_faer(faer).unwrap();
+    assert_eq!(back.row(3), part.row(3));
+    assert_eq!(back.row(3).as_ptr(), part.row(3).as_ptr());
+    assert!(MatRef::from_faer(faer.transpose()).is_none(), "columns are not rows");
+}
+
+#[test]
+fn faer_views_with_padded_rows_are_read_and_written_in_place() {
+    // faer pads its columns: the transpose has gaps between its rows.
+    let mut columns = faer::Mat::<f32>::from_fn(5, 3, |r, c| (10 * c + r) as f32);
+    let view = MatRef::from_faer(columns.as_ref().transpose()).unwrap();
+    assert_eq!((view.rows(), view.cols()), (3, 5));
+    assert_eq!(view.row(2), &[20.0, 21.0, 22.0, 23.0, 24.0]);
+    let mut view = MatMut::from_faer(columns.as_mut().transpose_mut()).unwrap();
+    view[(1, 4)] = -1.0;
+    assert!(format!("{view:?}").starts_with("3 x 5 [[0.0, 1.0"));
+    view.into_faer()[(2, 0)] = -2.0;
+    assert_eq!((columns[(4, 1)], columns[(0, 2)]), (-1.0, -2.0));
+}
+
+#[cfg(feature = "ndarray")]
+#[test]
+fn ndarray_views_are_the_same_memory_if_their_rows_are_contiguous() {
+    let mut array = ndarray::Array2::from_shape_fn((4, 6), |(r, c)| (10 * r + c) as f32);
+    let part = array.slice(ndarray::s![1..3, 2..5]);
+    let view = MatRef::from_ndarray(part).unwrap();
+    assert_eq!((view.rows(), view.cols(), view.stride()), (2, 3, 6));
+    assert_eq!(view.row(1), &[22.0, 23.0, 24.0]);
+    assert!(MatRef::from_ndarray(array.t()).is_none(), "columns are not rows");
+    assert!(MatRef::from_ndarray(array.slice(ndarray::s![..;-1, ..])).is_none(), "rows run backwards");
+    MatMut::from_ndarray(array.slice_mut(ndarray::s![.., 1..3])).unwrap().fill(7.0);
+    assert_eq!(array[(3, 2)], 7.0);
+    assert_eq!(array[(3, 3)], 33.0);
+}
