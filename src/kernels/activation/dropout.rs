@@ -32,6 +32,9 @@ pub struct Dropout {
 }
 
 impl Dropout {
+    /// What [`Dropout::new`] asks for.
+    pub(crate) const RANGE: &str = "a number from 0 to 65535 / 65536";
+
     /// Drops values with probability `rate`, to the nearest of 65536, and scales the rest by `1 / (1 - rate)`, so that means stay
     /// ("inverted" dropout; Srivastava et al., JMLR 15, 2014).
     ///
@@ -40,7 +43,7 @@ impl Dropout {
     pub fn new(rate: f64) -> Result<Self> {
         let threshold = (rate * 65536.0).round();
         if !(0.0..1.0).contains(&rate) || threshold > 65535.0 {
-            return Err(Error::setting("dropout", "a number from 0 to 65535 / 65536", rate));
+            return Err(Error::setting("dropout", Self::RANGE, rate));
         }
         Ok(Dropout { threshold: threshold as u32, scale: (1.0 / (1.0 - rate)) as f32 })
     }

@@ -1,6 +1,7 @@
 //! The formulas by obvious `f64` loops.
 
 use super::{AlleleFrequencies, Graph, Population, WeightGeneration};
+use crate::kernels::loss::reference::cross_entropy;
 use crate::matrix::MatRef;
 
 /// The weights W x of a genotype.
@@ -61,12 +62,6 @@ pub fn forward(graph: &Graph, weights: &[f64], image: &[f32]) -> (Vec<f64>, Vec<
         }
     }
     (hidden, logits)
-}
-
-/// The cross-entropy `ln sum_c exp(l_c) - l_label`.
-pub fn cross_entropy(logits: &[f64], label: usize) -> f64 {
-    let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    logits.iter().map(|logit| (logit - max).exp()).sum::<f64>().ln() - (logits[label] - max)
 }
 
 /// What a genotype reaches, and how far `f32` may be off.

@@ -31,11 +31,16 @@ pub fn argmax(row: &[f32]) -> usize {
     row.iter().position(|&value| Some(value) == largest).unwrap_or(0)
 }
 
+/// The cross-entropy `ln sum_c exp(l_c) - l_label`.
+pub fn cross_entropy(logits: &[f64], label: usize) -> f64 {
+    let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    logits.iter().map(|l| (l - max).exp()).sum::<f64>().ln() - (logits[label] - max)
+}
+
 /// The cross-entropy of one row with its label, and its gradient by the logits.
 pub fn softmax_cross_entropy(logits: &[f32], label: usize) -> (f64, Vec<f64>) {
-    let max = logits.iter().map(|&l| f64::from(l)).fold(f64::NEG_INFINITY, f64::max);
-    let sum: f64 = logits.iter().map(|&l| (f64::from(l) - max).exp()).sum();
     let mut gradient = softmax(logits);
     gradient[label] -= 1.0;
-    (sum.ln() - (f64::from(logits[label]) - max), gradient)
+    let exact: Vec<f64> = logits.iter().map(|&l| f64::from(l)).collect();
+    (cross_entropy(&exact, label), gradient)
 }

@@ -2,7 +2,7 @@
 
 use super::gaussian::{BLOCK, PAIR, seeds};
 use super::{Draws, WeightPerturbation};
-use crate::kernels::loss::reference::cross_entropy_bound;
+use crate::kernels::loss::reference::{cross_entropy, cross_entropy_bound};
 use crate::matrix::{MatRef, Matrix};
 use crate::random::Stream;
 use crate::simd::LANES;
@@ -105,10 +105,8 @@ pub fn weight_perturbation(
             moved = moved.max(1.01 * depth * u * (sizes + f64::from(bias.abs())));
         }
         let label = usize::from(labels[sample]);
-        let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let value = logits.iter().map(|l| (l - max).exp()).sum::<f64>().ln() - (logits[label] - max);
         let rounded: Vec<f32> = logits.iter().map(|&l| l as f32).collect();
-        (value, 2.0 * moved + cross_entropy_bound(&rounded, label))
+        (cross_entropy(&logits, label), 2.0 * moved + cross_entropy_bound(&rounded, label))
     };
     let losses: Vec<[(f64, f64); 2]> = (0..batch).map(|sample| [loss(sample, 0.0), loss(sample, 1.0)]).collect();
     let mean = |which: usize| {

@@ -224,8 +224,7 @@ fn probabilities(case: &mut Case<'_>) {
 fn cross_entropy(case: &mut Case<'_>) {
     let [batch, classes] = case.sizes();
     let logits = case.matrix(batch, classes, -8.0, 8.0);
-    let mut generator = case.stream().generator();
-    let labels: Vec<u8> = (0..batch).map(|_| below(&mut generator, classes.min(256) as u64) as u8).collect();
+    let labels = case.labels(batch, classes);
     // Losses first, then the gradient.
     let (mut exact, mut bound, mut gradients) = (Vec::new(), Vec::new(), Vec::new());
     for (row, &label) in logits.view().iter_rows().zip(&labels) {
@@ -253,8 +252,7 @@ fn hits(case: &mut Case<'_>) {
     let mut logits = case.matrix(batch, classes, -2.0, 2.0);
     // Ties, so that the first is seen to win.
     logits.as_mut_slice().iter_mut().for_each(|l| *l = (*l * 4.0).round());
-    let mut generator = case.stream().generator();
-    let labels: Vec<u8> = (0..batch).map(|_| below(&mut generator, classes.min(256) as u64) as u8).collect();
+    let labels = case.labels(batch, classes);
     let largest: Vec<usize> = logits.view().iter_rows().map(loss::reference::argmax).collect();
     let hits = largest.iter().zip(&labels).filter(|(largest, label)| **largest == usize::from(**label)).count();
     let mut exact = vec![hits as f64 / batch.max(1) as f64];

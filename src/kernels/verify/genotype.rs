@@ -5,7 +5,6 @@ use crate::kernels::genotype::{
     AlleleFrequencies, GROUP, Graph, Population, Samples, WeightGeneration, allele_rewards, decode, evaluate,
     evaluate_weights, expected_weights, forward, reference,
 };
-use crate::random::below;
 use crate::{Context, Matrix};
 
 const WEIGHTS: &[Dim] = &[
@@ -134,8 +133,7 @@ fn network(case: &mut Case<'_>, varying: f64, by_genes: bool) -> Network {
     let low = case.finite(1, 1, -3.0, 0.1)[(0, 0)];
     let mut images = case.finite(count, inputs, low, 1.0);
     images.as_mut_slice().iter_mut().for_each(|pixel| *pixel = pixel.max(0.0));
-    let mut generator = case.stream().generator();
-    let labels: Vec<u8> = (0..count).map(|_| below(&mut generator, classes as u64) as u8).collect();
+    let labels = case.labels(count, classes);
     let population = population(case, genotypes, genes, varying);
     let (mut sizes, mut roundings) = (reference::magnitudes(&w), reference::roundings(&graph, &w));
     if by_genes && genotypes > GROUP {

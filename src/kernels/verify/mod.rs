@@ -288,6 +288,12 @@ impl Case<'_> {
         matrix
     }
 
+    /// Labels of so many classes, or of the first 256.
+    fn labels(&mut self, count: usize, classes: usize) -> Vec<u8> {
+        let mut generator = self.stream().generator();
+        (0..count).map(|_| below(&mut generator, classes.min(256) as u64) as u8).collect()
+    }
+
     /// A matrix of NaN, for outputs that a kernel must replace without reading.
     fn poisoned(rows: usize, cols: usize) -> Matrix {
         Matrix::from_fn(rows, cols, |_, _| f32::NAN)

@@ -5,7 +5,6 @@ use crate::kernels::perturb::{
     Draws, WeightPerturbation, Workspace, clean_and_perturbed, gaussian, noise_of_sample, perturbed_per_sample,
     reference, reward_update, reward_update_per_sample, weight_perturbation,
 };
-use crate::random::below;
 use crate::{Context, Matrix};
 
 const VALUES: &[Dim] = &[Dim { name: "values", min: 0, max: 100_000 }];
@@ -180,8 +179,7 @@ fn step(case: &mut Case<'_>) {
     let [batch, inputs, outputs] = case.sizes();
     let (z, w) = (case.matrix(batch, inputs, -1.0, 1.0), with_zeros(case, inputs, outputs));
     let bias = case.finite(1, outputs, -1.0, 1.0);
-    let mut generator = case.stream().generator();
-    let labels: Vec<u8> = (0..batch).map(|_| below(&mut generator, outputs as u64) as u8).collect();
+    let labels = case.labels(batch, outputs);
     let sigma = 0.1;
     let (stream, of_samples) = all_noise(case, batch, inputs, outputs, sigma);
     let mut of_batch = Case::poisoned(inputs, outputs);
