@@ -236,7 +236,12 @@ pub fn argmax(row: &[f32]) -> usize {
     best.map_or(0, |(_, index)| index)
 }
 
-/// The share of samples whose largest logit is their label's; zero for no samples.
+/// Whether the label's logit is the first of the largest. A row with a NaN answers nothing, and is never right.
+pub fn is_right(row: &[f32], label: u8) -> bool {
+    argmax(row) == usize::from(label) && !row.iter().any(|value| value.is_nan())
+}
+
+/// The share of samples whose largest logit is their label's, by [`is_right`]; zero for no samples.
 ///
 /// # Panics
 /// If the number of labels is not that of the rows, or a label is not below the number of columns.
@@ -246,7 +251,7 @@ pub fn accuracy(logits: MatRef<'_>, labels: &[u8]) -> f64 {
     if labels.is_empty() {
         return 0.0;
     }
-    let hits = logits.iter_rows().zip(labels).filter(|(row, label)| argmax(row) == usize::from(**label)).count();
+    let hits = logits.iter_rows().zip(labels).filter(|(row, label)| is_right(row, **label)).count();
     hits as f64 / labels.len() as f64
 }
 

@@ -132,6 +132,13 @@ fn argmax_takes_the_first_of_equals_and_never_nan() {
     assert_eq!(argmax(&[f32::NAN, -1.0, f32::NAN, -0.5]), 3);
     assert_eq!((argmax(&[]), argmax(&[f32::NAN; 3])), (0, 0));
     assert_eq!(argmax(&[f32::NAN, f32::NEG_INFINITY]), 1);
+}
+
+#[test]
+fn rows_with_nan_are_never_right() {
+    let logits = Matrix::from_slice(&[3.0, 1.0, f32::NAN, f32::NAN, 2.0, f32::NAN, 1.0, 1.0], 4, 2).unwrap();
+    assert_eq!(accuracy(logits.view(), &[0, 0, 0, 0]), 0.5);
+    assert_eq!(accuracy(logits.view(), &[1, 1, 1, 1]), 0.0);
     let logits = Matrix::from_slice(&[1.0, 0.0, 0.0, 1.0, 5.0, 1.0], 3, 2).unwrap();
     assert_eq!(accuracy(logits.view(), &[0, 1, 1]), 2.0 / 3.0);
     assert_eq!(accuracy(logits.view().rows_range(0..0), &[]), 0.0);

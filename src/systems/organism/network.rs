@@ -10,7 +10,7 @@ use crate::datasets::batches::{Batches, Order};
 use crate::datasets::transforms::resize_bilinear;
 use crate::datasets::{Dataset, Scaling, Shape};
 use crate::error::{Error, Result};
-use crate::kernels::loss::{argmax, softmax_cross_entropy};
+use crate::kernels::loss::{is_right, softmax_cross_entropy};
 use crate::kernels::particle::{Class, Net, Particles, SelfReplication};
 use crate::kernels::perturb::gaussian;
 use crate::matrix::{MatMut, MatRef, Matrix};
@@ -163,10 +163,7 @@ impl Network {
     /// The share of images, as the organism sees them, that a plain network classifies correctly.
     pub fn share_correct(context: &mut Context, plain: &PlainNetwork, seen: MatRef<'_>, labels: &[u8]) -> f64 {
         let out = plain.forward(context, seen);
-        let right = out.view().iter_rows().zip(labels).filter(|(row, label)| {
-            // An organism that has diverged answers with NaN, which is no answer.
-            row.iter().all(|value| !value.is_nan()) && argmax(row) == usize::from(**label)
-        });
+        let right = out.view().iter_rows().zip(labels).filter(|(row, label)| is_right(row, **label));
         right.count() as f64 / labels.len() as f64
     }
 
