@@ -26,6 +26,9 @@ pub fn prepare(path: &Path) -> Result<()> {
 /// Replaces a file in one step.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let (mut file, temporary) = temporary(path)?;
+    // Opened before anything is replaced. Not every system can open a directory, and not every user may list one that he may write to.
+    #[cfg(unix)]
+    let directory = File::open(directory_of(path)).ok();
     let result = (|| {
         file.write_all(bytes).map_err(|error| Error::io("write", &temporary, error))?;
         file.sync_all().map_err(|error| Error::io("flush", &temporary, error))?;
@@ -36,11 +39,10 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
         let _ = fs::remove_file(&temporary);
     }
     result?;
-    // The rename itself must survive a power cut. Not every system can open a directory.
+    // The rename itself must survive a power cut.
     #[cfg(unix)]
-    {
-        let directory = directory_of(path);
-        File::open(directory).and_then(|file| file.sync_all()).map_err(|error| Error::io("flush", directory, error))?;
+    if let Some(directory) = directory {
+        directory.sync_all().map_err(|error| Error::io("flush", directory_of(path), error))?;
     }
     Ok(())
 }
