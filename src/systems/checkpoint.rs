@@ -15,7 +15,9 @@
 //! [`Error::Format`] that says what was expected, what was found, and where.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
@@ -42,6 +44,9 @@ const LONGEST_LIST: usize = 1 << 15;
 /// The longest header, configuration and all, in bytes: this, or a hundredth of the file. It takes a hundred times as much memory.
 const LONGEST_HEADER: usize = LONGEST_CONFIG + (2 << 10);
 
+/// The last step that a curve's numbers tell from its neighbours: 2^53.
+const LAST_STEP: f64 = 9_007_199_254_740_992.0;
+
 /// The metadata key.
 const KEY: &str = "neuropil";
 
@@ -53,7 +58,7 @@ pub fn load(path: &Path) -> Result<Box<dyn Learner>> {
     learner(Reader::open(path)?)
 }
 
-/// The same from the bytes of a file; `origin` names them in errors.
+/// The same from the bytes of a file; `origin` names them in errors. What is held beside them is at most twice as much, and a mebibyte.
 ///
 /// # Errors
 /// [`Error::Format`] if they are not a checkpoint or damaged.
@@ -115,6 +120,21 @@ impl Header {
     }
 }
 
+/// What stands in a learning curve for a value that is not there. A value that is no number has other bits.
+const ABSENT: u64 = f64::NAN.to_bits();
+
+fn written(value: Option<f64>) -> f64 {
+    match value {
+        None => f64::from_bits(ABSENT),
+        Some(value) if value.is_nan() => f64::from_bits(ABSENT ^ 1 << 63),
+        Some(value) => value,
+    }
+}
+
+fn read_back(value: f64) -> Option<f64> {
+    (value.to_bits() != ABSENT).then_some(value)
+}
+
 struct Tensor {
     dtype: Dtype,
     shape: Vec<usize>,
@@ -133,12 +153,11 @@ impl Writer {
         let mut phases: Vec<String> = Vec::new();
         let mut points = Vec::with_capacity(journal.curve.len() * 4);
         for point in &journal.curve {
-            let index = phases.iter().position(|name| *name == point.phase).unwrap_or_else(|| {
-                phases.push(point.phase.clone());
+            let index = phases.iter().position(|name| **name == *point.phase).unwrap_or_else(|| {
+                phases.push(point.phase.to_string());
                 phases.len() - 1
             });
-            let optional = |value: Option<f64>| value.unwrap_or(f64::NAN);
-            points.extend([index as f64, point.step as f64, optional(point.loss), optional(point.accuracy)]);
+            points.extend([index as f64, point.step as f64, written(point.loss), written(point.accuracy)]);
         }
         let header = Header {
             version: VERSION,
@@ -263,7 +282,7 @@ impl Reader {
         Ok(Reader { origin, bytes, base, metadata, header, unread })
     }
 
-    fn wrong(&self, expected: impl Into<String>, found: impl Into<String>) -> Error {
+    pub(crate) fn wrong(&self, expected: impl Into<String>, found: impl Into<String>) -> Error {
         Error::format(self.origin.clone(), 0, expected, found)
     }
 
@@ -273,16 +292,30 @@ impl Reader {
             return Err(self.wrong(format!("a checkpoint of kind '{kind}'"), format!("'{}'", self.header.kind)));
         }
         let most = longest_header(self.bytes.len());
-        parse(&self.header.config, &format!("{}, configuration", self.origin), most)
+        parse(&self.header.config, &format!("{}, configuration", self.origin), most).map_err(|error| self.own(error))
     }
 
     /// Inputs and classes, within their ranges.
     pub(crate) fn shape(&self) -> Result<(usize, usize)> {
-        settings::shape(self.header.inputs, self.header.classes)?;
+        settings::shape(self.header.inputs, self.header.classes).map_err(|error| self.own(error))?;
         Ok((self.header.inputs, self.header.classes))
     }
 
+    /// A setting that is wrong in a file is a fault of the file.
+    fn own(&self, error: Error) -> Error {
+        match error {
+            Error::Setting { name, expected, found } => self.wrong(format!("{name} of {expected}"), found),
+            other => other,
+        }
+    }
+
     fn tensor(&mut self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<&[u8]> {
+        let place = self.place(name, dtype, shape)?;
+        Ok(&self.bytes[place])
+    }
+
+    /// Where in the file a tensor lies.
+    fn place(&mut self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<Range<usize>> {
         let info = self.metadata.info(name);
         let info = info.ok_or_else(|| self.wrong(format!("a tensor '{name}'"), "none of that name"))?;
         let (start, end) = info.data_offsets;
@@ -292,7 +325,7 @@ impl Reader {
             return Err(Error::format(self.origin.clone(), (self.base + start) as u64, expected, found));
         }
         self.unread.remove(name);
-        Ok(&self.bytes[self.base + start..self.base + end])
+        Ok(self.base + start..self.base + end)
     }
 
     /// Checks that what a few numbers stand for takes no more memory than the file and half a mebibyte.
@@ -340,8 +373,12 @@ impl Reader {
 
     /// Rows of this many values, as many as the file has.
     pub(crate) fn doubles_of(&mut self, name: &str, cols: usize) -> Result<Vec<f64>> {
-        let rows = self.metadata.info(name).and_then(|info| info.shape.first().copied()).unwrap_or(0);
-        self.doubles(name, &[rows, cols])
+        self.doubles(name, &[self.rows(name), cols])
+    }
+
+    /// Rows of a tensor, as many as the file has.
+    fn rows(&self, name: &str) -> usize {
+        self.metadata.info(name).and_then(|info| info.shape.first().copied()).unwrap_or(0)
     }
 
     pub(crate) fn matrix(&mut self, name: &str, out: &mut Matrix) -> Result<()> {
@@ -364,17 +401,23 @@ impl Reader {
     }
 
     pub(crate) fn journal(&mut self) -> Result<Journal> {
-        let values = self.doubles_of("curve", 4)?;
         let losses = self.doubles("running_loss", &[2])?;
-        let mut curve = Vec::with_capacity(values.len() / 4);
-        for point in values.as_chunks::<4>().0 {
-            let [phase, step, loss, accuracy] = *point;
-            let name = self.header.phases.get(phase as usize).filter(|_| phase >= 0.0 && phase.fract() == 0.0);
+        let Header { step, samples, finished, ref phases, .. } = self.header;
+        // One name for all the points of a phase, however long it is.
+        let phases: Vec<Arc<str>> = phases.iter().map(|name| name.as_str().into()).collect();
+        let rows = self.rows("curve");
+        let place = self.place("curve", Dtype::F64, &[rows, 4])?;
+        // Points are made from the bytes one by one: the values of all of them beside the points would be too much.
+        let mut curve = Vec::with_capacity(rows);
+        for point in self.bytes[place].as_chunks::<8>().0.as_chunks::<4>().0 {
+            let [phase, step, loss, accuracy] = point.map(f64::from_le_bytes);
+            let name = phases.get(phase as usize).filter(|_| phase >= 0.0 && phase.fract() == 0.0);
             let phase = name.ok_or_else(|| self.wrong("the number of a phase", phase.to_string()))?.clone();
-            let optional = |value: f64| (!value.is_nan()).then_some(value);
-            curve.push(CurvePoint { phase, step: step as u64, loss: optional(loss), accuracy: optional(accuracy) });
+            if !(0.0..=LAST_STEP).contains(&step) || step.fract() != 0.0 {
+                return Err(self.wrong(format!("a whole step of the curve from 0 to {LAST_STEP}"), step.to_string()));
+            }
+            curve.push(CurvePoint { phase, step: step as u64, loss: read_back(loss), accuracy: read_back(accuracy) });
         }
-        let Header { step, samples, finished, .. } = self.header;
         Ok(Journal { step, samples, finished, curve, losses: (losses[0], losses[1] as u64) })
     }
 
@@ -410,6 +453,42 @@ mod tests {
         network().save(&path).unwrap();
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no temporary stays behind");
         fs::read(path).unwrap()
+    }
+
+    #[test]
+    fn losses_that_are_no_numbers_are_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state");
+        let mut network = network();
+        let bits = [f64::NAN, -f64::NAN, f64::from_bits(0x7ff0_0000_0000_0001), f64::INFINITY, -0.0];
+        for (step, loss) in bits.map(Some).into_iter().chain([None]).enumerate() {
+            network.journal.curve.push(CurvePoint { phase: "output".into(), step: step as u64, loss, accuracy: None });
+        }
+        network.save(&path).unwrap();
+        let first = fs::read(&path).unwrap();
+        let back = Network::load(&path).unwrap();
+        let kept = |network: &Network| {
+            let losses = network.journal.curve.iter().map(|point| point.loss.map(|loss| (loss.is_nan(), loss)));
+            losses.map(|loss| loss.map(|(nan, loss)| if nan { None } else { Some(loss) })).collect::<Vec<_>>()
+        };
+        assert_eq!(kept(&back), kept(&network));
+        assert_eq!(
+            kept(&back),
+            [Some(None), Some(None), Some(None), Some(Some(f64::INFINITY)), Some(Some(-0.0)), None]
+        );
+        back.save(&path).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), first);
+    }
+
+    #[test]
+    fn steps_of_a_curve_are_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state");
+        let mut network = network();
+        network.journal.curve.push(CurvePoint { phase: "output".into(), step: u64::MAX, loss: None, accuracy: None });
+        network.save(&path).unwrap();
+        let error = Network::load(&path).unwrap_err().to_string();
+        assert!(error.contains("a whole step of the curve"), "{error}");
     }
 
     /// What loading these bytes says.
@@ -448,7 +527,7 @@ mod tests {
     fn what_is_saved_is_loaded() {
         assert_eq!(answer(&saved()).unwrap(), network());
         assert_eq!(saved(), saved(), "the same state is the same bytes");
-        assert_eq!(answer(&changed(|_| ())).unwrap().journal(), &Journal { step: 1, ..Journal::default() });
+        assert_eq!(answer(&changed(|_| ())).unwrap().journal, Journal { step: 1, ..Journal::default() });
     }
 
     #[test]
@@ -489,7 +568,7 @@ mod tests {
         refused(&changed(|w| w.header.config = "layers = [1048576]".into()), "F32 [4, 1048576]");
         for (inputs, classes) in [(0, 2), (4, 1), (1 << 40, 2), (4, 1000)] {
             let bytes = changed(|w| (w.header.inputs, w.header.classes) = (inputs, classes));
-            assert!(matches!(answer(&bytes), Err(Error::Setting { .. })));
+            assert!(matches!(answer(&bytes), Err(Error::Format { .. })));
         }
         let other = safetensors::serialize(std::iter::empty::<(&str, TensorView<'_>)>(), None).unwrap();
         refused(&other, "'neuropil'");

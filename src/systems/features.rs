@@ -2,12 +2,13 @@
 //!
 //! Frozen layers answer an image the same way every time, so their activities on the whole training set are computed
 //! once and kept, if they fit the memory the configuration allows (60000 images x 2000 units are 480 MB). A batch then
-//! costs a copy of its rows. If they do not fit, each batch is computed anew from its images.
+//! costs a copy of its rows. If they do not fit, each batch is computed anew from its images; layers that take statistics
+//! over a batch would then answer otherwise, and must fit.
 
 use crate::context::Context;
 pub(crate) use crate::datasets::batches::Batches;
 use crate::datasets::{Dataset, Scaling};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::parallel;
 use crate::systems::{EVALUATION_BATCH, evaluate};
@@ -33,6 +34,15 @@ impl Conditioning {
 
 /// Activities of a batch from its images.
 pub(crate) type Forward<'a> = dyn Fn(&mut Context, MatRef<'_>, MatMut<'_>) + 'a;
+
+/// Whether activities on the whole training set are kept, by the bytes there are for them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Keep {
+    /// If they fit.
+    AtMost(u64),
+    /// In any case: it is an error if they do not fit.
+    All(u64),
+}
 
 /// The inputs of the layer in training.
 pub(crate) struct Frozen<'a> {
@@ -73,21 +83,31 @@ impl<'a> Frozen<'a> {
         }
     }
 
-    /// The activities `forward` gives, `width` an image, kept if they need at most `limit` bytes. With an `order` of all
-    /// images, batches are windows of it.
+    /// The activities `forward` gives, `width` an image. With an `order`, which begins with all images and may go on, batches are
+    /// windows of it.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if they must be kept and do not fit.
     pub(crate) fn new(
         context: &mut Context,
         data: &'a Dataset,
         width: usize,
         order: Option<Vec<u32>>,
-        limit: u64,
+        keep: Keep,
         forward: Box<Forward<'a>>,
     ) -> Result<Self> {
         let mut frozen = Frozen { width, forward: Some(forward), order, ..Frozen::pixels(data) };
-        let bytes = data.len() as u64 * width as u64 * size_of::<f32>() as u64;
+        let indices = frozen.order();
+        let bytes = indices.len() as u64 * width as u64 * size_of::<f32>() as u64;
+        let (Keep::AtMost(limit) | Keep::All(limit)) = keep;
+        if bytes > limit
+            && let Keep::All(_) = keep
+        {
+            let expected = format!("at least {} MiB, as statistics are taken over a batch", bytes.div_ceil(1 << 20));
+            return Err(Error::setting("feature_memory", expected, limit >> 20));
+        }
         if bytes <= limit {
-            let mut features = Matrix::zeros(data.len(), width);
-            let indices = frozen.order();
+            let mut features = Matrix::zeros(indices.len(), width);
             let blocks = indices.chunks(EVALUATION_BATCH).zip(features.view_mut().row_blocks(EVALUATION_BATCH));
             for (indices, out) in blocks {
                 frozen.compute(context, indices, out)?;
@@ -127,11 +147,13 @@ impl<'a> Frozen<'a> {
                 }
             }
         };
+        // Each image once, even where the order goes on.
+        let images = self.data.len();
         match &self.cached {
-            Some(features) => add(features.view()),
+            Some(features) => add(features.view().rows_range(0..images)),
             None => {
                 let mut block = Matrix::zeros(0, 0);
-                for indices in self.order().chunks(EVALUATION_BATCH) {
+                for indices in self.order()[..images].chunks(EVALUATION_BATCH) {
                     shaped(&mut block, indices.len(), self.width);
                     self.compute(context, indices, block.view_mut())?;
                     add(block.view());
@@ -225,7 +247,7 @@ impl<'a> Frozen<'a> {
 /// The batches of a training phase.
 ///
 /// # Errors
-/// [`Error::Setting`](crate::Error::Setting) if the set is too small for one batch.
+/// [`Error::Setting`] if batches are to be balanced and a class has no image. A set of fewer images than a batch repeats them.
 pub(crate) fn batches(
     data: &Dataset,
     batch: usize,

@@ -1,6 +1,7 @@
 //! Where a training run stands: its counters and its learning curve.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use super::{CurvePoint, Observer, Progress};
 use crate::error::{Error, Result};
@@ -36,9 +37,9 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Notes the size of the training set, which a continued run must share.
+    /// Notes the size of the training set, which a run must share once it has taken a step.
     pub(crate) fn begin(&mut self, samples: usize) -> Result<()> {
-        if self.samples != 0 && self.samples != samples as u64 {
+        if self.step != 0 && self.samples != samples as u64 {
             let expected = format!("{} training images, as before the interruption", self.samples);
             return Err(Error::setting("training set", expected, samples));
         }
@@ -53,11 +54,11 @@ impl Journal {
         let mut ends: Vec<(&str, u64)> = Vec::new();
         for point in &self.curve {
             match ends.last_mut() {
-                Some((name, end)) if *name == point.phase => *end = point.step,
+                Some((name, end)) if **name == *point.phase => *end = point.step,
                 _ => ends.push((&point.phase, point.step)),
             }
         }
-        self.step = self.step.min(ends.iter().map(|(_, end)| end).sum());
+        self.step = ends.iter().fold(0u64, |sum, (_, end)| sum.saturating_add(*end)).min(self.step);
         (self.finished, self.losses) = (false, (0.0, 0));
     }
 
@@ -117,7 +118,9 @@ impl Journal {
         if Journal::marks(phase, done) {
             let (sum, count) = std::mem::take(&mut self.losses);
             let loss = (count > 0).then(|| sum / count as f64);
-            self.curve.push(CurvePoint { phase: phase.name.clone(), step: done, loss, accuracy });
+            let name = self.curve.last().map(|last| &last.phase).filter(|name| ***name == *phase.name);
+            let name = name.map_or_else(|| phase.name.as_str().into(), Arc::clone);
+            self.curve.push(CurvePoint { phase: name, step: done, loss, accuracy });
         }
         observer(&Progress { phase: &phase.name, step: done, steps: phase.steps, loss, accuracy, whole })
     }

@@ -21,6 +21,7 @@ pub(crate) mod settings;
 
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
 pub use self::settings::LONGEST_CONFIG;
 use serde::{Deserialize, Serialize};
@@ -28,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use crate::context::Context;
 use crate::datasets::{Dataset, Scaling};
 use crate::error::Result;
-use crate::kernels::loss::argmax;
+use crate::kernels::loss::is_right;
 use crate::matrix::{MatMut, MatRef, Matrix};
 
 /// What a learner tells its observer after every step.
@@ -55,7 +56,7 @@ pub type Observer<'a> = dyn FnMut(&Progress<'_>) -> ControlFlow<()> + 'a;
 #[derive(Clone, Debug, PartialEq)]
 pub struct CurvePoint {
     /// The phase of training.
-    pub phase: String,
+    pub phase: Arc<str>,
     /// Steps done in this phase.
     pub step: u64,
     /// Mean loss over the steps since the point before, where the phase has a loss.
@@ -99,7 +100,8 @@ pub const EVALUATION_BATCH: usize = 1000;
 ///
 /// Shapes: images are rows of `inputs` values in 0 to 1, logits are rows of `classes` values.
 pub trait Learner: Send {
-    /// The system's name, as on the command line: `hebbian`, `krotov-hopfield`, `backprop`, `softmax`.
+    /// The system's name, as on the command line: `hebbian`, `hierarchy`, `organism`, `evolution`, `dopaminergic`,
+    /// `krotov-hopfield`, `backprop`, `softmax`.
     fn kind(&self) -> &'static str;
 
     /// Values of one image.
@@ -116,7 +118,7 @@ pub trait Learner: Send {
     ///
     /// # Errors
     /// [`Error::Setting`](crate::Error::Setting) if the data have another image size, number of classes or (when
-    /// continuing) number of images than this learner was made for, or too few images for one batch.
+    /// continuing) number of images than this learner was made for, or a class without images where batches are balanced.
     fn train(
         &mut self,
         context: &mut Context,
@@ -130,11 +132,14 @@ pub trait Learner: Send {
 
     /// Logits `[batch, classes]` of images `[batch, inputs]`.
     ///
+    /// An image's logits do not depend on the images beside it, but for a Hebbian network whose activation takes its
+    /// statistics over the batch ([`Axis`](hebbian::Axis) `Unit` or `Whole`): ask it for [`EVALUATION_BATCH`] images at once.
+    ///
     /// # Panics
     /// If the shapes disagree with each other or with the network.
     fn predict(&self, context: &mut Context, images: MatRef<'_>, logits: MatMut<'_>);
 
-    /// The share of images classified correctly, 0 to 1; ties go to the lower class.
+    /// The share of images classified correctly, 0 to 1; ties go to the lower class, and logits with a NaN are wrong.
     ///
     /// # Errors
     /// [`Error::Setting`](crate::Error::Setting) if the data have another image size or number of classes.
@@ -146,7 +151,9 @@ pub trait Learner: Send {
     /// Saves the whole state, atomically; see [`checkpoint`].
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) if the file cannot be written; a file of that name is then as it was.
+    /// [`Error::Io`](crate::Error::Io) if the file cannot be written, [`Error::Setting`](crate::Error::Setting) if the path does not
+    /// end with a name, [`Error::Format`](crate::Error::Format) for a state that no file can hold; a file of that name is then as it was.
+    /// Where the action is `flush` on the folder, the new file is there, but a power cut may still bring back the old one.
     fn save(&self, path: &Path) -> Result<()>;
 
     /// The learning curve so far.
@@ -155,11 +162,12 @@ pub trait Learner: Send {
     /// The configuration as TOML.
     fn config_toml(&self) -> String;
 
-    /// Weights of a hidden layer, from 0: `[inputs, units]`, but `[units, inputs]` for Krotov and Hopfield's network.
+    /// Weights of a hidden layer, from 0: `[inputs, units]`, but `[units, inputs]` for Krotov and Hopfield's network; of a hierarchy
+    /// or an organism as their types say.
     fn weights(&self, layer: usize) -> Option<MatRef<'_>>;
 
     /// The first hidden layer's weights as `[units, inputs]`, an image a unit; for a network without hidden layers the
-    /// classes' weights.
+    /// classes' weights. A hierarchy's and an organism's are no images: see their types.
     fn receptive_fields(&self) -> Matrix;
 
     /// The share of hidden weights that are exactly zero, 0 to 1 (0 without hidden layers).
@@ -191,7 +199,7 @@ pub(crate) fn evaluate(
         data.gather(context, indices, Scaling::UNIT, images.reborrow())?;
         predict(context, images.as_ref(), logits.reborrow());
         let labels = indices.iter().map(|&i| data.labels()[i as usize]);
-        correct += logits.as_ref().iter_rows().zip(labels).filter(|(row, l)| argmax(row) == usize::from(*l)).count();
+        correct += logits.as_ref().iter_rows().zip(labels).filter(|(row, label)| is_right(row, *label)).count();
     }
     Ok(correct as f64 / data.len() as f64)
 }
@@ -251,8 +259,38 @@ mod tests {
         errors.push(baselines::krotov_hopfield::Network::new(config, 3072, 10).map(|_| ()).unwrap_err());
         let config = evolution::dopaminergic::Config { hidden: 1 << 22, ..Default::default() };
         errors.push(evolution::dopaminergic::Network::new(config, 784, 10).map(|_| ()).unwrap_err());
+        errors.push(baselines::softmax::Network::new(Default::default(), 1 << 24, 256).map(|_| ()).unwrap_err());
         for error in errors {
             assert!(error.to_string().contains("at most 1073741824 weights in all"), "{error}");
+        }
+    }
+
+    #[test]
+    fn batches_that_no_memory_holds_are_refused() {
+        use crate::systems::{baselines, hebbian};
+        let batch = 1 << 20;
+        let read_out = read_out::Config { batch, ..Default::default() };
+        let hebbian = |config: hebbian::Config| hebbian::Network::new(config, 784, 10).map(|_| ()).unwrap_err();
+        let hidden = hebbian::Hidden { batch, ..Default::default() };
+        let output = hebbian::Output::Backpropagation(read_out.clone());
+        let draws = hebbian::Draws::PerBatch(1024);
+        let noisy = hebbian::Perturbation { draws, batch, ..Default::default() };
+        let noisy = hebbian::Output::Perturbation(noisy);
+        let mut errors = vec![
+            hebbian(hebbian::Config { hidden, ..Default::default() }),
+            hebbian(hebbian::Config { output, ..Default::default() }),
+            hebbian(hebbian::Config { layers: vec![8], output: noisy, ..Default::default() }),
+        ];
+        let config = baselines::backprop::Config { batch, ..Default::default() };
+        errors.push(baselines::backprop::Network::new(config, 784, 10).map(|_| ()).unwrap_err());
+        let config = baselines::krotov_hopfield::Config { batch, ..Default::default() };
+        errors.push(baselines::krotov_hopfield::Network::new(config, 784, 10).map(|_| ()).unwrap_err());
+        let config = baselines::krotov_hopfield::Config { output: read_out.clone(), ..Default::default() };
+        errors.push(baselines::krotov_hopfield::Network::new(config, 784, 10).map(|_| ()).unwrap_err());
+        let config = baselines::softmax::Config { output: read_out, ..Default::default() };
+        errors.push(baselines::softmax::Network::new(config, 3072, 10).map(|_| ()).unwrap_err());
+        for error in errors {
+            assert!(error.to_string().contains("at most 1073741824 values of a batch"), "{error}");
         }
     }
 

@@ -133,10 +133,11 @@ impl ReadOut {
         }
     }
 
-    /// One step on a batch; returns the mean cross-entropy before it. `number` counts Adam's steps from 1.
+    /// One step on a batch; returns the mean cross-entropy before it. `number` counts Adam's steps from 1. A batch without samples
+    /// changes nothing, and its mean is zero.
     ///
     /// # Panics
-    /// If the shapes disagree.
+    /// If the shapes disagree, a label is no class, or `number` is zero.
     #[track_caller]
     pub fn step(
         &mut self,
@@ -148,6 +149,10 @@ impl ReadOut {
         non_negative: bool,
     ) -> f64 {
         let (batch, classes) = (features.rows(), self.bias.len());
+        assert!(number > 0, "Adam's steps are counted from 1");
+        if batch == 0 {
+            return 0.0;
+        }
         let mut logits = Matrix::zeros(batch, classes);
         let mut difference = Matrix::zeros(batch, classes);
         self.logits(context, features, logits.view_mut());

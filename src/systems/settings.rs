@@ -91,7 +91,7 @@ pub(crate) fn not_negative(name: &str, value: f64) -> Result<()> {
     }
 }
 
-/// Most weights of a network: 4 GiB of them. A configuration may be a typing error, and memory that nobody has ends the process.
+/// Most weights of a network, and values of a batch: 4 GiB of them. A configuration may be a typing error, and memory that nobody has ends the process.
 const MOST_WEIGHTS: u128 = 1 << 30;
 
 /// Not too many weights between layers of these widths.
@@ -105,6 +105,18 @@ pub(crate) fn weights(name: &str, widths: &[usize]) -> Result<()> {
         name,
         format!("at most {MOST_WEIGHTS} weights in all"),
         format!("{all}: {}", widths.join(" x ")),
+    ))
+}
+
+/// Not too many values of a batch: as many samples, each of this many.
+pub(crate) fn batch(name: &str, samples: usize, values: usize) -> Result<()> {
+    if samples as u128 * values as u128 <= MOST_WEIGHTS {
+        return Ok(());
+    }
+    Err(Error::setting(
+        name,
+        format!("at most {MOST_WEIGHTS} values of a batch"),
+        format!("{samples} samples of {values}"),
     ))
 }
 

@@ -274,6 +274,23 @@ fn large_checkpoints_take_no_more_memory_than_small_ones() {
     }
 }
 
+/// A point of the curve is 32 bytes of the file.
+#[test]
+fn long_curves_take_no_more_memory_than_weights() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    let config = softmax::Config::from_toml("output = { batch = 20, epochs = 100000 }", "test").unwrap();
+    let mut learner = softmax::Network::new(config, 1, 2).unwrap();
+    let flow = learner.train(&mut Context::new().unwrap(), &images(1), None, &mut |_| ControlFlow::Continue(()));
+    assert!(flow.unwrap().is_continue());
+    learner.save(&path).unwrap();
+    let size = std::fs::metadata(&path).unwrap().len() as usize;
+    assert!(size > 3_200_000);
+    let back = frugal(size, "a curve", || checkpoint::load(&path)).unwrap();
+    assert_eq!(back.curve(), learner.curve());
+}
+
 #[test]
 fn what_is_no_file_is_refused() {
     let _alone = alone();

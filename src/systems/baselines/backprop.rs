@@ -211,11 +211,14 @@ impl Network {
     /// An untrained network.
     ///
     /// # Errors
-    /// As [`Config::validate`], and if inputs or classes are out of range.
+    /// As [`Config::validate`]; [`Error::Setting`](crate::Error::Setting) if inputs or classes are out of range, or weights or a batch would
+    /// be more than 2^30 values; [`Error::InstructionSet`](crate::Error::InstructionSet) if the environment names a set this CPU lacks.
     pub fn new(config: Config, inputs: usize, classes: usize) -> Result<Self> {
         config.validate()?;
         settings::shape(inputs, classes)?;
-        settings::weights("layers", &[&[inputs], &config.layers[..], &[classes]].concat())?;
+        let widths = [&[inputs], &config.layers[..], &[classes]].concat();
+        settings::weights("layers", &widths)?;
+        settings::batch("batch", config.batch, widths.iter().copied().max().unwrap_or(1))?;
         let mut context = Context::new()?;
         let stream = Stream::new(config.seed, "hidden weights");
         let (mut below, mut hidden) = (inputs, Vec::with_capacity(config.layers.len()));

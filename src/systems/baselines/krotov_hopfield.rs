@@ -18,7 +18,7 @@ use crate::kernels::{activation, perturb};
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::random::Stream;
 use crate::systems::checkpoint::{Reader, Writer};
-use crate::systems::features::{self, Frozen};
+use crate::systems::features::{self, Frozen, Keep};
 use crate::systems::journal::{Journal, Phase};
 use crate::systems::read_out::{self, ReadOut, Training};
 use crate::systems::{CurvePoint, Learner, Observer, Schedule, settings};
@@ -153,11 +153,14 @@ impl Network {
     /// negative).
     ///
     /// # Errors
-    /// As [`Config::validate`], and if inputs or classes are out of range.
+    /// As [`Config::validate`]; [`Error::Setting`] if inputs or classes are out of range, or weights or a batch would be more than 2^30
+    /// values; [`Error::InstructionSet`] if the environment names a set this CPU lacks.
     pub fn new(config: Config, inputs: usize, classes: usize) -> Result<Self> {
         config.validate()?;
         settings::shape(inputs, classes)?;
         settings::weights("units", &[inputs, config.units, classes])?;
+        settings::batch("batch", config.batch, inputs.max(config.units))?;
+        settings::batch("output.batch", config.output.batch, inputs.max(config.units))?;
         let mut context = Context::new()?;
         let mut hidden = Matrix::zeros(config.units, inputs);
         perturb::gaussian(&mut context, Stream::new(config.seed, "hidden weights"), 1.0, hidden.as_mut_slice());
@@ -194,13 +197,18 @@ impl Network {
         &self.config
     }
 
+    /// The read-out.
+    pub fn output(&self) -> &ReadOut {
+        &self.output
+    }
+
     /// The same hidden layer under a new, untrained read-out.
     ///
     /// # Errors
-    /// [`Error::Setting`] if the hidden layer has not been trained to the end, or for settings out of range.
+    /// [`Error::Setting`] if the network, its present read-out included, has not been trained to the end, or for settings out of range.
     pub fn with_reading(&self, reading: Reading, output: read_out::Config) -> Result<Self> {
         if !self.journal.finished {
-            return Err(Error::setting("reading", "a hidden layer trained to the end", "one in training"));
+            return Err(Error::setting("reading", "a network trained to the end", "one in training"));
         }
         let config = Config { reading, output, ..self.config.clone() };
         config.validate()?;
@@ -260,7 +268,7 @@ impl Learner for Network {
                 read(context, hidden, reading, images, out);
             };
             let limit = config.feature_memory << 20;
-            let mut features = Frozen::new(context, data, config.units, None, limit, Box::new(forward))?;
+            let mut features = Frozen::new(context, data, config.units, None, Keep::AtMost(limit), Box::new(forward))?;
             let (config, phase) = (&config.output, &phases[1]);
             let mut training = Training { config, phase, batches: &mut batches, features: &mut features, monitor };
             if training.run(context, output, journal, done, observer)?.is_break() {

@@ -54,10 +54,13 @@ impl Network {
     /// An untrained network.
     ///
     /// # Errors
-    /// As [`Config::validate`], and if inputs or classes are out of range.
+    /// As [`Config::validate`]; [`Error::Setting`](crate::Error::Setting) if inputs or classes are out of range, or weights or a batch would
+    /// be more than 2^30 values; [`Error::InstructionSet`](crate::Error::InstructionSet) if the environment names a set this CPU lacks.
     pub fn new(config: Config, inputs: usize, classes: usize) -> Result<Self> {
         config.validate()?;
         settings::shape(inputs, classes)?;
+        settings::weights("inputs", &[inputs, classes])?;
+        settings::batch("output.batch", config.output.batch, inputs)?;
         let stream = Stream::new(config.seed, "softmax output weights");
         let output = ReadOut::new(&mut Context::new()?, stream, inputs, classes, config.output.non_negative);
         Ok(Network { config, journal: Journal::default(), output })
@@ -85,6 +88,11 @@ impl Network {
     /// The configuration.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The layer.
+    pub fn output(&self) -> &ReadOut {
+        &self.output
     }
 }
 

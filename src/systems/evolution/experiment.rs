@@ -486,7 +486,7 @@ fn population(
         generations: network.evolved(),
         accuracies,
         points: network.points().to_vec(),
-        lifetime: network.curve().iter().filter(|point| point.phase == "output").cloned().collect(),
+        lifetime: network.curve().iter().filter(|point| &*point.phase == "output").cloned().collect(),
         distances: network.distances(),
     }))
 }

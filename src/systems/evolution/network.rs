@@ -136,7 +136,7 @@ impl Network {
         if config.generations > evolved || config.lifetime != self.config.lifetime {
             self.life = None;
             self.journal.step = evolved;
-            self.journal.curve.retain(|point| point.phase == EVOLUTION);
+            self.journal.curve.retain(|point| &*point.phase == EVOLUTION);
             self.journal.finished = false;
         }
         self.config = config;

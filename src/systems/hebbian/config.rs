@@ -30,13 +30,15 @@ pub struct Config {
     pub seed: u64,
     /// Widths of the hidden layers, first to last.
     pub layers: Vec<usize>,
-    /// Whether all weights and biases are kept at zero or above; chooses the initial weights too: uniform in
-    /// [0.01, 0.1] if so, Gaussian with standard deviation 0.01 if not.
+    /// Whether the weights of the hidden layers, and weights and biases of an output layer that learns by weight perturbation, are kept
+    /// at zero or above; chooses their initial weights too: uniform in [0.01, 0.1] if so, Gaussian with standard deviation 0.01 if
+    /// not. An output layer that learns by backpropagation has a setting of its own.
     pub non_negative: bool,
     /// How the layers take turns.
     pub mode: Mode,
     /// Memory for the hidden layers' activities on the whole training set, in MiB, while they are frozen. If they need
-    /// more, each batch recomputes its own.
+    /// more, each batch recomputes its own; training refuses that where an activation takes its statistics over a batch
+    /// (`axis` of `unit` or `whole`), as they would be others.
     pub feature_memory: u64,
     /// The activation of the last hidden layer as the output layer sees it, where that differs from the one hidden layers
     /// learn with (layer-wise training only).
@@ -237,8 +239,8 @@ pub enum Order {
     /// Batches hold all classes equally, which the bias rule supposes.
     #[default]
     ClassBalanced,
-    /// Windows at random places of one random order in which every stretch holds the classes in proportion: nothing is
-    /// copied to form a batch (layer-wise training only).
+    /// Windows at random places of one random order, a ring in which every stretch holds the classes in proportion: nothing is
+    /// copied to form a batch, which is the whole set if that has fewer images (layer-wise training only).
     Windows,
 }
 
@@ -347,6 +349,11 @@ impl Config {
                 not_negative("output.perturbation.beta", output.beta)?;
                 not_negative("output.perturbation.gamma", output.gamma)?;
                 positive("output.perturbation.variance", output.variance)?;
+                // Rates are numbers of f32, and so is what they are multiplied to.
+                not_negative("output.perturbation.eta * alpha", output.eta * output.alpha)?;
+                not_negative("output.perturbation.eta * gamma", output.eta * output.gamma)?;
+                let perturbation = output.eta * output.eta * output.beta / output.variance;
+                not_negative("output.perturbation.eta^2 * beta / variance", perturbation)?;
                 within("output.perturbation.batch", output.batch as u64, 1, 1 << 20)?;
                 within("output.perturbation.steps", output.steps, 0, 1 << 40)?;
                 if self.mode == Mode::Joint {

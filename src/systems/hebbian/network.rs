@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use super::config::{Activation, Axis, Config, Output, Reduction, Rule};
+use super::config::{Activation, Axis, Config, Draws, Output, Reduction, Rule};
 use super::output::PerturbedOutput;
 use crate::context::Context;
 use crate::datasets::Dataset;
@@ -21,7 +21,7 @@ use crate::systems::{CurvePoint, Learner, Observer, settings};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Network {
     pub(super) config: Config,
-    pub(super) journal: Journal,
+    pub(in crate::systems) journal: Journal,
     pub(super) layers: Layers,
     pub(super) output: Head,
 }
@@ -128,11 +128,25 @@ impl Network {
     /// An untrained network for images of `inputs` values.
     ///
     /// # Errors
-    /// As [`Config::validate`], and [`Error::Setting`] if inputs or classes are out of range.
+    /// As [`Config::validate`]; [`Error::Setting`] if inputs or classes are out of range, or weights or a batch would be more than 2^30
+    /// values; [`Error::InstructionSet`] if the environment names a set this CPU lacks.
     pub fn new(config: Config, inputs: usize, classes: usize) -> Result<Self> {
         config.validate()?;
         settings::shape(inputs, classes)?;
-        settings::weights("layers", &[&[inputs], &config.layers[..], &[classes]].concat())?;
+        let widths = [&[inputs], &config.layers[..], &[classes]].concat();
+        settings::weights("layers", &widths)?;
+        let widest = widths.iter().copied().max().unwrap_or(1);
+        settings::batch("hidden.batch", config.hidden.batch, widest)?;
+        match &config.output {
+            Output::Backpropagation(output) => settings::batch("output.backpropagation.batch", output.batch, widest)?,
+            Output::Perturbation(output) => {
+                let draws = match output.draws {
+                    Draws::PerBatch(draws) => draws as usize,
+                    Draws::PerSample => 1,
+                };
+                settings::batch("output.perturbation.batch", output.batch, widest.max(classes * draws))?;
+            }
+        }
         let mut context = Context::new()?;
         let stream = Stream::new(config.seed, "hidden weights");
         let mut below = inputs;
@@ -173,7 +187,12 @@ impl Network {
         }
         match &mut network.output {
             Head::Backpropagation(output) => reader.read_out("output", output)?,
-            Head::Perturbation(output) => output.read(reader)?,
+            Head::Perturbation(output) => match &network.config.output {
+                Output::Perturbation(config) => output.read(reader, config)?,
+                Output::Backpropagation(_) => {
+                    unreachable!("a network's output layer is the one its configuration names")
+                }
+            },
         }
         reader.finish()?;
         Ok(network)
@@ -182,11 +201,6 @@ impl Network {
     /// The configuration.
     pub fn config(&self) -> &Config {
         &self.config
-    }
-
-    #[cfg(test)]
-    pub(crate) fn journal(&self) -> &Journal {
-        &self.journal
     }
 
     /// Weights `[features, classes]` of the output layer.
@@ -208,14 +222,14 @@ impl Network {
     /// The same trained hidden layers under a new, untrained output layer.
     ///
     /// # Errors
-    /// [`Error::Setting`] if the hidden layers have not been trained to the end, layer by layer, or for settings out of
-    /// range.
+    /// [`Error::Setting`] if the network, its present output layer included, has not been trained to the end layer by layer, or
+    /// for settings out of range.
     pub fn with_output(&self, reading: Option<Activation>, output: Output) -> Result<Self> {
         if !self.journal.finished || self.config.mode != super::Mode::LayerWise {
             return Err(Error::setting(
                 "output",
-                "hidden layers trained to the end, layer by layer",
-                "a network without",
+                "a network trained to the end, layer by layer",
+                "one in training, or trained jointly",
             ));
         }
         let config = Config { reading, output, ..self.config.clone() };

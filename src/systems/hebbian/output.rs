@@ -156,9 +156,14 @@ impl PerturbedOutput {
             let squares: f64 = differences.iter().map(|difference| (difference / sigma).powi(2)).sum();
             let share = (1.0 - KEEP).max(1.0 / (number + 1) as f64);
             self.reward_square += share * (squares / differences.len() as f64 - self.reward_square);
-            let unit = self.reward_square.sqrt().max(f64::MIN_POSITIVE);
-            gain /= unit;
-            bias_rate /= unit;
+            let unit = self.reward_square.sqrt();
+            // Differences within the rounding of the losses measure nothing; divided by next to nothing they would end in infinity.
+            if unit * sigma > error * f64::from(f32::EPSILON) {
+                gain /= unit;
+                bias_rate /= unit;
+            } else {
+                (gain, bias_rate) = (0.0, 0.0);
+            }
         }
 
         // Output activities, for rules (2) and (5).
@@ -219,12 +224,16 @@ impl PerturbedOutput {
         }
     }
 
-    pub(super) fn read(&mut self, reader: &mut Reader) -> Result<()> {
+    pub(super) fn read(&mut self, reader: &mut Reader, config: &Perturbation) -> Result<()> {
         reader.matrix("output.weights", &mut self.weights)?;
         let classes = self.bias.len();
         reader.values("output.bias", &[classes], &mut self.bias)?;
         self.reward_square = reader.doubles("output.reward_square", &[1])?[0];
-        if reader.has("output.shift") {
+        if self.reward_square < 0.0 {
+            return Err(reader.wrong("a mean of squares, zero or above", self.reward_square.to_string()));
+        }
+        // A layer that sees its inputs as they are has no map of them: what is left over is refused.
+        if config.inputs != Inputs::Plain && reader.has("output.shift") {
             let width = self.weights.rows();
             reader.expect("output.shift", &[width])?;
             reader.expect("output.gain", &[width])?;
@@ -243,11 +252,11 @@ fn conditioning(inputs: Inputs, moments: &[(f64, f64)]) -> Conditioning {
     let (shift, gain): (Vec<f64>, Vec<f64>) = match inputs {
         Inputs::Plain | Inputs::Scaled => moments.iter().map(|_| (0.0, 1.0)).unzip(),
         Inputs::Centred => moments.iter().map(|&(mean, _)| (mean, 1.0)).unzip(),
-        // A unit that never changes carries nothing and must not be blown up.
+        // A unit that never changes carries nothing and must not be blown up: its variance is what rounding leaves of its square.
         Inputs::Standardised => moments
             .iter()
-            .map(|moment| (moment.0, variance(moment)))
-            .map(|(mean, variance)| (mean, if variance > 1e-12 { 1.0 / variance.sqrt() } else { 0.0 }))
+            .map(|moment| (moment.0, variance(moment), moment.1))
+            .map(|(mean, variance, square)| (mean, if variance > 1e-11 * square { 1.0 / variance.sqrt() } else { 0.0 }))
             .unzip(),
     };
     let squares = moments.iter().zip(&shift).zip(&gain).map(|((moment, &shift), &gain)| {

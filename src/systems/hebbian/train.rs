@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::config::{Config, Inputs, Mode, Order, Output};
+use super::config::{Activation, Axis, Config, Inputs, Mode, Order, Output};
 use super::network::{Head, Layers, Network, activate, learn};
 use super::output::{Step, Workspace};
 use crate::context::Context;
@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::kernels::dense::{self, Write};
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::random::{Stream, below};
-use crate::systems::features::{self, Frozen, shaped};
+use crate::systems::features::{self, Frozen, Keep, shaped};
 use crate::systems::journal::{Journal, Phase};
 use crate::systems::read_out::Training;
 use crate::systems::{Observer, evaluate};
@@ -62,6 +62,16 @@ fn output_batches(data: &Dataset, config: &Config) -> Result<features::Batches> 
     features::batches(data, batch, balanced, Stream::new(config.seed, "output batches"))
 }
 
+/// How the activities of frozen layers are kept. Where statistics are taken over a batch, an image's depend on the images beside it, and
+/// can only be computed once.
+fn keep(config: &Config, activations: &[Activation]) -> Keep {
+    let over_images = |activation: &Activation| {
+        matches!(activation, Activation::MagnitudeZscore { axis: Axis::Unit | Axis::Whole, .. })
+    };
+    let limit = config.feature_memory << 20;
+    if activations.iter().any(over_images) { Keep::All(limit) } else { Keep::AtMost(limit) }
+}
+
 fn layer_wise(network: &mut Network, session: &mut Session<'_, '_>) -> Result<ControlFlow<()>> {
     let hidden = &network.config.hidden;
     let stream = Stream::new(network.config.seed, "hidden batches");
@@ -108,7 +118,8 @@ fn hidden_layer(
             let forward = move |context: &mut Context, images: MatRef<'_>, out: MatMut<'_>| {
                 Layers::forward(below, context, (activation, activation), images, out);
             };
-            Frozen::new(context, session.data, last.cols(), None, config.feature_memory << 20, Box::new(forward))?
+            let keep = keep(config, &[activation]);
+            Frozen::new(context, session.data, last.cols(), None, keep, Box::new(forward))?
         }
     };
     let mut z = Matrix::zeros(0, 0);
@@ -143,11 +154,15 @@ fn output_layer(
     };
     let windows = match &config.output {
         Output::Perturbation(output) if output.order == Order::Windows => {
-            Some(features::stratified(data, Stream::new(config.seed, "output order")))
+            let mut order = features::stratified(data, Stream::new(config.seed, "output order"));
+            // The order is a ring, so that every image is in as many windows: its beginning stands behind its end once more.
+            order.extend_from_within(..output.batch.min(data.len()) - 1);
+            Some(order)
         }
         _ => None,
     };
-    let mut features = Frozen::new(context, data, width, windows, config.feature_memory << 20, Box::new(forward))?;
+    let keep = keep(config, &[activations.0, activations.1]);
+    let mut features = Frozen::new(context, data, width, windows, keep, Box::new(forward))?;
     let (head, settings) = match (output, &config.output) {
         (Head::Backpropagation(read_out), Output::Backpropagation(config)) => {
             let mut training = Training { config, phase, batches, features: &mut features, monitor };
@@ -169,7 +184,7 @@ fn output_layer(
         let (z, labels) = match settings.order {
             Order::Windows => {
                 let length = settings.batch.min(data.len());
-                let start = below(&mut places.item(step).generator(), (data.len() - length + 1) as u64) as usize;
+                let start = below(&mut places.item(step).generator(), data.len() as u64) as usize;
                 features.window(context, start, length)?
             }
             Order::Shuffled | Order::ClassBalanced => features.batch(context, batches, step)?,

@@ -308,7 +308,7 @@ fn a_hierarchy_learns_the_embedded_digits() {
     assert_eq!(network.entropies().len(), 3);
     assert!(network.curve().iter().any(|point| point.accuracy.is_some()));
     let first = &network.curve()[0];
-    let last = network.curve().iter().rfind(|point| point.phase == "base").unwrap();
+    let last = network.curve().iter().rfind(|point| &*point.phase == "base").unwrap();
     assert!(last.loss < first.loss);
     let maps = network.feature_maps(&mut context, Matrix::zeros(2, 784).view());
     assert_eq!((maps.rows(), maps.cols()), (2, 800));
