@@ -1,9 +1,10 @@
-//! The statistics by which the papers judge their results.
+//! What the papers judge their results by.
 //!
 //! - [`wilcoxon`]: the signed-rank test of paired samples, as in *before* and *after* of the same networks.
+//! - [`attack`], [`accuracy_under`] (feature `systems`): images changed by the gradient of the loss, to deceive a network.
 //! - [`pearson`]: the correlation of two quantities, as of entropy and accuracy, with its p-value and confidence interval.
 //!
-//! All in `f64`, and tested against SciPy's figures.
+//! Statistics are in `f64`, and tested against SciPy's figures.
 //!
 //! ```
 //! use neuropil::analysis::{Alternative, Wilcoxon, pearson, wilcoxon};
@@ -18,10 +19,14 @@
 //! # Ok::<(), neuropil::Error>(())
 //! ```
 
+#[cfg(feature = "systems")]
+mod adversarial;
 mod correlation;
 mod signed_rank;
 mod tails;
 
+#[cfg(feature = "systems")]
+pub use adversarial::{Attack, accuracy_under, attack};
 pub use correlation::{Correlation, pearson};
 pub use signed_rank::{Method, SignedRank, Wilcoxon, Zeros, wilcoxon};
 

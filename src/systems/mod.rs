@@ -8,6 +8,7 @@
 pub mod adam;
 pub mod baselines;
 pub mod checkpoint;
+mod differentiable;
 pub mod evolution;
 pub mod experiment;
 pub(crate) mod features;
@@ -23,6 +24,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use self::differentiable::Differentiable;
 pub use self::settings::LONGEST_CONFIG;
 use serde::{Deserialize, Serialize};
 

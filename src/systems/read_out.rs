@@ -133,6 +133,24 @@ impl ReadOut {
         }
     }
 
+    /// The gradient of each sample's own loss by its features, `[batch, features]`.
+    pub(crate) fn feature_gradient(
+        &self,
+        context: &mut Context,
+        features: MatRef<'_>,
+        labels: &[u8],
+        mut gradient: MatMut<'_>,
+    ) {
+        let mut logits = Matrix::zeros(features.rows(), self.bias.len());
+        let mut difference = Matrix::zeros(features.rows(), self.bias.len());
+        self.logits(context, features, logits.view_mut());
+        loss::softmax_cross_entropy(context, logits.view(), labels, None, Some(difference.view_mut()));
+        dense::matmul_nt(context, difference.view(), self.weights.view(), gradient.reborrow(), Write::Replace);
+        for row in 0..gradient.rows() {
+            gradient.row_mut(row).iter_mut().for_each(|value| *value *= self.scale);
+        }
+    }
+
     /// One step on a batch; returns the mean cross-entropy before it. `number` counts Adam's steps from 1. A batch without samples
     /// changes nothing, and its mean is zero.
     ///

@@ -28,7 +28,7 @@ use crate::systems::checkpoint::{Reader, Writer};
 use crate::systems::features::{self, Frozen, shaped};
 use crate::systems::journal::{Journal, Phase};
 use crate::systems::read_out::{ReadOut, column_sums, initial_weights};
-use crate::systems::{CurvePoint, Learner, Observer, Schedule, evaluate, settings};
+use crate::systems::{CurvePoint, Differentiable, Learner, Observer, Schedule, evaluate, settings};
 
 /// A multi-layer perceptron and how it is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -207,6 +207,28 @@ fn forward(context: &mut Context, activation: Activation, hidden: &[Matrix], ima
     }
 }
 
+/// dE/dy of every layer, from `difference`, dE by the logits.
+fn send_back(
+    context: &mut Context,
+    activation: Activation,
+    hidden: &[Matrix],
+    output: MatRef<'_>,
+    difference: MatRef<'_>,
+    traces: &mut [Trace],
+) {
+    for index in (0..hidden.len()).rev() {
+        let (own, after) = traces[index..].split_at_mut(1);
+        let Trace { s, deviations, gradient, .. } = &mut own[0];
+        shaped(gradient, s.rows(), s.cols());
+        let (above, w) = match after.first() {
+            Some(trace) => (trace.gradient.view(), hidden[index + 1].view()),
+            None => (difference, output),
+        };
+        dense::matmul_nt(context, above, w, gradient.view_mut(), Write::Replace);
+        backward(context, activation, s.view(), deviations, gradient.view_mut());
+    }
+}
+
 impl Network {
     /// An untrained network.
     ///
@@ -321,19 +343,12 @@ impl Learner for Network {
             // All gradients first, from the weights the forward pass used; then all updates.
             let mut output_gradient = Matrix::zeros(top.cols(), output.bias.len());
             dense::matmul_tn(context, top, difference.view(), output_gradient.view_mut(), Write::Replace);
-            for index in (0..hidden.len()).rev() {
-                let (before, after) = traces.split_at_mut(index + 1);
-                let (below, own) = before.split_at_mut(index);
-                let Trace { s, deviations, gradient, weights_gradient, .. } = &mut own[0];
-                shaped(gradient, s.rows(), s.cols());
-                let (above, w) = match after.first() {
-                    Some(trace) => (trace.gradient.view(), hidden[index + 1].view()),
-                    None => (difference.view(), output.weights.view()),
-                };
-                dense::matmul_nt(context, above, w, gradient.view_mut(), Write::Replace);
-                backward(context, config.activation, s.view(), deviations, gradient.view_mut());
+            send_back(context, config.activation, hidden, output.weights.view(), difference.view(), &mut traces);
+            for index in 0..hidden.len() {
+                let (below, own) = traces.split_at_mut(index);
+                let Trace { gradient, weights_gradient, .. } = &mut own[0];
                 let input = below.last().map_or(x, |trace| trace.z.view());
-                shaped(weights_gradient, input.cols(), s.cols());
+                shaped(weights_gradient, input.cols(), gradient.cols());
                 dense::matmul_tn(context, input, gradient.view(), weights_gradient.view_mut(), Write::Replace);
             }
             let rate = config.rate * config.schedule.factor(done, phase.steps);
@@ -395,6 +410,27 @@ impl Learner for Network {
 
     fn receptive_fields(&self) -> Matrix {
         self.hidden.first().map_or_else(|| Matrix::zeros(0, 0), Matrix::transposed)
+    }
+}
+
+impl Differentiable for Network {
+    fn input_gradient(
+        &self,
+        context: &mut Context,
+        images: MatRef<'_>,
+        labels: &[u8],
+        mut gradient: MatMut<'_>,
+    ) -> Result<()> {
+        let (activation, output) = (self.config.activation, &self.output);
+        let mut traces: Vec<Trace> = self.hidden.iter().map(|_| Trace::new()).collect();
+        forward(context, activation, &self.hidden, images, &mut traces);
+        let [mut logits, mut difference] = [(); 2].map(|()| Matrix::zeros(images.rows(), output.bias.len()));
+        output.logits(context, traces.last().map_or(images, |trace| trace.z.view()), logits.view_mut());
+        loss::softmax_cross_entropy(context, logits.view(), labels, None, Some(difference.view_mut()));
+        send_back(context, activation, &self.hidden, output.weights.view(), difference.view(), &mut traces);
+        let (first, w) = (traces[0].gradient.view(), self.hidden[0].view());
+        dense::matmul_nt(context, first, w, gradient.reborrow(), Write::Replace);
+        Ok(())
     }
 }
 

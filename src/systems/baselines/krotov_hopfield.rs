@@ -21,7 +21,7 @@ use crate::systems::checkpoint::{Reader, Writer};
 use crate::systems::features::{self, Frozen, Keep};
 use crate::systems::journal::{Journal, Phase};
 use crate::systems::read_out::{self, ReadOut, Training};
-use crate::systems::{CurvePoint, Learner, Observer, Schedule, settings};
+use crate::systems::{CurvePoint, Differentiable, Learner, Observer, Schedule, settings};
 
 /// A Krotov-Hopfield network and how it is trained. The defaults are the paper's for MNIST.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -132,16 +132,29 @@ fn new_output(context: &mut Context, config: &Config, classes: usize) -> ReadOut
     ReadOut::new(context, stream, config.units, classes, config.output.non_negative)
 }
 
-/// The hidden activities of images.
-fn read(context: &mut Context, hidden: &Matrix, reading: Reading, images: MatRef<'_>, mut out: MatMut<'_>) {
+/// Images of unit length, and what each was multiplied by: zero for a black one.
+fn of_unit_length(images: MatRef<'_>) -> (Matrix, Vec<f32>) {
     let mut unit = images.to_owned();
-    for row in 0..unit.rows() {
+    let scales = (0..unit.rows()).map(|row| {
         let row = unit.row_mut(row);
         let square: f64 = row.iter().map(|&value| f64::from(value) * f64::from(value)).sum();
         let scale = if square > 0.0 { (1.0 / square.sqrt()) as f32 } else { 0.0 };
         row.iter_mut().for_each(|value| *value *= scale);
-    }
+        scale
+    });
+    let scales = scales.collect();
+    (unit, scales)
+}
+
+/// The hidden activities of images.
+fn read(context: &mut Context, hidden: &Matrix, reading: Reading, images: MatRef<'_>, mut out: MatMut<'_>) {
+    let (unit, _) = of_unit_length(images);
     dense::matmul_nt(context, unit.view(), hidden.view(), out.reborrow(), Write::Replace);
+    apply(context, reading, out);
+}
+
+/// Hidden sums become activities.
+fn apply(context: &mut Context, reading: Reading, out: MatMut<'_>) {
     match reading {
         Reading::Power { exponent } => activation::power(context, out, exponent as f32),
         Reading::Relu => activation::relu(context, out),
@@ -310,5 +323,39 @@ impl Learner for Network {
 
     fn receptive_fields(&self) -> Matrix {
         self.hidden.clone()
+    }
+}
+
+impl Differentiable for Network {
+    fn input_gradient(
+        &self,
+        context: &mut Context,
+        images: MatRef<'_>,
+        labels: &[u8],
+        mut gradient: MatMut<'_>,
+    ) -> Result<()> {
+        let (unit, scales) = of_unit_length(images);
+        let mut sums = Matrix::zeros(images.rows(), self.config.units);
+        dense::matmul_nt(context, unit.view(), self.hidden.view(), sums.view_mut(), Write::Replace);
+        let mut features = sums.clone();
+        apply(context, self.config.reading, features.view_mut());
+        let mut above = Matrix::zeros(images.rows(), self.config.units);
+        self.output.feature_gradient(context, features.view(), labels, above.view_mut());
+        for (value, &sum) in above.as_mut_slice().iter_mut().zip(sums.as_slice()) {
+            let slope = match self.config.reading {
+                _ if sum <= 0.0 => 0.0,
+                Reading::Power { exponent } => (exponent * f64::from(sum).powf(exponent - 1.0)) as f32,
+                Reading::Relu => 1.0,
+            };
+            *value *= slope;
+        }
+        dense::matmul(context, above.view(), self.hidden.view(), gradient.reborrow(), Write::Replace);
+        // Through v = x / |x|: what points along v changes nothing.
+        for (row, scale) in scales.into_iter().enumerate() {
+            let (unit, gradient) = (unit.row(row), gradient.row_mut(row));
+            let along: f64 = unit.iter().zip(&*gradient).map(|(&v, &g)| f64::from(v) * f64::from(g)).sum();
+            gradient.iter_mut().zip(unit).for_each(|(g, v)| *g = (*g - along as f32 * v) * scale);
+        }
+        Ok(())
     }
 }

@@ -14,7 +14,7 @@ use crate::systems::checkpoint::{Reader, Writer};
 use crate::systems::features::{self, Frozen};
 use crate::systems::journal::{Journal, Phase};
 use crate::systems::read_out::{self, ReadOut, Training};
-use crate::systems::{CurvePoint, Learner, Observer, settings};
+use crate::systems::{CurvePoint, Differentiable, Learner, Observer, settings};
 
 /// A softmax regression and how it is trained.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -160,5 +160,18 @@ impl Learner for Network {
 
     fn receptive_fields(&self) -> Matrix {
         self.output.weights.transposed()
+    }
+}
+
+impl Differentiable for Network {
+    fn input_gradient(
+        &self,
+        context: &mut Context,
+        images: MatRef<'_>,
+        labels: &[u8],
+        gradient: MatMut<'_>,
+    ) -> Result<()> {
+        self.output.feature_gradient(context, images, labels, gradient);
+        Ok(())
     }
 }

@@ -30,6 +30,7 @@
 
 pub mod config;
 pub mod experiment;
+mod gradient;
 mod network;
 mod output;
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::kernels::perturb;
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::random::Stream;
-use crate::systems::{Learner, Progress, Schedule, features};
+use crate::systems::{Differentiable, Learner, Progress, Schedule, features};
 
 const INPUTS: usize = 12;
 const CLASSES: usize = 3;
@@ -389,6 +389,71 @@ fn another_set_may_follow_one_that_was_refused() {
     let error = network.train(&mut context, &data.subset(&one_class).unwrap(), None, &mut go).unwrap_err();
     assert!(error.to_string().contains("images of every class"), "{error}");
     assert!(network.train(&mut context, &data, None, &mut go).unwrap().is_continue());
+}
+
+#[test]
+fn gradients_by_the_images_are_those_of_the_printed_formulas() {
+    use crate::systems::differentiable::tests as common;
+    let zscore = |rescale| Activation::MagnitudeZscore { axis: Axis::Sample, rescale };
+    let backpropagation = || {
+        Output::Backpropagation(crate::systems::read_out::Config {
+            rate: 0.05,
+            batch: 9,
+            feature_length: Some(2.0),
+            ..Default::default()
+        })
+    };
+    let perturbation =
+        |inputs| Output::Perturbation(Perturbation { inputs, batch: 9, steps: 20, ..Perturbation::default() });
+    for (activation, reading, output) in [
+        (Activation::Relu, None, backpropagation()),
+        (Activation::Relu, Some(zscore(false)), backpropagation()),
+        (zscore(true), None, backpropagation()),
+        (zscore(false), None, perturbation(Inputs::Plain)),
+        (Activation::Relu, Some(zscore(true)), perturbation(Inputs::Standardised)),
+    ] {
+        let hidden = Hidden { activation, epochs: 0, ..Hidden::default() };
+        let config = Config { layers: vec![9, 7], reading, hidden, output, ..Config::default() };
+        let mut network = Network::new(config, common::INPUTS, common::CLASSES).unwrap();
+        // Weights large enough for the loss to change.
+        for (layer, w) in network.layers.0.iter_mut().enumerate() {
+            Stream::new(layer as u64, "weights").uniform(-1.0, 1.0, w.as_mut_slice());
+        }
+        let mut network = common::trained(network);
+        if let Head::Perturbation(head) = &mut network.output {
+            Stream::new(9, "weights").uniform(-1.0, 1.0, head.weights.as_mut_slice());
+        }
+        let (scale, map) = match &network.output {
+            Head::Backpropagation(output) => (output.scale, None),
+            Head::Perturbation(output) => (1.0, output.conditioning.clone()),
+        };
+        common::follows_the_loss(&network, &|x, label| {
+            let mut z = x.to_vec();
+            for (index, w) in network.layers.0.iter().enumerate() {
+                z = common::product(&z, w.view());
+                match if index == 1 { reading.unwrap_or(activation) } else { activation } {
+                    Activation::Relu => z.iter_mut().for_each(|y| *y = y.max(0.0)),
+                    Activation::MagnitudeZscore { rescale, .. } => {
+                        z = self::zscore(&vec![z]).remove(0);
+                        let largest = z.iter().copied().fold(0.0, f64::max);
+                        z.iter_mut().for_each(|z| *z /= if rescale { largest } else { 1.0 });
+                    }
+                }
+            }
+            if let Some(map) = &map {
+                let both = map.shift.iter().zip(&map.gain);
+                z.iter_mut().zip(both).for_each(|(z, (&shift, &gain))| *z = (*z - f64::from(shift)) * f64::from(gain));
+            }
+            common::cross_entropy(&z, network.output_weights(), network.output_bias(), scale, label)
+        });
+    }
+    let hidden =
+        Hidden { activation: Activation::MagnitudeZscore { axis: Axis::Unit, rescale: false }, ..Hidden::default() };
+    let network = Network::new(Config { layers: vec![5], hidden, ..Config::default() }, INPUTS, CLASSES).unwrap();
+    let (images, mut gradient) = (Matrix::zeros(2, INPUTS), Matrix::zeros(2, INPUTS));
+    let mut context = Context::new().unwrap();
+    let error = network.input_gradient(&mut context, images.view(), &[0, 1], gradient.view_mut()).unwrap_err();
+    assert!(error.to_string().starts_with("activation: expected statistics of each image"), "{error}");
 }
 
 #[test]

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use neuropil::Context;
 use neuropil::systems::experiment::Scale;
-use neuropil::systems::hebbian::experiment::{self, Options, Report, Row, Run};
+use neuropil::systems::hebbian::experiment::{self, ATTACKS, EPSILONS, Options, Report, Row, Run};
 
 use super::{Arguments, Reproduction};
 use crate::failure::Failure;
-use crate::figures::{self, Figure, Kernels, Series};
+use crate::figures::{self, Figure, Kernels, Plot, Series};
 use crate::progress::Monitor;
 
 pub(super) const TITLE: &str = "Hebbian learning with weight perturbation";
@@ -67,7 +67,59 @@ fn draw(report: &Report, images: &str, [channels, rows, cols]: [usize; 3]) -> Re
         figures::weight_kernels(&networks)?,
         figures::weight_histogram(&networks)?,
     ];
-    Ok(figures.into_iter().flatten().collect())
+    let mut figures: Vec<Figure> = figures.into_iter().flatten().collect();
+    for (at, name) in ["attack-fgsm", "attack-pgd"].into_iter().enumerate() {
+        figures.extend(under_attack(report, images, name, at)?);
+    }
+    figures.extend(few_shots(report, images)?);
+    Ok(figures)
+}
+
+/// Figure 4: accuracy under an attack; means over the runs.
+fn under_attack(report: &Report, images: &str, name: &'static str, at: usize) -> Result<Option<Figure>, Failure> {
+    let (attack, _) = ATTACKS[at];
+    let mut series: Vec<Series> = Vec::new();
+    let mut seen = HashSet::new();
+    for row in report.runs.iter().map(|run| &run.row).filter(|row| seen.insert(row.name)) {
+        let runs = report.runs.iter().filter(|run| run.row.name == row.name);
+        let Some(curves) = runs.map(|run| Some(run.attacked?[at])).collect::<Option<Vec<_>>>() else { continue };
+        let mean = |epsilon: usize| curves.iter().map(|curve| curve[epsilon]).sum::<f64>() / curves.len() as f64;
+        let points = EPSILONS.iter().enumerate().map(|(index, &epsilon)| (f64::from(epsilon), mean(index)));
+        series.push(Series { name: hidden_rule(row), points: points.collect() });
+    }
+    let plot = Plot {
+        title: &format!("{attack} on {images}"),
+        x: "largest change of a pixel",
+        y: "test accuracy, %",
+        caption: &format!("Accuracy on test images changed by {attack}, means over the runs."),
+        logarithmic: [false, false],
+    };
+    figures::lines(name, &plot, &series)
+}
+
+/// Figure 4: accuracy of networks that learned from few images; means over the runs.
+fn few_shots(report: &Report, images: &str) -> Result<Option<Figure>, Failure> {
+    let mut series: Vec<Series> = Vec::new();
+    for run in &report.runs {
+        let Some(shots) = run.row.shots else { continue };
+        let name = hidden_rule(&run.row);
+        let same = report.runs.iter().filter(|other| other.row.name == run.row.name);
+        let accuracies: Vec<f64> = same.map(|other| other.accuracy).collect();
+        let point = (shots as f64, accuracies.iter().sum::<f64>() / accuracies.len() as f64);
+        match series.iter_mut().find(|series| series.name == name) {
+            Some(series) if series.points.contains(&point) => (),
+            Some(series) => series.points.push(point),
+            None => series.push(Series { name, points: vec![point] }),
+        }
+    }
+    let plot = Plot {
+        title: &format!("Learning {images} from few images"),
+        x: "images of each class",
+        y: "test accuracy, %",
+        caption: "Accuracy of networks that learned from few images of each class, means over the runs.",
+        logarithmic: [true, false],
+    };
+    figures::lines("few-shots", &plot, &series)
 }
 
 /// Test accuracies, in per cent, of the last phase that has any.
@@ -82,7 +134,7 @@ fn curve(run: &Run) -> Series {
 }
 
 fn has_one_hidden_layer(row: &Row) -> bool {
-    row.name != "softmax" && !row.name.ends_with("-2")
+    row.name != "softmax" && !row.name.ends_with("-2") && row.shots.is_none()
 }
 
 /// The rule that trained a row's hidden layer, short enough for a title.
