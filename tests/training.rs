@@ -187,6 +187,18 @@ fn another_training_set_cannot_be_slipped_in() {
         assert!(learner.train(&mut context(1), &data, None, &mut stop).unwrap().is_break(), "{name}");
         let error = learner.train(&mut context(1), &embedded().train, None, &mut stop).unwrap_err().to_string();
         assert!(error.contains("200") && error.contains("2000"), "{name}: {error}");
+        // As many images, of which one pixel is another; and with two labels exchanged.
+        let pixels: Vec<u8> = (0..data.len()).flat_map(|index| data.image(index).to_vec()).collect();
+        let (mut changed, mut labels) = (pixels.clone(), data.labels().to_vec());
+        changed[784 * 150 + 300] ^= 1;
+        labels.swap(3, data.len() - 1);
+        assert_ne!(labels, data.labels());
+        for (pixels, labels) in [(changed, data.labels().to_vec()), (pixels, labels)] {
+            let other = Dataset::new(pixels, labels, data.shape(), data.classes()).unwrap();
+            let error = learner.train(&mut context(1), &other, None, &mut stop).unwrap_err().to_string();
+            assert!(error.contains("the images of before the interruption"), "{name}: {error}");
+        }
+        assert!(learner.train(&mut context(1), &data, None, &mut |_| ControlFlow::Continue(())).is_ok(), "{name}");
     }
 }
 

@@ -155,6 +155,28 @@ fn a_batch_of_another_shape_panics() {
 }
 
 #[test]
+fn digests_tell_sets_apart_and_not_how_they_are_stored() {
+    let set = small();
+    let pixels: Vec<u8> = (0..set.len()).flat_map(|index| set.image(index).to_vec()).collect();
+    let of =
+        |pixels: &[u8], labels: &[u8]| Dataset::new(pixels.to_vec(), labels.to_vec(), set.shape(), 3).unwrap().digest();
+    assert_eq!(of(&pixels, set.labels()), set.digest());
+    assert_eq!(set.subset(&[0, 1, 2, 3, 4]).unwrap().digest(), set.digest());
+    let mut seen =
+        vec![set.digest(), set.subset(&[0, 1, 2, 3]).unwrap().digest(), set.subset(&[1, 0, 2, 3, 4]).unwrap().digest()];
+    for at in [0, 7, 8, 100, 239] {
+        for change in [1, 0x80] {
+            let mut other = pixels.clone();
+            other[at] ^= change;
+            seen.push(of(&other, set.labels()));
+        }
+    }
+    seen.push(of(&pixels, &[0, 1, 2, 1, 1]));
+    seen.sort_unstable();
+    assert!(seen.windows(2).all(|pair| pair[0] != pair[1]));
+}
+
+#[test]
 fn debug_output_is_the_size_and_not_the_pixels() {
     assert_eq!(format!("{:?}", small()), "5 images of 3 x 4 x 4 in 3 classes");
 }

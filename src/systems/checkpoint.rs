@@ -90,6 +90,8 @@ struct Header {
     classes: usize,
     /// Images of the training set; 0 before training.
     samples: u64,
+    /// [`Dataset::digest`](crate::datasets::Dataset::digest) of the training set, in hexadecimal.
+    digest: String,
     step: u64,
     finished: bool,
     /// Names of the phases in the learning curve.
@@ -165,6 +167,7 @@ impl Writer {
             inputs,
             classes,
             samples: journal.samples,
+            digest: format!("{:016x}", journal.digest),
             step: journal.step,
             finished: journal.finished,
             phases,
@@ -402,7 +405,11 @@ impl Reader {
 
     pub(crate) fn journal(&mut self) -> Result<Journal> {
         let losses = self.doubles("running_loss", &[2])?;
-        let Header { step, samples, finished, ref phases, .. } = self.header;
+        let Header { step, samples, finished, ref phases, ref digest, .. } = self.header;
+        let digest = match u64::from_str_radix(digest, 16) {
+            Ok(digest) => digest,
+            Err(_) => return Err(self.wrong("a digest of 16 hexadecimal digits", digest.clone())),
+        };
         // One name for all the points of a phase, however long it is.
         let phases: Vec<Arc<str>> = phases.iter().map(|name| name.as_str().into()).collect();
         let rows = self.rows("curve");
@@ -418,7 +425,7 @@ impl Reader {
             }
             curve.push(CurvePoint { phase, step: step as u64, loss: read_back(loss), accuracy: read_back(accuracy) });
         }
-        Ok(Journal { step, samples, finished, curve, losses: (losses[0], losses[1] as u64) })
+        Ok(Journal { step, samples, digest, finished, curve, losses: (losses[0], losses[1] as u64) })
     }
 
     /// Whether there is a tensor of this name.

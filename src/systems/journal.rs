@@ -29,6 +29,8 @@ pub(crate) struct Journal {
     pub(crate) step: u64,
     /// Images of the training set; 0 until training began.
     pub(crate) samples: u64,
+    /// [`Dataset::digest`](crate::datasets::Dataset::digest) of the training set.
+    pub(crate) digest: u64,
     /// Set once every phase is done.
     pub(crate) finished: bool,
     pub(crate) curve: Vec<CurvePoint>,
@@ -37,13 +39,16 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Notes the size of the training set, which a run must share once it has taken a step.
-    pub(crate) fn begin(&mut self, samples: usize) -> Result<()> {
+    /// Notes the training set, by its images and its digest: a run must keep to it once it has taken a step.
+    pub(crate) fn begin(&mut self, samples: usize, digest: u64) -> Result<()> {
         if self.step != 0 && self.samples != samples as u64 {
             let expected = format!("{} training images, as before the interruption", self.samples);
             return Err(Error::setting("training set", expected, samples));
         }
-        self.samples = samples as u64;
+        if self.step != 0 && self.digest != digest {
+            return Err(Error::setting("training set", "the images of before the interruption", "others, as many"));
+        }
+        (self.samples, self.digest) = (samples as u64, digest);
         Ok(())
     }
 

@@ -324,7 +324,7 @@ impl Learner for Network {
         observer: &mut Observer<'_>,
     ) -> Result<ControlFlow<()>> {
         settings::both_fit(data, monitor, self.inputs(), self.classes())?;
-        self.journal.begin(data.len())?;
+        self.journal.begin(data.len(), data.digest())?;
         let Network { config, journal, hidden, moments, output } = self;
         let mut batches = features::batches(data, config.batch, false, Stream::new(config.seed, "batches"))?;
         let phase = Phase::epochs("training", config.epochs, batches.per_epoch());

@@ -253,7 +253,7 @@ impl Learner for Network {
         observer: &mut Observer<'_>,
     ) -> Result<ControlFlow<()>> {
         settings::both_fit(data, monitor, self.inputs(), self.classes())?;
-        self.journal.begin(data.len())?;
+        self.journal.begin(data.len(), data.digest())?;
         let Network { config, journal, hidden, output } = self;
         let mut images = features::batches(data, config.batch, false, Stream::new(config.seed, "hidden batches"))?;
         let stream = Stream::new(config.seed, "output batches");

@@ -117,7 +117,7 @@ impl Learner for Network {
         observer: &mut Observer<'_>,
     ) -> Result<ControlFlow<()>> {
         settings::both_fit(data, monitor, self.inputs(), self.classes())?;
-        self.journal.begin(data.len())?;
+        self.journal.begin(data.len(), data.digest())?;
         let Network { config: Config { seed, output: config }, journal, output } = self;
         let mut batches = features::batches(data, config.batch, false, Stream::new(*seed, "output batches"))?;
         let phase = &Phase::epochs("output", config.epochs, batches.per_epoch());

@@ -154,6 +154,8 @@ fn strongest(activities: &mut [f32], count: usize) {
 pub(crate) struct Sample {
     hidden: Matrix,
     labels: Vec<u8>,
+    /// Of the set it was drawn from.
+    digest: u64,
 }
 
 impl Sample {
@@ -161,7 +163,8 @@ impl Sample {
         let count = (config.images_per_class > 0).then_some(config.images_per_class);
         let sample = output::sample(data, count, config.seed)?;
         let images = output::values(context, &sample)?;
-        Ok(Sample { hidden: hidden.activities(context, images.view()), labels: sample.labels().to_vec() })
+        let labels = sample.labels().to_vec();
+        Ok(Sample { hidden: hidden.activities(context, images.view()), labels, digest: data.digest() })
     }
 }
 
@@ -243,7 +246,7 @@ impl Network {
         monitor: Option<&Dataset>,
         observer: &mut Observer<'_>,
     ) -> Result<ControlFlow<()>> {
-        self.journal.begin(sample.labels.len())?;
+        self.journal.begin(sample.labels.len(), sample.digest)?;
         let Network { config, journal, hidden, output } = self;
         let phase = output::phase(&config.output, sample.labels.len(), config.curve_epochs);
         if let Some((_, done)) = journal.locate(std::slice::from_ref(&phase)) {

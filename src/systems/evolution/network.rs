@@ -499,7 +499,7 @@ impl Learner for Network {
         };
         let count = (self.config.images_per_class > 0).then_some(self.config.images_per_class);
         let sample = output::sample(&data, count, self.config.seed)?;
-        self.journal.begin(sample.len())?;
+        self.journal.begin(sample.len(), data.digest())?;
         let phases = self.phases(sample.len());
         while let Some((index, done)) = self.journal.locate(&phases) {
             let flow = if index == 0 {

@@ -134,7 +134,7 @@ pub struct Run {
     pub zeros: f64,
     /// Time of the training. Hidden layers that several rows share are counted with the first.
     pub seconds: f64,
-    /// The learning curve; accuracies (0 to 1) on the test images.
+    /// The learning curve; accuracies (0 to 1) on the test images, but for networks that learn from few.
     pub curve: Vec<CurvePoint>,
     /// Accuracy in per cent under each of [`ATTACKS`], for each of [`EPSILONS`], on some of the test images; of the rows of figure 4.
     pub attacked: Option<[[f64; EPSILONS.len()]; ATTACKS.len()]>,
@@ -233,7 +233,9 @@ pub fn reproduce(
             };
             let mut trained = untrained(&row, options.scale, seed, train, previous.take())?;
             let learner = trained.learner();
-            if learner.train(context, train, Some(&data.test), observer)?.is_break() {
+            // An epoch of few images is a step or two: to watch every one would take longer than all else.
+            let monitor = row.shots.is_none().then_some(&data.test);
+            if learner.train(context, train, monitor, observer)?.is_break() {
                 report.interrupted = true;
                 return Ok(report);
             }

@@ -95,7 +95,7 @@ pub(super) fn train(
     monitor: Option<&Dataset>,
     observer: &mut Observer<'_>,
 ) -> Result<ControlFlow<()>> {
-    network.journal.begin(data.len())?;
+    network.journal.begin(data.len(), data.digest())?;
     let images = Arc::new(Prepared::new(context, network.config.images, data)?);
     let material = Material::new(&network.config, images)?;
     let mut session = Session::new(network, &material)?;

@@ -184,7 +184,7 @@ impl Network {
             let expected = format!("at most the {} training images", data.len());
             return Err(Error::setting("batch", expected, self.config.batch));
         }
-        self.journal.begin(data.len())?;
+        self.journal.begin(data.len(), data.digest())?;
         let stream = Stream::new(self.config.seed, "batches");
         let mut batches =
             Batches::new(data.labels(), data.classes(), None, self.config.batch, Order::Shuffled, stream)?;
