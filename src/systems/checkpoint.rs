@@ -285,6 +285,7 @@ impl Reader {
         Ok(Reader { origin, bytes, base, metadata, header, unread })
     }
 
+    /// What a learner says of a state that cannot be.
     pub(crate) fn wrong(&self, expected: impl Into<String>, found: impl Into<String>) -> Error {
         Error::format(self.origin.clone(), 0, expected, found)
     }

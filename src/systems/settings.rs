@@ -120,6 +120,15 @@ pub(crate) fn batch(name: &str, samples: usize, values: usize) -> Result<()> {
     ))
 }
 
+/// Not too many values of this kind, by the same measure.
+pub(crate) fn values(name: &str, what: &str, values: u128) -> Result<()> {
+    if values <= MOST_WEIGHTS {
+        Ok(())
+    } else {
+        Err(Error::setting(name, format!("at most {MOST_WEIGHTS} {what}"), values))
+    }
+}
+
 /// TOML's integers end at 2^63 - 1.
 pub(crate) fn seed(value: u64) -> Result<()> {
     within("seed", value, 0, i64::MAX as u64)
