@@ -5,8 +5,10 @@ use crate::error::{Error, Result};
 
 /// Differences up to which [`Method::Automatic`] is exact.
 const SMALL: usize = 50;
-/// Differences up to which the exact distribution is offered: it costs their third power.
+/// Differences up to which the exact distribution is offered.
 const MOST_EXACT: usize = 300;
+/// Twice the largest sum of ranks for which it is: what so many differences have when no zeros hold ranks below theirs.
+const MOST_DOUBLED: usize = MOST_EXACT * (MOST_EXACT + 1);
 
 /// What becomes of differences that are zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,10 +23,13 @@ pub enum Zeros {
 /// Where the p-value comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Method {
-    /// [`Exact`](Method::Exact) up to 50 differences that are not zero, [`Normal`](Method::Normal) without continuity correction beyond.
+    /// [`Exact`](Method::Exact) up to 50 differences that are not zero, [`Normal`](Method::Normal) without continuity correction beyond, or
+    /// where zeros that hold ranks bring the sum of the others' above 45,150.
     #[default]
     Automatic,
-    /// The distribution over all ways to sign the ranks at hand: exact with ties and zeros too. Up to 300 differences.
+    /// The distribution over all ways to sign the ranks at hand: exact with ties and zeros too. Up to 300 differences, and up to a sum of
+    /// ranks of 45,150, which 300 have where no zeros hold ranks. It costs differences x twice the sum of ranks additions, and eight bytes
+    /// for each of the latter.
     Exact,
     /// The normal approximation, its variance corrected for ties.
     Normal {
@@ -72,7 +77,8 @@ impl SignedRank {
 /// Differences of decimal fractions that look equal may differ in their last bit, and are then no ties: round them, or test counts.
 ///
 /// # Errors
-/// [`Error::Setting`] if a difference is not finite, if none differs from zero, or for [`Method::Exact`] with more than 300 of them.
+/// [`Error::Setting`] if a difference is not finite, if none differs from zero, or for [`Method::Exact`] with more than 300 of
+/// them or, with [`Zeros::Pratt`], a sum of their ranks above 45,150.
 pub fn wilcoxon(differences: &[f64], test: &Wilcoxon) -> Result<SignedRank> {
     all_finite("differences of a signed-rank test", differences)?;
     let mut sorted: Vec<f64> =
@@ -99,10 +105,15 @@ pub fn wilcoxon(differences: &[f64], test: &Wilcoxon) -> Result<SignedRank> {
         before += group.len();
     }
 
+    let sum = positive + negative;
     let exact = match test.method {
-        Method::Automatic => n <= SMALL,
+        Method::Automatic => n <= SMALL && sum <= MOST_DOUBLED,
         Method::Exact if n > MOST_EXACT => {
             return Err(Error::setting("exact signed-rank test", format!("up to {MOST_EXACT} differences"), n));
+        }
+        Method::Exact if sum > MOST_DOUBLED => {
+            let expected = format!("ranks that sum up to {} at most", MOST_DOUBLED / 2);
+            return Err(Error::setting("exact signed-rank test", expected, sum as f64 / 2.0));
         }
         Method::Exact => true,
         Method::Normal { .. } => false,

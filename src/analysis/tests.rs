@@ -164,6 +164,24 @@ fn nothing_to_rank_is_an_error() {
     refused(&[1.0; 301], Method::Exact, "up to 300 differences, found 301");
 }
 
+#[test]
+fn zeros_that_hold_ranks_do_not_make_the_exact_distribution_large() {
+    // One difference above so many zeros has the rank after theirs.
+    let outcome = |zeros: usize, method| {
+        let data: Vec<f64> = std::iter::repeat_n(0.0, zeros).chain([1.0]).collect();
+        wilcoxon(&data, &Wilcoxon { zeros: Zeros::Pratt, method, ..Wilcoxon::default() })
+    };
+    for method in [Method::Automatic, EXACT] {
+        let most = outcome(45_149, method).unwrap();
+        assert_eq!((most.positive, most.p, most.z), (45_150.0, 1.0, None));
+    }
+    for zeros in [45_150, 3_000_000] {
+        assert_eq!(outcome(zeros, Method::Automatic).unwrap(), outcome(zeros, NORMAL).unwrap());
+        let error = outcome(zeros, EXACT).unwrap_err().to_string();
+        assert!(error.contains(&format!("ranks that sum up to 45150 at most, found {}", zeros + 1)), "{error}");
+    }
+}
+
 const X_SMALL: [f64; 10] = [9.51, 9.42, 9.66, 9.3, 9.38, 9.03, 9.21, 9.62, 9.44, 9.17];
 const Y_SMALL: [f64; 10] = [4.1, 3.6, 4.4, 3.3, 3.9, 2.8, 3.5, 4.2, 3.1, 3.4];
 #[rustfmt::skip]
