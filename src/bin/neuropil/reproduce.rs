@@ -218,11 +218,69 @@ fn write(
         output::write_file(&path("png"), &figure.png)?;
     }
     for (name, contents) in &reproduction.files {
-        output::write_file(&folder.join(name), contents)?;
+        output::write_file(&folder.join(suffixed(name, suffix)), contents)?;
     }
     let json = report::json(&reproduction.outcomes)?;
     output::write_file(&folder.join(format!("results{suffix}.json")), json.as_bytes())?;
     let text = report::markdown(&circumstances, &reproduction.outcomes, &reproduction.figures, suffix);
     output::write_file(&folder.join(format!("report{suffix}.md")), text.as_bytes())?;
     Ok(())
+}
+
+/// A file's name with this before its extension.
+fn suffixed(name: &str, suffix: &str) -> String {
+    match name.rsplit_once('.') {
+        Some((stem, extension)) => format!("{stem}{suffix}.{extension}"),
+        None => format!("{name}{suffix}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    #[test]
+    fn an_interrupted_run_writes_over_nothing_of_a_finished_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let line = Line::parse_from(["neuropil", "--quick"]);
+        let context = Context::new().unwrap();
+        let of = |interrupted: bool| Reproduction {
+            title: "Test",
+            images: "none".to_owned(),
+            outcomes: vec![Outcome::new("test", "a", "b", None, vec![1.0], 0.0)],
+            figures: vec![Figure {
+                name: "figure",
+                caption: String::new(),
+                svg: interrupted.to_string(),
+                png: interrupted.to_string().into_bytes(),
+            }],
+            files: vec![("populations.tsv", interrupted.to_string().into_bytes()), ("plain", vec![1])],
+            departures: &[],
+            finished: 1,
+            interrupted,
+        };
+        let names = || {
+            let entries = std::fs::read_dir(folder.path()).unwrap();
+            let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+        write(folder.path(), &line.arguments, &context, &of(false), 1.0).unwrap();
+        let finished = names();
+        let contents =
+            || finished.iter().map(|name| std::fs::read(folder.path().join(name)).unwrap()).collect::<Vec<_>>();
+        let before = contents();
+        write(folder.path(), &line.arguments, &context, &of(true), 2.0).unwrap();
+        assert_eq!(contents(), before);
+        assert_eq!(names().len(), 2 * finished.len());
+        assert!(names().contains(&"populations-partial.tsv".to_owned()));
+    }
 }
