@@ -11,6 +11,7 @@ use crate::kernels::particle::{
 };
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::random::Stream;
+use crate::systems::settings;
 
 /// Layers of particles: between `widths[l]` values and `widths[l + 1]` there is a particle for each pair of them, that from value i
 /// to cell j being the particle `range(l).start + i widths[l + 1] + j`.
@@ -99,8 +100,8 @@ impl Organism {
     /// An organism of Xavier-uniform particles, with GELU after its hidden layers or nothing.
     ///
     /// # Errors
-    /// [`Error::Setting`] for fewer than two widths, a width of zero, more than 2^24 particles, or particles that are not linear:
-    /// those do not stand for one weight.
+    /// [`Error::Setting`] for fewer than two widths, a width of zero, more than 2^24 particles or 2^30 weights of all of them, or
+    /// particles that are not linear: those do not stand for one weight.
     pub fn new(net: &Net, widths: &[usize], gelu: bool, stream: Stream) -> Result<Self> {
         if net.activation() != Activation::Linear {
             return Err(Error::setting("particles", "linear nets", format!("{:?}", net.activation())));
@@ -113,6 +114,7 @@ impl Organism {
         let particles = particles
             .filter(|&particles| particles <= 1 << 24)
             .ok_or_else(|| Error::setting("widths", "at most 16777216 particles", format!("{widths:?}")))?;
+        settings::values("particle", "weights of all particles", particles as u128 * net.weights() as u128)?;
         Ok(Organism {
             widths: widths.to_vec(),
             gelu,

@@ -130,6 +130,8 @@ impl Config {
         settings::within("side", self.side as u64, 1, 1024)?;
         settings::not_negative("noise", self.noise)?;
         settings::within("batch", self.batch as u64, 1, 1 << 24)?;
+        let widths = (self.side * self.side + self.hidden.iter().sum::<usize>()) as u128;
+        settings::values("batch", "values of a batch", self.batch as u128 * widths)?;
         settings::within("epochs", self.epochs, 0, 1 << 32)?;
         settings::positive("epsilon", self.epsilon)?;
         settings::not_negative("task.rate", self.task.rate)?;

@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use super::addition::{self, Addition, Resubstitution};
+use super::body::PlainNetwork;
 use super::config::{Between, Config};
 use super::network::{Epoch, Network};
 use super::robustness::{Robustness, robustness};
@@ -38,6 +39,8 @@ pub const DEPARTURES: [&str; 4] = [
 const LIMIT: u32 = 200;
 /// Epochs from one point of a trajectory to the next.
 const TRAJECTORY: usize = 5;
+/// The least magnitude whose logarithm is reported: what `f64` resolves beside numbers of about one.
+const FLOOR: f64 = 1e-16;
 /// Trajectories of each group that are kept.
 const TRACED: usize = 8;
 
@@ -90,7 +93,7 @@ pub struct ImageRun {
     /// Where it stood before training and after each epoch; accuracies on the test images.
     pub epochs: Vec<Epoch>,
     /// Test accuracy in per cent: whole, without self-replicators, with as many of the smallest weights pruned, without the
-    /// particles that are neither self-replicating nor zero.
+    /// particles that are neither self-replicating nor zero: the others and the divergent ones.
     pub accuracy: [f64; 4],
     /// Particles of each class in every layer.
     pub connectivity: Vec<[usize; 4]>,
@@ -207,15 +210,11 @@ fn classify(
     let seconds = began.elapsed().as_secs_f64();
     let epsilon = network.config().epsilon as f32;
     let classes: Vec<Class> = network.organism().examine(context).iter().map(|seen| seen.class(epsilon)).collect();
-    let of = |class: Class| (0..classes.len()).filter(|&particle| classes[particle] == class).collect::<Vec<_>>();
-    let own = of(Class::SelfReplicating);
+    let own = of(&classes, &[Class::SelfReplicating]);
     let seen = network.see(context, &data.test)?;
     let plain = network.organism().extract();
-    let mut left = [(); 4].map(|()| plain.clone());
-    left[1].drop(own.iter().copied());
-    left[2].drop(plain.smallest(own.len()));
-    left[3].drop(of(Class::Other));
-    let accuracy = left.map(|plain| 100.0 * Network::share_correct(context, &plain, seen.view(), data.test.labels()));
+    let accuracy = without(&plain, &classes)
+        .map(|plain| 100.0 * Network::share_correct(context, &plain, seen.view(), data.test.labels()));
     let layers = network.organism().widths().len() - 1;
     let count = |layer| {
         Class::ALL.map(|class| classes[network.organism().range(layer)].iter().filter(|c| **c == class).count())
@@ -238,6 +237,27 @@ fn classify(
         trajectories: trajectories(&snapshots, &classes[network.organism().range(layer)]),
         seconds,
     }))
+}
+
+/// The numbers of the particles of these classes.
+fn of(classes: &[Class], wanted: &[Class]) -> Vec<usize> {
+    (0..classes.len()).filter(|&particle| wanted.contains(&classes[particle])).collect()
+}
+
+/// The network whole, without self-replicators, with as many of the smallest weights pruned, and without the particles that are neither
+/// self-replicating nor zero, divergent ones among them.
+fn without(plain: &PlainNetwork, classes: &[Class]) -> [PlainNetwork; 4] {
+    let own = of(classes, &[Class::SelfReplicating]);
+    let mut left = [(); 4].map(|()| plain.clone());
+    left[2].drop(plain.smallest(own.len()));
+    left[1].drop(own);
+    left[3].drop(of(classes, &[Class::Other, Class::Divergent]));
+    left
+}
+
+/// The logarithm to base ten of a magnitude, of at least 1e-16: zero has a figure too. NaN stays NaN.
+fn log10(magnitude: f64) -> f64 {
+    if magnitude < FLOOR { FLOOR.log10() } else { magnitude.log10() }
 }
 
 /// The first two principal components, in a space shared by all, of some self-replicators and some others.
@@ -289,11 +309,9 @@ impl Report {
             }
         };
         add("self-replicating particles, %", Some(100.0), |run| 100.0 * run.last().census.share());
-        add("log10 of the mean absolute error", Some(-5.0), |run| run.last().absolute.log10());
-        add("log10 of the outputs' mean change on re-substitution", None, |run| run.resubstitution.outputs.log10());
-        add("log10 of the error's change on re-substitution", Some(-8.0), |run| {
-            run.resubstitution.error.max(1e-16).log10()
-        });
+        add("log10 of the mean absolute error", Some(-5.0), |run| log10(run.last().absolute));
+        add("log10 of the outputs' mean change on re-substitution", None, |run| log10(run.resubstitution.outputs));
+        add("log10 of the error's change on re-substitution", Some(-8.0), |run| log10(run.resubstitution.error));
         add("steps of self-application as a fixpoint, noise 1e-9", None, |run| {
             steps(&run.robustness, |level| &level.fixpoint)
         });
@@ -332,5 +350,58 @@ impl ImageRun {
     /// Where it stood at the end.
     pub fn last(&self) -> &Epoch {
         self.epochs.last().expect("a point before training")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::systems::organism::{Census, Resubstitution};
+
+    #[test]
+    fn divergent_particles_go_with_the_others() {
+        let weights = vec![Matrix::from_slice(&[1.0, 5.0, f32::NAN, 0.5, 0.0, 2.0], 2, 3).unwrap()];
+        let plain = PlainNetwork { weights, gelu: false };
+        let classes = [
+            Class::SelfReplicating,
+            Class::Other,
+            Class::Divergent,
+            Class::SelfReplicating,
+            Class::Zero,
+            Class::SelfReplicating,
+        ];
+        let [whole, own, pruned, others] = without(&plain, &classes);
+        assert_eq!(format!("{whole:?}"), format!("{plain:?}"));
+        let left = own.weights[0].as_slice();
+        assert!(left[2].is_nan() && (left[0], left[1], &left[3..]) == (0.0, 5.0, &[0.0; 3][..]));
+        // Three self-replicators: three of the smallest weights.
+        assert_eq!((pruned.weights[0].as_slice()[1], &pruned.weights[0].as_slice()[3..]), (5.0, &[0.0, 0.0, 2.0][..]));
+        assert_eq!(others.weights[0].as_slice(), [1.0, 0.0, 0.0, 0.5, 0.0, 2.0]);
+    }
+
+    #[test]
+    fn logarithms_have_a_floor_and_keep_what_is_no_number() {
+        let run = |value: f64| AdditionRun {
+            seed: 0,
+            epochs: vec![addition::Epoch {
+                census: Census { counts: [0; 4], loss: value },
+                train: value,
+                test: value,
+                absolute: value,
+            }],
+            resubstitution: Resubstitution { outputs: value, error: value },
+            robustness: Vec::new(),
+            seconds: 0.0,
+        };
+        let additions = [0.0, 1e-8, f64::NAN, f64::INFINITY].map(run).to_vec();
+        let report = Report { additions, images: Vec::new(), interrupted: false };
+        let outcomes = report.outcomes();
+        let logarithms: Vec<_> = outcomes.iter().filter(|outcome| outcome.quantity.starts_with("log10")).collect();
+        assert_eq!(logarithms.len(), 3);
+        for outcome in logarithms {
+            let [zero, small, none, infinite] = outcome.runs[..] else { panic!("{outcome:?}") };
+            assert!((zero, small, infinite) == (-16.0, -8.0, f64::INFINITY) && none.is_nan(), "{outcome:?}");
+            assert!(outcome.ours.is_nan());
+        }
     }
 }

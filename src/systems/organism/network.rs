@@ -119,6 +119,13 @@ impl Network {
         }
         let points = reader.doubles_of("epochs", 7)?;
         network.epochs = points.as_chunks::<7>().0.to_vec();
+        for [counts @ .., _, _, _] in &network.epochs {
+            // Every particle is of one class.
+            let whole = counts.iter().all(|count| count.fract() == 0.0 && *count >= 0.0);
+            if !whole || counts.iter().sum::<f64>() != count as f64 {
+                return Err(reader.wrong(format!("numbers of {count} particles by class"), format!("{counts:?}")));
+            }
+        }
         reader.finish()?;
         Ok(network)
     }
@@ -145,10 +152,11 @@ impl Network {
     /// The images as the organism sees them, without noise.
     ///
     /// # Errors
-    /// [`Error::Setting`] if they have another size or number of classes.
+    /// [`Error::Setting`] if they have another size or number of classes, or are so many that no memory holds them at this size.
     pub fn see(&self, context: &mut Context, data: &Dataset) -> Result<Matrix> {
         settings::fits(data, self.inputs, self.classes())?;
         let (shape, side) = (image_shape(self.inputs)?, self.config.side);
+        settings::values("side", "values of all images", (data.len() * side * side) as u128)?;
         let mut seen = Matrix::zeros(data.len(), side * side);
         let mut images = Matrix::zeros(IMAGES * 16, self.inputs);
         let all: Vec<u32> = (0..data.len() as u32).collect();
@@ -321,11 +329,14 @@ impl Learner for Network {
         self.config.to_toml()
     }
 
-    /// None: the weights are particles, see [`Network::organism`].
+    /// None, whatever the layer: the weights are particles, see [`Network::organism`], and [`Organism::extract`] for the weights
+    /// that they stand for.
     fn weights(&self, _layer: usize) -> Option<MatRef<'_>> {
         None
     }
 
+    /// The weights that the first layer's particles stand for, `[cells, pixels]`: an image of `side` x `side`, as the organism sees
+    /// them, for each cell of the first layer (without hidden layers for each class).
     fn receptive_fields(&self) -> Matrix {
         self.organism.extract().weights[0].transposed()
     }

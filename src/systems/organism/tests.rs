@@ -220,6 +220,21 @@ fn settings_out_of_range_are_refused() {
     refuse(|c| c.epsilon = 0.0);
     refuse(|c| c.task.momentum = 1.5);
     refuse(|c| (c.side, c.hidden) = (1024, vec![1000]));
+    for (large, key) in [
+        (Config { side: 1024, hidden: vec![15], particle: vec![64, 64], ..config() }, "particle"),
+        (Config { batch: 1 << 24, ..config() }, "batch"),
+    ] {
+        match Network::new(large, 784, 10).map(|_| ()) {
+            Err(Error::Setting { name, expected, .. }) => {
+                assert!(name == key && expected.starts_with("at most 1073741824"), "{name}: {expected}");
+            }
+            other => panic!("{key}: {other:?}"),
+        }
+    }
+    let sharp = Config { side: 1024, hidden: vec![1], particle: vec![1], ..config() };
+    let mut sharp = Network::new(sharp, 784, 2 * 5).unwrap();
+    let error = sharp.train(&mut context(), &embedded().train, None, &mut go).unwrap_err().to_string();
+    assert!(error.contains("side: expected at most 1073741824 values of all images"), "{error}");
     assert!(Network::new(config(), 785, 10).is_err(), "no square");
     let mut large = Network::new(Config { batch: 2001, ..config() }, 784, 10).unwrap();
     assert!(large.train(&mut context(), &embedded().train, None, &mut go).is_err(), "more than there are");
