@@ -7,6 +7,7 @@ use crate::datasets::Shape;
 use crate::error::{Error, Result};
 use crate::kernels::activation::Dropout;
 use crate::kernels::entropy::MAX_BINS;
+use crate::kernels::masked::Rectangle;
 use crate::systems::settings;
 
 /// A hierarchy and how it is trained. Every key has a default; unknown keys are refused.
@@ -117,7 +118,8 @@ pub struct Meta {
     pub rule: Rule,
     /// Meta-steps M.
     pub steps: u64,
-    /// Candidates that a meta-step tries at most.
+    /// Candidates that a meta-step tries at most. The steps that an observer is told of are those of `steps` meta-steps of so
+    /// many candidates: the most there can be.
     pub perturbations: u64,
     /// Epochs of base learning for each candidate, weights retained; as many as `base.epochs` if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -132,7 +134,8 @@ pub struct Meta {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Criterion {
-    /// The entropy of the unit whose field moved: the paper's.
+    /// The entropy of the unit whose field moved, against that unit's entropy in the best topology so far, which may be below
+    /// what it was in one before.
     #[default]
     Unit,
     /// The median of all units' entropies: that of the authors' code.
@@ -143,14 +146,15 @@ pub enum Criterion {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rule {
-    /// One unit after the other is shifted to a random neighbour; the first that raises its own entropy is taken, and ends
-    /// the meta-step.
+    /// One unit after the other is shifted to a random neighbour; the first whose entropy is above its entropy in the best
+    /// topology so far is taken, and ends the meta-step.
     #[default]
     StochasticHillClimbing,
     /// All neighbours of one unit are tried (as many as `perturbations` allows); the best is taken if it raises the
     /// entropy. The next meta-step turns to the next unit.
     LocalSearch,
-    /// One unit after the other is put at a random place of random orientation.
+    /// One unit after the other is put at a random place of random orientation. In the gathered form every field must have as
+    /// many cells as such a place: two squares of half the image's side.
     RandomSearch,
 }
 
@@ -161,7 +165,8 @@ pub enum Rejected {
     /// Nothing: the next candidate starts from the weights of the best topology.
     #[default]
     Undone,
-    /// Its weights: only the receptive field goes back.
+    /// Its weights: only the receptive field goes back, and what later candidates are compared with stays the entropy that the
+    /// best topology had when it was accepted. Not for local search, whose candidates all start from one state.
     KeepsWeights,
 }
 
@@ -245,6 +250,11 @@ impl Images {
 
 settings::toml_form!(Config);
 
+/// Cells of these rectangles, each as often as it is held.
+fn cells(rectangles: &[Rectangle]) -> usize {
+    rectangles.iter().map(|rectangle| rectangle.rows.len() * rectangle.cols.len()).sum()
+}
+
 impl Config {
     /// Checks every value.
     ///
@@ -255,7 +265,7 @@ impl Config {
         settings::seed(self.seed)?;
         settings::between("validation", self.validation, 0.0, 0.9)?;
         let geometry = self.geometry()?;
-        topology::rectangles(&self.topology, &geometry, self.seed)?;
+        let fields = topology::rectangles(&self.topology, &geometry, self.seed)?;
         let Base { epochs, batch, rate, decay, dropout, sweeps, bins } = self.base;
         within("base.epochs", epochs, 0, 1 << 20)?;
         within("base.batch", batch as u64, 1, 1 << 16)?;
@@ -270,6 +280,22 @@ impl Config {
             within("meta.epochs", meta.epochs.unwrap_or(1), 1, 1 << 20)?;
             // Without a first training there is no entropy to raise.
             within("base.epochs (with meta-learning)", epochs, 1, 1 << 20)?;
+            if meta.rule == Rule::LocalSearch && meta.rejected != Rejected::Undone {
+                let expected =
+                    "undone with rule = \"local_search\", which compares neighbours of one and the same state";
+                return Err(Error::setting("meta.rejected", expected, "keeps_weights"));
+            }
+            if meta.rule == Rule::RandomSearch && self.form == Form::Gathered {
+                // Weights move with the field: there are as many at the new place.
+                let inputs = topology::random_inputs(&geometry);
+                if let Some((unit, found)) =
+                    (0..).zip(fields.iter().map(|f| cells(f))).find(|(_, found)| *found != inputs)
+                {
+                    let expected =
+                        format!("{inputs} cells, as a random place has: rule = \"random_search\", form = \"gathered\"");
+                    return Err(Error::setting(format!("topology of unit {unit}"), expected, found));
+                }
+            }
         }
         let ReadOut { hidden, epochs, patience, batch, rate, decay } = self.read_out;
         within("read_out.hidden", hidden as u64, 0, 1 << 16)?;
@@ -277,7 +303,28 @@ impl Config {
         within("read_out.patience", patience, 1, 1 << 20)?;
         within("read_out.batch", batch as u64, 1, 1 << 20)?;
         positive("read_out.rate", rate)?;
-        not_negative("read_out.decay", decay)
+        not_negative("read_out.decay", decay)?;
+        self.affordable(&geometry, &fields)
+    }
+
+    /// Checks that there may be memory for all this.
+    fn affordable(&self, geometry: &Geometry, fields: &[Vec<Rectangle>]) -> Result<()> {
+        let (hidden, map, units) = (geometry.hidden() as u128, geometry.map().len() as u128, fields.len() as u128);
+        let inputs = || fields.iter().map(|rectangles| cells(rectangles) as u128);
+        // Encoder and decoder.
+        let weights = match self.form {
+            Form::Gathered => inputs().sum(),
+            Form::Masked => units * map,
+        };
+        settings::values("map", "weights of all units", 2 * hidden * weights)?;
+        // Initial weights are drawn for the whole map, once more for every time a field may hold a cell again.
+        let most = fields.iter().map(|rectangles| rectangles.len() as u128).max().unwrap_or(0);
+        settings::values("map", "initial weights of a unit, for every cell of the map", 2 * hidden * map * most)?;
+        let values = inputs().map(|inputs| 2 * (inputs + hidden)).sum::<u128>() + map;
+        settings::values("base.batch", "values of a batch", self.base.batch as u128 * values)?;
+        let (latents, own) = (units * hidden, self.read_out.hidden as u128);
+        settings::values("read_out.hidden", "weights between latents and hidden units", latents * own)?;
+        settings::values("read_out.batch", "values of a batch", self.read_out.batch as u128 * (latents + own))
     }
 
     /// The map, where the image lies on it and where the latents do.

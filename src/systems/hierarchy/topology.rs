@@ -101,7 +101,7 @@ pub struct Geometry {
 }
 
 /// Areas a unit may see: the papers' see two.
-const MOST_AREAS: u64 = 16;
+pub(super) const MOST_AREAS: u64 = 16;
 
 /// Cells a map may have: far above any use, far below any overflow.
 const MOST_CELLS: usize = 1 << 20;
@@ -188,6 +188,14 @@ impl Geometry {
     }
 }
 
+impl Geometry {
+    /// As configurations write it.
+    fn text(&self) -> String {
+        let latents: Vec<Area> = self.latents.iter().map(area).collect();
+        format!("{} with latents {latents:?}", self.map)
+    }
+}
+
 /// A rectangle as configurations write it.
 fn text(rectangle: &Rectangle) -> String {
     format!("{:?}", area(rectangle))
@@ -219,6 +227,11 @@ pub(crate) fn rectangles(topology: &Topology, geometry: &Geometry, seed: u64) ->
                 ));
             }
             let side = geometry.image.rows.len();
+            let papers = Geometry::of_paper(side, units)?;
+            if *geometry != papers {
+                let expected = format!("the papers' one for topology {}, {}", named.name(), papers.text());
+                return Err(Error::setting("map", expected, geometry.text()));
+            }
             areas.iter().map(|areas| areas.iter().map(|area| area.map(|n| scaled(n, side))).collect()).collect()
         }
     };
@@ -242,10 +255,34 @@ pub(crate) fn rectangles(topology: &Topology, geometry: &Geometry, seed: u64) ->
         .collect()
 }
 
+/// The side of the squares that random places are made of.
+fn square(geometry: &Geometry) -> usize {
+    (geometry.image.rows.len() / 2).max(1)
+}
+
+/// Cells of a random place.
+pub(super) fn random_inputs(geometry: &Geometry) -> usize {
+    2 * square(geometry).pow(2)
+}
+
+/// Whether rectangles have the sizes of those of a unit of the configured topology, which shifts leave as they are, or, if the
+/// field may be put at random places, that of one of them.
+pub(super) fn same_sizes(
+    geometry: &Geometry,
+    rectangles: &[Rectangle],
+    configured: &[Rectangle],
+    random: bool,
+) -> bool {
+    let n = square(geometry);
+    let size = |rectangle: &Rectangle| (rectangle.rows.len(), rectangle.cols.len());
+    let same = rectangles.iter().map(size).eq(configured.iter().map(size));
+    same || random && matches!(rectangles, [one] if [(2 * n, n), (n, 2 * n)].contains(&size(one)))
+}
+
 /// A field of two squares of half the image's side, side by side or one above the other, anywhere on the map.
 pub(crate) fn random_place(geometry: &Geometry, stream: Stream) -> Result<Rectangle> {
-    let (side, Map { rows, cols }) = (geometry.image.rows.len(), geometry.map);
-    let n = (side / 2).max(1);
+    let Map { rows, cols } = geometry.map;
+    let n = square(geometry);
     let mut generator = stream.generator();
     let upright = generator.next_u64() & 1 == 1;
     let (height, width) = if upright { (2 * n, n) } else { (n, 2 * n) };
