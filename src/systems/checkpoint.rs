@@ -332,16 +332,6 @@ impl Reader {
         Ok(self.base + start..self.base + end)
     }
 
-    /// Checks that what a few numbers stand for takes no more memory than the file and half a mebibyte.
-    pub(crate) fn afford(&self, what: &str, bytes: usize) -> Result<()> {
-        let most = self.bytes.len() + (1 << 19);
-        if bytes <= most {
-            Ok(())
-        } else {
-            Err(self.wrong(format!("{what} of at most {most} bytes"), bytes.to_string()))
-        }
-    }
-
     /// Checks that these tensors exist with these shapes, before memory is reserved for them.
     pub(crate) fn expect(&mut self, name: &str, shape: &[usize]) -> Result<()> {
         self.tensor(name, Dtype::F32, shape)?;

@@ -1,5 +1,7 @@
 //! Saved states of every kind of learner.
 
+use std::collections::BTreeMap;
+
 use super::*;
 
 /// A few images of this side, as many of each of two classes.
@@ -154,6 +156,113 @@ fn forged(file: &[u8], changes: &[(&str, &str)]) -> Vec<u8> {
     json["__metadata__"]["neuropil"] = text.into();
     let json = serde_json::to_vec(&json).unwrap();
     [&(json.len() as u64).to_le_bytes(), &json[..], &file[list..]].concat()
+}
+
+/// Type, shape and bytes of tensors by their names.
+type Tensors = BTreeMap<String, (serde_json::Value, Vec<usize>, Vec<u8>)>;
+
+/// The file with other tensors, and a checksum that fits.
+fn with_tensors(file: &[u8], change: impl FnOnce(&mut Tensors)) -> Vec<u8> {
+    let list = list_of(file);
+    let json: serde_json::Value = serde_json::from_slice(&file[8..list]).unwrap();
+    let number = |value: &serde_json::Value| value.as_u64().unwrap() as usize;
+    let tensor = |info: &serde_json::Value| {
+        let [start, end] = [0, 1].map(|end| list + number(&info["data_offsets"][end]));
+        let shape = info["shape"].as_array().unwrap().iter().map(number).collect();
+        (info["dtype"].clone(), shape, file[start..end].to_vec())
+    };
+    let named = json.as_object().unwrap().iter().filter(|(name, _)| *name != "__metadata__");
+    let mut tensors: Tensors = named.map(|(name, info)| (name.clone(), tensor(info))).collect();
+    change(&mut tensors);
+    let mut new = serde_json::json!({ "__metadata__": json["__metadata__"] });
+    let mut all = Vec::new();
+    for (name, (dtype, shape, bytes)) in tensors {
+        let start = all.len();
+        all.extend(bytes);
+        new[name] = serde_json::json!({ "dtype": dtype, "shape": shape, "data_offsets": [start, all.len()] });
+    }
+    let text = serde_json::to_vec(&new).unwrap();
+    forged(&[&(text.len() as u64).to_le_bytes(), &text[..], &all[..]].concat(), &[])
+}
+
+/// The file with another number at this place of a tensor of `F64`.
+fn with_number(file: &[u8], name: &str, at: usize, change: impl Fn(f64) -> f64) -> Vec<u8> {
+    with_tensors(file, |tensors| {
+        let place = tensors.get_mut(name).unwrap().2[8 * at..].first_chunk_mut().unwrap();
+        *place = change(f64::from_le_bytes(*place)).to_le_bytes();
+    })
+}
+
+#[test]
+fn forged_states_that_training_cannot_come_to_are_refused() {
+    let _alone = alone();
+    let mut count = 0;
+    let mut refuse = |what: String, wrong: Vec<u8>| {
+        match frugal(wrong.len(), &what, || checkpoint::parse(wrong.clone(), "file")) {
+            Err(Error::Format { expected, found, .. } | Error::Setting { expected, found, .. }) => {
+                assert!(!expected.is_empty() && !found.is_empty(), "{what}");
+            }
+            Err(other) => panic!("{what}: {other}"),
+            Ok(_) => panic!("{what}: accepted"),
+        }
+        count += 1;
+    };
+    let of = |kind: &'static str, steps: usize| {
+        checkpoints(steps).into_iter().filter(move |(name, _)| *name == kind).map(|(_, file)| file)
+    };
+    // Within the first training, within a candidate's, in the end.
+    for steps in [2, 5, 8, usize::MAX] {
+        for (number, file) in of("hierarchy", steps).enumerate() {
+            let what = format!("hierarchy {number} after {steps} steps");
+            assert!(checkpoint::parse(with_tensors(&file, |_| ()), "file").is_ok(), "{what}");
+            let mut names = Vec::new();
+            with_tensors(&file, |tensors| names.extend(tensors.keys().cloned()));
+            for name in &names {
+                refuse(format!("{what} without {name}"), with_tensors(&file, |tensors| drop(tensors.remove(name))));
+            }
+            for at in 0..6 {
+                for wrong in [f64::NAN, f64::INFINITY, -1.0, 0.5, 9007199254740992.0, 18446744073709549568.0] {
+                    refuse(format!("{what}, counter {at}: {wrong}"), with_number(&file, "counters", at, |_| wrong));
+                }
+                refuse(format!("{what}, counter {at} by one"), with_number(&file, "counters", at, |value| value + 1.0));
+            }
+            refuse(format!("{what}, losses"), with_number(&file, "running_loss", 1, |_| 1e300));
+            for name in names.iter().filter(|name| name.ends_with("field") || *name == "moves.fields") {
+                for wrong in [0.5, 1.0, f64::NAN, -4.0, 1e300] {
+                    let changed = with_number(&file, name, 1, |value| value + wrong);
+                    refuse(format!("{what}, {name} + {wrong}"), changed);
+                }
+            }
+            for (name, places) in [("moves", [0, 1, 4].as_slice()), ("read_out", &[1, 2])] {
+                for at in places.iter().filter(|_| names.iter().any(|other| other == name)) {
+                    for wrong in [0.5, 1e300, f64::NAN] {
+                        refuse(format!("{what}, {name} {at} + {wrong}"), with_number(&file, name, *at, |n| n + wrong));
+                    }
+                }
+            }
+        }
+    }
+    // The last has one unit of four inputs and one latent, in the gathered form: all of it with six.
+    let gathered = of("hierarchy", usize::MAX).next_back().unwrap();
+    for situation in ["current.0", "best.0"] {
+        let larger = with_tensors(&gathered, |tensors| {
+            for (name, (_, shape, bytes)) in tensors.iter_mut().filter(|(name, _)| name.starts_with(situation)) {
+                if name.ends_with("field") {
+                    bytes[24..].copy_from_slice(&6.0f64.to_le_bytes());
+                } else if shape.last() == Some(&4) {
+                    *shape.last_mut().unwrap() = 6;
+                    bytes.resize(24, 0);
+                }
+            }
+        });
+        refuse(format!("{situation} with larger fields"), larger);
+    }
+    for file in of("organism", usize::MAX) {
+        for wrong in [0.5, -1.0, 1.0, 1e300, f64::NAN] {
+            refuse(format!("organism, epochs + {wrong}"), with_number(&file, "epochs", 2, |value| value + wrong));
+        }
+    }
+    assert!(count > 500, "{count}");
 }
 
 #[test]

@@ -137,7 +137,7 @@ impl Engine {
         }
         let dropout = Dropout::new(base.dropout).expect("a validated configuration");
         for number in 0..count {
-            let indices = batches.indices(epoch.first + number);
+            let indices = batches.indices(epoch.first.wrapping_add(number));
             self.forward(threads, epoch, dropout, units, indices, number);
             self.learn(threads, epoch, units, number);
             let squares: f64 = self.losses.iter().sum();
@@ -160,7 +160,7 @@ impl Engine {
         number: u64,
     ) {
         let Epoch { plan, images, stream, first, .. } = epoch;
-        let stream = stream.item(first + number);
+        let stream = stream.item(first.wrapping_add(number));
         let weights: Vec<Weights<'_>> =
             units.iter().zip(&self.transposed).map(|(unit, transposed)| Weights { unit, transposed }).collect();
         let rows = number as usize * plan.hidden;

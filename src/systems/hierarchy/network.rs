@@ -1,10 +1,10 @@
 //! A self-organising hierarchy: its state, how it answers images, and how it is saved.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::path::Path;
 
 use super::base;
-use super::config::{Config, Form};
+use super::config::{Config, Form, ReadOut, Rule};
 use super::images::Prepared;
 use super::read_out::Classifier;
 use super::sweep::Plan;
@@ -13,7 +13,7 @@ use super::units::{self, Store, Unit};
 use crate::context::Context;
 use crate::datasets::Dataset;
 use crate::error::{Error, Result};
-use crate::kernels::masked::{ReceptiveField, Rectangle, Run};
+use crate::kernels::masked::{Map, ReceptiveField, Rectangle};
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::random::Stream;
 use crate::systems::checkpoint::{Reader, Writer};
@@ -41,8 +41,47 @@ pub struct Move {
     pub unit: usize,
     /// Where its field now lies.
     pub field: ReceptiveField,
-    /// What the move had to raise, before and after: the unit's entropy in bits, or the median of all.
+    /// What the move had to raise, in the best topology before it and in the one it led to: the unit's entropy in bits, or the
+    /// median of all.
     pub entropy: [f64; 2],
+}
+
+/// Moves as a checkpoint holds them, which may be a great many: reading them takes no more memory than they do in the file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Moves {
+    /// Step, unit, entropies, and the number of areas of the field.
+    made: Vec<f64>,
+    /// The areas of all fields.
+    areas: Vec<f64>,
+}
+
+/// Numbers of a move.
+const MOVE: usize = 5;
+
+impl Moves {
+    pub(super) fn push(&mut self, made: &Move) {
+        let ([before, after], rectangles) = (made.entropy, made.field.rectangles());
+        self.made.extend([made.step as f64, made.unit as f64, before, after, rectangles.len() as f64]);
+        self.areas.extend(rectangles.iter().flat_map(topology::area).map(|n| n as f64));
+    }
+
+    fn iter(&self, map: Map) -> impl ExactSizeIterator<Item = Move> + '_ {
+        let mut rest = self.areas.as_chunks::<4>().0;
+        self.made.as_chunks::<MOVE>().0.iter().map(move |&[step, unit, before, after, own]| {
+            let (field, others) = rest.split_at(own as usize);
+            rest = others;
+            let rectangles: Vec<Rectangle> =
+                field.iter().map(|area| topology::rectangle(area.map(|n| n as usize))).collect();
+            let field =
+                ReceptiveField::new(map, &rectangles).expect("a field that was made, or checked when it was read");
+            Move { step: step as u64, unit: unit as usize, field, entropy: [before, after] }
+        })
+    }
+
+    /// How many.
+    fn len(&self) -> usize {
+        self.made.len() / MOVE
+    }
 }
 
 /// Where the training of a read-out stands.
@@ -83,7 +122,7 @@ pub struct Network {
     /// Meta-steps done, and candidates tried in the one under way.
     pub(super) meta_steps: u64,
     pub(super) tried: u64,
-    pub(super) moves: Vec<Move>,
+    pub(super) moves: Moves,
     pub(super) reading: Option<Reading>,
 }
 
@@ -127,7 +166,7 @@ impl Network {
             epochs: 0,
             meta_steps: 0,
             tried: 0,
-            moves: Vec::new(),
+            moves: Moves::default(),
             reading: None,
         })
     }
@@ -158,8 +197,8 @@ impl Network {
     }
 
     /// The moves of receptive fields so far.
-    pub fn moves(&self) -> &[Move] {
-        &self.moves
+    pub fn moves(&self) -> impl ExactSizeIterator<Item = Move> + '_ {
+        self.moves.iter(self.geometry.map())
     }
 
     pub(super) fn plan(&self, situation: &Situation) -> Plan {
@@ -234,13 +273,14 @@ impl Situation {
         }
     }
 
-    /// Reads a situation in which each unit has as many rectangles as `counts` says.
-    fn read(name: &str, reader: &mut Reader, network: &Network, counts: &[usize]) -> Result<Self> {
+    /// Reads a situation of units whose fields are configured to be as large as these.
+    fn read(name: &str, reader: &mut Reader, network: &Network, configured: &[Vec<Rectangle>]) -> Result<Self> {
         let mut situation = Situation { fields: Vec::new(), units: Vec::new(), entropies: Vec::new() };
         let (form, hidden, cells) = (network.config.form, network.geometry.hidden(), network.geometry.map().len());
-        for (k, &count) in counts.iter().enumerate() {
-            let areas = reader.doubles(&format!("{name}.{k}.field"), &[count, 4])?;
-            let rectangles = rectangles(&areas);
+        for (k, configured) in configured.iter().enumerate() {
+            let tensor = format!("{name}.{k}.field");
+            let areas = reader.doubles_of(&tensor, 4)?;
+            let rectangles = network.rectangles(&tensor, reader, areas.as_chunks::<4>().0, configured)?;
             let values = ReceptiveField::check(network.geometry.map(), &rectangles)?;
             // The field's own memory is for rows of it, or of the map in the masked form: what there are weights for.
             let inputs = match form {
@@ -277,18 +317,26 @@ impl Situation {
             situation.fields.push(field);
             situation.units.push(unit);
         }
-        let entropies = format!("{name}.entropies");
-        if reader.has(&entropies) {
-            situation.entropies = reader.doubles(&entropies, &[counts.len()])?;
+        // There are entropies since the first epoch.
+        if network.epochs > 0 {
+            situation.entropies = reader.doubles(&format!("{name}.entropies"), &[configured.len()])?;
         }
         Ok(situation)
     }
 }
 
-/// Rectangles from the numbers of a checkpoint: they are to be believed no more than a configuration's.
-fn rectangles(areas: &[f64]) -> Vec<Rectangle> {
-    areas.as_chunks::<4>().0.iter().map(|area| topology::rectangle(area.map(|n| n as usize))).collect()
+/// A counter of a checkpoint: a whole number, exact in `f64`, within its range.
+fn counter(reader: &Reader, what: &str, value: f64, range: RangeInclusive<u64>) -> Result<u64> {
+    let whole = value.fract() == 0.0 && (0.0..EXACT).contains(&value) && range.contains(&(value as u64));
+    if whole {
+        return Ok(value as u64);
+    }
+    let (low, high) = range.into_inner();
+    Err(reader.wrong(format!("{what}, an integer from {low} to {}", high.min(EXACT as u64)), value.to_string()))
 }
+
+/// Integers below this are exact in `f64`.
+const EXACT: f64 = (1u64 << 53) as f64;
 
 impl Classifier {
     fn write(&self, name: &str, writer: &mut Writer) {
@@ -324,46 +372,131 @@ impl Classifier {
     }
 }
 
-/// Numbers of a checkpoint that are not arrays: counters below 2^53 are exact.
+/// Numbers of a checkpoint that are not arrays.
 const COUNTERS: usize = 6;
 
 impl Network {
+    /// Rectangles from the numbers of a checkpoint, which are to be believed no more than a configuration's: as large as
+    /// these, which the unit is configured to have.
+    fn rectangles(
+        &self,
+        tensor: &str,
+        reader: &Reader,
+        areas: &[[f64; 4]],
+        configured: &[Rectangle],
+    ) -> Result<Vec<Rectangle>> {
+        settings::within(&format!("areas of tensor '{tensor}'"), areas.len() as u64, 1, topology::MOST_AREAS)?;
+        let (geometry, what) = (&self.geometry, format!("tensor '{tensor}'"));
+        let mut rectangles = Vec::with_capacity(areas.len());
+        for area in areas {
+            let mut ends = [0; 4];
+            for (end, &value) in ends.iter_mut().zip(area) {
+                *end = counter(reader, &what, value, 0..=geometry.map().len() as u64)? as usize;
+            }
+            rectangles.push(topology::rectangle(ends));
+        }
+        let random = self.config.meta.as_ref().is_some_and(|meta| meta.rule == Rule::RandomSearch);
+        if topology::same_sizes(geometry, &rectangles, configured, random) {
+            return Ok(rectangles);
+        }
+        let text =
+            |rectangles: &[Rectangle]| rectangles.iter().map(Rectangle::to_string).collect::<Vec<_>>().join(", ");
+        Err(reader.wrong(format!("{what} of areas as large as {}", text(configured)), text(&rectangles)))
+    }
+
+    /// Reads the counters, and sees that training can have come to them. Returns the number of moves.
+    fn read_counters(&mut self, reader: &mut Reader) -> Result<u64> {
+        let values = reader.doubles("counters", &[COUNTERS])?;
+        let names = ["trainings", "epochs of a training", "epochs", "meta-steps", "candidates of a meta-step", "moves"];
+        let base = self.config.base.epochs;
+        let (steps, perturbations, each) = match &self.config.meta {
+            None => (0, 0, 0),
+            Some(meta) => (meta.steps, meta.perturbations, meta.epochs.unwrap_or(base)),
+        };
+        let longest = [u64::MAX, base.max(each), u64::MAX, steps, perturbations, steps];
+        let mut counters = [0; COUNTERS];
+        for (index, counter_of) in counters.iter_mut().enumerate() {
+            *counter_of = counter(reader, names[index], values[index], 0..=longest[index])?;
+        }
+        let [trainings, epoch, epochs, meta_steps, tried, moves] = counters;
+        let wide = counters.map(u128::from);
+        let (candidates, under_way) = (wide[0].saturating_sub(1), trainings == 0 || meta_steps < steps);
+        // A first training, and then one for each candidate.
+        let [first, each] = if trainings == 0 { [0, 0] } else { [base, each].map(u128::from) };
+        let all = first + candidates * each + wide[1];
+        let longest = if trainings == 0 { base } else { each as u64 };
+        let possible = (under_way || epoch == 0 && tried == 0)
+            && epoch <= longest
+            && epochs == u64::try_from(all).unwrap_or(u64::MAX)
+            && (tried == 0 || tried < perturbations)
+            && (wide[3] + wide[4]..=wide[3] * u128::from(perturbations) + wide[4]).contains(&candidates)
+            && moves <= meta_steps;
+        if !possible {
+            return Err(
+                reader.wrong("counters that training comes to as it is configured", format!("{names:?}: {counters:?}"))
+            );
+        }
+        [self.trainings, self.epoch, self.epochs, self.meta_steps, self.tried] =
+            [trainings, epoch, epochs, meta_steps, tried];
+        Ok(moves)
+    }
+
+    /// Whether the read-out is all that is left to train.
+    fn settled(&self) -> bool {
+        self.trainings > 0 && self.config.meta.as_ref().is_none_or(|meta| self.meta_steps >= meta.steps)
+    }
+
+    /// Reads so many moves.
+    fn read_moves(&mut self, reader: &mut Reader, count: u64, configured: &[Vec<Rectangle>]) -> Result<()> {
+        let made = reader.doubles("moves", &[count as usize, MOVE])?;
+        let all = reader.doubles_of("moves.fields", 4)?;
+        let (mut areas, mut next) = (all.as_chunks::<4>().0, 0);
+        let wrong = || reader.wrong("as many areas in 'moves.fields' as moves have", (all.len() / 4).to_string());
+        for &[step, unit, _, _, own] in made.as_chunks::<MOVE>().0 {
+            let step =
+                counter(reader, "the step of a move, above that of the one before", step, next..=self.meta_steps - 1)?;
+            next = step + 1;
+            let unit = counter(reader, "the unit of a move", unit, 0..=configured.len() as u64 - 1)? as usize;
+            let own = counter(reader, "areas of a move", own, 1..=topology::MOST_AREAS)? as usize;
+            let (field, rest) = areas.split_at_checked(own).ok_or_else(wrong)?;
+            areas = rest;
+            let rectangles = self.rectangles("moves.fields", reader, field, &configured[unit])?;
+            ReceptiveField::check(self.geometry.map(), &rectangles)?;
+        }
+        if !areas.is_empty() {
+            return Err(wrong());
+        }
+        self.moves = Moves { made, areas: all };
+        Ok(())
+    }
+
     pub(crate) fn read(reader: &mut Reader) -> Result<Self> {
         let config = reader.config(KIND, Config::from_toml_within)?;
         let (inputs, classes) = reader.shape()?;
         let mut network = Network::without_units(config, inputs, classes)?;
         network.journal = reader.journal()?;
-        let Config { topology, seed, .. } = &network.config;
-        let counts: Vec<usize> =
-            topology::rectangles(topology, &network.geometry, *seed)?.iter().map(Vec::len).collect();
-        let counters = reader.doubles("counters", &[COUNTERS])?;
-        let moves = counters[5] as usize;
-        [network.trainings, network.epoch, network.epochs, network.meta_steps, network.tried] =
-            std::array::from_fn(|index| counters[index] as u64);
-        network.current = Situation::read("current", reader, &network, &counts)?;
-        if reader.has("best.0.field") {
-            network.best = Some(Situation::read("best", reader, &network, &counts)?);
+        // Training is saved at the end of an epoch.
+        counter(reader, "losses since the last point of the curve", network.journal.losses.1 as f64, 0..=0)?;
+        let Config { topology, seed, meta, .. } = &network.config;
+        let local = meta.as_ref().is_some_and(|meta| meta.rule == Rule::LocalSearch);
+        let configured = topology::rectangles(topology, &network.geometry, *seed)?;
+        let moves = network.read_counters(reader)?;
+        network.current = Situation::read("current", reader, &network, &configured)?;
+        if network.trainings > 0 {
+            network.best = Some(Situation::read("best", reader, &network, &configured)?);
         }
-        if reader.has("leading.0.field") {
-            network.leading = Some(Situation::read("leading", reader, &network, &counts)?);
+        if local && network.tried > 0 && reader.has("leading.0.field") {
+            network.leading = Some(Situation::read("leading", reader, &network, &configured)?);
         }
-        let mut rows = 0;
-        for index in 0..moves {
-            let name = format!("moves.{index}");
-            let values = reader.doubles(&format!("{name}.what"), &[4])?;
-            let unit = values[1] as usize;
-            let count = counts.get(unit).copied().unwrap_or(0);
-            let areas = reader.doubles(&format!("{name}.field"), &[count, 4])?;
-            let rectangles = rectangles(&areas);
-            ReceptiveField::check(network.geometry.map(), &rectangles)?;
-            // A field is kept by its rows, which a hostile file may make many with few numbers.
-            rows += rectangles.iter().map(|r| r.rows.len()).sum::<usize>();
-            reader.afford("moves", rows * size_of::<Run>())?;
-            let field = ReceptiveField::new(network.geometry.map(), &rectangles)?;
-            network.moves.push(Move { step: values[0] as u64, unit, field, entropy: [values[2], values[3]] });
+        if moves > 0 {
+            network.read_moves(reader, moves, &configured)?;
         }
-        if reader.has("read_out") {
+        if network.settled() && reader.has("read_out") {
             let values = reader.doubles("read_out", &[3])?;
+            let ReadOut { epochs: most, patience, .. } = network.config.read_out;
+            let epochs = counter(reader, "epochs of the read-out", values[1], 0..=most)?;
+            let waited =
+                counter(reader, "epochs of the read-out without a lower loss", values[2], 0..=patience.min(epochs))?;
             let latents = network.geometry.latents().len() * network.geometry.hidden();
             let shapes = Classifier::shapes(&network.config.read_out, latents, classes);
             Classifier::expect(&shapes, "read_out.now", reader)?;
@@ -373,8 +506,8 @@ impl Network {
                 classifier: fresh.clone().read("read_out.now", reader)?,
                 best: fresh.read("read_out.best", reader)?,
                 loss: values[0],
-                epochs: values[1] as u64,
-                waited: values[2] as u64,
+                epochs,
+                waited,
             });
         }
         reader.finish()?;
@@ -402,6 +535,9 @@ impl Learner for Network {
     }
 
     /// Trains the units (algorithm 1), then their receptive fields if so configured (algorithm 2), then the read-out.
+    ///
+    /// The observer is told of as many steps of meta-learning as there can be at most: a candidate that is accepted ends its
+    /// meta-step early, and the read-out stops early too.
     fn train(
         &mut self,
         context: &mut Context,
@@ -438,12 +574,11 @@ impl Learner for Network {
                 situation.write(name, &mut writer);
             }
         }
-        for (index, made) in self.moves.iter().enumerate() {
-            let [before, after] = made.entropy;
-            let what = [made.step as f64, made.unit as f64, before, after];
-            writer.doubles(&format!("moves.{index}.what"), &[4], &what);
-            let areas: Vec<f64> = made.field.rectangles().iter().flat_map(topology::area).map(|n| n as f64).collect();
-            writer.doubles(&format!("moves.{index}.field"), &[areas.len() / 4, 4], &areas);
+        let Moves { made, areas } = &self.moves;
+        if !made.is_empty() {
+            // However many: a file's list of tensors has a limit.
+            writer.doubles("moves", &[made.len() / MOVE, MOVE], made);
+            writer.doubles("moves.fields", &[areas.len() / 4, 4], areas);
         }
         if let Some(reading) = &self.reading {
             writer.doubles("read_out", &[3], &[reading.loss, reading.epochs as f64, reading.waited as f64]);
@@ -461,12 +596,14 @@ impl Learner for Network {
         self.config.to_toml()
     }
 
-    /// The encoder of a unit, `[hidden, inputs of its field]`.
+    /// The encoder of unit `layer`, `[hidden, inputs]`: a row a latent, a column for each cell of the unit's field, rectangle by
+    /// rectangle, row by row (in the masked form cells that it holds twice stand once). Not `[inputs, units]`, as other learners'.
     fn weights(&self, layer: usize) -> Option<MatRef<'_>> {
         self.answering().units.get(layer).map(|unit| unit.encoder.weights.view())
     }
 
-    /// The first unit's encoder.
+    /// The first unit's encoder, `[hidden, inputs]`: an image a latent of what lies in the unit's field, not of the whole input;
+    /// of the best topology so far.
     fn receptive_fields(&self) -> Matrix {
         self.answering().units.first().map_or_else(|| Matrix::zeros(0, 0), |unit| unit.encoder.weights.clone())
     }

@@ -238,14 +238,15 @@ fn training_can_be_stopped_anywhere_saved_and_continued() {
     let few: Vec<u32> = (0..2000).step_by(5).collect();
     let train = data.train.subset(&few).unwrap();
     let mut contexts = context(Isa::best(), 1);
-    for (form, rule, criterion, rejected) in [
-        (Form::Gathered, Rule::StochasticHillClimbing, Criterion::Unit, Rejected::Undone),
-        (Form::Masked, Rule::StochasticHillClimbing, Criterion::Unit, Rejected::KeepsWeights),
-        (Form::Masked, Rule::LocalSearch, Criterion::Median, Rejected::Undone),
-        (Form::Gathered, Rule::RandomSearch, Criterion::Unit, Rejected::Undone),
+    for (form, rule, criterion, rejected, topology) in [
+        (Form::Gathered, Rule::StochasticHillClimbing, Criterion::Unit, Rejected::Undone, Named::Random),
+        (Form::Masked, Rule::StochasticHillClimbing, Criterion::Unit, Rejected::KeepsWeights, Named::Random),
+        (Form::Masked, Rule::LocalSearch, Criterion::Median, Rejected::Undone, Named::Random),
+        // Two units of A2 have two areas each, a random place has one.
+        (Form::Gathered, Rule::RandomSearch, Criterion::Unit, Rejected::Undone, Named::A2),
     ] {
         let meta = Meta { rule, steps: 2, perturbations: 3, epochs: Some(1), criterion, rejected };
-        let config = Config { form, meta: Some(meta), ..config(Named::Random) };
+        let config = Config { form, meta: Some(meta), ..config(topology) };
         let mut whole = network(&config);
         let mut steps = 0u64;
         let flow = whole.train(&mut contexts, &train, None, &mut |_| {
@@ -430,6 +431,27 @@ fn configurations_that_cannot_be_are_refused_by_name() {
         ("[meta]\nepochs = 0", "meta.epochs"),
         ("[read_out]\npatience = 0", "read_out.patience"),
         ("[read_out]\nbatch = 0", "read_out.batch"),
+        ("[meta]\nrule = 'local_search'\nrejected = 'keeps_weights'", "meta.rejected"),
+        ("units = 1\ntopology = [[[0, 20, 0, 20]]]\n[meta]\nrule = 'random_search'", "topology of unit 0"),
+        (
+            "topology = [[[0, 20, 0, 10]], [[0, 20, 0, 10]], [[0, 9, 0, 9]]]\n[meta]\nrule = 'random_search'",
+            "topology of unit 2",
+        ),
+        (&format!("topology = 'a1'\n{OTHER_MAP}"), "map"),
+        // What no memory holds.
+        (&format!("{map}rows = 1024\ncols = 1024\nlatents = [[0, 25, 20, 60]]"), "map"),
+        (&format!("form = 'masked'\n{map}rows = 1024\ncols = 1024\nlatents = [[0, 25, 20, 60]]"), "map"),
+        (
+            "units = 1\ntopology = [[[0, 200, 0, 200]]]\nbase.batch = 65536\n
+             map = { rows = 200, cols = 200, latents = [[0, 1, 20, 21]] }",
+            "base.batch",
+        ),
+        (
+            "units = 2\ntopology = [[[0, 1, 0, 1]], [[0, 1, 0, 1]]]\nread_out.hidden = 65536\n
+             map = { rows = 120, cols = 220, latents = [[20, 120, 20, 120], [20, 120, 120, 220]] }",
+            "read_out.hidden",
+        ),
+        ("read_out = { batch = 1048576, hidden = 65536 }", "read_out.batch"),
     ] {
         match Config::from_toml(text, "test.toml") {
             Err(Error::Setting { name, .. }) => assert!(name.starts_with(because), "{text}: {name}"),
@@ -448,6 +470,125 @@ fn configurations_that_cannot_be_are_refused_by_name() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// Latents below the image, not beside it.
+const OTHER_MAP: &str =
+    "map = { rows = 40, cols = 40, latents = [[20, 30, 0, 10], [20, 30, 10, 20], [20, 30, 20, 30]] }";
+
+#[test]
+fn what_random_search_and_maps_of_ones_own_allow() {
+    for text in [
+        "topology = 'a2'\nmeta = { rule = 'random_search' }",
+        "units = 1\ntopology = [[[0, 20, 0, 20]]]\nform = 'masked'\nmeta = { rule = 'random_search' }",
+        "units = 1\ntopology = [[[0, 10, 20, 30], [0, 10, 20, 30]]]\nmeta = { rule = 'random_search' }",
+        "images = 'cifar10'\ntopology = 'ar2'\nmeta = { rule = 'random_search' }",
+        "topology = 'a1'\nmap = { rows = 20, cols = 40, latents = [[0, 10, 20, 30], [10, 20, 20, 30], [0, 10, 30, 40]] }",
+        &format!("topology = 'random'\n{OTHER_MAP}"),
+    ] {
+        Config::from_toml(text, "test.toml").unwrap();
+    }
+    match Config::from_toml("units = 1\ntopology = [[[0, 20, 0, 20]]]\n[meta]\nrule = 'random_search'", "test.toml") {
+        Err(Error::Setting { expected, found, .. }) => {
+            assert!(expected.starts_with("200 cells") && found == "400", "{expected}, {found}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A network as after so many meta-steps of one candidate each, all accepted.
+fn moved_often(config: &Config, steps: u64) -> Network {
+    let mut network = network(config);
+    network.current.entropies = vec![1.0; 3];
+    network.best = Some(network.current.clone());
+    (network.trainings, network.epochs, network.meta_steps) = (1 + steps, 1 + steps, steps);
+    for step in 0..steps {
+        let field = network.current.fields[(step % 3) as usize].clone();
+        network.moves.push(&Move { step, unit: (step % 3) as usize, field, entropy: [0.5, 1.0] });
+    }
+    network
+}
+
+#[test]
+fn states_are_saved_however_many_moves_there_were() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("h.safetensors");
+    for rule in [Rule::StochasticHillClimbing, Rule::RandomSearch] {
+        let config = Config { meta: Some(Meta { rule, steps: 60_000, ..Meta::default() }), ..config(Named::A2) };
+        let network = moved_often(&config, 50_000);
+        network.save(&path).unwrap();
+        let loaded = Network::load(&path).unwrap();
+        assert_eq!(loaded, network);
+        assert_eq!(loaded.moves().len(), 50_000);
+        let last = loaded.moves().last().unwrap();
+        assert_eq!((last.step, last.unit, last.entropy), (49_999, 1, [0.5, 1.0]));
+        assert_eq!(last.field, network.fields()[1]);
+    }
+}
+
+#[test]
+fn states_that_training_does_not_come_to_are_refused() {
+    let meta = Meta { steps: 20, perturbations: 2, epochs: Some(1), ..Meta::default() };
+    let config = Config { meta: Some(meta), ..config(Named::A2) };
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("h.safetensors");
+    let answer = |change: &dyn Fn(&mut Network)| {
+        let mut network = moved_often(&config, 5);
+        change(&mut network);
+        network.save(&path).unwrap();
+        Network::load(&path)
+    };
+    answer(&|_| ()).unwrap();
+    answer(&|n| (n.tried, n.trainings, n.epochs) = (1, 7, 7)).unwrap();
+    answer(&|n| (n.epoch, n.epochs) = (1, 7)).unwrap();
+    let refused = |because: &str, change: &dyn Fn(&mut Network)| match answer(change) {
+        Err(Error::Format { expected, found, .. }) => {
+            assert!(expected.contains(because) && !found.is_empty(), "{because}: {expected}, {found}");
+        }
+        other => panic!("{because}: {:?}", other.map(|_| "accepted")),
+    };
+    let impossible = "counters that training comes to";
+    refused(impossible, &|n| n.epochs += 1);
+    refused(impossible, &|n| n.trainings += 1);
+    refused("epochs of a training, an integer from 0 to 1", &|n| (n.epoch, n.epochs) = (2, 8));
+    refused(impossible, &|n| n.meta_steps = 6);
+    refused(impossible, &|n| n.meta_steps = 2);
+    refused(impossible, &|n| n.tried = 1);
+    refused(impossible, &|n| (n.trainings, n.epochs) = (0, 0));
+    refused("candidates of a meta-step, an integer from 0 to 2", &|n| n.tried = 3);
+    refused("meta-steps, an integer from 0 to 20", &|n| n.meta_steps = 21);
+    refused("epochs, an integer from 0 to 9007199254740992", &|n| n.epochs = u64::MAX);
+    refused("trainings, an integer", &|n| n.trainings = u64::MAX);
+    refused("losses since the last point", &|n| n.journal.losses.1 = u64::MAX);
+    refused("'best.entropies'", &|n| n.best.as_mut().unwrap().entropies.clear());
+    refused("'current.entropies'", &|n| n.current.entropies.clear());
+    refused("the step of a move, above that of the one before, an integer from 4 to 4", &|n| {
+        let made = n.moves().next().unwrap();
+        n.moves = Default::default();
+        (0..5).for_each(|_| n.moves.push(&Move { step: 3, ..made.clone() }));
+    });
+    // In the gathered form weights go from field to field: all are as large as configured.
+    let field = |rows, cols| ReceptiveField::new(Map { rows: 20, cols: 40 }, &[Rectangle::new(rows, cols)]).unwrap();
+    refused("areas as large as (0-20, 5-15)", &|n| {
+        n.current.fields[0] = field(0..20, 5..16);
+        n.current.units[0] = Unit::zeros(220, 100);
+    });
+    refused("areas as large as (0-10, 20-30), (0-10, 20-30)", &|n| n.current.fields[1] = field(0..20, 5..15));
+}
+
+#[test]
+fn steps_beyond_counting_are_the_most_there_can_be_counted() {
+    let data = embedded().train.subset(&(0..100).collect::<Vec<u32>>()).unwrap();
+    let meta = Meta { steps: 1 << 20, perturbations: 1 << 20, epochs: Some(1 << 20), ..Meta::default() };
+    let base = Base { epochs: 1, batch: 4, ..Base::default() };
+    let mut network = network(&Config { base, meta: Some(meta), ..config(Named::A1) });
+    let mut told = None;
+    let flow = network.train(&mut context(Isa::best(), 1), &data, None, &mut |progress| {
+        told = (progress.phase == "meta").then_some((progress.step, progress.steps));
+        if told.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    assert!(flow.unwrap().is_break());
+    assert_eq!(told, Some((1, u64::MAX)));
 }
 
 #[test]

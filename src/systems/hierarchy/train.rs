@@ -2,15 +2,17 @@
 //!
 //! ```text
 //! train all units for base.epochs                                   algorithm 1
-//! best = this topology, alpha_k = entropy of unit k
+//! best = this topology
 //! for m in 1..=M, at most P candidates each:                        algorithm 2
 //!   candidate = best, with the field of unit i moved                i goes around
 //!   train all units for meta.epochs, weights retained               [1]
-//!   if the entropy of unit i is above alpha_i: best = candidate, next m
+//!   if the entropy of unit i is above its entropy in best: best = candidate, next m    [2]
 //! train the read-out on latents of the best
 //! ```
 //! 1. Adam starts anew with every training. What a candidate that is not accepted leaves behind is
 //!    [`Rejected`]'s choice: the paper does not say.
+//! 2. The entropies of `best` are those it had when it was accepted, of all its units, moved or not. Training the others may have
+//!    lowered that of unit i since it last moved: what a candidate exceeds need not be the highest that unit i ever had.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -158,12 +160,14 @@ impl Network {
         let epochs = self.epochs_of_training();
         let (name, done, all) = match self.config.meta {
             Some(ref meta) if self.trainings > 0 => {
-                let all = meta.steps * meta.perturbations * epochs;
-                ("meta", (self.trainings - 1) * epochs + self.epoch, all)
+                // At most: a candidate that is accepted ends its meta-step.
+                let all = meta.steps.saturating_mul(meta.perturbations).saturating_mul(epochs);
+                ("meta", (self.trainings - 1).saturating_mul(epochs).saturating_add(self.epoch), all)
             }
             _ => ("base", self.epoch, epochs),
         };
-        let phase = Phase { name: name.to_owned(), steps: all * per_epoch, interval: per_epoch };
+        let phase = Phase { name: name.to_owned(), steps: all.saturating_mul(per_epoch), interval: per_epoch };
+        let done = done.saturating_mul(per_epoch);
         let plan = self.plan(&self.current);
         if self.epoch == 0 {
             self.current.units.iter_mut().for_each(super::units::Unit::begin);
@@ -172,7 +176,8 @@ impl Network {
             plan: &plan,
             base: &self.config.base,
             images: &session.material.images,
-            first: self.epochs * per_epoch,
+            // Only a forged state has so many epochs behind it that this wraps.
+            first: self.epochs.wrapping_mul(per_epoch),
             batches: per_epoch,
             adam_steps: self.epoch * per_epoch,
             stream: Stream::new(self.config.seed, "hierarchy base"),
@@ -182,7 +187,7 @@ impl Network {
         // A Break at the last batch comes after the epoch.
         let mut last = ControlFlow::Continue(());
         let mut observe = |number: u64, loss: f64| {
-            let flow = journal.record_of_epoch(&phase, done * per_epoch + number + 1, Some(loss), None, observer);
+            let flow = journal.record_of_epoch(&phase, done.saturating_add(number + 1), Some(loss), None, observer);
             if number + 1 == per_epoch {
                 last = flow;
                 return ControlFlow::Continue(());
@@ -252,7 +257,7 @@ impl Network {
     fn accept(&mut self, unit: usize, situation: Situation) {
         let criterion = self.meta().map(|meta| meta.criterion).unwrap_or_default();
         let before = self.best.as_ref().map_or(0.0, |best| criterion.height(&best.entropies, unit));
-        self.moves.push(Move {
+        self.moves.push(&Move {
             step: self.meta_steps,
             unit,
             field: situation.fields[unit].clone(),
