@@ -11,8 +11,8 @@
 //!
 //! *Base learning* (algorithm 1): per batch the map begins with the image, K sweeps over the K units fill it, one more trains them; no
 //! gradient passes from unit to unit. The entropy of a unit is that of the histogram of its latents over an epoch. *Meta-learning*
-//! (algorithm 2) shifts a unit's field by a cell and keeps the shift if the unit's entropy rises. A classifier on the frozen latents says
-//! what they are worth.
+//! (algorithm 2) shifts a unit's field by a cell and keeps the shift if the unit's entropy is above what it is in the best topology so
+//! far. A classifier on the frozen latents says what they are worth.
 //!
 //! [`Network`] is the whole as a [`Learner`](crate::systems::Learner); [`experiment`] repeats the paper's tables and figures.
 //!
