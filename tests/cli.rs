@@ -194,6 +194,23 @@ fn configurations_are_checked_before_anything_is_trained() {
         &["no/such/folder", "cannot create"],
     );
     fails(&["train", "softmax", "--config", text(&config), "--save", text(folder.path())], 1, &["directory"]);
+    // Names that no file can have: found out at once, too.
+    for end in ["state/", "state/."] {
+        let path = folder.path().join(end);
+        fails(&["train", "softmax", "--config", text(&config), "--save", text(&path)], 1, &["the name of a file", end]);
+    }
+    let (_, err) = run(&["train", "softmax", "--config", text(&config), "--save", text(&nowhere)], 1);
+    assert!(!err.contains(".tmp"), "the name that was typed: {err}");
+    #[cfg(unix)]
+    {
+        let socket = folder.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        fails(
+            &["train", "softmax", "--config", text(&config), "--save", text(&socket)],
+            1,
+            &["socket", "not a regular file"],
+        );
+    }
 }
 
 /// A network that trains long enough to be interrupted: a second or so.

@@ -17,7 +17,7 @@ pub mod hierarchy;
 pub(crate) mod journal;
 pub mod organism;
 pub mod read_out;
-mod replace;
+pub mod replace;
 pub(crate) mod settings;
 
 use std::ops::ControlFlow;

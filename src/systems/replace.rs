@@ -2,7 +2,8 @@
 //! the directory flushed.
 //!
 //! Each writer has a temporary file of its own, `.NAME.NUMBER.tmp`, and holds a lock on it. What a killed process leaves is not locked, and goes
-//! when the next one saves to the same name.
+//! when the next one writes to the same name. A symbolic link stays, and the file it leads to is replaced; what is there and no regular file (a
+//! directory, a pipe, a device) is refused.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -14,50 +15,128 @@ use crate::error::{Error, Result};
 
 const SUFFIX: &str = ".tmp";
 
-/// Finds out whether a checkpoint can be saved under this name, and removes what killed processes left of theirs.
+/// Finds out whether a file can be written under this name, and removes what killed processes left of theirs.
 ///
 /// # Errors
-/// [`Error::Io`] if no file can be created in that directory, [`Error::Setting`] if the path does not end with a name.
+/// [`Error::Io`] if no file can be created in that directory or what is there is no regular file, [`Error::Setting`] if the path does not end
+/// with a name.
 pub fn prepare(path: &Path) -> Result<()> {
-    let (_file, temporary) = temporary(path)?;
-    fs::remove_file(&temporary).map_err(|error| Error::io("remove", &temporary, error))
+    Replacement::new(path).map(drop)
 }
 
-/// Replaces a file in one step.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let (mut file, temporary) = temporary(path)?;
-    // Opened before anything is replaced. Not every system can open a directory, and not every user may list one that he may write to.
-    #[cfg(unix)]
-    let directory = File::open(directory_of(path)).ok();
-    let result = (|| {
-        file.write_all(bytes).map_err(|error| Error::io("write", &temporary, error))?;
-        file.sync_all().map_err(|error| Error::io("flush", &temporary, error))?;
-        fs::rename(&temporary, path).map_err(|error| Error::io("rename", path, error))
-    })();
-    if result.is_err() {
-        // The first failure is the one to report; a temporary that cannot be removed either changes nothing.
-        let _ = fs::remove_file(&temporary);
+/// Replaces a file in one step: whoever looks finds the old contents or the new, even after a crash.
+///
+/// # Errors
+/// As [`prepare`], and [`Error::Io`] if the file cannot be written.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut replacement = Replacement::new(path)?;
+    replacement.write(bytes)?;
+    replacement.finish()
+}
+
+/// A file that is being written, and takes its place once it is finished. Dropped before that, it leaves no trace.
+#[derive(Debug)]
+pub struct Replacement {
+    file: File,
+    /// None once it has been renamed.
+    temporary: Option<PathBuf>,
+    /// Where it is renamed to: `path`, or the file that a symbolic link of this name leads to.
+    place: PathBuf,
+    /// As it was asked for, which is what errors name.
+    path: PathBuf,
+}
+
+impl Replacement {
+    /// An empty file beside the one of this name.
+    ///
+    /// # Errors
+    /// As [`prepare`].
+    pub fn new(path: &Path) -> Result<Self> {
+        let place = place(path)?;
+        let (file, temporary) = temporary(path, &place)?;
+        Ok(Replacement { file, temporary: Some(temporary), place, path: path.to_owned() })
     }
-    result?;
-    // The rename itself must survive a power cut.
-    #[cfg(unix)]
-    if let Some(directory) = directory {
-        directory.sync_all().map_err(|error| Error::io("flush", directory_of(path), error))?;
+
+    /// Adds bytes.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if they cannot be written.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).map_err(|error| Error::io("write", &self.path, error))
     }
-    Ok(())
+
+    /// Puts the file in its place, durably.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if that fails; the file of that name is then as it was. Where the action is `flush` on the directory, the new file is
+    /// there, but a power cut may still bring back the old one.
+    pub fn finish(mut self) -> Result<()> {
+        // Opened before anything is replaced. Not every system can open a directory, and not every user may list one that he may write to.
+        #[cfg(unix)]
+        let directory = File::open(directory_of(&self.place)).ok();
+        self.file.sync_all().map_err(|error| Error::io("flush", &self.path, error))?;
+        if let Some(temporary) = &self.temporary {
+            fs::rename(temporary, &self.place).map_err(|error| Error::io("rename a file to", &self.path, error))?;
+        }
+        self.temporary = None;
+        // Whoever opens it now finds no writer.
+        let _ = self.file.unlock();
+        // The rename itself must survive a power cut.
+        #[cfg(unix)]
+        if let Some(directory) = directory {
+            directory.sync_all().map_err(|error| Error::io("flush", directory_of(&self.place), error))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        if let Some(temporary) = &self.temporary {
+            // The first failure is the one to report; a temporary that cannot be removed either changes nothing.
+            let _ = fs::remove_file(temporary);
+        }
+    }
 }
 
 fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// A new file beside `path`, locked, and its name. Those of the same kind that nobody holds a lock on are removed.
-fn temporary(path: &Path) -> Result<(File, PathBuf)> {
-    let name = path.file_name().ok_or_else(|| Error::setting("checkpoint", "the name of a file", path.display()))?;
+/// Where a file of this name lies: at the end of the symbolic links, if there are any. Nothing is there yet, or a regular file.
+fn place(path: &Path) -> Result<PathBuf> {
+    // `a/` and `a/.` have the name `a` too, but no file is written under them.
+    let named = |name: &OsStr| path.as_os_str().as_encoded_bytes().ends_with(name.as_encoded_bytes());
+    if !path.file_name().is_some_and(named) {
+        return Err(Error::setting("path", "the name of a file at its end", path.display()));
+    }
+    /// As many as Linux follows.
+    const MOST_LINKS: usize = 40;
+    let mut place = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        match fs::read_link(&place) {
+            Ok(target) => place = directory_of(&place).join(target),
+            Err(_) => break,
+        }
+    }
+    let refused = |kind, why: &str| Err(Error::io("replace", path, io::Error::new(kind, why.to_owned())));
+    match fs::metadata(&place) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(place),
+        Err(error) => Err(Error::io("replace", path, error)),
+        Ok(found) if found.is_file() => Ok(place),
+        Ok(found) if found.is_dir() => refused(io::ErrorKind::IsADirectory, "it is a directory, not a file"),
+        Ok(_) => refused(io::ErrorKind::InvalidInput, "it is not a regular file"),
+    }
+}
+
+/// A new file beside `place`, locked, and its name. Those of the same kind that nobody holds a lock on are removed. Errors name `path`.
+fn temporary(path: &Path, place: &Path) -> Result<(File, PathBuf)> {
+    let name =
+        place.file_name().ok_or_else(|| Error::setting("path", "the name of a file at its end", path.display()))?;
     let mut prefix = OsString::from(".");
     prefix.push(name);
     prefix.push(".");
-    let directory = directory_of(path);
+    let directory = directory_of(place);
     clean(directory, &prefix);
     // Numbers are taken until one is free: processes of two machines, or of two containers, may have one process number.
     static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -67,7 +146,7 @@ fn temporary(path: &Path) -> Result<(File, PathBuf)> {
         let temporary = directory.join(name);
         let file = match File::create_new(&temporary) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
-            created => created.map_err(|error| Error::io("create", &temporary, error))?,
+            created => created.map_err(|error| Error::io("create", path, error))?,
         };
         // Where there are no locks, nobody cleans up either.
         let _ = file.lock();
@@ -93,5 +172,81 @@ fn clean(directory: &Path, prefix: &OsStr) {
         {
             let _ = fs::remove_file(entry.path());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<OsString> {
+        let mut names: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn unfinished_files_leave_nothing_and_those_of_killed_processes_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "old").unwrap();
+        fs::write(folder.path().join(".file.123-4.tmp"), "of a killed process").unwrap();
+        fs::write(folder.path().join(".file.123-x.tmp"), "of somebody else").unwrap();
+        let mut first = Replacement::new(&path).unwrap();
+        first.write(b"unfinished").unwrap();
+        // The first is locked: the second leaves it alone.
+        replace(&path, b"new").unwrap();
+        assert_eq!(names(folder.path()).len(), 3, "{:?}", names(folder.path()));
+        drop(first);
+        assert_eq!(names(folder.path()), [".file.123-x.tmp", "file"]);
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+    }
+
+    #[test]
+    fn names_that_no_file_can_have_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        for end in ["state/", "state/.", "..", "state/.."] {
+            let path = folder.path().join("no").join(end);
+            let error = prepare(&path).unwrap_err();
+            assert!(matches!(error, Error::Setting { .. }), "{end}: {error}");
+            assert!(matches!(replace(&path, b"x"), Err(Error::Setting { .. })), "{end}");
+        }
+        assert!(prepare(Path::new("")).is_err());
+        let error = prepare(&folder.path().join("no/state")).unwrap_err().to_string();
+        assert!(error.contains("no/state: cannot create: ") && !error.contains(".tmp"), "{error}");
+        assert!(prepare(folder.path()).unwrap_err().to_string().contains("it is a directory"));
+        assert_eq!(names(folder.path()), [] as [&str; 0]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_and_what_is_no_file_is_left() {
+        use std::os::unix::fs::{FileTypeExt, symlink};
+        use std::os::unix::net::UnixListener;
+
+        let folder = tempfile::tempdir().unwrap();
+        let (path, deep) = (|name: &str| folder.path().join(name), folder.path().join("deep"));
+        fs::create_dir(&deep).unwrap();
+        fs::write(deep.join("file"), "old").unwrap();
+        symlink("deep/link", path("first")).unwrap();
+        symlink("file", deep.join("link")).unwrap();
+        replace(&path("first"), b"new").unwrap();
+        assert_eq!(fs::read(deep.join("file")).unwrap(), b"new");
+        assert!(path("first").is_symlink() && deep.join("link").is_symlink());
+        // A link to nothing: the file comes about where it leads.
+        symlink("deep/other", path("dangling")).unwrap();
+        replace(&path("dangling"), b"there").unwrap();
+        assert_eq!(fs::read(deep.join("other")).unwrap(), b"there");
+        // One that leads to itself.
+        symlink("circle", path("circle")).unwrap();
+        assert!(matches!(replace(&path("circle"), b"x"), Err(Error::Io { action: "replace", .. })));
+        let _socket = UnixListener::bind(path("socket")).unwrap();
+        symlink("socket", path("to-socket")).unwrap();
+        for name in ["socket", "to-socket"] {
+            let error = replace(&path(name), b"x").unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains("it is not a regular file"), "{error}");
+        }
+        assert!(fs::metadata(path("socket")).unwrap().file_type().is_socket());
+        assert_eq!(names(folder.path()).len(), 6, "{:?}", names(folder.path()));
     }
 }

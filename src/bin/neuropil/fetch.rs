@@ -16,13 +16,13 @@ use flate2::bufread::MultiGzDecoder;
 use indicatif::{ProgressBar, ProgressStyle};
 use neuropil::Error;
 use neuropil::datasets::Set;
+use neuropil::systems::replace::Replacement;
 use sha2::{Digest, Sha256};
 use ureq::http::StatusCode;
 use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 
 use crate::data::hexadecimal;
 use crate::failure::Failure;
-use crate::output::{publish, temporary_beside};
 
 /// SHA-256 by file name.
 pub(crate) type Digests = BTreeMap<String, String>;
@@ -444,7 +444,7 @@ fn unpack(archive: &Archive<'_>, folder: &Path, part: &mut File, path: &Path) ->
     part.sync_data().map_err(|e| Error::io("write", path, e))?;
     part.seek(SeekFrom::Start(0)).map_err(|e| Error::io("read", path, e))?;
     let mut decoder = MultiGzDecoder::new(BufReader::with_capacity(1 << 16, part));
-    let mut done: Vec<(tempfile::NamedTempFile, PathBuf)> = Vec::new();
+    let mut done: Vec<(Replacement, PathBuf)> = Vec::new();
     if archive.tar {
         // Tables, texts and padding beside the files themselves are small.
         let limit = archive.limit();
@@ -475,7 +475,7 @@ fn unpack(archive: &Archive<'_>, folder: &Path, part: &mut File, path: &Path) ->
         }
     }
     for (file, place) in done {
-        publish(file, &place)?;
+        file.finish()?;
         say(&format!("{}: verified", place.display()));
     }
     Ok(())
@@ -490,13 +490,8 @@ fn damaged(error: &io::Error) -> Trouble {
 }
 
 /// Copies one file out of an archive to a temporary one beside its place, and checks its size and SHA-256.
-fn extract(
-    from: &mut impl Read,
-    target: &Target,
-    sha256: &str,
-    place: &Path,
-) -> Result<tempfile::NamedTempFile, Trouble> {
-    let mut file = temporary_beside(place)?;
+fn extract(from: &mut impl Read, target: &Target, sha256: &str, place: &Path) -> Result<Replacement, Trouble> {
+    let mut file = Replacement::new(place)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
     // One byte above the size is read, and shows that there are more; reading to the end checks gzip's own sum.
@@ -510,7 +505,7 @@ fn extract(
             Err(error) => return Err(damaged(&error)),
         };
         hasher.update(&buffer[..count]);
-        file.write_all(&buffer[..count]).map_err(|e| Error::io("write", place, e))?;
+        file.write(&buffer[..count])?;
         size += count as u64;
     }
     if size > target.bytes {
