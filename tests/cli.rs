@@ -292,6 +292,55 @@ fn an_interrupted_run_saves_and_ends_bit_for_bit_where_the_whole_one_does() {
     assert_eq!(names.len(), 3, "{names:?}");
 }
 
+/// A training of the small network, begun by a shell that does `first`, until it has taken a step.
+#[cfg(target_os = "linux")]
+fn begun(first: &str, config: &str, state: &Path) -> (std::process::Child, impl BufRead) {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("{first}exec \"$0\" \"$@\""), text(&cargo_bin!("neuropil").to_path_buf())]);
+    command.args(["train", "hebbian", "--config", config, "--threads", "1", "--save", text(state)]);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut err = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    err.read_line(&mut line).unwrap();
+    assert!(line.starts_with("hebbian: hidden 1 "), "{line}");
+    (child, err)
+}
+
+#[cfg(target_os = "linux")]
+fn signal(child: &std::process::Child, signals: &[&str]) {
+    let script: Vec<String> = signals.iter().map(|signal| format!("kill -{signal} {}", child.id())).collect();
+    assert!(Command::new("sh").args(["-c", &script.join(" && ")]).status().unwrap().success());
+}
+
+/// `timeout` signals the process and then its group, a terminal that closes hangs up and ends.
+#[cfg(target_os = "linux")]
+#[test]
+fn two_signals_at_once_are_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, state) = (small(folder.path()), folder.path().join("state"));
+    let (mut child, mut err) = begun("", &config, &state);
+    // All are there when it goes on.
+    signal(&child, &["STOP", "INT", "TERM", "HUP", "CONT"]);
+    let mut rest = String::new();
+    err.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest}");
+    assert!(rest.contains("interrupted: state saved"), "{rest}");
+    assert!(state.exists());
+}
+
+/// `nohup` ignores SIGHUP, a shell without job control SIGINT too for what it runs in the background.
+#[cfg(target_os = "linux")]
+#[test]
+fn signals_that_were_ignored_stay_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, state) = (small(folder.path()), folder.path().join("state"));
+    let (mut child, mut err) = begun("trap '' HUP INT; ", &config, &state);
+    signal(&child, &["HUP", "INT"]);
+    let mut rest = String::new();
+    err.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{rest}");
+}
+
 #[test]
 fn a_reproduction_writes_report_results_and_figures() {
     let folder = tempfile::tempdir().unwrap();
