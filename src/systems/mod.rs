@@ -206,6 +206,18 @@ pub(crate) fn evaluate(
     Ok(correct as f64 / data.len() as f64)
 }
 
+/// What makes a figure better than another of the same quantity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Better {
+    /// More: accuracies.
+    More,
+    /// Less: errors.
+    Less,
+    /// Neither: what counts is how near it is to the paper's.
+    Nearer,
+}
+
 /// One row of a reproduction: the paper's figure beside ours.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Outcome {
@@ -215,6 +227,8 @@ pub struct Outcome {
     pub experiment: String,
     /// What was measured, with its unit.
     pub quantity: String,
+    /// Whether more of it is better.
+    pub better: Better,
     /// The paper's figure, if it has one.
     pub paper: Option<f64>,
     /// Our mean over the runs.
@@ -233,6 +247,7 @@ impl Outcome {
         system: &'static str,
         experiment: impl Into<String>,
         quantity: impl Into<String>,
+        better: Better,
         paper: Option<f64>,
         runs: Vec<f64>,
         seconds: f64,
@@ -241,7 +256,8 @@ impl Outcome {
         let ours = runs.iter().sum::<f64>() / n.max(1.0);
         let squares: f64 = runs.iter().map(|run| (run - ours).powi(2)).sum();
         let spread = if runs.len() > 1 { (squares / (n - 1.0)).sqrt() } else { 0.0 };
-        Outcome { system, experiment: experiment.into(), quantity: quantity.into(), paper, ours, spread, runs, seconds }
+        let (experiment, quantity) = (experiment.into(), quantity.into());
+        Outcome { system, experiment, quantity, better, paper, ours, spread, runs, seconds }
     }
 }
 
@@ -298,10 +314,10 @@ mod tests {
 
     #[test]
     fn outcomes_have_the_sample_standard_deviation() {
-        let outcome = Outcome::new("x", "e", "q", None, vec![1.0, 2.0, 4.0], 0.0);
+        let outcome = Outcome::new("x", "e", "q", Better::More, None, vec![1.0, 2.0, 4.0], 0.0);
         assert!((outcome.ours - 7.0 / 3.0).abs() < 1e-15);
         assert!((outcome.spread - (7.0f64 / 3.0).sqrt()).abs() < 1e-15);
-        assert_eq!(Outcome::new("x", "e", "q", None, vec![3.0], 0.0).spread, 0.0);
+        assert_eq!(Outcome::new("x", "e", "q", Better::More, None, vec![3.0], 0.0).spread, 0.0);
     }
 
     #[test]

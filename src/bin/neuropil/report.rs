@@ -153,16 +153,27 @@ fn against_regression(outcomes: &[Outcome]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use neuropil::systems::Better;
+
     use super::*;
 
     fn outcomes() -> Vec<Outcome> {
-        let accuracy =
-            |experiment: &str, paper, runs| Outcome::new("hebbian", experiment, "test accuracy, %", paper, runs, 1.0);
+        let accuracy = |experiment: &str, paper, runs| {
+            Outcome::new("hebbian", experiment, "test accuracy, %", Better::More, paper, runs, 1.0)
+        };
         vec![
             accuracy("MNIST: softmax regression on pixels", None, vec![90.0]),
             accuracy("MNIST: a good rule", Some(95.0), vec![96.0, 98.0]),
             accuracy("MNIST: a bad rule", Some(95.0), vec![80.0]),
-            Outcome::new("hebbian", "MNIST: a bad rule", "zero hidden weights, %", Some(90.0), vec![40.0], 1.0),
+            Outcome::new(
+                "hebbian",
+                "MNIST: a bad rule",
+                "zero hidden weights, %",
+                Better::Nearer,
+                Some(90.0),
+                vec![40.0],
+                1.0,
+            ),
         ]
     }
 

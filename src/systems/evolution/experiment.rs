@@ -18,7 +18,7 @@ use crate::datasets::{Dataset, Split};
 use crate::error::Result;
 use crate::systems::baselines::backprop;
 use crate::systems::experiment::{self, Scale, Stage, StageObserver};
-use crate::systems::{CurvePoint, Learner, Outcome, Progress, Schedule};
+use crate::systems::{Better, CurvePoint, Learner, Outcome, Progress, Schedule};
 
 /// What to reproduce.
 #[derive(Clone, Debug)]
@@ -203,9 +203,9 @@ impl Report {
                 continue;
             }
             let seconds = runs.iter().map(|run| run.seconds).sum();
-            let mut add = |experiment: String, quantity: &str, paper, figures: Vec<f64>| {
+            let mut add = |experiment: String, quantity: &str, better, paper, figures: Vec<f64>| {
                 if !figures.is_empty() {
-                    outcomes.push(Outcome::new("evolution", experiment, quantity, paper, figures, seconds));
+                    outcomes.push(Outcome::new("evolution", experiment, quantity, better, paper, figures, seconds));
                 }
             };
             let populations = |index: usize| -> Vec<&Evolved> {
@@ -224,13 +224,13 @@ impl Report {
                     let experiment =
                         format!("{}: {} genes, {} generations", row.description, first.genes, first.generations);
                     let of = |figure: fn(&Accuracies) -> f64| all.iter().map(|e| figure(&e.accuracies)).collect();
-                    add(experiment.clone(), "test accuracy by W p, %", evolved, of(|a| a.expected));
-                    add(experiment.clone(), "the same, rounded genotype", None, of(|a| a.rounded));
-                    add(experiment.clone(), "the same, mean of genotypes drawn", None, of(|a| a.sampled));
+                    add(experiment.clone(), "test accuracy by W p, %", Better::More, evolved, of(|a| a.expected));
+                    add(experiment.clone(), "the same, rounded genotype", Better::More, None, of(|a| a.rounded));
+                    add(experiment.clone(), "the same, mean of genotypes drawn", Better::More, None, of(|a| a.sampled));
                     let after = all.iter().filter_map(|e| e.accuracies.lifetime).collect();
-                    add(experiment.clone(), "after SignSGD, %", lifetime, after);
+                    add(experiment.clone(), "after SignSGD, %", Better::More, lifetime, after);
                     let fixed = all.iter().filter_map(|e| e.points.last()).map(|p| 100.0 * p.fixed).collect();
-                    add(experiment, "genes within 0.01 of 0 or 1, %", None, fixed);
+                    add(experiment, "genes within 0.01 of 0 or 1, %", Better::Nearer, None, fixed);
                 }
                 Kind::Genes(_) => {
                     for index in 0.. {
@@ -239,7 +239,7 @@ impl Report {
                         let experiment =
                             format!("{}: {}, {} generations", row.description, first.genes, first.generations);
                         let figures = all.iter().map(|e| e.accuracies.expected).collect();
-                        add(experiment, "test accuracy by W p, %", None, figures);
+                        add(experiment, "test accuracy by W p, %", Better::More, None, figures);
                     }
                 }
                 Kind::Baseline(_) | Kind::Lifetime { .. } => {
@@ -258,7 +258,7 @@ impl Report {
                             _ => format!("{}: {}", row.description, first.what),
                         };
                         let figures = learners(index).map(|learned| learned.accuracy).collect();
-                        add(experiment, "test accuracy, %", first.paper, figures);
+                        add(experiment, "test accuracy, %", Better::More, first.paper, figures);
                     }
                 }
                 Kind::Theory => {
@@ -270,12 +270,18 @@ impl Report {
                         theories.collect::<Vec<f64>>()
                     };
                     let experiment = || row.description.to_owned();
-                    add(experiment(), "lemma 1: relative difference of the slopes", Some(0.0), of(|t| t.lemma));
+                    add(
+                        experiment(),
+                        "lemma 1: relative difference of the slopes",
+                        Better::Less,
+                        Some(0.0),
+                        of(|t| t.lemma),
+                    );
                     let ratio = of(|t| t.losses.last().map_or(1.0, |last| last.1 / t.losses[0].1));
-                    add(experiment(), "loss in the end, share of the first", None, ratio);
-                    add(experiment(), "least |W p - a| / |a|", Some(0.0), of(|t| t.distance[0]));
-                    add(experiment(), "the same in the end", None, of(|t| t.distance[1]));
-                    add(experiment(), "cosine of the rounded genotype", Some(1.0), of(|t| t.cosine));
+                    add(experiment(), "loss in the end, share of the first", Better::Less, None, ratio);
+                    add(experiment(), "least |W p - a| / |a|", Better::Less, Some(0.0), of(|t| t.distance[0]));
+                    add(experiment(), "the same in the end", Better::Less, None, of(|t| t.distance[1]));
+                    add(experiment(), "cosine of the rounded genotype", Better::More, Some(1.0), of(|t| t.cosine));
                 }
             }
         }

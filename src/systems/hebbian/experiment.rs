@@ -17,7 +17,7 @@ use crate::matrix::{MatRef, Matrix};
 use crate::random::Stream;
 use crate::systems::baselines::{backprop, krotov_hopfield, softmax};
 use crate::systems::experiment::{self, Scale, Stage, StageObserver};
-use crate::systems::{CurvePoint, Differentiable, Learner, Outcome, Progress, Schedule, read_out};
+use crate::systems::{Better, CurvePoint, Differentiable, Learner, Outcome, Progress, Schedule, read_out};
 
 /// What to reproduce.
 #[derive(Clone, Debug)]
@@ -168,13 +168,14 @@ impl Report {
                 continue;
             }
             let seconds = runs.iter().map(|run| run.seconds).sum();
-            let mut add = |quantity, paper, figures: Vec<f64>| {
+            let mut add = |quantity, better, paper, figures: Vec<f64>| {
                 let experiment = format!("MNIST: {}", row.description);
-                outcomes.push(Outcome::new("hebbian", experiment, quantity, paper, figures, seconds));
+                outcomes.push(Outcome::new("hebbian", experiment, quantity, better, paper, figures, seconds));
             };
-            add("test accuracy, %", row.paper, runs.iter().map(|run| run.accuracy).collect());
+            add("test accuracy, %", Better::More, row.paper, runs.iter().map(|run| run.accuracy).collect());
             if row.non_negative && row.shots.is_none() {
-                add("zero hidden weights, %", row.paper_zeros, runs.iter().map(|run| run.zeros).collect());
+                let zeros = runs.iter().map(|run| run.zeros).collect();
+                add("zero hidden weights, %", Better::Nearer, row.paper_zeros, zeros);
             }
             for (attack, quantity) in
                 ["test accuracy under FGSM, epsilon 0.1, %", "test accuracy under PGD, epsilon 0.1, %"]
@@ -184,7 +185,7 @@ impl Report {
                 let at = EPSILONS.iter().position(|&epsilon| epsilon == 0.1).expect("one of those measured");
                 let figures: Option<Vec<f64>> = runs.iter().map(|run| Some(run.attacked?[attack][at])).collect();
                 if let Some(figures) = figures {
-                    add(quantity, None, figures);
+                    add(quantity, Better::More, None, figures);
                 }
             }
         }

@@ -22,7 +22,7 @@ use crate::kernels::masked::Rectangle;
 use crate::random::Stream;
 use crate::systems::experiment::{self, Scale, Stage, StageObserver};
 use crate::systems::journal::Journal;
-use crate::systems::{Outcome, Progress};
+use crate::systems::{Better, Outcome, Progress};
 
 /// What to reproduce.
 #[derive(Clone, Debug)]
@@ -201,41 +201,42 @@ impl Report {
             let seconds = runs.iter().map(|run| run.seconds).sum();
             let experiment = format!("{set}: {}", row.description);
             let of = |figure: fn(&Measured) -> f64| runs.iter().map(|run| figure(run.last())).collect::<Vec<_>>();
-            let mut add = |quantity: &str, paper, figures| {
-                outcomes.push(Outcome::new("hierarchy", experiment.clone(), quantity, paper, figures, seconds));
+            let mut add = |quantity: &str, better, paper, figures| {
+                outcomes.push(Outcome::new("hierarchy", experiment.clone(), quantity, better, paper, figures, seconds));
             };
             if row.topology != Named::Random {
-                add("test accuracy, %", row.paper[which], of(|m| m.accuracy));
-                add("the same, logistic regression", None, of(|m| m.logistic.unwrap_or(f64::NAN)));
-                add("largest entropy, bits", None, of(Measured::largest_entropy));
+                add("test accuracy, %", Better::More, row.paper[which], of(|m| m.accuracy));
+                add("the same, logistic regression", Better::More, None, of(|m| m.logistic.unwrap_or(f64::NAN)));
+                add("largest entropy, bits", Better::Nearer, None, of(Measured::largest_entropy));
                 continue;
             }
             let [before, after, highest, p, _] = TABLE_2[which].map(Some);
             let first: Vec<f64> = runs.iter().map(|run| run.first().accuracy).collect();
             let last = of(|m| m.accuracy);
-            add("test accuracy before, %, median", before, first.clone());
-            add("test accuracy after, %, median", after, last.clone());
+            add("test accuracy before, %, median", Better::More, before, first.clone());
+            add("test accuracy after, %, median", Better::More, after, last.clone());
             let middle = outcomes.len() - 2;
             outcomes[middle].ours = median(&first);
             outcomes[middle + 1].ours = median(&last);
-            let mut add = |quantity: &str, paper, figures| {
-                outcomes.push(Outcome::new("hierarchy", experiment.clone(), quantity, paper, figures, seconds));
+            let mut add = |quantity: &str, better, paper, figures| {
+                outcomes.push(Outcome::new("hierarchy", experiment.clone(), quantity, better, paper, figures, seconds));
             };
-            add("highest test accuracy after, %", highest, vec![largest(&last)]);
+            add("highest test accuracy after, %", Better::More, highest, vec![largest(&last)]);
             // Percentages that look equal may differ in their last bit: counts tie where they should.
             let difference = runs.iter().map(|run| run.last().correct as f64 - run.first().correct as f64);
             let difference: Vec<f64> = difference.collect();
             if let Some(found) = significance(&difference) {
-                add("Wilcoxon signed-rank p, one-sided", p, vec![found]);
+                add("Wilcoxon signed-rank p, one-sided", Better::Less, p, vec![found]);
             }
-            add("accepted moves", None, runs.iter().map(|run| run.accepted as f64).collect());
+            add("accepted moves", Better::Nearer, None, runs.iter().map(|run| run.accepted as f64).collect());
             for (quantity, of) in [
                 ("logistic regression before, %, median", Run::first as fn(&Run) -> &Measured),
                 ("logistic regression after, %, median", Run::last),
             ] {
                 let figures: Vec<f64> = runs.iter().map(|run| of(run).logistic.unwrap_or(f64::NAN)).collect();
                 let middle = median(&figures);
-                let outcome = Outcome::new("hierarchy", experiment.clone(), quantity, None, figures, seconds);
+                let outcome =
+                    Outcome::new("hierarchy", experiment.clone(), quantity, Better::More, None, figures, seconds);
                 outcomes.push(Outcome { ours: middle, ..outcome });
             }
         }
@@ -250,7 +251,7 @@ impl Report {
             if let Some(r) = correlation(&networks) {
                 let paper = (what == "table 1").then_some(TABLE_2[which][4]);
                 let experiment = format!("{set}: largest entropy and accuracy, networks of {what}");
-                outcomes.push(Outcome::new("hierarchy", experiment, "Pearson r", paper, vec![r], 0.0));
+                outcomes.push(Outcome::new("hierarchy", experiment, "Pearson r", Better::Nearer, paper, vec![r], 0.0));
             }
         }
         outcomes

@@ -18,7 +18,7 @@ use crate::kernels::particle::Class;
 use crate::matrix::Matrix;
 use crate::random::Stream;
 use crate::systems::experiment::{Scale, check, seeds, wanted};
-use crate::systems::{Observer, Outcome, Progress};
+use crate::systems::{Better, Observer, Outcome, Progress};
 
 /// Names of the experiments.
 pub const ROWS: [&str; 3] = ["addition", "images", "images-linear"];
@@ -302,38 +302,56 @@ impl Report {
     pub fn outcomes(&self) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
         let seconds: f64 = self.additions.iter().map(|run| run.seconds).sum();
-        let mut add = |quantity: &str, paper: Option<f64>, of: fn(&AdditionRun) -> f64| {
+        let mut add = |quantity: &str, better, paper: Option<f64>, of: fn(&AdditionRun) -> f64| {
             let runs: Vec<f64> = self.additions.iter().map(of).collect();
             if !runs.is_empty() {
-                outcomes.push(Outcome::new("organism", "addition, 18 particles", quantity, paper, runs, seconds));
+                outcomes.push(Outcome::new(
+                    "organism",
+                    "addition, 18 particles",
+                    quantity,
+                    better,
+                    paper,
+                    runs,
+                    seconds,
+                ));
             }
         };
-        add("self-replicating particles, %", Some(100.0), |run| 100.0 * run.last().census.share());
-        add("log10 of the mean absolute error", Some(-5.0), |run| log10(run.last().absolute));
-        add("log10 of the outputs' mean change on re-substitution", None, |run| log10(run.resubstitution.outputs));
-        add("log10 of the error's change on re-substitution", Some(-8.0), |run| log10(run.resubstitution.error));
-        add("steps of self-application as a fixpoint, noise 1e-9", None, |run| {
+        add("self-replicating particles, %", Better::More, Some(100.0), |run| 100.0 * run.last().census.share());
+        add("log10 of the mean absolute error", Better::Less, Some(-5.0), |run| log10(run.last().absolute));
+        add("log10 of the outputs' mean change on re-substitution", Better::Less, None, |run| {
+            log10(run.resubstitution.outputs)
+        });
+        add("log10 of the error's change on re-substitution", Better::Less, Some(-8.0), |run| {
+            log10(run.resubstitution.error)
+        });
+        add("steps of self-application as a fixpoint, noise 1e-9", Better::More, None, |run| {
             steps(&run.robustness, |level| &level.fixpoint)
         });
         for (between, name) in [(Between::Gelu, "GELU"), (Between::Linear, "linear")] {
             let of: Vec<&ImageRun> = self.images.iter().filter(|run| run.between == between).collect();
             let seconds: f64 = of.iter().map(|run| run.seconds).sum();
-            let mut classify = |quantity: &str, paper: Option<f64>, value: fn(&ImageRun) -> f64| {
+            let mut classify = |quantity: &str, better, paper: Option<f64>, value: fn(&ImageRun) -> f64| {
                 let runs: Vec<f64> = of.iter().map(|run| value(run)).collect();
                 if !runs.is_empty() {
                     let what = format!("MNIST 15 x 15, 1200 particles, {name}");
-                    outcomes.push(Outcome::new("organism", what, quantity, paper, runs, seconds));
+                    outcomes.push(Outcome::new("organism", what, quantity, better, paper, runs, seconds));
                 }
             };
-            classify("test accuracy, %", Some(80.0), |run| run.accuracy[0]);
-            classify("self-replicating particles, %", Some(25.0), |run| 100.0 * run.last().census.share());
-            classify("cost of dropping self-replicators, points", Some(0.1), |run| run.accuracy[0] - run.accuracy[1]);
-            classify("cost of L1 pruning of as many, points", None, |run| run.accuracy[0] - run.accuracy[2]);
-            classify("left without the others, % correct", None, |run| run.accuracy[3]);
-            classify("steps of self-application as a fixpoint, noise 1e-9", None, |run| {
+            classify("test accuracy, %", Better::More, Some(80.0), |run| run.accuracy[0]);
+            classify("self-replicating particles, %", Better::Nearer, Some(25.0), |run| {
+                100.0 * run.last().census.share()
+            });
+            classify("cost of dropping self-replicators, points", Better::Less, Some(0.1), |run| {
+                run.accuracy[0] - run.accuracy[1]
+            });
+            classify("cost of L1 pruning of as many, points", Better::Nearer, None, |run| {
+                run.accuracy[0] - run.accuracy[2]
+            });
+            classify("left without the others, % correct", Better::Nearer, None, |run| run.accuracy[3]);
+            classify("steps of self-application as a fixpoint, noise 1e-9", Better::More, None, |run| {
                 steps(&run.robustness, |level| &level.fixpoint)
             });
-            classify("divergent particles", None, |run| run.last().census.count(Class::Divergent) as f64);
+            classify("divergent particles", Better::Less, None, |run| run.last().census.count(Class::Divergent) as f64);
         }
         outcomes
     }
