@@ -70,6 +70,9 @@ fn wrong_usage_is_told_apart_from_failure() {
     fails(&["reproduce", "--runs", "0"], 2, &["--runs"]);
     fails(&["reproduce", "--quick", "--data", "x"], 2, &["cannot be used with"]);
     fails(&["verify", "--shapes", "0"], 2, &["--shapes"]);
+    // Configurations hold seeds up to 2^63 - 1; what is beyond would be another seed.
+    fails(&["reproduce", "--quick", "--seed", "9223372036854775808"], 2, &["--seed", "9223372036854775807"]);
+    fails(&["reproduce", "--quick", "--seed", "9223372036854775807", "--runs", "2"], 1, &["--seed", "2 runs"]);
     fails(&["completions", "elvish-but-wrong"], 2, &["bash", "zsh"]);
 }
 
@@ -372,6 +375,26 @@ fn a_reproduction_writes_report_results_and_figures() {
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
     fails(&["reproduce", "--quick", "--out", text(&file)], 1, &["cannot create", "file"]);
+}
+
+#[test]
+fn a_report_that_cannot_be_written_costs_neither_the_training_nor_its_results() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    // Space behind the commas of a list is no part of a name.
+    let only = ["reproduce", "--quick", "--only", "softmax, theory", "--out", text(&out)];
+    // In the way of the report: found out before anything is trained.
+    fs::create_dir_all(out.join("evolution/report.md")).unwrap();
+    let (printed, err) = run(&only, 1);
+    assert!(printed.is_empty() && err.contains("evolution/report.md: cannot replace: it is a directory"), "{err}");
+    assert!(!err.contains("softmax"), "nothing was trained: {err}");
+    fs::remove_dir(out.join("evolution/report.md")).unwrap();
+    // In the way of a figure: what was trained is told.
+    fs::create_dir_all(out.join("evolution/linear-target.svg")).unwrap();
+    let (printed, err) = run(&only, 1);
+    assert!(err.contains("linear-target.svg"), "{err}");
+    assert!(printed.contains("softmax regression") && printed.contains("cosine of the rounded genotype"), "{printed}");
+    assert!(out.join("hebbian/report.md").exists());
 }
 
 #[test]

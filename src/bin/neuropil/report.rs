@@ -2,7 +2,7 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 use neuropil::Isa;
-use neuropil::systems::Outcome;
+use neuropil::systems::{Better, Outcome};
 
 use crate::failure::Failure;
 use crate::figures::Figure;
@@ -13,7 +13,8 @@ pub(crate) struct Circumstances {
     /// What the paper is about.
     pub(crate) title: &'static str,
     pub(crate) departures: &'static [&'static str],
-    pub(crate) quick: bool,
+    /// What is less than in the paper, in the quick form.
+    pub(crate) quick: Option<&'static str>,
     pub(crate) interrupted: bool,
     pub(crate) images: String,
     pub(crate) cpu: Option<String>,
@@ -60,9 +61,33 @@ pub(crate) fn json(outcomes: &[Outcome]) -> Result<String, Failure> {
     text.map(|text| text + "\n").map_err(|error| Failure::Message(format!("cannot write the results as JSON: {error}")))
 }
 
-/// Whether more is better in this quantity.
-fn is_accuracy(outcome: &Outcome) -> bool {
-    outcome.quantity.contains("accuracy")
+/// How far from the paper's a figure of which neither more nor less is better may be: a share of the paper's.
+const NEAR: f64 = 0.1;
+
+/// A line for a figure that is not as good as the paper's. Figures that are printed alike are alike.
+fn shortfall(outcome: &Outcome) -> Option<String> {
+    let paper = outcome.paper?;
+    let hundredths = |value: f64| (100.0 * value).round();
+    let difference = (hundredths(outcome.ours) - hundredths(paper)) / 100.0;
+    let short = match outcome.better {
+        Better::More => difference < 0.0,
+        Better::Less => difference > 0.0,
+        Better::Nearer => difference.abs() > NEAR * paper.abs(),
+    };
+    // Not a number is never as good.
+    let place = match () {
+        () if !outcome.ours.is_finite() => "beside",
+        () if !short => return None,
+        () if difference < 0.0 => "below",
+        () => "above",
+    };
+    let Outcome { experiment, quantity, .. } = outcome;
+    Some(format!("- {}: {}: {:.2} {place} the paper's {paper:.2}", cell(experiment), cell(quantity), difference.abs()))
+}
+
+/// A text within a table of Markdown, whose cells end at a bar.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
 }
 
 /// `report.md`.
@@ -83,32 +108,24 @@ pub(crate) fn markdown(about: &Circumstances, outcomes: &[Outcome], figures: &[F
     } else {
         "Ours is one run.\n\n"
     };
-    if about.quick {
-        text += "This is the quick reproduction: the networks saw 2000 training images and are measured on 1000, where the \
-                 paper's saw 60,000 and were measured on 10,000. The paper's figures are printed for orientation; what can be \
-                 compared is how the rows stand to each other.\n\n";
+    if let Some(less) = about.quick {
+        text += &format!(
+            "This is the quick reproduction: {less}. The paper's figures are printed for orientation; what can be compared is \
+             how the rows stand to each other.\n\n"
+        );
     }
 
     text += &format!("| {} | time |\n|---|---|---:|---:|---:|---:|\n", HEADER.join(" | "));
     for outcome in outcomes {
-        text += &format!("| {} | {} |\n", cells(outcome).join(" | "), duration(outcome.seconds));
+        text +=
+            &format!("| {} | {} |\n", cells(outcome).map(|text| cell(&text)).join(" | "), duration(outcome.seconds));
     }
     text += "\n## Where ours falls short\n\n";
-    let mut short = Vec::new();
-    for outcome in outcomes {
-        let Some(paper) = outcome.paper else { continue };
-        let difference = outcome.ours - paper;
-        if is_accuracy(outcome) && difference < 0.0 {
-            short.push(format!("- {}: {:.2} below the paper's {paper:.2} %", outcome.experiment, -difference));
-        } else if !is_accuracy(outcome) && difference.abs() > 5.0 {
-            let name = &outcome.quantity;
-            short.push(format!("- {}: {name}: {difference:+.1} from the paper's {paper:.0}", outcome.experiment));
-        }
-    }
+    let short: Vec<String> = outcomes.iter().filter_map(shortfall).collect();
     let compared = outcomes.iter().filter(|outcome| outcome.paper.is_some()).count();
     text += &match (short.is_empty(), compared) {
         (_, 0) => "The paper has no figure for what was run.\n".to_owned(),
-        (true, _) => "Nowhere: every accuracy is at least the paper's.\n".to_owned(),
+        (true, _) => "Nowhere: every figure is at least as good as the paper's, or near it where neither more nor less is better.\n".to_owned(),
         (false, _) => short.join("\n") + "\n",
     };
     text += &against_regression(outcomes);
@@ -116,7 +133,7 @@ pub(crate) fn markdown(about: &Circumstances, outcomes: &[Outcome], figures: &[F
         text += "\n## Seed by seed\n\n";
         for outcome in outcomes {
             let runs: Vec<String> = outcome.runs.iter().map(|value| format!("{value:.2}")).collect();
-            text += &format!("- {}: {}: {}\n", outcome.experiment, outcome.quantity, runs.join(", "));
+            text += &format!("- {}: {}: {}\n", cell(&outcome.experiment), cell(&outcome.quantity), runs.join(", "));
         }
     }
     text += "\n## Where the training departs from the paper\n\n";
@@ -132,14 +149,15 @@ pub(crate) fn markdown(about: &Circumstances, outcomes: &[Outcome], figures: &[F
 
 /// Which networks beat a linear classifier of the same images, if one was trained.
 fn against_regression(outcomes: &[Outcome]) -> String {
-    let accuracies = || outcomes.iter().filter(|outcome| is_accuracy(outcome));
-    let Some(regression) = accuracies().find(|outcome| outcome.experiment.contains("softmax regression")) else {
+    let Some(regression) = outcomes.iter().find(|outcome| outcome.experiment.contains("softmax regression")) else {
         return String::new();
     };
-    let others = || accuracies().filter(|outcome| outcome.experiment != regression.experiment);
+    let alike =
+        |outcome: &&Outcome| outcome.quantity == regression.quantity && outcome.experiment != regression.experiment;
+    let others = || outcomes.iter().filter(alike);
     let below: Vec<String> = others()
         .filter(|outcome| outcome.ours <= regression.ours)
-        .map(|outcome| format!("- {}: {:.2} below it", outcome.experiment, regression.ours - outcome.ours))
+        .map(|outcome| format!("- {}: {:.2} below it", cell(&outcome.experiment), regression.ours - outcome.ours))
         .collect();
     let mut text = format!(
         "\n## Beside softmax regression\n\nSoftmax regression on the same pixels reaches {:.2} %. {} of {} networks are above it",
@@ -153,27 +171,20 @@ fn against_regression(outcomes: &[Outcome]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use neuropil::systems::Better;
-
     use super::*;
 
+    fn outcome(experiment: &str, quantity: &str, better: Better, paper: Option<f64>, runs: &[f64]) -> Outcome {
+        Outcome::new("hebbian", experiment, quantity, better, paper, runs.to_vec(), 1.0)
+    }
+
     fn outcomes() -> Vec<Outcome> {
-        let accuracy = |experiment: &str, paper, runs| {
-            Outcome::new("hebbian", experiment, "test accuracy, %", Better::More, paper, runs, 1.0)
-        };
+        let accuracy =
+            |experiment: &str, paper, runs: &[f64]| outcome(experiment, "test accuracy, %", Better::More, paper, runs);
         vec![
-            accuracy("MNIST: softmax regression on pixels", None, vec![90.0]),
-            accuracy("MNIST: a good rule", Some(95.0), vec![96.0, 98.0]),
-            accuracy("MNIST: a bad rule", Some(95.0), vec![80.0]),
-            Outcome::new(
-                "hebbian",
-                "MNIST: a bad rule",
-                "zero hidden weights, %",
-                Better::Nearer,
-                Some(90.0),
-                vec![40.0],
-                1.0,
-            ),
+            accuracy("MNIST: softmax regression on pixels", None, &[90.0]),
+            accuracy("MNIST: a good rule", Some(95.0), &[96.0, 98.0]),
+            accuracy("MNIST: a bad rule", Some(95.0), &[80.0]),
+            outcome("MNIST: a bad rule", "zero hidden weights, %", Better::Nearer, Some(90.0), &[40.0]),
         ]
     }
 
@@ -181,7 +192,7 @@ mod tests {
         Circumstances {
             title: "A rule",
             departures: &["It departs."],
-            quick: false,
+            quick: None,
             interrupted: false,
             images: "MNIST".into(),
             cpu: None,
@@ -197,8 +208,8 @@ mod tests {
     fn the_report_says_where_ours_falls_short() {
         let text = markdown(&about(), &outcomes(), &[], "");
         assert!(text.contains("| MNIST: a good rule | test accuracy, % | 95.00 | 97.00 ± 1.41 | +2.00 |"), "{text}");
-        assert!(text.contains("a bad rule: 15.00 below the paper's 95.00 %"), "{text}");
-        assert!(text.contains("zero hidden weights, %: -50.0 from the paper's 90"), "{text}");
+        assert!(text.contains("a bad rule: test accuracy, %: 15.00 below the paper's 95.00\n"), "{text}");
+        assert!(text.contains("zero hidden weights, %: 50.00 below the paper's 90.00\n"), "{text}");
         assert!(!text.contains("a good rule: "), "{text}");
         assert!(text.contains("1 of 2 networks are above it"), "{text}");
         assert!(text.contains("a bad rule: 10.00 below it"), "{text}");
@@ -213,9 +224,41 @@ mod tests {
     }
 
     #[test]
+    fn every_quantity_is_judged_by_what_is_better_in_it() {
+        let short = |better, paper, ours| shortfall(&outcome("e", "q", better, Some(paper), &[ours])).is_some();
+        // A name without the word accuracy, of which more is better.
+        let line = shortfall(&outcome("evolution", "after SignSGD, %", Better::More, Some(86.3), &[86.2]));
+        assert_eq!(line.unwrap(), "- evolution: after SignSGD, %: 0.10 below the paper's 86.30");
+        assert!(!short(Better::More, 86.3, 86.4));
+        assert!(short(Better::Less, -8.0, -7.5) && !short(Better::Less, -8.0, -9.0));
+        assert!(
+            short(Better::Nearer, 0.75, 0.84)
+                && short(Better::Nearer, 25.0, 18.6)
+                && !short(Better::Nearer, 25.0, 27.0)
+        );
+        // The table prints both as 0.00.
+        assert!(!short(Better::Less, 0.0, 1e-9));
+        assert!(short(Better::More, 50.0, f64::NAN) && short(Better::Less, 50.0, f64::NAN));
+    }
+
+    #[test]
+    fn bars_do_not_end_cells() {
+        let theory = [outcome("e", "least |W p - a| / |a|", Better::Less, Some(0.0), &[0.5])];
+        let text = markdown(&about(), &theory, &[], "");
+        assert!(text.contains(r"| e | least \|W p - a\| / \|a\| | 0.00 | 0.50 | +0.50 |"), "{text}");
+        assert!(text.contains(r"- e: least \|W p - a\| / \|a\|: 0.50 above the paper's 0.00"), "{text}");
+    }
+
+    #[test]
+    fn the_quick_report_says_what_is_less() {
+        let text = markdown(&Circumstances { quick: Some("it is shorter"), ..about() }, &outcomes(), &[], "");
+        assert!(text.contains("the quick reproduction: it is shorter. The paper's figures"), "{text}");
+    }
+
+    #[test]
     fn results_have_the_promised_keys() {
         let results: serde_json::Value = serde_json::from_str(&json(&outcomes()).unwrap()).unwrap();
-        for key in ["system", "experiment", "quantity", "paper", "ours", "spread", "runs", "seconds"] {
+        for key in ["system", "experiment", "quantity", "better", "paper", "ours", "spread", "runs", "seconds"] {
             assert!(results[1].get(key).is_some(), "{key}");
         }
         assert_eq!(results[0]["paper"], serde_json::Value::Null);

@@ -13,6 +13,7 @@ use neuropil::Context;
 use neuropil::datasets::{self, Set, Split};
 use neuropil::systems::Outcome;
 use neuropil::systems::experiment::Scale;
+use neuropil::systems::replace::prepare;
 
 use crate::failure::Failure;
 use crate::figures::Figure;
@@ -46,6 +47,24 @@ impl System {
         }
     }
 
+    /// What is less in its quick reproduction than in the paper's experiments.
+    fn quick(self) -> &'static str {
+        match self {
+            System::Hebbian | System::Hierarchy => {
+                "the networks saw 2000 training images and are measured on 1000, where the paper's saw 60,000 and were \
+                 measured on 10,000"
+            }
+            System::Organism => {
+                "the networks that classify saw 2000 training images and are measured on 1000, where the paper's saw 60,000 \
+                 and were measured on 10,000. Addition needs no images: it is trained as in full"
+            }
+            System::Evolution => {
+                "the networks saw 200 training images a class, as the paper's did, but are smaller, are trained for less \
+                 long and are measured on 1000 images, where the paper's were measured on 10,000"
+            }
+        }
+    }
+
     /// Short names of its experiments.
     fn experiments(self) -> Vec<&'static str> {
         match self {
@@ -67,8 +86,17 @@ pub(crate) enum ImageSet {
     Cifar10,
 }
 
+/// The short names of all experiments, for the help.
+fn only_help() -> String {
+    let mut text = "Only these experiments, by their short names, separated by commas:\n".to_owned();
+    for system in System::ALL {
+        text += &format!("\n{}: {}", system.name(), system.experiments().join(", "));
+    }
+    text
+}
+
 /// Arguments of `neuropil reproduce`.
-#[derive(Args)]
+#[derive(Clone, Args)]
 pub(crate) struct Arguments {
     /// The system; all of them if left out
     system: Option<System>,
@@ -84,16 +112,16 @@ pub(crate) struct Arguments {
     /// Runs of each experiment, each with its own seed
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     runs: u32,
-    /// The first run's seed
-    #[arg(long, value_name = "S", default_value_t = 0)]
+    /// The first run's seed, 0 to 2^63 - 1; each further run has the next
+    #[arg(long, value_name = "S", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=LARGEST_SEED))]
     seed: u64,
     #[command(flatten)]
     machine: Machine,
     /// Where the report, the results and the figures go: a folder for each system if there are several
     #[arg(long, value_name = "DIR", default_value = "reproduction")]
     out: PathBuf,
-    /// Only these experiments, by their short names, separated by commas
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    /// Only these experiments, by their short names (--help lists them), separated by commas
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = trimmed, long_help = only_help())]
     only: Vec<String>,
     /// Print the results as JSON
     #[arg(long)]
@@ -129,39 +157,95 @@ struct Reproduction {
     interrupted: bool,
 }
 
-/// Trains, measures, and writes report, results and figures.
+/// The folder of saved populations, within that of evolution's report.
+const STATES: &str = "states";
+
+/// The largest seed that a configuration can have: TOML's integers end there.
+const LARGEST_SEED: u64 = i64::MAX as u64;
+
+/// A name, without the space that people put behind commas.
+fn trimmed(name: &str) -> Result<String, std::convert::Infallible> {
+    Ok(name.trim().to_owned())
+}
+
+/// Trains, measures, and writes report, results and figures. What was finished is printed, however it ends.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut context = arguments.machine.context()?;
     let systems = systems(arguments)?;
-    output::create_directory(&arguments.out)?;
+    if arguments.seed > LARGEST_SEED - u64::from(arguments.runs - 1) {
+        let expected = format!("at most {LARGEST_SEED} for the last of the runs");
+        return Err(neuropil::Error::setting(
+            "--seed",
+            expected,
+            format!("{}, {} runs", arguments.seed, arguments.runs),
+        )
+        .into());
+    }
+    // Each with a folder of its own, and all that a system leaves goes there.
+    let own = |system: System| match systems.len() {
+        1 => arguments.clone(),
+        _ => Arguments { out: arguments.out.join(system.name()), ..arguments.clone() },
+    };
+    // Found out before training, not after.
+    for (system, _) in &systems {
+        let folder = own(*system).out;
+        output::create_directory(&folder)?;
+        ["report.md", "results.json"].iter().try_for_each(|name| prepare(&folder.join(name)))?;
+    }
     interrupt::listen()?;
     let mut outcomes = Vec::new();
     let mut end = Ok(());
     for (system, only) in &systems {
-        let folder = if systems.len() == 1 { arguments.out.clone() } else { arguments.out.join(system.name()) };
-        output::create_directory(&folder)?;
-        let began = Instant::now();
-        let reproduction = match system {
-            System::Hebbian => hebbian::run(&mut context, arguments, only)?,
-            System::Hierarchy => hierarchy::run(&mut context, arguments, only)?,
-            System::Organism => organism::run(&mut context, arguments, only)?,
-            System::Evolution => evolution::run(&mut context, arguments, only)?,
-        };
-        let seconds = began.elapsed().as_secs_f64();
-        write(&folder, arguments, &context, &reproduction, seconds)?;
-        let Reproduction { finished, interrupted, .. } = reproduction;
-        outcomes.extend(reproduction.outcomes);
-        if interrupted {
-            end = Err(Failure::Interrupted(match finished {
-                0 => "no training was finished".to_owned(),
-                finished => format!("{finished} trainings were finished: {}/report-partial.md", folder.display()),
-            }));
+        end = reproduce(&mut context, *system, &own(*system), only, &mut outcomes);
+        if end.is_err() {
             break;
         }
-        note(&format!("report.md, results.json and figures are in {}; {}", folder.display(), duration(seconds)));
     }
-    output::print(&if arguments.json { report::json(&outcomes)? } else { report::table(&outcomes) })?;
-    end
+    if outcomes.is_empty() && !matches!(end, Ok(()) | Err(Failure::Interrupted(_))) {
+        return end;
+    }
+    let printed = output::print(&if arguments.json { report::json(&outcomes)? } else { report::table(&outcomes) });
+    end.and(printed)
+}
+
+/// Does one system, and adds what came out.
+fn reproduce(
+    context: &mut Context,
+    system: System,
+    arguments: &Arguments,
+    only: &[String],
+    outcomes: &mut Vec<Outcome>,
+) -> Result<(), Failure> {
+    let folder = &arguments.out;
+    let began = Instant::now();
+    let reproduction = match system {
+        System::Hebbian => hebbian::run(context, arguments, only)?,
+        System::Hierarchy => hierarchy::run(context, arguments, only)?,
+        System::Organism => organism::run(context, arguments, only)?,
+        System::Evolution => evolution::run(context, arguments, only)?,
+    };
+    let seconds = began.elapsed().as_secs_f64();
+    let written = write(folder, arguments, system, context, &reproduction, seconds);
+    outcomes.extend(reproduction.outcomes);
+    written?;
+    if reproduction.interrupted {
+        let mut message = match reproduction.finished {
+            0 => "no training was finished".to_owned(),
+            finished => format!("{finished} trainings were finished: {}/report-partial.md", folder.display()),
+        };
+        let states = folder.join(STATES);
+        if system == System::Evolution && !arguments.quick && has_files(&states) {
+            message +=
+                &format!("; the populations are saved in {}, and the same command goes on there", states.display());
+        }
+        return Err(Failure::Interrupted(message));
+    }
+    note(&format!("report.md, results.json and figures are in {}; {}", folder.display(), duration(seconds)));
+    Ok(())
+}
+
+fn has_files(folder: &Path) -> bool {
+    std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 /// The systems to run, each with the experiments asked for (none: all).
@@ -190,6 +274,7 @@ fn systems(arguments: &Arguments) -> Result<Vec<(System, Vec<String>)>, Failure>
 fn write(
     folder: &Path,
     arguments: &Arguments,
+    system: System,
     context: &Context,
     reproduction: &Reproduction,
     seconds: f64,
@@ -200,7 +285,7 @@ fn write(
     let circumstances = Circumstances {
         title: reproduction.title,
         departures: reproduction.departures,
-        quick: arguments.quick,
+        quick: arguments.quick.then(|| system.quick()),
         interrupted: reproduction.interrupted,
         images: reproduction.images.clone(),
         cpu: info::cpu_model(),

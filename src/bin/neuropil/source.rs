@@ -52,7 +52,7 @@ impl Source {
 }
 
 /// How the machine is used.
-#[derive(Args)]
+#[derive(Clone, Args)]
 pub(crate) struct Machine {
     /// Threads [default: as many as the machine has]; the results do not depend on them
     #[arg(long, value_name = "T", value_parser = threads)]

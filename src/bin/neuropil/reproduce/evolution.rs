@@ -19,7 +19,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 /// Trains and measures. In the full form populations save themselves in the output folder's `states`, and go on from there.
 pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String]) -> Result<Reproduction, Failure> {
     let (scale, data, name) = arguments.digits("the paper on evolution")?;
-    let states = (!arguments.quick).then(|| arguments.out.join("states"));
+    let states = (!arguments.quick).then(|| arguments.out.join(super::STATES));
     if let Some(states) = &states {
         output::create_directory(states)?;
     }
