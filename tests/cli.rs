@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use assert_cmd::cargo::cargo_bin;
+use neuropil::datasets::{MNIST_FILES, Set};
 use serde_json::Value;
 
 /// The command in an environment that finds no data and forces nothing.
@@ -55,6 +56,11 @@ fn every_command_explains_itself() {
         let (out, _) = run(&[command, "--help"], 0);
         assert!(out.contains("Usage: neuropil"), "{command}: {out}");
     }
+    assert!(run(&["--help"], 0).0.contains("NEUROPIL_DATA"));
+    let (out, _) = run(&["reproduce", "--help"], 0);
+    assert!(out.contains("nn-hebbian-wp") && out.contains("images-linear") && out.contains("theory"), "{out}");
+    let (out, _) = run(&["train", "--help"], 0);
+    assert!(out.contains("neuropil::systems::hebbian::Config"), "{out}");
     assert_eq!(run(&["--version"], 0).0, format!("neuropil {}\n", env!("CARGO_PKG_VERSION")));
 }
 
@@ -62,7 +68,7 @@ fn every_command_explains_itself() {
 fn wrong_usage_is_told_apart_from_failure() {
     fails(&[], 2, &["Usage"]);
     fails(&["learn"], 2, &["unrecognized subcommand", "learn"]);
-    fails(&["train", "hebbian"], 2, &["--config"]);
+    fails(&["train", "hebbian"], 2, &["--config", "--resume"]);
     fails(&["train", "hopfield", "--config", "x"], 2, &["krotov-hopfield"]);
     fails(&["train", "hebbian", "--config", "x", "--resume", "y"], 2, &["cannot be used with"]);
     fails(&["reproduce", "--threads", "0"], 2, &["--threads", "1 to 1024"]);
@@ -98,6 +104,24 @@ fn info_tells_what_was_found_and_chosen() {
     let (out, _) = expect(output, 0);
     assert!(out.contains("scalar (forced by NEUROPIL_SIMD)"), "{out}");
     assert!(out.contains("neuropil data fetch mnist"), "{out}");
+}
+
+/// Folders may have names that are no text.
+#[cfg(target_os = "linux")]
+#[test]
+fn info_bears_folders_whose_names_are_no_text() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join(OsStr::from_bytes(b"d\xff"));
+    fs::create_dir_all(data.join("mnist")).unwrap();
+    for name in MNIST_FILES {
+        fs::write(data.join("mnist").join(name), "").unwrap();
+    }
+    let output = neuropil(&["info", "--json"]).env("NEUROPIL_DATA", &data).output().unwrap();
+    let info: Value = serde_json::from_str(&expect(output, 0).0).unwrap();
+    assert!(info["data"]["mnist"].as_str().unwrap().ends_with("mnist"), "{info}");
 }
 
 #[test]
@@ -156,6 +180,28 @@ fn missing_data_are_reported_with_the_remedy() {
         1,
         &["leave out --data"],
     );
+    // Both sets in one folder: neither is chosen in silence.
+    for name in [Set::Mnist, Set::Cifar10].iter().flat_map(|set| set.files()) {
+        fs::write(Path::new(folder).join(name), "").unwrap();
+    }
+    let both = ["train", "softmax", "--config", text(&config), "--data", folder];
+    fails(&both, 1, &[folder, "--set mnist or --set cifar10"]);
+}
+
+#[test]
+fn printed_configurations_are_those_of_an_empty_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("printed.toml");
+    for (system, key) in
+        [("softmax", "[output]"), ("hebbian", "layers"), ("hierarchy", "topology"), ("evolution", "genes")]
+    {
+        let (printed, _) = run(&["train", system, "--print-config"], 0);
+        assert!(printed.contains(key), "{system}: {printed}");
+        // Read again, and refused for the sake of what was added alone.
+        fs::write(&config, format!("lairs = 3\n{printed}")).unwrap();
+        fails(&["train", system, "--config", text(&config)], 1, &["lairs"]);
+    }
+    fails(&["train", "softmax", "--print-config", "--config", text(&config)], 2, &["cannot be used with"]);
 }
 
 #[test]
@@ -186,6 +232,9 @@ fn configurations_are_checked_before_anything_is_trained() {
             &["--save-every", "minutes"],
         );
     }
+    // A character of several bytes where reading ends: too long, and text all the same.
+    fs::write(&config, format!("{}ä", " ".repeat(6144))).unwrap();
+    fails(&["train", "hebbian", "--config", text(&config)], 1, &["config.toml", "more than 6144"]);
     fs::write(&config, [0xff, 0xfe]).unwrap();
     fails(&["train", "hebbian", "--config", text(&config)], 1, &["config.toml"]);
     // Nowhere to save: said before training, not after.
@@ -248,7 +297,9 @@ fn states_resume_and_damaged_ones_are_refused() {
     let (again, _) = run(&["train", "softmax", "--resume", text(&state)], 0);
     let accuracies = |out: &str| out.lines().find(|line| line.starts_with("accuracy")).map(str::to_owned);
     assert_eq!(accuracies(&again), accuracies(&out));
-    fails(&["train", "hebbian", "--resume", text(&state)], 1, &["softmax", "hebbian"]);
+    assert!(fs::read(&state).unwrap() == saved, "what is only measured stays as it is");
+    let remedy = format!("use `neuropil train softmax --resume {}`", text(&state));
+    fails(&["train", "hebbian", "--resume", text(&state)], 1, &["not 'hebbian'", &remedy]);
 
     let damaged = folder.path().join("damaged");
     let mut flipped = saved.clone();
@@ -288,7 +339,8 @@ fn an_interrupted_run_saves_and_ends_bit_for_bit_where_the_whole_one_does() {
     assert!(rest.contains("interrupted: state saved; continue with --resume"), "{rest}");
     assert_ne!(fs::read(&part).unwrap(), fs::read(&whole).unwrap());
 
-    run(&["train", "hebbian", "--resume", text(&part), "--save", text(&part), "--threads", "3"], 0);
+    // Without --save it is saved where it came from.
+    run(&["train", "hebbian", "--resume", text(&part), "--threads", "3"], 0);
     assert!(fs::read(&part).unwrap() == fs::read(&whole).unwrap(), "the resumed state differs");
     // Nothing temporary is left behind.
     let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();

@@ -27,6 +27,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let data: Vec<(Set, Option<PathBuf>)> =
         Set::ALL.into_iter().map(|set| (set, datasets::locate(set, None).ok())).collect();
     if arguments.json {
+        // JSON is Unicode, which the name of a folder need not be.
+        let folder = |folder: &Option<PathBuf>| folder.as_ref().map(|folder| folder.display().to_string());
         return output::json(&json!({
             "version": env!("CARGO_PKG_VERSION"),
             "target": target(),
@@ -34,7 +36,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             "instruction_sets": sets,
             "instruction_set": chosen.name(),
             "threads": threads,
-            "data": data.iter().map(|(set, folder)| (set.name().to_owned(), json!(folder))).collect::<serde_json::Map<_, _>>(),
+            "data": data.iter().map(|(set, at)| (set.name().to_owned(), json!(folder(at)))).collect::<serde_json::Map<_, _>>(),
         }));
     }
     let how = if std::env::var_os("NEUROPIL_SIMD").is_some_and(|name| !name.is_empty()) {

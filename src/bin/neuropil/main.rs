@@ -28,6 +28,7 @@ use crate::failure::Failure;
     version,
     propagate_version = true,
     after_help = "NEUROPIL_SIMD=scalar|portable|avx2|avx512|neon forces an instruction set.\n\
+                  NEUROPIL_DATA=DIR names the folder of the data sets, instead of the user's cache.\n\
                   Exit codes: 0 done, 1 failure, 2 wrong usage, 130 interrupted."
 )]
 struct Arguments {

@@ -1,6 +1,6 @@
 //! Arguments that several commands share: which images, on how many threads.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use neuropil::datasets::{self, Set, Split};
@@ -42,12 +42,25 @@ impl Source {
             Some(Images::Mnist) => Some(Set::Mnist),
             Some(Images::Cifar10) => Some(Set::Cifar10),
             None if folder.is_none() => None,
-            None => Some(if datasets::locate(Set::Cifar10, folder).is_ok() { Set::Cifar10 } else { Set::Mnist }),
+            None => Some(found_in(folder)?),
         };
         Ok(match set {
             None => ("embedded digits", datasets::embedded()),
             Some(set) => (set.name(), datasets::open(set, folder)?),
         })
+    }
+}
+
+/// The one set whose files lie there; where none does, what looking for MNIST says.
+fn found_in(folder: Option<&Path>) -> Result<Set, Failure> {
+    let [mnist, cifar10] = [Set::Mnist, Set::Cifar10].map(|set| datasets::locate(set, folder).is_ok());
+    match (mnist, cifar10, folder) {
+        (true, true, Some(folder)) => {
+            let message = "has both MNIST and CIFAR-10: say which with --set mnist or --set cifar10";
+            Err(Failure::Message(format!("{} {message}", folder.display())))
+        }
+        (false, true, _) => Ok(Set::Cifar10),
+        _ => Ok(Set::Mnist),
     }
 }
 

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 use neuropil::systems::baselines::{backprop, krotov_hopfield, softmax};
 use neuropil::systems::evolution::dopaminergic;
 use neuropil::systems::{LONGEST_CONFIG, Learner, Progress, checkpoint, evolution, hebbian, hierarchy, organism};
@@ -88,21 +88,31 @@ impl System {
 
 /// Arguments of `neuropil train`.
 #[derive(Args)]
+#[command(
+    group(ArgGroup::new("beginning").args(["config", "resume", "print_config"]).required(true)),
+    group(ArgGroup::new("file").args(["save", "resume"]).multiple(true)),
+    after_help = "Every key of a configuration is documented at the type Config of its system, in the library's\n\
+                  documentation (cargo doc --open --features systems): neuropil::systems::hebbian::Config,\n\
+                  baselines::softmax::Config and so on. --print-config shows the keys and their defaults."
+)]
 pub(crate) struct Arguments {
     /// The network
     system: System,
     /// Its configuration, a TOML file; an empty file means all defaults
-    #[arg(long, value_name = "FILE", required_unless_present = "resume", conflicts_with = "resume")]
-    config: Option<PathBuf>,
-    /// Where to save the trained state, or the state at Ctrl-C
     #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where to save the trained state, or the state at Ctrl-C [default: the FILE of --resume]
+    #[arg(long, value_name = "FILE", conflicts_with = "print_config")]
     save: Option<PathBuf>,
     /// Save the state every so many minutes too (0.5 is half of one), so that a power cut costs no more
-    #[arg(long, value_name = "MINUTES", default_value = "5", value_parser = minutes, requires = "save")]
+    #[arg(long, value_name = "MINUTES", default_value = "5", value_parser = minutes, requires = "file")]
     save_every: Duration,
     /// Continue from a saved state, with the configuration in it
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
+    /// Print the configuration that an empty file stands for, and train nothing
+    #[arg(long)]
+    print_config: bool,
     #[command(flatten)]
     source: Source,
     #[command(flatten)]
@@ -120,11 +130,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             let origin = path.display().to_string();
             arguments.system.create(&text, &origin, data.train.pixels(), data.train.classes())?
         }
-        (None, None) => unreachable!("clap asks for one of them"),
+        (None, None) => {
+            let empty = arguments.system.create("", "defaults", data.train.pixels(), data.train.classes())?;
+            return output::print(&empty.config_toml());
+        }
     };
-    if let Some(path) = &arguments.save {
-        writable(path)?;
-    }
+    // What is finished is only measured: its file stays as it is, unless another is asked for.
+    let save = arguments.save.as_ref().or(arguments.resume.as_ref().filter(|_| !learner.finished()));
+    // Found out before training, not after.
+    save.map_or(Ok(()), |path| checkpoint::prepare(path))?;
     interrupt::listen()?;
 
     let began = Instant::now();
@@ -134,11 +148,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         // A pause saves, and training goes on with the same bits.
         let part = Instant::now();
         let observer = &mut |progress: &Progress<'_>| {
-            let due = arguments.save.is_some() && part.elapsed() >= pause && progress.whole;
+            let due = save.is_some() && part.elapsed() >= pause && progress.whole;
             if due { ControlFlow::Break(()) } else { monitor.observe(label, progress) }
         };
         let flow = learner.train(&mut context, &data.train, Some(&data.test), observer)?;
-        if let Some(path) = &arguments.save {
+        if let Some(path) = save {
             learner.save(path)?;
         }
         if flow == ControlFlow::Continue(()) || learner.finished() || interrupt::requested() {
@@ -147,7 +161,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     drop(monitor);
     if !learner.finished() {
-        return Err(Failure::Interrupted(match &arguments.save {
+        return Err(Failure::Interrupted(match save {
             Some(path) => format!("state saved; continue with --resume {}", path.display()),
             None => "nothing was saved: there was no --save".to_owned(),
         }));
@@ -158,30 +172,26 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// The text of a file, as far as a configuration can be long: one byte more is refused by those who read it.
 fn configuration(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(LONGEST_CONFIG as u64 + 1).read_to_string(&mut text)?;
-    Ok(text)
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LONGEST_CONFIG as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > LONGEST_CONFIG {
+        // A character may have been cut in two; that it is too long is what matters.
+        return Ok(String::from_utf8_lossy(&bytes).into_owned());
+    }
+    String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))
 }
 
 fn resume(system: System, path: &Path) -> Result<Box<dyn Learner>, Failure> {
     let learner = checkpoint::load(path)?;
     if learner.kind() != system.kind() {
         return Err(Failure::Message(format!(
-            "{}: this state is of a '{}' network, not '{}': use `neuropil train {0}`",
+            "{}: this state is of a '{found}' network, not '{}': use `neuropil train {found} --resume {0}`",
             path.display(),
-            learner.kind(),
-            system.kind()
+            system.kind(),
+            found = learner.kind(),
         )));
     }
     Ok(learner)
-}
-
-/// Finds out before training, not after, that nothing can be saved there.
-fn writable(path: &Path) -> Result<(), Failure> {
-    if path.is_dir() {
-        return Err(Failure::Message(format!("{}: --save needs a file, this is a directory", path.display())));
-    }
-    Ok(checkpoint::prepare(path)?)
 }
 
 /// A number of minutes, whole or not.

@@ -12,7 +12,7 @@ use crate::output;
 /// Arguments of `neuropil verify`.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Shapes per kernel
+    /// Shapes per kernel, 1 to 100000
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     shapes: u32,
     /// As many shapes as make a hundred thousand cases in all
