@@ -1,9 +1,10 @@
 //! Gzip-compressed files, as MNIST is published.
 //!
-//! A few hundred bytes can promise gigabytes. Decompression here never produces more than one byte beyond a limit, and
-//! for IDX that limit is what the file's own header says it holds; memory grows with what arrives, not with a promise.
+//! A few hundred bytes can promise gigabytes, and a megabyte can keep such a promise. Decompression here never produces more
+//! than one byte beyond a limit, and for IDX that limit is what the file's own header says it holds. It is done twice: first
+//! nothing is kept, and only what is whole gets memory, as much as it needs.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 use flate2::bufread::MultiGzDecoder;
 
@@ -19,7 +20,7 @@ pub fn is_gzip(bytes: &[u8]) -> bool {
 ///
 /// # Errors
 /// [`Error::Format`] if the data are no gzip, truncated, damaged (length and CRC-32 are checked) or followed by anything
-/// but gzip, or if they hold more than `limit` bytes.
+/// but gzip, or if they hold more than `limit` bytes; [`Error::Io`] if there is no memory for them.
 ///
 /// ```
 /// use neuropil::datasets::gz;
@@ -27,64 +28,79 @@ pub fn is_gzip(bytes: &[u8]) -> bool {
 /// assert!(error.to_string().starts_with("example, byte 0: expected gzip data"));
 /// ```
 pub fn decompress(compressed: &[u8], limit: usize, origin: &str) -> Result<Vec<u8>> {
-    let mut out = Vec::new();
-    let mut decoder = MultiGzDecoder::new(compressed);
-    fill(&mut decoder, &mut out, limit, compressed.len(), origin)?;
-    finish(out, limit, origin)
+    let length = for_each_piece(compressed, compressed.len() as u64, limit as u64, origin, |_| ())?;
+    again(compressed, length, origin)
 }
 
 /// Decompresses an IDX file, and no more than its header says it holds.
 ///
 /// # Errors
-/// [`Error::Format`] as [`decompress`], and if what is inside is not a whole IDX file.
+/// [`Error::Format`] as [`decompress`], and if what is inside is not a whole IDX file; [`Error::Io`] if there is no memory for it.
 pub fn decompress_idx(compressed: &[u8], origin: &str) -> Result<Vec<u8>> {
-    let mut out = Vec::new();
+    let damaged = |error| damaged(&error, compressed.len() as u64, origin);
     let mut decoder = MultiGzDecoder::new(compressed);
-    fill(&mut decoder, &mut out, idx::LONGEST_HEADER, compressed.len(), origin)?;
-    let length = idx::Header::parse(&out, origin)?.file_length();
-    if out.len() <= length {
-        fill(&mut decoder, &mut out, length, compressed.len(), origin)?;
+    let mut header = Vec::with_capacity(idx::LONGEST_HEADER);
+    decoder.by_ref().take(idx::LONGEST_HEADER as u64).read_to_end(&mut header).map_err(damaged)?;
+    let length = idx::Header::parse(&header, origin)?.file_length() as u64;
+    let rest = (length + 1).saturating_sub(header.len() as u64);
+    let found = header.len() as u64 + io::copy(&mut decoder.take(rest), &mut io::sink()).map_err(damaged)?;
+    idx::Header::of_length(&header, found, origin)?;
+    again(compressed, length, origin)
+}
+
+/// Decompresses at most `limit` bytes from a file of `length` bytes, hands them over in pieces, and says how many there are. Nothing is kept.
+///
+/// # Errors
+/// [`Error::Format`] as [`decompress`].
+pub fn for_each_piece(
+    compressed: impl BufRead,
+    length: u64,
+    limit: u64,
+    origin: &str,
+    mut each: impl FnMut(&[u8]),
+) -> Result<u64> {
+    // One byte above the limit is read, and shows that there are more. The end is where lengths and checksums are verified.
+    let mut decoder = MultiGzDecoder::new(compressed).take(limit.saturating_add(1));
+    let (mut piece, mut found) = (vec![0; PIECE], 0);
+    loop {
+        match decoder.read(&mut piece) {
+            Ok(0) => return Ok(found),
+            Ok(count) => {
+                found += count as u64;
+                if found > limit {
+                    let expected = format!("at most {limit} bytes of decompressed data");
+                    return Err(Error::format(origin, limit, expected, "more"));
+                }
+                each(&piece[..count]);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(damaged(&error, length, origin)),
+        }
     }
-    idx::Header::of_file(&out, origin)?;
-    Ok(out)
 }
 
 /// Bytes that are decompressed at once.
-const PIECE: usize = 1 << 18;
+const PIECE: usize = 1 << 16;
 
-/// Reads until `out` holds `limit + 1` bytes or the data end. The end is where lengths and checksums are verified.
-///
-/// In pieces that are joined at the end: memory never holds more than twice what arrived, which a vector that grows does.
-fn fill(decoder: &mut impl Read, out: &mut Vec<u8>, limit: usize, compressed: usize, origin: &str) -> Result<()> {
-    let mut room = limit.saturating_add(1).saturating_sub(out.len());
-    let mut pieces: Vec<Vec<u8>> = Vec::new();
-    loop {
-        let mut piece = Vec::with_capacity(room.min(PIECE));
-        let mut part = (&mut *decoder).take(room.min(PIECE) as u64);
-        part.read_to_end(&mut piece).map_err(|e| {
-            let (offset, found) = match e.kind() {
-                io::ErrorKind::UnexpectedEof => (compressed as u64, "the end of the compressed data".to_owned()),
-                _ => (0, e.to_string()),
-            };
-            Error::format(origin, offset, "gzip data", found)
-        })?;
-        if piece.is_empty() {
-            break;
-        }
-        room -= piece.len();
-        pieces.push(piece);
+/// Decompresses what was seen to be whole and of this length, into memory of that size: contents are held once, and nothing is held of what
+/// turns out wrong.
+fn again(compressed: &[u8], length: u64, origin: &str) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    if !usize::try_from(length).is_ok_and(|length| out.try_reserve_exact(length).is_ok()) {
+        let short = io::Error::new(io::ErrorKind::OutOfMemory, format!("no memory for its {length} bytes"));
+        return Err(Error::io("decompress", origin, short));
     }
-    out.reserve_exact(pieces.iter().map(Vec::len).sum());
-    pieces.iter().for_each(|piece| out.extend_from_slice(piece));
-    Ok(())
+    let read = MultiGzDecoder::new(compressed).take(length).read_to_end(&mut out);
+    read.map_err(|error| damaged(&error, compressed.len() as u64, origin))?;
+    Ok(out)
 }
 
-fn finish(out: Vec<u8>, limit: usize, origin: &str) -> Result<Vec<u8>> {
-    if out.len() > limit {
-        let expected = format!("at most {limit} bytes of decompressed data");
-        return Err(Error::format(origin, limit as u64, expected, "more"));
-    }
-    Ok(out)
+fn damaged(error: &io::Error, length: u64, origin: &str) -> Error {
+    let (offset, found) = match error.kind() {
+        io::ErrorKind::UnexpectedEof => (length, "the end of the compressed data".to_owned()),
+        _ => (0, error.to_string()),
+    };
+    Error::format(origin, offset, "gzip data", found)
 }
 
 #[cfg(test)]

@@ -20,8 +20,8 @@ use crate::error::{Error, Result};
 /// The most dimensions a file may have: images, channels, rows, columns.
 pub const MOST_DIMENSIONS: usize = 4;
 
-/// The longest header.
-pub(crate) const LONGEST_HEADER: usize = 4 + 4 * MOST_DIMENSIONS;
+/// The longest header, in bytes.
+pub const LONGEST_HEADER: usize = 4 + 4 * MOST_DIMENSIONS;
 
 /// The largest height and width of an image.
 pub const LARGEST_SIDE: usize = 4096;
@@ -167,12 +167,20 @@ impl Header {
     /// # Errors
     /// [`Error::Format`] as [`Header::parse`], and if the file is shorter or longer than promised.
     pub fn of_file(bytes: &[u8], origin: &str) -> Result<Self> {
-        let header = Header::parse(bytes, origin)?;
-        let (expected, found) = (header.length, bytes.len());
+        Header::of_length(bytes, bytes.len() as u64, origin)
+    }
+
+    /// The same for a file of this length, of which `prefix` holds at least the header.
+    ///
+    /// # Errors
+    /// As [`Header::of_file`].
+    pub fn of_length(prefix: &[u8], found: u64, origin: &str) -> Result<Self> {
+        let header = Header::parse(prefix, origin)?;
+        let expected = header.length as u64;
         if found != expected {
             let shape = describe(header.dimensions());
             let wanted = format!("{expected} bytes for {shape} {}", header.value_type);
-            let offset = found.min(expected) as u64;
+            let offset = found.min(expected);
             return Err(Error::format(origin, offset, wanted, format!("a file of {found} bytes")));
         }
         Ok(header)

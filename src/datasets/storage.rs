@@ -14,8 +14,11 @@
 //!    calls it before every batch (a third of a microsecond), so that a file cut off between batches is an
 //!    [`Error::Format`] and not a signal.
 //!
-//! What remains: a program that ignores locks and truncates the file during the microseconds of one batch. Who cannot
-//! exclude that reads the file with [`Bytes::read`], and has a copy that nobody else can reach.
+//! What remains: a program that ignores locks and truncates the file between that look and the last byte used. For a batch
+//! that is microseconds. Whatever goes over a whole file looks once, at its beginning, and the window is as long as it takes:
+//! checking labels and decompressing when a set is opened, [`to_matrix`](super::Dataset::to_matrix),
+//! [`subset`](super::Dataset::subset), the transforms of whole sets, and loading a checkpoint. Who cannot exclude that reads
+//! the file with [`Bytes::read`], and has a copy that nobody else can reach.
 
 use std::fmt;
 use std::fs::{File, TryLockError};
@@ -179,8 +182,12 @@ impl fmt::Debug for Bytes {
     }
 }
 
-/// Opens a regular file of bearable length. Asking what it is comes first: opening a pipe would wait for a writer.
-fn open_regular(path: &Path) -> Result<(File, u64)> {
+/// Opens a regular file of bearable length, to be read piece by piece, and says how long it is.
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be opened, is not a regular file or is larger than [`LARGEST_FILE`].
+pub fn open_regular(path: &Path) -> Result<(File, u64)> {
+    // Asking what it is comes first: opening a pipe would wait for a writer.
     let metadata = std::fs::metadata(path).map_err(|e| Error::io("open", path, e))?;
     if !metadata.is_file() {
         let kind = if metadata.is_dir() { "it is a folder" } else { "it is not a regular file" };

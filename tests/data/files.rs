@@ -69,9 +69,14 @@ fn the_embedded_set_is_its_own_subset_and_its_digests_are_those_of_its_readme() 
         let digest: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
         assert!(readme.contains(&format!("| `{name}` |")) && readme.contains(&digest), "{name} {digest}");
     }
+    // What is there stays.
+    let (code, text) = subset("3", "1");
+    assert!(code == 1 && text.contains("train-images-idx3-ubyte is there already"), "{text}");
+    datasets::MNIST_FILES.iter().for_each(|name| fs::remove_file(small.path().join(name)).unwrap());
     assert_eq!(subset("3", "1").0, 0);
     let split = datasets::open(Set::Mnist, Some(small.path())).unwrap();
     assert_eq!((split.train.class_counts(), split.test.class_counts()), (vec![3; 10], vec![1; 10]));
+    datasets::MNIST_FILES.iter().for_each(|name| fs::remove_file(small.path().join(name)).unwrap());
     let (code, text) = subset("201", "1");
     assert!(code == 1 && text.contains("expected at most the 200 of class 0, found 201"), "{text}");
 }

@@ -82,6 +82,10 @@ fn compressed_files_take_no_more_memory_than_their_contents() {
         let out = frugal(plain.len(), images, || gz::decompress_idx(&file, "file")).unwrap();
         assert_eq!(out.len(), plain.len());
         frugal(plain.len(), images, || gz::decompress(&file, usize::MAX, "file")).unwrap();
+        // Contents are held once, and those that are wrong not at all.
+        frugal(plain.len() / 2, images, || gz::decompress_idx(&file, "file")).unwrap();
+        let cut = compress(&plain[..plain.len() - 1]);
+        is_format(frugal(0, images, || gz::decompress_idx(&cut, "file")), "a byte less");
         // Nine tenths of what was promised: what is there counts.
         let short = compress(&plain[..plain.len() / 10 * 9]);
         is_format(frugal(plain.len() / 10 * 9, images, || gz::decompress_idx(&short, "file")), "short");

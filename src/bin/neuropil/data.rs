@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -13,9 +14,10 @@ use sha2::{Digest, Sha256};
 use crate::failure::Failure;
 use crate::fetch;
 use crate::output::{create_directory, json, print, write_file};
+use crate::progress::note;
 
 /// The most a compressed file may hold when it is looked at.
-const LARGEST_CONTENTS: usize = 1 << 30;
+const LARGEST_CONTENTS: u64 = 1 << 30;
 
 /// `neuropil data`.
 #[derive(Args)]
@@ -63,11 +65,13 @@ pub(crate) struct FetchArgs {
     /// The data folder; the set gets a folder of its own in it [default: $NEUROPIL_DATA, else the user's cache]
     #[arg(long, value_name = "DIR")]
     into: Option<PathBuf>,
-    /// A URL under which the archives lie, instead of the public mirrors; several are tried in turn
+    /// A URL under which the archives lie, instead of the public mirrors; several are tried in turn. Asked for are, for
+    /// mnist, train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz and
+    /// t10k-labels-idx1-ubyte.gz; for cifar10, cifar-10-binary.tar.gz
     #[arg(long = "mirror", value_name = "URL", value_parser = fetch::mirror)]
     mirrors: Vec<String>,
-    /// A list as sha256sum writes it, to check against instead of the set's own digests: for sets in the same form
-    /// (Fashion-MNIST, say)
+    /// A list as sha256sum writes it, of the files as they are unpacked (train-images-idx3-ubyte, ...), to check against
+    /// instead of the set's own digests: for sets in the same form (Fashion-MNIST, say)
     #[arg(long, value_name = "FILE", requires = "mirrors", requires = "into")]
     digests: Option<PathBuf>,
     /// Give up on a mirror that sends nothing for so long
@@ -88,11 +92,7 @@ enum Fetchable {
 pub(crate) fn run(arguments: &DataArgs) -> Result<(), Failure> {
     match &arguments.command {
         Command::Fetch(arguments) => run_fetch(arguments),
-        Command::Info { files, json: false } => files.iter().try_for_each(|file| print(&Description::of(file)?.text())),
-        Command::Info { files, json: true } => {
-            let descriptions = files.iter().map(|file| Description::of(file)).collect::<Result<Vec<_>, _>>()?;
-            json(&serde_json::json!(descriptions))
-        }
+        Command::Info { files, json } => info(files, *json),
         Command::Subset { from, train, test, into } => subset(from.as_deref(), *train, *test, into),
     }
 }
@@ -143,12 +143,12 @@ struct Description {
     file: String,
     format: String,
     /// Of the contents, decompressed.
-    bytes: usize,
+    bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    compressed_bytes: Option<usize>,
+    compressed_bytes: Option<u64>,
     /// Labels and how many there are of each.
     #[serde(skip_serializing_if = "Option::is_none")]
-    classes: Option<BTreeMap<u8, usize>>,
+    classes: Option<Counts>,
     sha256: String,
     /// The set and file whose digest this is.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -156,25 +156,32 @@ struct Description {
 }
 
 impl Description {
+    /// Reads the file once, piece by piece: a copy that nobody else can cut off, and no more memory for a large file than for a small one.
     fn of(path: &Path) -> Result<Self, Failure> {
-        let bytes = storage::Bytes::open(path)?;
         let file = path.display().to_string();
-        let compressed = gz::is_gzip(&bytes);
-        let contents = match compressed {
-            true => gz::decompress(&bytes, LARGEST_CONTENTS, &file)?.into(),
-            false => bytes.clone(),
-        };
-        let (format, labels) = recognise(&contents, &file)?;
-        let classes = labels.map(|labels| {
-            labels.iter().fold(BTreeMap::new(), |mut counts, &label| {
-                *counts.entry(label).or_insert(0) += 1;
-                counts
-            })
-        });
-        let sha256 = hexadecimal(&Sha256::digest(&*contents));
+        let (open, length) = storage::open_regular(path)?;
+        let mut reader = BufReader::with_capacity(1 << 16, open.take(length));
+        let failed = |error| Error::io("read", path, error);
+        let mut seen = Survey::default();
+        let compressed = gz::is_gzip(reader.fill_buf().map_err(failed)?);
+        if compressed {
+            gz::for_each_piece(reader, length, LARGEST_CONTENTS, &file, |piece| seen.add(piece))?;
+        } else {
+            loop {
+                let piece = reader.fill_buf().map_err(failed)?;
+                if piece.is_empty() {
+                    break;
+                }
+                seen.add(piece);
+                let count = piece.len();
+                reader.consume(count);
+            }
+        }
+        let (format, classes) = seen.recognise(&file)?;
+        let sha256 = hexadecimal(&seen.hash.finalize());
         let known_as = fetch::known(&sha256).map(|(set, name)| format!("{name} of {set}"));
-        let compressed_bytes = compressed.then_some(bytes.len());
-        Ok(Description { file, format, bytes: contents.len(), compressed_bytes, classes, sha256, known_as })
+        let compressed_bytes = compressed.then_some(length);
+        Ok(Description { file, format, bytes: seen.bytes, compressed_bytes, classes, sha256, known_as })
     }
 
     fn text(&self) -> String {
@@ -191,35 +198,123 @@ impl Description {
     }
 }
 
-/// The format of a file and its labels, if it has any.
-fn recognise(contents: &storage::Bytes, origin: &str) -> Result<(String, Option<Vec<u8>>), Error> {
-    let looks_like_idx = matches!(**contents, [0, 0, 0x08..=0x0E, 1..=4, ..]);
-    let records = contents.len() / cifar::RECORD;
-    let whole_records = records > 0 && contents.len().is_multiple_of(cifar::RECORD);
-    match idx::Header::of_file(contents, origin) {
-        Ok(header) => {
-            let is_labels = header.value_type() == idx::Type::U8 && header.dimensions().len() == 1;
-            let kind = if is_labels { " (labels)" } else { "" };
-            Ok((format!("{header}{kind}"), is_labels.then(|| contents[header.values()].to_vec())))
+/// Where an IDX file of one dimension has its values.
+const LABELS: usize = 8;
+
+/// What is known of contents once they have gone by.
+#[derive(Default)]
+struct Survey {
+    /// The beginning, as far as a header can be long.
+    head: Vec<u8>,
+    bytes: u64,
+    hash: Sha256,
+    /// How many there are of each value, taken as IDX labels.
+    labels: Counts,
+    /// How many there are of each label, taken as CIFAR-10 records, and the first that is none.
+    records: Counts,
+    wrong: Option<(u64, u8)>,
+}
+
+type Counts = BTreeMap<u8, u64>;
+
+impl Survey {
+    fn add(&mut self, piece: &[u8]) {
+        let room = idx::LONGEST_HEADER - self.head.len();
+        self.head.extend(piece.iter().take(room));
+        self.hash.update(piece);
+        // How much of the piece lies before byte `at`.
+        let before = |at: u64| usize::try_from(at.saturating_sub(self.bytes)).unwrap_or(usize::MAX);
+        if self.head.starts_with(&[0, 0, 0x08, 1]) {
+            count(&mut self.labels, piece.iter().skip(before(LABELS as u64)));
         }
-        // Records may begin with any bytes, so their length decides.
-        Err(_) if whole_records => {
-            cifar::records(contents, origin)?;
-            let labels = contents.iter().copied().step_by(cifar::RECORD).collect();
-            Ok((format!("CIFAR-10 binary, {records} records of a label and 3 x 32 x 32 bytes"), Some(labels)))
+        let record = cifar::RECORD as u64;
+        let begins = self.bytes.next_multiple_of(record);
+        let labels = || piece.iter().skip(before(begins)).step_by(cifar::RECORD);
+        let classes = cifar::CLASSES.len();
+        if let (None, Some(at)) = (self.wrong, labels().position(|&label| usize::from(label) >= classes)) {
+            self.wrong = labels().nth(at).map(|&label| (begins + at as u64 * record, label));
         }
-        Err(error) if looks_like_idx => Err(error),
-        Err(_) => {
-            let expected = format!("an IDX file, or CIFAR-10 records of {} bytes", cifar::RECORD);
-            let beginning: Vec<_> = contents.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-            let found = format!("{} bytes that begin with [{}]", contents.len(), beginning.join(" "));
-            Err(Error::format(origin, 0, expected, found))
+        count(&mut self.records, labels());
+        self.bytes += piece.len() as u64;
+    }
+
+    /// The format of a file and how many it has of each label, if it has any.
+    fn recognise(&self, origin: &str) -> Result<(String, Option<Counts>), Error> {
+        let looks_like_idx = matches!(*self.head, [0, 0, 0x08..=0x0E, 1..=4, ..]);
+        let record = cifar::RECORD as u64;
+        let records = self.bytes / record;
+        match idx::Header::parse(&self.head, origin) {
+            // A header that is sound says what the file is, even one that was cut off to a length that suits another format.
+            Ok(header) => {
+                idx::Header::of_length(&self.head, self.bytes, origin)?;
+                let is_labels = header.value_type() == idx::Type::U8 && header.dimensions().len() == 1;
+                let kind = if is_labels { " (labels)" } else { "" };
+                Ok((format!("{header}{kind}"), is_labels.then(|| self.labels.clone())))
+            }
+            // Records may begin with any bytes, so their length decides.
+            Err(_) if records > 0 && self.bytes.is_multiple_of(record) => {
+                if let Some((at, label)) = self.wrong {
+                    let expected = format!("a label below {}", cifar::CLASSES.len());
+                    return Err(Error::format(origin, at, expected, label.to_string()));
+                }
+                let format = format!("CIFAR-10 binary, {records} records of a label and 3 x 32 x 32 bytes");
+                Ok((format, Some(self.records.clone())))
+            }
+            Err(error) if looks_like_idx => Err(error),
+            Err(_) => {
+                let expected = format!("an IDX file, or CIFAR-10 records of {record} bytes");
+                let beginning: Vec<_> = self.head.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+                let found = format!("{} bytes that begin with [{}]", self.bytes, beginning.join(" "));
+                Err(Error::format(origin, 0, expected, found))
+            }
         }
     }
 }
 
+fn count<'a>(counts: &mut Counts, values: impl Iterator<Item = &'a u8>) {
+    let mut found = [0u64; 256];
+    values.for_each(|&value| found[usize::from(value)] += 1);
+    for (value, &more) in (0..=u8::MAX).zip(&found).filter(|(_, more)| **more > 0) {
+        *counts.entry(value).or_insert(0) += more;
+    }
+}
+
+/// Describes every file that can be described; those that cannot are reported too, and fail the command in the end.
+fn info(files: &[PathBuf], as_json: bool) -> Result<(), Failure> {
+    if as_json {
+        let descriptions = files.iter().map(|file| Description::of(file)).collect::<Result<Vec<_>, _>>()?;
+        return json(&serde_json::json!(descriptions));
+    }
+    let mut failed = 0;
+    for file in files {
+        match Description::of(file) {
+            Ok(description) => print(&description.text())?,
+            Err(failure) if files.len() == 1 => return Err(failure),
+            Err(failure) => {
+                note(&failure.to_string());
+                failed += 1;
+            }
+        }
+    }
+    match failed {
+        0 => Ok(()),
+        failed => Err(Failure::Message(format!("{failed} of {} files are not as they should be", files.len()))),
+    }
+}
+
 fn subset(from: Option<&Path>, train: usize, test: usize, into: &Path) -> Result<(), Failure> {
-    let full = datasets::open(Set::Mnist, from)?;
+    let source = datasets::locate(Set::Mnist, from)?;
+    let same = |a: &Path, b: &Path| matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b);
+    if same(&source, into) {
+        return Err(Failure::Message(format!("{}: --into is the folder of the full set", into.display())));
+    }
+    let existing =
+        datasets::MNIST_FILES.into_iter().flat_map(|name| [into.join(name), into.join(format!("{name}.gz"))]);
+    if let Some(existing) = existing.into_iter().find(|path| path.symlink_metadata().is_ok()) {
+        let message = "is there already: give --into a folder without a set, or remove it";
+        return Err(Failure::Message(format!("{} {message}", existing.display())));
+    }
+    let full = datasets::mnist(&source)?;
     let choose = |set: &Dataset, n| -> Result<Dataset, Error> {
         let mut indices = batches::first_per_class(set.labels(), set.classes(), n)?;
         indices.sort_unstable();
@@ -230,7 +325,11 @@ fn subset(from: Option<&Path>, train: usize, test: usize, into: &Path) -> Result
     let [train_images, train_labels, test_images, test_labels] = datasets::MNIST_FILES;
     for (set, images, labels) in [(&small.train, train_images, train_labels), (&small.test, test_images, test_labels)] {
         let pixels: Vec<u8> = (0..set.len()).flat_map(|index| set.image(index)).copied().collect();
-        write_file(&into.join(images), &idx::encode(&[set.len(), set.rows(), set.cols()], &pixels)?)?;
+        let shape = match set.channels() {
+            1 => vec![set.len(), set.rows(), set.cols()],
+            channels => vec![set.len(), channels, set.rows(), set.cols()],
+        };
+        write_file(&into.join(images), &idx::encode(&shape, &pixels)?)?;
         write_file(&into.join(labels), &idx::encode(&[set.len()], set.labels())?)?;
     }
     print(&format!("{}: {} training and {} test images\n", into.display(), small.train.len(), small.test.len()))

@@ -15,7 +15,7 @@ use std::time::Duration;
 use flate2::bufread::MultiGzDecoder;
 use indicatif::{ProgressBar, ProgressStyle};
 use neuropil::Error;
-use neuropil::datasets::Set;
+use neuropil::datasets::{Set, gz, storage};
 use neuropil::systems::replace::Replacement;
 use sha2::{Digest, Sha256};
 use ureq::http::StatusCode;
@@ -253,7 +253,10 @@ fn fetch_archive(agent: &ureq::Agent, archive: &Archive<'_>, folder: &Path, mirr
             let _ = fs::remove_file(&path);
             "nothing usable has arrived".to_owned()
         }
-        kept => format!("{kept} bytes of it are kept, and the same command resumes there"),
+        kept => format!(
+            "{kept} bytes of it are kept, and the same command resumes there, or begins again where a server sends whole \
+             files alone"
+        ),
     };
     Err(Failure::Message(format!("could not fetch {}: {advice}{}", archive.name, troubles.concat())))
 }
@@ -263,10 +266,10 @@ fn all_present(archive: &Archive<'_>, folder: &Path) -> Result<bool, Error> {
     let mut all = true;
     for (target, sha256) in &archive.targets {
         let path = folder.join(target.name);
-        match File::open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => all = false,
-            Err(error) => return Err(Error::io("open", &path, error)),
-            Ok(file) => {
+        match storage::open_regular(&path) {
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => all = false,
+            Err(error) => return Err(error),
+            Ok((file, _)) => {
                 let found = sha256_of(file).map_err(|e| Error::io("read", &path, e))?;
                 match found == *sha256 {
                     true => say(&format!("{}: already there, verified", path.display())),
@@ -368,12 +371,11 @@ fn download(
     }
     let response = request.call().map_err(|e| Trouble::Mirror(e.to_string()))?;
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+    // How much of what is here would give way to what arrives.
+    let replaced = if response.status() == StatusCode::OK { std::mem::take(&mut have) } else { 0 };
     match response.status() {
-        StatusCode::OK => {
-            // The whole, asked for or not.
-            truncate(part, path)?;
-            have = 0;
-        }
+        // The whole, asked for or not.
+        StatusCode::OK => {}
         StatusCode::PARTIAL_CONTENT if have > 0 => {
             let range = header(CONTENT_RANGE).unwrap_or("nothing");
             let start = range.strip_prefix("bytes ").and_then(|range| range.split_once('-')).map(|(start, _)| start);
@@ -392,10 +394,22 @@ fn download(
         // Nothing of it has arrived: what was there before is not to blame.
         return Err(Trouble::Mirror(too_much(total)));
     }
+    // One byte above the limit is read, and shows that there are more.
+    let mut body =
+        response.into_body().into_with_config().limit(u64::MAX).reader().take((limit + 1).saturating_sub(have));
+    let mut beginning = Vec::new();
+    if replaced > 0 {
+        let read = body.by_ref().take(2).read_to_end(&mut beginning);
+        read.map_err(|error| Trouble::Mirror(format!("broke off at once: {error}")))?;
+        if !gz::is_gzip(&beginning) {
+            // A page that asks for a password, say.
+            return Err(Trouble::Mirror("sent something other than the archive".to_owned()));
+        }
+        truncate(part, path)?;
+    }
+    let mut body = beginning.as_slice().chain(body);
     part.seek(SeekFrom::Start(have)).map_err(|e| Error::io("write", path, e))?;
     let bar = progress(&archive.name, url, have, promised.map(|promised| promised + have));
-    // One byte above the limit is read, and shows that there are more.
-    let mut body = response.into_body().into_with_config().limit(u64::MAX).reader().take(limit + 1 - have);
     let mut buffer = vec![0; 1 << 16];
     let mut received = 0u64;
     let outcome = loop {
