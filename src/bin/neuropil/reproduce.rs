@@ -25,7 +25,7 @@ use crate::{info, interrupt, output};
 /// A learning system of the papers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum System {
-    /// Hebbian learning with weight perturbation: table 1 and figure 2
+    /// Hebbian learning with weight perturbation: table 1, figures 2 and 4
     Hebbian,
     /// The self-organising hierarchy: tables 1 and 2, figures 5 and 6
     Hierarchy,
@@ -323,6 +323,7 @@ fn suffixed(name: &str, suffix: &str) -> String {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use neuropil::systems::Better;
 
     use super::*;
 
@@ -340,7 +341,7 @@ mod tests {
         let of = |interrupted: bool| Reproduction {
             title: "Test",
             images: "none".to_owned(),
-            outcomes: vec![Outcome::new("test", "a", "b", None, vec![1.0], 0.0)],
+            outcomes: vec![Outcome::new("test", "a", "b", Better::More, None, vec![1.0], 0.0)],
             figures: vec![Figure {
                 name: "figure",
                 caption: String::new(),
@@ -358,12 +359,12 @@ mod tests {
             names.sort();
             names
         };
-        write(folder.path(), &line.arguments, &context, &of(false), 1.0).unwrap();
+        write(folder.path(), &line.arguments, System::Hebbian, &context, &of(false), 1.0).unwrap();
         let finished = names();
         let contents =
             || finished.iter().map(|name| std::fs::read(folder.path().join(name)).unwrap()).collect::<Vec<_>>();
         let before = contents();
-        write(folder.path(), &line.arguments, &context, &of(true), 2.0).unwrap();
+        write(folder.path(), &line.arguments, System::Hebbian, &context, &of(true), 2.0).unwrap();
         assert_eq!(contents(), before);
         assert_eq!(names().len(), 2 * finished.len());
         assert!(names().contains(&"populations-partial.tsv".to_owned()));
