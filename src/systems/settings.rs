@@ -129,6 +129,18 @@ pub(crate) fn values(name: &str, what: &str, values: u128) -> Result<()> {
     }
 }
 
+/// Not too many activities that are kept: those of as many images, of so many units each.
+pub(crate) fn activities(name: &str, images: usize, units: usize) -> Result<()> {
+    if images as u128 * units as u128 <= MOST_WEIGHTS {
+        return Ok(());
+    }
+    Err(Error::setting(
+        name,
+        format!("at most {MOST_WEIGHTS} activities of the training images"),
+        format!("{images} images of {units} units"),
+    ))
+}
+
 /// TOML's integers end at 2^63 - 1.
 pub(crate) fn seed(value: u64) -> Result<()> {
     within("seed", value, 0, i64::MAX as u64)
