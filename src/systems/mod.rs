@@ -278,9 +278,27 @@ mod tests {
         let config = evolution::dopaminergic::Config { hidden: 1 << 22, ..Default::default() };
         errors.push(evolution::dopaminergic::Network::new(config, 784, 10).map(|_| ()).unwrap_err());
         errors.push(baselines::softmax::Network::new(Default::default(), 1 << 24, 256).map(|_| ()).unwrap_err());
+        let population = |config: evolution::Config, inputs| evolution::Network::new(config, inputs, 10).map(|_| ());
+        let config = evolution::Config { hidden: 1 << 20, edge_probability: 1e-9, genes: 1, ..Default::default() };
+        errors.push(population(config, 1 << 16).unwrap_err());
         for error in errors {
             assert!(error.to_string().contains("at most 1073741824 weights in all"), "{error}");
         }
+        let refused = |config, name: &str| {
+            let error = population(config, 784).unwrap_err().to_string();
+            assert!(error.contains(name), "{name}: {error}");
+        };
+        let config = evolution::Config::default();
+        let (genes, many) = (1 << 20, 1 << 20);
+        let sparse = evolution::Config { genes, population: many, density: 0.0, ..config.clone() };
+        refused(sparse, "population x genes");
+        // Few entries, but to find them every pair of link and gene is looked at.
+        refused(evolution::Config { genes: 1 << 24, density: 1e-9, ..config.clone() }, "links x genes");
+        let dense = evolution::Config { genes: 1 << 15, density: 1.0, ..config.clone() };
+        refused(dense, "entries of the weight generation matrix");
+        // Many times the paper's genes and genotypes, and all of its edges.
+        let large = evolution::Config { genes: 40_000, population: 16_384, edge_probability: 1.0, ..config };
+        population(large, 784).unwrap();
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub struct WeightGeneration {
 impl WeightGeneration {
     /// Each entry with probability `density`, independently, and then uniform on \[-1, 1), as the stream decides.
     ///
+    /// Cost: some eight random words for every 64 pairs of a link and a gene, however low the density, and a number for each entry.
+    ///
     /// # Errors
     /// [`Error::Setting`] if the density is not within 0 and 1, or there are 2^31 links, genes or entries; [`Error::Length`] for no genes.
     pub fn random(links: usize, genes: usize, density: f64, stream: Stream) -> Result<Self> {

@@ -125,6 +125,8 @@ impl Pattern {
 
     /// Every entry with the probability `density`, independently, as the stream decides.
     ///
+    /// Cost: a random number for every place of the matrix, however low the density.
+    ///
     /// # Errors
     /// [`Error::Setting`] if `density` is not within 0 and 1; otherwise as [`Pattern::from_fn`].
     pub fn random(rows: usize, cols: usize, density: f64, stream: Stream) -> Result<Self> {
@@ -135,7 +137,7 @@ impl Pattern {
         Self::from_fn(rows, cols, |_, _| chosen())
     }
 
-    /// How many entries [`random`](Self::random) makes, without making them.
+    /// How many entries [`random`](Self::random) makes, without making them, at the same cost of a number for every place.
     #[cfg(feature = "systems")]
     pub(crate) fn random_entries(rows: usize, cols: usize, density: f64, stream: Stream) -> usize {
         let mut chosen = chosen(density, stream);

@@ -160,6 +160,9 @@ impl Config {
         between("edge_probability", self.edge_probability, 0.0, 1.0)?;
         // Of one genotype everybody carries the same alleles, and none is ever better.
         within("population", self.population as u64, 2, 1 << 24)?;
+        // Their alleles take at most 4 GiB.
+        let words = (self.population as u64).div_ceil(64) * self.genes as u64;
+        within("population x genes, in words of 64 alleles", words, 1, 1 << 29)?;
         within("images_per_class", self.images_per_class as u64, 0, 1 << 24)?;
         within("batch", self.batch.unwrap_or(1) as u64, 1, 1 << 24)?;
         if self.judged_on == JudgedOn::OneClass && self.batch.is_none() {

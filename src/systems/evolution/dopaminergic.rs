@@ -162,6 +162,7 @@ impl Sample {
     pub(crate) fn new(context: &mut Context, config: &Config, hidden: &Hidden, data: &Dataset) -> Result<Self> {
         let count = (config.images_per_class > 0).then_some(config.images_per_class);
         let sample = output::sample(data, count, config.seed)?;
+        settings::activities("hidden", sample.len(), config.hidden)?;
         let images = output::values(context, &sample)?;
         let labels = sample.labels().to_vec();
         Ok(Sample { hidden: hidden.activities(context, images.view()), labels, digest: data.digest() })

@@ -129,11 +129,13 @@ impl LinearTarget {
         (self.error_of(&self.expected) * (self.target.len() + 2) as f64).sqrt() / dot(&self.target, &self.target).sqrt()
     }
 
-    /// The cosine between the target and the weights of the genotype that has the more frequent allele of every gene.
+    /// The cosine between the target and the weights of the genotype that has the more frequent allele of every gene; 0 if all of
+    /// them are zero.
     pub fn cosine(&self) -> f64 {
         let rounded: Vec<f64> = self.frequencies.iter().map(|&p| f64::from(u8::from(p >= 0.5))).collect();
         let weights = self.product(&rounded);
-        dot(&weights, &self.target) / (dot(&weights, &weights) * dot(&self.target, &self.target)).sqrt()
+        let lengths = (dot(&weights, &weights) * dot(&self.target, &self.target)).sqrt();
+        if lengths == 0.0 { 0.0 } else { dot(&weights, &self.target) / lengths }
     }
 
     /// f(i) and f0(i), equations 1 and 2: the expected negative loss given allele 1, and given allele 0.
@@ -204,7 +206,8 @@ impl LinearTarget {
     }
 }
 
-/// The largest difference between f - f0 and the slope of -L by central differences, relative to the largest slope: lemma 1.
+/// The largest difference between f - f0 and the slope of -L by central differences, relative to the largest slope: lemma 1. It is 0
+/// where there is no difference, also if there is no slope.
 ///
 /// L is of degree one in every single frequency, so differences are exact but for rounding.
 ///
@@ -227,7 +230,7 @@ pub fn lemma_1(target: &LinearTarget) -> Result<f64> {
         worst = worst.max((slope + (present - absent)).abs());
         largest = largest.max(slope.abs());
     }
-    Ok(worst / largest)
+    Ok(if worst == 0.0 { 0.0 } else { worst / largest })
 }
 
 #[cfg(test)]
@@ -282,6 +285,16 @@ mod tests {
             // Losses of about 1, differenced over 2e-3.
             assert!(found < 1e-9, "seed {seed}: {found}");
         }
+    }
+
+    #[test]
+    fn genes_that_make_no_weights_have_neither_slope_nor_direction() {
+        let mut target = LinearTarget::new(4, 2, 5, 0).unwrap();
+        target.set_frequencies(vec![0.0; 5]).unwrap();
+        assert_eq!(target.cosine(), 0.0, "the rounded genotype has no allele");
+        target.columns.iter_mut().for_each(|column| column.fill(0.0));
+        target.set_frequencies(vec![0.3; 5]).unwrap();
+        assert_eq!((target.cosine(), lemma_1(&target).unwrap()), (0.0, 0.0));
     }
 
     #[test]

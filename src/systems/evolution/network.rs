@@ -63,7 +63,8 @@ impl Network {
     /// The first generation: frequencies uniform on [0, 1].
     ///
     /// # Errors
-    /// As [`Config::validate`], and if inputs or classes are out of range, or fewer than the configuration asks for.
+    /// As [`Config::validate`], and if inputs or classes are out of range, or fewer than the configuration asks for, or if there are more than
+    /// 2^30 pairs of neighbouring units or entries of the weight generation matrix, or 2^35 pairs of a link and a gene.
     pub fn new(config: Config, inputs: usize, classes: usize) -> Result<Self> {
         config.validate()?;
         settings::shape(inputs, classes)?;
@@ -73,7 +74,7 @@ impl Network {
             }
             few => few.unwrap_or(classes),
         };
-        countable(&config, inputs, classes)?;
+        affordable(&config, inputs, classes)?;
         let frequencies = AlleleFrequencies::uniform(config.genes, Stream::new(config.seed, "evolution frequencies"))?;
         let distances = vec![Distances::of(0, &frequencies)];
         Ok(Network {
@@ -135,6 +136,10 @@ impl Network {
         settings::within("generations", config.generations, evolved, u64::MAX)?;
         if config.generations > evolved || config.lifetime != self.config.lifetime {
             self.life = None;
+            if self.journal.step > evolved {
+                // What was lost since the last point was lost in the lifetime.
+                self.journal.losses = (0.0, 0);
+            }
             self.journal.step = evolved;
             self.journal.curve.retain(|point| &*point.phase == EVOLUTION);
             self.journal.finished = false;
@@ -455,20 +460,20 @@ impl Network {
     }
 }
 
-/// Whether links and the entries of the matrix that makes their weights can be numbered in 31 bits, however they are drawn: expected numbers
-/// this far below the limit are more than twenty standard deviations from it.
-fn countable(config: &Config, inputs: usize, classes: usize) -> Result<()> {
-    const MOST: f64 = ((1u64 << 31) - (1 << 20)) as f64;
+/// Whether graph and weight generation matrix can be held, and drawn while somebody waits: every pair of an input and a unit costs a random number,
+/// every 64 pairs of a link and a gene some eight, however few of them are chosen. The second is a hundred times what the paper has, and a few
+/// seconds. Expected numbers of links and entries are this far below 2^31, where they can no longer be numbered, that none drawn reaches it.
+fn affordable(config: &Config, inputs: usize, classes: usize) -> Result<()> {
+    const MOST_PAIRS: f64 = (1u64 << 35) as f64;
+    const MOST_ENTRIES: f64 = (1u64 << 30) as f64;
     settings::within("inputs", inputs as u64, 1, 1 << 16)?;
+    settings::weights("hidden", &[inputs, config.hidden, classes])?;
     let edges = config.edge_probability * inputs as f64 * config.hidden as f64;
     let links = edges + config.hidden as f64 * classes as f64;
-    settings::between("links, as expected", links, 0.0, MOST)?;
-    settings::between(
-        "entries of the weight generation matrix, as expected",
-        config.density * links * config.genes as f64,
-        0.0,
-        MOST,
-    )
+    let pairs = links * config.genes as f64;
+    settings::between("links x genes, as expected", pairs, 0.0, MOST_PAIRS)?;
+    let entries = config.density * pairs;
+    settings::between("entries of the weight generation matrix, as expected", entries, 0.0, MOST_ENTRIES)
 }
 
 impl Learner for Network {
@@ -499,6 +504,9 @@ impl Learner for Network {
         };
         let count = (self.config.images_per_class > 0).then_some(self.config.images_per_class);
         let sample = output::sample(&data, count, self.config.seed)?;
+        if self.config.lifetime.is_some() {
+            settings::activities("hidden", sample.len(), self.config.hidden)?;
+        }
         self.journal.begin(sample.len(), data.digest())?;
         let phases = self.phases(sample.len());
         while let Some((index, done)) = self.journal.locate(&phases) {

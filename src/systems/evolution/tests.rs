@@ -11,8 +11,10 @@ use crate::kernels::genotype::{
 use crate::matrix::Matrix;
 use crate::parallel::Threads;
 use crate::random::Stream;
+use crate::systems::checkpoint::Writer;
 use crate::systems::experiment::Stage;
-use crate::systems::{Learner, Schedule, checkpoint};
+use crate::systems::journal::Journal;
+use crate::systems::{Learner, Progress, Schedule, checkpoint};
 
 fn context() -> Context {
     Context::new().unwrap()
@@ -119,6 +121,27 @@ fn a_longer_schedule_goes_on_where_the_shorter_ended() {
     let other = Config { genes: 601, ..small(12) };
     assert!(trained(small(6), 1).extended(other).unwrap_err().to_string().contains("saved state"));
     assert!(trained(small(6), 1).extended(small(5)).is_err(), "what was lived cannot be undone");
+}
+
+#[test]
+fn what_a_lifetime_lost_is_not_counted_when_evolution_goes_on() {
+    let data = embedded();
+    // After three batches of the lifetime, far from a point of its curve, or at the end of evolution.
+    let stopped = |after: u64| {
+        let mut network = Network::new(small(6), 784, 10).unwrap();
+        let mut seen = 0;
+        let mut stop = |_: &Progress<'_>| {
+            seen += 1;
+            if seen == after { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        assert!(network.train(&mut context(), &data.train, None, &mut stop).unwrap().is_break());
+        network
+    };
+    assert!(bytes(&stopped(6).extended(small(12)).unwrap()) == bytes(&stopped(9).extended(small(12)).unwrap()));
+    // What evolution lost since its last point is kept.
+    let mut longer = stopped(4).extended(small(12)).unwrap();
+    let _ = longer.train(&mut context(), &data.train, Some(&data.test), &mut |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(longer.curve()[0].loss, trained(small(12), 1).curve()[0].loss);
 }
 
 #[test]
@@ -283,12 +306,69 @@ fn data_that_do_not_fit_are_refused() {
 #[test]
 fn a_state_with_frequencies_outside_0_to_1_is_refused() {
     let network = Network::new(small(2), 784, 10).unwrap();
-    for wrong in [1.5, -0.1, f64::NAN] {
+    let load = |frequency: f64| {
         let mut values = network.frequencies().values().to_vec();
-        values[17] = wrong;
-        let error = AlleleFrequencies::new(values).unwrap_err().to_string();
+        values[17] = frequency;
+        forged(network.config(), 784, &values, |_| ())
+    };
+    assert_eq!(load(0.25).unwrap().frequencies().values()[17], 0.25);
+    for wrong in [1.5, -0.1, f64::NAN] {
+        let error = load(wrong).unwrap_err().to_string();
         assert!(error.contains("gene 17"), "{error}");
     }
+}
+
+/// What loading a state of an untrained population with these frequencies, and what else is written, says.
+fn forged(
+    config: &Config,
+    inputs: usize,
+    frequencies: &[f64],
+    more: impl Fn(&mut Writer),
+) -> crate::error::Result<Network> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state");
+    let mut writer = Writer::new("evolution", &config.to_toml(), inputs, 10, &Journal::default());
+    writer.doubles("frequencies", &[config.genes], frequencies);
+    curve::write(&mut writer, &[], &[]);
+    writer.doubles("running", &[3], &[0.0; 3]);
+    more(&mut writer);
+    writer.write(&path).unwrap();
+    Network::load(&path)
+}
+
+#[test]
+fn a_state_that_takes_long_to_draw_is_refused_before_it_is() {
+    // Its edges are counted by a draw for each pair of input and unit, of which there are 2^31.
+    let config = Config { genes: 1, hidden: 1 << 15, ..small(2) };
+    let life = |writer: &mut Writer| {
+        writer.values("life.edges", &[1], &[0.0]);
+        writer.matrix("life.output", &Matrix::zeros(10, 1 << 15));
+    };
+    let error = forged(&config, 1 << 16, &[0.5], life).unwrap_err().to_string();
+    assert!(error.contains("hidden") && error.contains("1073741824 weights"), "{error}");
+    let config = Config { hidden: 3, ..config };
+    let life = |writer: &mut Writer| {
+        writer.values("life.edges", &[1], &[0.0]);
+        writer.matrix("life.output", &Matrix::zeros(10, 3));
+    };
+    let error = forged(&config, 784, &[0.5], life).unwrap_err().to_string();
+    assert!(error.contains("life.edges"), "{error}");
+}
+
+#[test]
+fn activities_that_no_memory_holds_are_refused() {
+    let train = embedded().train;
+    let refused = |learner: &mut dyn Learner| {
+        let error = learner.train(&mut context(), &train, None, &mut |_| ControlFlow::Continue(())).unwrap_err();
+        let (name, found) = ("hidden", "at most 1073741824 activities of the training images");
+        assert!(error.to_string().contains(name) && error.to_string().contains(found), "{error}");
+    };
+    let hidden = 1 << 20;
+    let config = dopaminergic::Config { hidden, ..Default::default() };
+    refused(&mut dopaminergic::Network::new(config, 784, 10).unwrap());
+    // Before it evolves, not when its lifetime begins.
+    let config = Config { hidden, genes: 1, edge_probability: 0.0, ..small(1 << 40) };
+    refused(&mut Network::new(config, 784, 10).unwrap());
 }
 
 fn layer(output: Learning) -> dopaminergic::Config {
