@@ -7,8 +7,8 @@
   /tmp/peers/bin/python benches/peers/compare.py --quick      # few rounds, printed only
   /tmp/peers/bin/python benches/peers/compare.py --scaling    # how the time of each kernel grows
 
-Every row: answers compared; then rounds of (ours, peer, peer ...), each some 20 ms of calls; medians, and the ratio of the best peer's
-median to ours. OpenBLAS is told to use AVX-512 where the CPU has it: NumPy's own choice, or an exported one, may not.
+Every row beside peers: answers compared, or ours judged; then rounds of (ours, peer, peer ...), each some 20 ms of calls (half a second for
+peers whose time is multiplied); medians, and the ratio of the best peer's median to ours. OpenBLAS is told to use AVX-512 where the CPU has it: NumPy's own choice, or an exported one, may not.
 A full run writes benches/record/CPU/DATE.json, .md and .svg and the summary in README.md. Needs a quiet machine; `--priority` helps.
 With NEUROPIL_SIMD=avx2 on a CPU that has more, the peers are held to AVX2 as well, and the record is DATE-avx2.
 """
@@ -117,7 +117,7 @@ def main():
     order = priority.real_time if given.priority else priority.normal
     if given.scaling:
         return scaling.run(given.binary, wanted, given.quick, order)
-    found = {"date": datetime.date.today().isoformat(), **record.machine(given.binary), "held_to": record.held_to(), "priority": given.priority, "rounds": given.rounds, "load": [os.getloadavg()[0]]}
+    found = {"date": datetime.date.today().isoformat(), **record.machine(given.binary), "held_to": record.held_to(), "priority": given.priority, "generations_compared": True, "rounds": given.rounds, "load": [os.getloadavg()[0]]}
     found["limits"] = limits.measure(given.binary, given.rounds, order)
     found |= {"peers": [], "threads": []}
     print(report.header(found), flush=True)
@@ -128,9 +128,11 @@ def main():
                 found[table].append(measured(given, given.binary, table, index, found["limits"]["multiply_adds"]))
                 print("\n".join(report.lines(table, found[table][-1], found["limits"])), flush=True)
     found["load"].append(os.getloadavg()[0])
+    # First of all: what was measured stays, whatever its report comes upon.
+    path = None if given.quick or given.operations else record.save(found)
     print(report.verdict(found))
-    if not given.quick and not given.operations:
-        report.write(record.save(found))
+    if path:
+        report.write(path)
     return None
 
 

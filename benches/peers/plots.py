@@ -44,6 +44,8 @@ def ratios(found, judged, path):
         even = [{"least": 1}] if found.get("held_to") else []
         rows = [(row, bar, judged(row, bar)) for row in found["peers"] if row["summary"] and "error" not in row for bar in (row["bars"] or even)[:1]]
         rows = [entry for entry in rows if entry[2]][::-1]
+        if not rows:
+            return print("no plot: no peer was there")
         figure, axes = _axes(figsize=(7.2, 0.19 * len(rows) + 0.7))
     except ImportError:
         return print("no plot: matplotlib is not installed")

@@ -13,10 +13,6 @@ try:
     CPUINFO = open("/proc/cpuinfo").read()
 except OSError:
     CPUINFO = ""
-# The microarchitectures behind names that do not tell, by vendor and family.
-FAMILIES = {("AuthenticAMD", "23"): "Zen 2", ("AuthenticAMD", "25"): "Zen 4", ("AuthenticAMD", "26"): "Zen 5"}
-
-
 def has(flag):
     return re.search(rf"\b{flag}\b", CPUINFO) is not None
 
@@ -34,6 +30,19 @@ def _of_cpu(name):
     return found.group(1).strip() if found else "unknown"
 
 
+def microarchitecture():
+    """Behind a name that does not tell, or None. Zen 3 and 4 share a family, and so do Zen to Zen 2."""
+    vendor, family, model = (_of_cpu(name) for name in ("vendor_id", "cpu family", "model"))
+    if vendor != "AuthenticAMD":
+        return None
+    if family == "23" and model.isdigit():
+        # Zen+ has numbers between those of Zen: Pinnacle Ridge, Picasso.
+        return "Zen 2" if int(model) >= 0x30 else "Zen+" if int(model) in (0x08, 0x18) else "Zen"
+    if family == "25":
+        return "Zen 4" if has("avx512f") else "Zen 3"
+    return "Zen 5" if family == "26" else None
+
+
 def version(library):
     try:
         return importlib.metadata.version(library)
@@ -44,8 +53,8 @@ def version(library):
 def machine(binary):
     with Ours(binary, "cycles", {"count": 16}, 1) as ours:
         isa = ours.isa
-    family = FAMILIES.get((_of_cpu("vendor_id"), _of_cpu("cpu family")))
-    cpu = _of_cpu("model name") + (f" ({family})" if family else "")
+    name = microarchitecture()
+    cpu = _of_cpu("model name") + (f" ({name})" if name else "")
     return {"cpu": cpu, "cores": os.cpu_count(), "isa": isa, "libraries": {name: version(name) for name in LIBRARIES}}
 
 

@@ -38,6 +38,12 @@ class Case:
     check: dict = field(default_factory=dict)
     # What the peers' times are multiplied by, if they do a part of the work.
     share: float = 1.0
+    # The operation and shape whose answer is that of the peers, if they do another part of the work than what is timed.
+    like: tuple | None = None
+    # Whether the peers may have fewer threads than the row has, if they are faster then.
+    fewer_threads: bool = False
+    # Seconds of calls that a peer is timed for.
+    least: float = 0.02
     # Whether answers are compared: where both draw their own random numbers, they cannot be.
     compared: bool = True
 
@@ -64,6 +70,14 @@ def mkl():
         raise ImportError("libmkl_rt")
     os.environ["MKL_RT"] = path[0]
     return ctypes.CDLL(path[0], mode=ctypes.RTLD_GLOBAL)
+
+
+def use_threads(count):
+    """Tells torch, and oneDNN with it, and MKL, as far as they are loaded."""
+    if "torch" in sys.modules:
+        torch().set_num_threads(count)
+    if "MKL_RT" in os.environ:
+        mkl().MKL_Set_Num_Threads(count)
 
 
 def packed(x, w):

@@ -90,7 +90,20 @@ def evaluate(shape, threads):
 
 def generation(shape, threads):
     case = evaluation(*PART, True)
-    return Case(case.peers, compared=False, share=1000 * 2000 / (PART[0] * PART[1]))
+
+    def judge(answer):
+        """Of the first frequencies, those of our generation, and those of the reference's."""
+        start, ours, reference = answer.astype(np.float64).reshape(3, -1)
+        change = np.abs(reference - start).max()
+        distance = np.abs(ours - reference).max()
+        if not 0 < distance + change:
+            return "a generation changes nothing"
+        return None if distance <= case.tolerance * change else f"ours is {distance / change:.1e} of the change from the reference"
+
+    part = {"genotypes": PART[0], "images": PART[1], "digits": 1}
+    check = {"genotypes": 70, "images": 20, "genes": 100, "judged": 1}
+    share = 1000 * 2000 / (PART[0] * PART[1])
+    return Case(case.peers, case.inputs, judge=judge, check=check, like=("evaluate", part), share=share, fewer_threads=True, least=0.5)
 
 
 CASES = {"decode": decode, "evaluate": evaluate, "generation": generation}

@@ -179,7 +179,7 @@ def normalise(shape, threads):
 
 
 def epoch(shape, threads):
-    """A pass over the data with the hidden layer's update, as issue and authors write it, and by Gram matrices as FastHebb does."""
+    """A pass over the data with the hidden layer's update, as the authors write it, and by Gram matrices as FastHebb does."""
     rng, batch, steps = random(), shape["batch"], shape["images"] // shape["batch"]
     x, w = uniform(rng, batch, N), (uniform(rng, N, K) - np.float32(0.55)) * np.float32(0.02)
     eta = np.float32(RATE / batch)

@@ -1,7 +1,7 @@
 //! Populations of genotypes: their weights, their evaluation, a whole generation.
 
 use neuropil::kernels::genotype::{
-    self, AlleleFrequencies, Graph, Population, Samples, WeightGeneration, allele_rewards, evaluate_weights,
+    self, AlleleFrequencies, Graph, Population, Samples, WeightGeneration, allele_rewards, evaluate_weights, reference,
 };
 use neuropil::random::Stream;
 use neuropil::{Context, Matrix};
@@ -69,7 +69,8 @@ fn frequencies(genes: usize, fixed: usize) -> AlleleFrequencies {
     AlleleFrequencies::new(values.collect()).expect("frequencies")
 }
 
-/// A generation of neural net evolution on digits: genotypes, evaluation, rewards of alleles, the next frequencies.
+/// A generation of neural net evolution on digits: genotypes, evaluation, rewards of alleles, the next frequencies. Where it is `judged`
+/// its answer is the first frequencies, the next ones, and those of the reference.
 pub fn generation(inputs: &Inputs, mut context: Context) -> Prepared {
     let (genotypes, count) = (inputs.get("genotypes", 1000), inputs.get("images", 2000));
     let (genes, fixed) = (inputs.get("genes", 4000), inputs.get("fixed", 0));
@@ -78,12 +79,37 @@ pub fn generation(inputs: &Inputs, mut context: Context) -> Prepared {
     let (images, labels) = digits(count);
     let samples = Samples::new(&mut context, &graph, images.view(), &labels).expect("images");
     let (start, stream) = (frequencies(genes, fixed), Stream::new(0, "population"));
-    let values = |p: &AlleleFrequencies| p.values().iter().map(|&p| p as f32).collect();
-    timed(start.clone(), values, move |p| {
+    let (mut before, mut exact) = (Vec::new(), Vec::new());
+    if inputs.get("judged", 0) == 1 {
+        let population = Population::sample(&mut context, &start, stream, 0..genotypes as u64).expect("a population");
+        before = start.values().iter().map(|&p| p as f32).collect();
+        exact = exact_generation(&start, &population, |genotype| {
+            let weights = reference::weights(&w, &population, genotype);
+            // Bounds are not asked for.
+            let bounds = vec![0.0; weights.len()];
+            reference::evaluate(&graph, &weights, &bounds, 0, images.view(), &labels).reward
+        });
+    }
+    let values = |(before, p, exact): &(Vec<f32>, AlleleFrequencies, Vec<f32>)| {
+        let p = p.values().iter().map(|&p| p as f32);
+        before.iter().copied().chain(p).chain(exact.iter().copied()).collect()
+    };
+    timed((before, start.clone(), exact), values, move |(_, p, _)| {
         p.clone_from(&start);
         let population = Population::sample(&mut context, p, stream, 0..genotypes as u64).expect("a population");
         let outcome = genotype::evaluate(&mut context, &w, &samples, &population);
         let rewards = allele_rewards(&mut context, &population, &outcome.rewards);
         p.update(&rewards, 1.0).expect("rewards");
     })
+}
+
+/// The next frequencies by the reference, of genotypes with these rewards.
+fn exact_generation(start: &AlleleFrequencies, population: &Population, reward: impl Fn(usize) -> f64) -> Vec<f32> {
+    let rewards: Vec<f64> = (0..population.genotypes()).map(reward).collect();
+    let alleles = reference::allele_rewards(population, &rewards);
+    let next =
+        start.values().iter().zip(alleles).map(|(&p, (present, absent))| {
+            if present.is_nan() { p } else { reference::update(p, present, absent, 1.0) }
+        });
+    next.map(|p| p as f32).collect()
 }
