@@ -257,8 +257,19 @@ impl Network {
         data.gather(context, indices, scaling, out.view_mut())
     }
 
+    /// Whether what is prepared of so many images can be held, some 3 GiB: a bit for every four images and edge, of which each unit has
+    /// whole blocks of 128.
+    fn preparable(&self, images: usize) -> Result<()> {
+        const MOST: f64 = (1u64 << 36) as f64;
+        let edges = self.config.edge_probability * self.inputs as f64;
+        let of_a_unit = edges + 128.0 * edges.min(1.0);
+        let all = images as f64 * of_a_unit * self.config.hidden as f64;
+        settings::between("images x edges, as expected", all, 0.0, MOST)
+    }
+
     /// Images of a generation, as bright as they are then.
     fn samples(&self, context: &mut Context, data: &Dataset, indices: &[u32], generation: u64) -> Result<Samples> {
+        self.preparable(indices.len())?;
         let (mut images, mut labels) = (Matrix::zeros(indices.len(), data.pixels()), Vec::new());
         let scaling = Scaling { scale: self.config.brightness_at(generation) as f32 / 255.0, offset: 0.0 };
         data.gather(context, indices, scaling, images.view_mut())?;

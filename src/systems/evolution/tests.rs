@@ -369,6 +369,11 @@ fn activities_that_no_memory_holds_are_refused() {
     // Before it evolves, not when its lifetime begins.
     let config = Config { hidden, genes: 1, edge_probability: 0.0, ..small(1 << 40) };
     refused(&mut Network::new(config, 784, 10).unwrap());
+    // What is prepared of the images to evaluate genotypes on them.
+    let config = Config { hidden, genes: 1, edge_probability: 0.1, batch: None, lifetime: None, ..small(1) };
+    let mut network = Network::new(config, 784, 10).unwrap();
+    let error = network.train(&mut context(), &train, None, &mut |_| ControlFlow::Continue(())).unwrap_err();
+    assert!(error.to_string().contains("images x edges"), "{error}");
 }
 
 fn layer(output: Learning) -> dopaminergic::Config {
