@@ -331,7 +331,8 @@ fn an_interrupted_run_saves_and_ends_bit_for_bit_where_the_whole_one_does() {
     let mut line = String::new();
     err.read_line(&mut line).unwrap();
     assert!(line.starts_with("hebbian: hidden 1 "), "{line}");
-    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    // The shell's own: a program of that name is not everywhere.
+    let killed = Command::new("sh").args(["-c", "kill -INT \"$0\"", &child.id().to_string()]).status().unwrap();
     assert!(killed.success());
     let mut rest = String::new();
     err.read_to_string(&mut rest).unwrap();

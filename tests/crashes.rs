@@ -54,6 +54,9 @@ const LEARNERS: [(&str, &str); 10] = [
 /// Kills in the test suite; `.ci/crashes` asks for more.
 const KILLS: usize = 5;
 
+/// How often what depends on the moment is tried again.
+const PATIENCE: usize = 20;
+
 /// Some 20 ms between saves: many of the kills fall into one.
 const OFTEN: &str = "0.0003";
 
@@ -189,18 +192,24 @@ fn processes_that_save_to_one_path_do_not_mix() {
         command.args(&arguments[..=at]).arg(&state).args(["--save-every", OFTEN]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     };
-    let mut children = [start(&run), start(&other), start(&run)];
     let mut kinds = std::collections::BTreeSet::new();
-    while children.iter_mut().any(|child| child.try_wait().unwrap().is_none()) {
-        if state.exists() {
-            kinds.insert(checkpoint::load(&state).expect("a whole state").kind());
+    // On a busy machine they may run one after the other, and only one be looked at: a few times if need be.
+    for _ in 0..PATIENCE {
+        let mut children = [start(&run), start(&other), start(&run)];
+        while children.iter_mut().any(|child| child.try_wait().unwrap().is_none()) {
+            if state.exists() {
+                kinds.insert(checkpoint::load(&state).expect("a whole state").kind());
+            }
+        }
+        children.into_iter().for_each(|child| succeeds(child.wait_with_output().unwrap()));
+        let end = fs::read(&state).unwrap();
+        assert!(ends.contains(&end), "neither of the two");
+        assert_eq!(run.leftovers(), [""; 0]);
+        if kinds.len() == 2 {
+            return;
         }
     }
-    children.into_iter().for_each(|child| succeeds(child.wait_with_output().unwrap()));
-    let end = fs::read(&state).unwrap();
-    assert!(ends.contains(&end), "neither of the two");
-    assert_eq!(kinds.len(), 2, "both were seen: {kinds:?}");
-    assert_eq!(run.leftovers(), [""; 0]);
+    panic!("three processes saved to one path {PATIENCE} times, and only states of {kinds:?} were seen meanwhile");
 }
 
 #[test]
@@ -229,18 +238,20 @@ fn threads_that_save_to_one_path_do_not_mix() {
 
 /// A run that was stopped in its middle: its state, which is as it was after a failing save.
 fn begun(run: &Run, state: &Path) -> Vec<u8> {
-    loop {
+    for _ in 0..PATIENCE {
         let mut child = run.often(state);
         while !state.exists() && child.try_wait().unwrap().is_none() {
             std::thread::sleep(Duration::from_millis(1));
         }
         child.kill().unwrap();
-        child.wait().unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(state.exists(), "no state: {}", String::from_utf8_lossy(&output.stderr));
         if !checkpoint::load(state).unwrap().finished() {
             return fs::read(state).unwrap();
         }
         fs::remove_file(state).unwrap();
     }
+    panic!("{}: {PATIENCE} times training was over before it was stopped after its first save", run.system);
 }
 
 #[track_caller]
