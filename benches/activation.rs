@@ -20,17 +20,30 @@ const CLASSES: usize = 10;
 fn maps(c: &mut Criterion) {
     let mut group = group(c, "activation/maps");
     group.throughput(Throughput::Elements((BATCH * UNITS) as u64));
-    let mut y = uniform(BATCH, UNITS, -1.0, 1.0, "1");
-    group.bench_function("relu/plain", |b| b.iter(|| y.as_mut_slice().iter_mut().for_each(|v| *v = v.max(0.0))));
+    let start = uniform(BATCH, UNITS, -1.0, 1.0, "1");
+    let exact = |of: &dyn Fn(f32) -> f64| start.as_slice().iter().map(|&v| of(v) as f32).collect::<Vec<f32>>();
+    let mut y = start.clone();
+    let plain = |y: &mut [f32]| y.iter_mut().for_each(|v| *v = v.max(0.0));
+    plain(y.as_mut_slice());
+    let rectified = exact(&reference::relu);
+    assert_close("relu/plain", y.as_slice(), &rectified, 0.0);
+    group.bench_function("relu/plain", |b| b.iter(|| plain(y.as_mut_slice())));
+    let powers = [("power 1", 1.0), ("power 1/2", 0.5), ("power 1/3", 1.0 / 3.0)];
+    let powers = powers.map(|(label, n)| (label, n, exact(&|v| reference::power(v, n))));
     for (name, mut context) in contexts() {
+        let mut y = start.clone();
+        activation::relu(&mut context, y.view_mut());
+        assert_close(&name, y.as_slice(), &rectified, 0.0);
         group.bench_function(BenchmarkId::new("relu", &name), |b| {
             b.iter(|| activation::relu(&mut context, y.view_mut()));
         });
-        let mut y = uniform(BATCH, UNITS, -1.0, 1.0, "2");
-        // A power of one keeps the values away from zero, infinity and denormals however often it is taken.
-        for (label, n) in [("power 1", 1.0), ("power 1/2", 0.5), ("power 1/3", 1.0 / 3.0)] {
-            group.bench_function(BenchmarkId::new(label, &name), |b| {
-                b.iter(|| activation::power(&mut context, y.view_mut(), n));
+        // Powers of at most one keep the values away from zero, infinity and denormals however often they are taken.
+        for (label, n, exact) in &powers {
+            y.clone_from(&start);
+            activation::power(&mut context, y.view_mut(), *n);
+            assert_close(&format!("{label}, {name}"), y.as_slice(), exact, 1e-6);
+            group.bench_function(BenchmarkId::new(*label, &name), |b| {
+                b.iter(|| activation::power(&mut context, y.view_mut(), *n));
             });
         }
     }
@@ -46,22 +59,24 @@ fn zscores(c: &mut Criterion) {
         let run = || reference::magnitude_zscore(start.as_slice(), BATCH, UNITS, axis, rescale);
         let exact: Vec<f32> = run().into_iter().map(|v| v as f32).collect();
         if axis == Axis::Sample {
-            group.bench_function("plain", |b| {
-                b.iter(|| {
-                    y.as_mut_slice().copy_from_slice(start.as_slice());
-                    y.as_mut_slice().chunks_exact_mut(UNITS).for_each(|row| plain(row, rescale));
-                });
-            });
+            let run = |y: &mut [f32]| {
+                y.copy_from_slice(start.as_slice());
+                y.chunks_exact_mut(UNITS).for_each(|row| plain(row, rescale));
+            };
+            run(y.as_mut_slice());
+            // Its sums run from left to right.
+            assert_close("plain", y.as_slice(), &exact, 1e-4);
+            group.bench_function("plain", |b| b.iter(|| run(y.as_mut_slice())));
         }
         for (name, mut context) in contexts() {
             // In place, so every run begins with a copy, as the plain loop's does.
-            group.bench_function(&name, |b| {
-                b.iter(|| {
-                    y.as_mut_slice().copy_from_slice(start.as_slice());
-                    activation::magnitude_zscore(&mut context, y.view_mut(), axis, rescale);
-                });
-            });
+            let mut run = |y: &mut Matrix| {
+                y.as_mut_slice().copy_from_slice(start.as_slice());
+                activation::magnitude_zscore(&mut context, y.view_mut(), axis, rescale);
+            };
+            run(&mut y);
             assert_close(&name, y.as_slice(), &exact, 1e-5);
+            group.bench_function(&name, |b| b.iter(|| run(&mut y)));
         }
         group.finish();
     }
@@ -86,16 +101,22 @@ fn losses(c: &mut Criterion) {
     let mut gradient = Matrix::zeros(BATCH, CLASSES);
     group.bench_function("reference", |b| b.iter(|| reference_mean(logits.view(), &labels)));
     let exact = reference_mean(logits.view(), &labels);
+    let rows = logits.view().iter_rows().zip(&labels);
+    let slopes = rows.flat_map(|(row, &label)| loss::reference::softmax_cross_entropy(row, usize::from(label)).1);
+    let slopes: Vec<f32> = slopes.map(|v| v as f32).collect();
     for (name, mut context) in contexts() {
         for with_gradient in [false, true] {
             let label = if with_gradient { "with gradient" } else { "loss" };
-            group.bench_function(BenchmarkId::new(label, &name), |b| {
-                b.iter(|| {
-                    let gradient = with_gradient.then(|| gradient.view_mut());
-                    let mean = loss::softmax_cross_entropy(&mut context, logits.view(), &labels, None, gradient);
-                    assert!((mean - exact).abs() < 1e-6, "{name}: {mean}, expected {exact}");
-                });
-            });
+            let mut run = |gradient: &mut Matrix| {
+                let gradient = with_gradient.then(|| gradient.view_mut());
+                loss::softmax_cross_entropy(&mut context, logits.view(), &labels, None, gradient)
+            };
+            let mean = run(&mut gradient);
+            assert!((mean - exact).abs() < 1e-6, "{name}: {mean}, expected {exact}");
+            if with_gradient {
+                assert_close(&name, gradient.as_slice(), &slopes, 1e-6);
+            }
+            group.bench_function(BenchmarkId::new(label, &name), |b| b.iter(|| run(&mut gradient)));
         }
     }
     group.finish();

@@ -66,26 +66,26 @@ fn clean_and_perturbed(c: &mut Criterion) {
     group.bench_function("reference", |b| b.iter(run));
     let noisy = Matrix::from_fn(INPUTS, CLASSES, |i, j| w[(i, j)] + noise[(i, j)]);
     for (name, product) in [("plain", plain as Product), ("faer", faer), ("matrixmultiply", matrixmultiply)] {
-        let mut both = || {
+        let both = |clean: &mut Matrix, perturbed: &mut Matrix| {
             product(z.view(), w.view(), clean.view_mut());
             product(z.view(), noisy.view(), perturbed.view_mut());
         };
-        both();
-        group.bench_function(name, |b| b.iter(&mut both));
+        both(&mut clean, &mut perturbed);
         assert_close(name, clean.as_slice(), &exact, 1e-5);
         assert_close(name, perturbed.as_slice(), &exact_perturbed, 1e-5);
+        group.bench_function(name, |b| b.iter(|| both(&mut clean, &mut perturbed)));
     }
     for (name, mut context) in contexts() {
         clean.view_mut().fill(f32::NAN);
         perturbed.view_mut().fill(f32::NAN);
-        let mut both = || {
+        let mut both = |clean: &mut Matrix, perturbed: &mut Matrix| {
             let (clean, perturbed) = (clean.view_mut(), perturbed.view_mut());
             perturb::clean_and_perturbed(&mut context, z.view(), w.view(), noise.view(), clean, perturbed);
         };
-        both();
-        group.bench_function(&name, |b| b.iter(&mut both));
+        both(&mut clean, &mut perturbed);
         assert_close(&name, clean.as_slice(), &exact, 1e-5);
         assert_close(&name, perturbed.as_slice(), &exact_perturbed, 1e-5);
+        group.bench_function(&name, |b| b.iter(|| both(&mut clean, &mut perturbed)));
     }
     group.finish();
 }
@@ -134,7 +134,13 @@ fn reward_update(c: &mut Criterion) {
             }
         });
     });
+    let start = w.clone();
+    let moved = start.as_slice().iter().zip(noise.as_slice());
+    let moved: Vec<f32> = moved.map(|(&w, &noise)| reference::reward_update(w, 0.5, noise, false) as f32).collect();
     for (name, mut context) in contexts() {
+        w.clone_from(&start);
+        perturb::reward_update(&mut context, noise.view(), 0.5, w.view_mut(), false);
+        assert_close(&name, w.as_slice(), &moved, 1e-6);
         group.bench_function(name, |b| {
             b.iter(|| perturb::reward_update(&mut context, noise.view(), 1e-9, w.view_mut(), false));
         });
@@ -151,12 +157,26 @@ fn step(c: &mut Criterion) {
         if draws == Draws::Sample {
             group.sample_size(10);
         }
+        let mut first: Option<Matrix> = None;
         let rule = WeightPerturbation { rate: 1e-6, sigma: 0.01, non_negative: false, draws };
         for (name, mut context) in contexts() {
             if draws == Draws::Sample && name.starts_with("scalar") {
                 continue;
             }
             let (mut w, mut workspace) = (uniform(INPUTS, CLASSES, -1.0, 1.0, "7"), Workspace::default());
+            // Whatever runs it, a step has the same bits.
+            let stream = Stream::new(2, "step").item(0);
+            perturb::weight_perturbation(
+                &mut context,
+                z.view(),
+                &labels,
+                w.view_mut(),
+                &bias,
+                &rule,
+                stream,
+                &mut workspace,
+            );
+            assert_eq!(w.as_slice(), first.get_or_insert_with(|| w.clone()).as_slice(), "{draws:?}, {name}");
             let mut number = 0;
             group.bench_function(BenchmarkId::new(format!("{draws:?}"), name), |b| {
                 b.iter(|| {
