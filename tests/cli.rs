@@ -243,7 +243,7 @@ fn configurations_are_checked_before_anything_is_trained() {
     fails(
         &["train", "softmax", "--config", text(&config), "--save", text(&nowhere)],
         1,
-        &["no/such/folder", "cannot create"],
+        &["no/such/folder/state: cannot create"],
     );
     fails(&["train", "softmax", "--config", text(&config), "--save", text(folder.path())], 1, &["directory"]);
     // Names that no file can have: found out at once, too.
@@ -251,8 +251,6 @@ fn configurations_are_checked_before_anything_is_trained() {
         let path = folder.path().join(end);
         fails(&["train", "softmax", "--config", text(&config), "--save", text(&path)], 1, &["the name of a file", end]);
     }
-    let (_, err) = run(&["train", "softmax", "--config", text(&config), "--save", text(&nowhere)], 1);
-    assert!(!err.contains(".tmp"), "the name that was typed: {err}");
     #[cfg(unix)]
     {
         let socket = folder.path().join("socket");
