@@ -350,7 +350,7 @@ fn an_interrupted_run_saves_and_ends_bit_for_bit_where_the_whole_one_does() {
 #[cfg(target_os = "linux")]
 fn begun(first: &str, config: &str, state: &Path) -> (std::process::Child, impl BufRead) {
     let mut command = Command::new("sh");
-    command.args(["-c", &format!("{first}exec \"$0\" \"$@\""), text(&cargo_bin!("neuropil").to_path_buf())]);
+    command.args(["-c", &format!("{first}exec \"$0\" \"$@\""), text(cargo_bin!("neuropil"))]);
     command.args(["train", "hebbian", "--config", config, "--threads", "1", "--save", text(state)]);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut err = BufReader::new(child.stderr.take().unwrap());
