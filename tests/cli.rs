@@ -329,8 +329,10 @@ fn an_interrupted_run_saves_and_ends_bit_for_bit_where_the_whole_one_does() {
     let mut line = String::new();
     err.read_line(&mut line).unwrap();
     assert!(line.starts_with("hebbian: hidden 1 "), "{line}");
-    // The shell's own: a program of that name is not everywhere.
-    let killed = Command::new("sh").args(["-c", "kill -INT \"$0\"", &child.id().to_string()]).status().unwrap();
+    // Both: what runs in the background of a shell may have been begun with SIGINT ignored. The shell's own `kill`: a program of that name
+    // is not everywhere.
+    let kill = "kill -INT \"$0\" && kill -TERM \"$0\"";
+    let killed = Command::new("sh").args(["-c", kill, &child.id().to_string()]).status().unwrap();
     assert!(killed.success());
     let mut rest = String::new();
     err.read_to_string(&mut rest).unwrap();
@@ -464,7 +466,8 @@ fn interrupted_evolution_says_where_its_states_are() {
         line.clear();
         assert!(err.read_line(&mut line).unwrap() > 0, "it ended");
     }
-    signal(&child, &["INT"]);
+    // Both, as above.
+    signal(&child, &["INT", "TERM"]);
     let (mut printed, mut rest) = (String::new(), String::new());
     err.read_to_string(&mut rest).unwrap();
     child.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
