@@ -2,6 +2,7 @@
 //!
 //! - [`wilcoxon`]: the signed-rank test of paired samples, as in *before* and *after* of the same networks.
 //! - [`attack`], [`accuracy_under`] (feature `systems`): images changed by the gradient of the loss, to deceive a network.
+//! - [`fit`]: lognormal, stretched and compressed exponential distributions of what lies within a range.
 //! - [`pearson`]: the correlation of two quantities, as of entropy and accuracy, with its p-value and confidence interval.
 //!
 //! Statistics are in `f64`, and tested against SciPy's figures.
@@ -22,12 +23,14 @@
 #[cfg(feature = "systems")]
 mod adversarial;
 mod correlation;
+mod distribution;
 mod signed_rank;
 mod tails;
 
 #[cfg(feature = "systems")]
 pub use adversarial::{Attack, accuracy_under, attack};
 pub use correlation::{Correlation, pearson};
+pub use distribution::{Family, Fit, fit};
 pub use signed_rank::{Method, SignedRank, Wilcoxon, Zeros, wilcoxon};
 
 use crate::error::{Error, Result};

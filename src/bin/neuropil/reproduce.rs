@@ -25,7 +25,7 @@ use crate::{info, interrupt, output};
 /// A learning system of the papers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum System {
-    /// Hebbian learning with weight perturbation: table 1, figures 2 and 4
+    /// Hebbian learning with weight perturbation: table 1, figures 2 to 4
     Hebbian,
     /// The self-organising hierarchy: tables 1 and 2, figures 5 and 6
     Hierarchy,

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::config::{Activation, Axis, Config, Draws, Hidden, Inputs, Order, Output, Perturbation, Reward};
 use super::network::Network;
-use crate::analysis::{Attack, accuracy_under};
+use crate::analysis::{Attack, Family, Fit, accuracy_under, fit};
 use crate::context::Context;
 use crate::datasets::{Dataset, Split, batches};
 use crate::error::{Error, Result};
@@ -90,7 +90,7 @@ const ROWS: [Row; 24] = [
     shots("nn-bp-100-shot", "non-negative, 100 images a class: backpropagation", 100),
 ];
 
-/// Rows whose networks are attacked: those of figure 4.
+/// Rows of figures 3 and 4: their networks are attacked, and distributions fitted to their weights.
 const ATTACKED: [&str; 3] = ["nn-hebbian-bp", "nn-kh-power", "nn-bp"];
 
 /// The attacks of figure 4, as they are called there.
@@ -138,8 +138,14 @@ pub struct Run {
     pub curve: Vec<CurvePoint>,
     /// Accuracy in per cent under each of [`ATTACKS`], for each of [`EPSILONS`], on some of the test images; of the rows of figure 4.
     pub attacked: Option<[[f64; EPSILONS.len()]; ATTACKS.len()]>,
+    /// A lognormal and a stretched or compressed exponential distribution of the hidden weights, scaled to 1 at most, from [`SEEN`] on; of
+    /// the rows of figure 3.
+    pub fits: Option<[Fit; 2]>,
     fields: Option<Matrix>,
 }
+
+/// Weights below this, of the largest, are not seen in figure 3.
+pub const SEEN: f64 = 0.005;
 
 impl Run {
     /// The first hidden layer's weights as `[units, inputs]`, an image a unit (without hidden layers, the classes'
@@ -176,6 +182,16 @@ impl Report {
             if row.non_negative && row.shots.is_none() {
                 let zeros = runs.iter().map(|run| run.zeros).collect();
                 add("zero hidden weights, %", Better::Nearer, row.paper_zeros, zeros);
+            }
+            for (which, quantity) in
+                ["distance of a lognormal from the weights", "distance of an exponential of a power from the weights"]
+                    .into_iter()
+                    .enumerate()
+            {
+                let figures: Option<Vec<f64>> = runs.iter().map(|run| Some(run.fits?[which].distance)).collect();
+                if let Some(figures) = figures {
+                    add(quantity, Better::Less, None, figures);
+                }
             }
             for (attack, quantity) in
                 ["test accuracy under FGSM, epsilon 0.1, %", "test accuracy under PGD, epsilon 0.1, %"]
@@ -244,10 +260,12 @@ pub fn reproduce(
                 true => Some(under_attack(context, trained.differentiable(), &data.test, options.scale)?),
                 false => None,
             };
+            let fits = if ATTACKED.contains(&row.name) { fits(&*trained.learner())? } else { None };
             let learner = trained.learner();
             report.runs.push(Run {
                 row,
                 attacked,
+                fits,
                 seed,
                 accuracy: 100.0 * learner.accuracy(context, &data.test)?,
                 zeros: 100.0 * learner.zero_share(),
@@ -259,6 +277,17 @@ pub fn reproduce(
         }
     }
     Ok(report)
+}
+
+/// Distributions of a network's first hidden weights; none if hardly any is seen.
+fn fits(network: &dyn Learner) -> Result<Option<[Fit; 2]>> {
+    let fields = network.receptive_fields();
+    let largest = f64::from(fields.as_slice().iter().copied().fold(0.0, f32::max));
+    let seen: Vec<f64> = fields.as_slice().iter().map(|&w| f64::from(w) / largest).filter(|w| *w >= SEEN).collect();
+    if seen.len() < 100 {
+        return Ok(None);
+    }
+    Ok(Some([fit(&seen, (SEEN, 1.0), Family::LogNormal)?, fit(&seen, (SEEN, 1.0), Family::Exponential)?]))
 }
 
 /// Accuracies in per cent under each attack, on images from all over the test set.
@@ -380,7 +409,7 @@ fn shares_units(a: &krotov_hopfield::Config, b: &krotov_hopfield::Config) -> boo
 }
 
 /// Where the recipes depart from the paper as printed: what a reader of the table must know.
-pub const DEPARTURES: [&str; 10] = [
+pub const DEPARTURES: [&str; 11] = [
     "Hidden layers learn by rule (1) with the mean over batches of 500 (quick: 50) and a rate falling linearly to zero, from 0.02 with \
      plain ReLU and from the paper's 5e-4 in the non-negative setting; the paper gives neither batch nor schedule.",
     "Without the non-negativity constraint the hidden layer learns with plain ReLU, as printed, but the output layer reads it through rule \
@@ -389,6 +418,8 @@ pub const DEPARTURES: [&str; 10] = [
     "Rule (6) does not rescale activities to [0, 1]: what reads them is trained on features scaled by one number of its own.",
     "Backpropagation's hidden weights begin as He's Gaussians, not as the paper's (standard deviation 0.01, or uniform in [0.01, 0.1]). \
      Krotov and Hopfield's rows keep hidden weights alone at zero or above, not their read-out's; in the quick run they have 400 units.",
+    "Figure 3: distributions are fitted by maximum likelihood to the weights from 0.005 of the largest on, as truncated there; their distance is \
+     Kolmogorov's. The paper draws its fits, and gives neither method nor figures.",
     "Figure 4: attacks see the whole network; of the test set every tenth image is attacked (quick: 100 images). Networks that learn from \
      few images have the recipes of the quick run, with as many steps; which images, the seed says. The paper names neither subsets nor epochs.",
     "Rows of the paper that are not here: Krotov and Hopfield's with two layers, ten layers, CIFAR-10.",

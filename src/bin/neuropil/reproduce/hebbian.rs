@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 
 use neuropil::Context;
+use neuropil::analysis::Family;
 use neuropil::systems::experiment::Scale;
-use neuropil::systems::hebbian::experiment::{self, ATTACKS, EPSILONS, Options, Report, Row, Run};
+use neuropil::systems::hebbian::experiment::{self, ATTACKS, EPSILONS, Options, Report, Row, Run, SEEN};
 
 use super::{Arguments, Reproduction};
 use crate::failure::Failure;
@@ -72,7 +73,46 @@ fn draw(report: &Report, images: &str, [channels, rows, cols]: [usize; 3]) -> Re
         figures.extend(under_attack(report, images, name, at)?);
     }
     figures.extend(few_shots(report, images)?);
+    for (run, name) in
+        first.iter().filter(|run| run.fits.is_some()).zip(["weights-fit-1", "weights-fit-2", "weights-fit-3"])
+    {
+        figures.extend(fitted(run, name)?);
+    }
     Ok(figures)
+}
+
+/// Figure 3: the density of a network's weights and of the distributions fitted to it.
+fn fitted(run: &Run, name: &'static str) -> Result<Option<Figure>, Failure> {
+    const BINS: usize = 100;
+    let (Some(fits), Some(fields)) = (run.fits, run.receptive_fields()) else { return Ok(None) };
+    let weights = fields.to_owned();
+    let largest = f64::from(weights.as_slice().iter().copied().fold(0.0, f32::max));
+    let (mut counts, mut seen, width) = ([0usize; BINS], 0usize, (1.0 - SEEN) / BINS as f64);
+    for weight in weights.as_slice().iter().map(|&w| f64::from(w) / largest).filter(|w| *w >= SEEN) {
+        counts[(((weight - SEEN) / width) as usize).min(BINS - 1)] += 1;
+        seen += 1;
+    }
+    let middle = |bin: usize| SEEN + width * (bin as f64 + 0.5);
+    let counted = counts.iter().enumerate().filter(|(_, count)| **count > 0);
+    let points = counted.map(|(bin, &count)| (middle(bin), count as f64 / (seen as f64 * width)));
+    let mut series = vec![Series { name: "weights".to_owned(), points: points.collect() }];
+    for fit in fits {
+        let [a, b] = fit.parameters;
+        let name = match fit.family {
+            Family::LogNormal => format!("lognormal, mu {a:.2}, sigma {b:.2}"),
+            Family::Exponential => format!("exp(-(x / {a:.3})^{b:.2})"),
+        };
+        let curve = (0..BINS).map(|bin| (middle(bin), fit.density(middle(bin)))).filter(|(_, density)| *density > 1e-6);
+        series.push(Series { name, points: curve.collect() });
+    }
+    let plot = Plot {
+        title: &format!("Hidden weights: {}", hidden_rule(&run.row)),
+        x: "weight / largest weight",
+        y: "density",
+        caption: "Hidden weights from 0.005 of the largest on, and distributions fitted to them, of the run of the first seed.",
+        logarithmic: [false, true],
+    };
+    figures::lines(name, &plot, &series)
 }
 
 /// Figure 4: accuracy under an attack; means over the runs.
