@@ -29,6 +29,8 @@ pub struct Fit {
 
 /// Panels of Simpson's rule over the logarithm of the range.
 const PANELS: usize = 1024;
+/// Groups of values in the likelihood.
+const GROUPS: usize = 20_000;
 /// Steps of the search at most, and the difference of mean log-likelihoods at which it ends.
 const STEPS: usize = 500;
 const CLOSE: f64 = 1e-12;
@@ -46,8 +48,8 @@ impl Family {
 /// Fits a distribution to values within `range`, of which everything outside is unseen: a detection threshold truncates, it does not
 /// move what lies above.
 ///
-/// The search is Nelder and Mead's, from the values' own moments; integrals are Simpson's, over ln x. The result has some six digits.
-/// Cost: a few hundred readings of the values.
+/// The search is Nelder and Mead's, from the values' own moments; integrals are Simpson's, over ln x. Of more values than 20,000, neighbours
+/// stand together by the mean of their logarithms. The result has some six digits. Cost: sorting the values, and next to nothing besides.
 ///
 /// ```
 /// use neuropil::analysis::{Family, fit};
@@ -82,11 +84,14 @@ pub fn fit(values: &[f64], range: (f64, f64), family: Family) -> Result<Fit> {
     let grid = Grid::new(range);
     // Beyond these there is no difference any more within any range.
     let within = |[a, b]: [f64; 2]| (-60.0..=60.0).contains(&a) && (-8.0..=4.0).contains(&b);
+    let groups = logs.chunks(logs.len().div_ceil(GROUPS));
+    let groups: Vec<(f64, f64)> =
+        groups.map(|group| (group.len() as f64, group.iter().sum::<f64>() / group.len() as f64)).collect();
     let likelihood = |parameters: [f64; 2]| {
         if !within(parameters) {
             return f64::NEG_INFINITY;
         }
-        let sum: f64 = logs.iter().map(|&ln_x| family.log_density(ln_x, parameters)).sum();
+        let sum: f64 = groups.iter().map(|&(count, ln_x)| count * family.log_density(ln_x, parameters)).sum();
         sum / n - grid.log_integral(family, parameters)
     };
     let start = match family {
@@ -242,6 +247,21 @@ mod tests {
             }
             assert!((got.log_likelihood - log_likelihood).abs() < 1e-8, "{family:?}: {}", got.log_likelihood);
             assert!((got.distance - distance).abs() < 1e-5, "{family:?}: {}", got.distance);
+        }
+    }
+
+    #[test]
+    fn many_values_are_fitted_as_few_that_are_distributed_alike() {
+        let few = values();
+        let many: Vec<f64> = few.iter().flat_map(|&value| [value; 130]).collect();
+        assert!(many.len() > GROUPS);
+        for family in [Family::LogNormal, Family::Exponential] {
+            let [few, many] = [&few, &many].map(|values| fit(values, (0.005, 1.0), family).unwrap());
+            for (few, many) in few.parameters.into_iter().zip(many.parameters) {
+                assert!((many / few - 1.0).abs() < 1e-4, "{family:?}: {many}, {few}");
+            }
+            assert!((few.log_likelihood - many.log_likelihood).abs() < 1e-6, "{family:?}");
+            assert!((few.distance - many.distance).abs() < 1e-5, "{family:?}");
         }
     }
 

@@ -145,11 +145,22 @@ impl Plot<'_> {
         }
         let range = [range(points.iter().map(|p| p.0)), range(points.iter().map(|p| p.1))];
         let fit = if fit { regression(&points, range[0]) } else { None };
-        let legend = SeriesLabelPosition::LowerRight;
+        let legend = emptier(&points, range);
         let (title, powers) = (self.title, self.logarithmic);
         let chart = Chart { title, x: self.x, y: self.y, series: &series, range, powers, legend, marks, fit };
         render(name, self.caption.to_owned(), (1400, 900), &chart).map(Some)
     }
+}
+
+/// The right corner in which fewer points lie: the lower if both are as full.
+fn emptier(points: &[(f64, f64)], [x, y]: [(f64, f64); 2]) -> SeriesLabelPosition {
+    let right = points.iter().filter(|point| point.0 > x.0 + 0.6 * (x.1 - x.0));
+    let (mut low, mut high) = (0, 0);
+    for height in right.map(|point| (point.1 - y.0) / (y.1 - y.0)) {
+        low += usize::from(height < 0.25);
+        high += usize::from(height > 0.75);
+    }
+    if high < low { SeriesLabelPosition::UpperRight } else { SeriesLabelPosition::LowerRight }
 }
 
 /// The regression line of y on x from one end to the other, where there is one.
