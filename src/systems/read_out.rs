@@ -142,10 +142,8 @@ impl ReadOut {
         mut gradient: MatMut<'_>,
     ) {
         let mut logits = Matrix::zeros(features.rows(), self.bias.len());
-        let mut difference = Matrix::zeros(features.rows(), self.bias.len());
         self.logits(context, features, logits.view_mut());
-        loss::softmax_cross_entropy(context, logits.view(), labels, None, Some(difference.view_mut()));
-        dense::matmul_nt(context, difference.view(), self.weights.view(), gradient.reborrow(), Write::Replace);
+        send_back(context, logits.view(), labels, self.weights.view(), gradient.reborrow());
         for row in 0..gradient.rows() {
             gradient.row_mut(row).iter_mut().for_each(|value| *value *= self.scale);
         }
@@ -183,6 +181,19 @@ impl ReadOut {
         self.bias_moments.update(context, &step, &column_sums(difference.view()), &mut self.bias);
         loss
     }
+}
+
+/// The gradient of each sample's own loss by what `weights` made its logits of: `(softmax(logits) - onehot) W^T`.
+pub(crate) fn send_back(
+    context: &mut Context,
+    logits: MatRef<'_>,
+    labels: &[u8],
+    weights: MatRef<'_>,
+    gradient: MatMut<'_>,
+) {
+    let mut difference = Matrix::zeros(logits.rows(), logits.cols());
+    loss::softmax_cross_entropy(context, logits, labels, None, Some(difference.view_mut()));
+    dense::matmul_nt(context, difference.view(), weights, gradient, Write::Replace);
 }
 
 /// The training of a read-out on what `Frozen` yields, from where the journal stands to the phase's end.

@@ -6,10 +6,10 @@ use super::output::PerturbedOutput;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::kernels::dense::{self, Write};
-use crate::kernels::loss;
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::parallel;
 use crate::systems::Differentiable;
+use crate::systems::read_out::send_back;
 
 impl Differentiable for Network {
     fn input_gradient(
@@ -64,10 +64,8 @@ impl PerturbedOutput {
             conditioning.apply(context, features.view_mut());
         }
         let mut logits = Matrix::zeros(features.rows(), self.bias.len());
-        let mut difference = Matrix::zeros(features.rows(), self.bias.len());
         self.logits(context, features.view(), logits.view_mut());
-        loss::softmax_cross_entropy(context, logits.view(), labels, None, Some(difference.view_mut()));
-        dense::matmul_nt(context, difference.view(), self.weights.view(), gradient.reborrow(), Write::Replace);
+        send_back(context, logits.view(), labels, self.weights.view(), gradient.reborrow());
         if let Some(conditioning) = &self.conditioning {
             for row in 0..gradient.rows() {
                 let values = gradient.row_mut(row).iter_mut().zip(&conditioning.gain);

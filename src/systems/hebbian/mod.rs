@@ -33,6 +33,7 @@ pub mod experiment;
 mod gradient;
 mod network;
 mod output;
+mod recipes;
 #[cfg(test)]
 mod tests;
 mod train;
