@@ -31,6 +31,12 @@ pub fn argmax(row: &[f32]) -> usize {
     row.iter().position(|&value| Some(value) == largest).unwrap_or(0)
 }
 
+/// Whether the label's logit is the first of the largest: those before it are smaller, those behind it no larger. A NaN is neither.
+pub fn is_right(row: &[f32], label: usize) -> bool {
+    let (before, rest) = row.split_at(label);
+    before.iter().all(|&logit| logit < row[label]) && rest.iter().all(|&logit| logit <= row[label])
+}
+
 /// The cross-entropy `ln sum_c exp(l_c) - l_label`.
 pub fn cross_entropy(logits: &[f64], label: usize) -> f64 {
     let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);

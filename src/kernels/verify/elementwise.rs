@@ -254,7 +254,8 @@ fn hits(case: &mut Case<'_>) {
     logits.as_mut_slice().iter_mut().for_each(|l| *l = (*l * 4.0).round());
     let labels = case.labels(batch, classes);
     let largest: Vec<usize> = logits.view().iter_rows().map(loss::reference::argmax).collect();
-    let hits = largest.iter().zip(&labels).filter(|(largest, label)| **largest == usize::from(**label)).count();
+    let rows = logits.view().iter_rows().zip(&labels);
+    let hits = rows.filter(|(row, label)| loss::reference::is_right(row, usize::from(**label))).count();
     let mut exact = vec![hits as f64 / batch.max(1) as f64];
     exact.extend(largest.iter().map(|&largest| largest as f64));
     let mut bound = vec![0.0; exact.len()];
