@@ -12,7 +12,7 @@ use crate::parallel::Threads;
 /// How much is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
-    /// The embedded images, in less than half a minute a system on two cores.
+    /// The embedded images, in less than a minute a system on two cores.
     Quick,
     /// All of a data set.
     Full,
