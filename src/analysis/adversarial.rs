@@ -3,8 +3,8 @@
 use crate::context::Context;
 use crate::datasets::{Dataset, Scaling};
 use crate::error::{Error, Result};
-use crate::kernels::loss;
-use crate::matrix::{MatMut, MatRef, Matrix};
+use crate::kernels::loss::count_right;
+use crate::matrix::{MatMut, Matrix};
 use crate::systems::{Differentiable, EVALUATION_BATCH};
 
 /// How images are changed. Both see the whole network, and stay within `epsilon` of each value and within 0 to 1.
@@ -115,11 +115,7 @@ pub fn accuracy_under(
         let labels = &data.labels()[indices[0] as usize..][..indices.len()];
         attack(context, network, images.view_mut(), labels, by, epsilon)?;
         network.predict(context, images.view(), logits.view_mut());
-        right += is_right(logits.view(), labels);
+        right += count_right(logits.view(), labels);
     }
     Ok(right as f64 / data.len() as f64)
-}
-
-fn is_right(logits: MatRef<'_>, labels: &[u8]) -> usize {
-    logits.iter_rows().zip(labels).filter(|(row, label)| loss::is_right(row, **label)).count()
 }

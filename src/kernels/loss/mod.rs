@@ -251,8 +251,12 @@ pub fn accuracy(logits: MatRef<'_>, labels: &[u8]) -> f64 {
     if labels.is_empty() {
         return 0.0;
     }
-    let hits = logits.iter_rows().zip(labels).filter(|(row, label)| is_right(row, **label)).count();
-    hits as f64 / labels.len() as f64
+    count_right(logits, labels) as f64 / labels.len() as f64
+}
+
+/// How many rows are right, by [`is_right`].
+pub(crate) fn count_right(logits: MatRef<'_>, labels: &[u8]) -> usize {
+    logits.iter_rows().zip(labels).filter(|(row, label)| is_right(row, **label)).count()
 }
 
 #[cfg(test)]
