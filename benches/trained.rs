@@ -19,8 +19,7 @@ use neuropil::kernels::dense::{self, Write};
 use neuropil::kernels::hebbian::{self, Reduction, SparseWorkspace, Update};
 use neuropil::kernels::masked::{SparseMatrix, sparse_matmul};
 use neuropil::systems::Learner;
-use neuropil::systems::experiment::Scale;
-use neuropil::systems::hebbian::experiment::hebbian_recipe;
+use neuropil::systems::hebbian::experiment::{Images, hebbian_recipe};
 use neuropil::systems::hebbian::{Network, Output};
 use neuropil::{Context, MatMut, MatRef, Matrix, Threads};
 
@@ -55,7 +54,7 @@ fn sparse_step(
 
 /// The hidden weights of the system's full recipe, after as many steps on fewer images.
 fn train(context: &mut Context, data: &Dataset, units: usize, epochs: u64) -> Matrix {
-    let mut config = hebbian_recipe(Scale::Full, 0, true, 1);
+    let mut config = hebbian_recipe(Images::Mnist, 0, true, 1);
     config.layers = vec![units];
     config.hidden.epochs = epochs;
     if let Output::Backpropagation(output) = &mut config.output {

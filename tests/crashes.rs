@@ -37,7 +37,7 @@ const LEARNERS: [(&str, &str); 10] = [
         "dopaminergic",
         "hidden = 200\noutput = { rule = 'adam', rate = 0.001, schedule = 'linear', batch = 20, epochs = 6 }",
     ),
-    ("krotov-hopfield", "units = 60\nbatch = 50\nepochs = 4\n[output]\nbatch = 50\nepochs = 4"),
+    ("krotov-hopfield", "layers = [60]\nbatch = 50\nepochs = 4\n[output]\nbatch = 50\nepochs = 4"),
     ("backprop", "layers = [60, 20]\nbatch = 50\nepochs = 8"),
     ("softmax", "output = { batch = 20, epochs = 8 }"),
     (

@@ -1,11 +1,10 @@
 //! Images changed to deceive a network that classifies them.
 
 use crate::context::Context;
-use crate::datasets::{Dataset, Scaling};
+use crate::datasets::Dataset;
 use crate::error::{Error, Result};
-use crate::kernels::loss::count_right;
 use crate::matrix::{MatMut, Matrix};
-use crate::systems::{Differentiable, EVALUATION_BATCH};
+use crate::systems::{Differentiable, evaluate_changed};
 
 /// How images are changed. Both see the whole network, and stay within `epsilon` of each value and within 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,6 +54,8 @@ pub fn attack(
         }
         Attack::ProjectedGradient { step, iterations } => (step, iterations),
     };
+    // Where nothing may move, one gradient says whether the network has any.
+    let iterations = if epsilon == 0.0 { iterations.min(1) } else { iterations };
     let before = images.as_ref().to_owned();
     let mut gradient = Matrix::zeros(images.rows(), images.cols());
     for _ in 0..iterations {
@@ -106,16 +107,9 @@ pub fn accuracy_under(
     epsilon: f32,
 ) -> Result<f64> {
     crate::systems::settings::fits(data, network.inputs(), network.classes())?;
-    let all: Vec<u32> = (0..data.len() as u32).collect();
-    let mut right = 0;
-    for indices in all.chunks(EVALUATION_BATCH) {
-        let mut images = Matrix::zeros(indices.len(), data.pixels());
-        let mut logits = Matrix::zeros(indices.len(), data.classes());
-        data.gather(context, indices, Scaling::UNIT, images.view_mut())?;
-        let labels = &data.labels()[indices[0] as usize..][..indices.len()];
-        attack(context, network, images.view_mut(), labels, by, epsilon)?;
-        network.predict(context, images.view(), logits.view_mut());
-        right += count_right(logits.view(), labels);
-    }
-    Ok(right as f64 / data.len() as f64)
+    evaluate_changed(context, data, data.classes(), |context, mut images, labels, logits| {
+        attack(context, network, images.reborrow(), labels, by, epsilon)?;
+        network.predict(context, images.as_ref(), logits);
+        Ok(())
+    })
 }

@@ -135,19 +135,26 @@ pub(in crate::systems) mod tests {
 
     #[test]
     fn krotov_and_hopfield() {
-        for (reading, exponent) in [("'relu'", 1.0), ("{ power = { exponent = 4.5 } }", 4.5)] {
+        for (layers, reading, exponent) in [
+            ("[8]", "'relu'", 1.0),
+            ("[8]", "{ power = { exponent = 4.5 } }", 4.5),
+            ("[8, 7]", "{ power = { exponent = 1.5 } }", 1.5),
+        ] {
             let text = format!(
-                "units = 8\nk = 2\nbatch = 9\nepochs = 3\nreading = {reading}\n
+                "layers = {layers}\nk = 2\nbatch = 9\nepochs = 3\ninner.power.exponent = 2.0\nreading = {reading}\n
                  output = {{ rate = 0.05, batch = 9, epochs = 20, feature_length = 3.0 }}"
             );
             let config = krotov_hopfield::Config::from_toml(&text, "test").unwrap();
             let network = trained(krotov_hopfield::Network::new(config, INPUTS, CLASSES).unwrap());
             follows_the_loss(&network, &|x, label| {
-                let length = x.iter().map(|x| x * x).sum::<f64>().sqrt();
-                let unit: Vec<f64> = x.iter().map(|x| x / length).collect();
-                let hidden = network.weights(0).unwrap();
-                let sums = hidden.iter_rows().map(|w| w.iter().zip(&unit).map(|(&w, v)| f64::from(w) * v).sum::<f64>());
-                let features: Vec<f64> = sums.map(|sum| sum.max(0.0).powf(exponent)).collect();
+                let mut features = x.to_vec();
+                for (layer, hidden) in (0..).map_while(|layer| Some((layer, network.weights(layer)?))) {
+                    let length = features.iter().map(|x| x * x).sum::<f64>().sqrt();
+                    let unit: Vec<f64> = features.iter().map(|x| x / length).collect();
+                    let exponent = if network.weights(layer + 1).is_some() { 2.0 } else { exponent };
+                    let sum = |w: &[f32]| w.iter().zip(&unit).map(|(&w, v)| f64::from(w) * v).sum::<f64>();
+                    features = hidden.iter_rows().map(|w| sum(w).max(0.0).powf(exponent)).collect();
+                }
                 of(network.output(), &features, label)
             });
         }

@@ -190,6 +190,19 @@ pub(crate) fn evaluate(
     classes: usize,
     mut predict: impl FnMut(&mut Context, MatRef<'_>, MatMut<'_>),
 ) -> Result<f64> {
+    evaluate_changed(context, data, classes, |context, images, _, logits| {
+        predict(context, images.as_ref(), logits);
+        Ok(())
+    })
+}
+
+/// The same where `predict` sees the labels too, and may change the images or fail.
+pub(crate) fn evaluate_changed(
+    context: &mut Context,
+    data: &Dataset,
+    classes: usize,
+    mut predict: impl FnMut(&mut Context, MatMut<'_>, &[u8], MatMut<'_>) -> Result<()>,
+) -> Result<f64> {
     let block = EVALUATION_BATCH.min(data.len());
     let mut images = Matrix::zeros(block, data.pixels());
     let mut logits = Matrix::zeros(block, classes);
@@ -199,8 +212,8 @@ pub(crate) fn evaluate(
         let mut images = images.view_mut().split_rows(indices.len()).0;
         let mut logits = logits.view_mut().split_rows(indices.len()).0;
         data.gather(context, indices, Scaling::UNIT, images.reborrow())?;
-        predict(context, images.as_ref(), logits.reborrow());
         let labels = &data.labels()[indices[0] as usize..][..indices.len()];
+        predict(context, images, labels, logits.reborrow())?;
         correct += count_right(logits.as_ref(), labels);
     }
     Ok(correct as f64 / data.len() as f64)
@@ -273,7 +286,7 @@ mod tests {
         let mut errors = vec![hebbian::Network::new(config, 784, 10).map(|_| ()).unwrap_err()];
         let config = baselines::backprop::Config { layers: wide, ..Default::default() };
         errors.push(baselines::backprop::Network::new(config, 784, 10).map(|_| ()).unwrap_err());
-        let config = baselines::krotov_hopfield::Config { units: 1 << 20, ..Default::default() };
+        let config = baselines::krotov_hopfield::Config { layers: vec![1 << 20], ..Default::default() };
         errors.push(baselines::krotov_hopfield::Network::new(config, 3072, 10).map(|_| ()).unwrap_err());
         let config = evolution::dopaminergic::Config { hidden: 1 << 22, ..Default::default() };
         errors.push(evolution::dopaminergic::Network::new(config, 784, 10).map(|_| ()).unwrap_err());

@@ -94,51 +94,37 @@ pub(crate) fn not_negative(name: &str, value: f64) -> Result<()> {
 /// Most weights of a network, and values of a batch: 4 GiB of them. A configuration may be a typing error, and memory that nobody has ends the process.
 const MOST_WEIGHTS: u128 = 1 << 30;
 
+/// Not too many of what there are so many of; `found` says how they come about.
+fn held(name: &str, what: &str, count: u128, found: impl FnOnce() -> String) -> Result<()> {
+    if count <= MOST_WEIGHTS {
+        Ok(())
+    } else {
+        Err(Error::setting(name, format!("at most {MOST_WEIGHTS} {what}"), found()))
+    }
+}
+
 /// Not too many weights between layers of these widths.
 pub(crate) fn weights(name: &str, widths: &[usize]) -> Result<()> {
     let all: u128 = widths.windows(2).map(|pair| pair[0] as u128 * pair[1] as u128).sum();
-    if all <= MOST_WEIGHTS {
-        return Ok(());
-    }
-    let widths: Vec<String> = widths.iter().map(usize::to_string).collect();
-    Err(Error::setting(
-        name,
-        format!("at most {MOST_WEIGHTS} weights in all"),
-        format!("{all}: {}", widths.join(" x ")),
-    ))
+    let widths = || widths.iter().map(usize::to_string).collect::<Vec<_>>().join(" x ");
+    held(name, "weights in all", all, || format!("{all}: {}", widths()))
 }
 
 /// Not too many values of a batch: as many samples, each of this many.
 pub(crate) fn batch(name: &str, samples: usize, values: usize) -> Result<()> {
-    if samples as u128 * values as u128 <= MOST_WEIGHTS {
-        return Ok(());
-    }
-    Err(Error::setting(
-        name,
-        format!("at most {MOST_WEIGHTS} values of a batch"),
-        format!("{samples} samples of {values}"),
-    ))
+    let all = samples as u128 * values as u128;
+    held(name, "values of a batch", all, || format!("{samples} samples of {values}"))
 }
 
 /// Not too many values of this kind, by the same measure.
 pub(crate) fn values(name: &str, what: &str, values: u128) -> Result<()> {
-    if values <= MOST_WEIGHTS {
-        Ok(())
-    } else {
-        Err(Error::setting(name, format!("at most {MOST_WEIGHTS} {what}"), values))
-    }
+    held(name, what, values, || values.to_string())
 }
 
 /// Not too many activities that are kept: those of as many images, of so many units each.
 pub(crate) fn activities(name: &str, images: usize, units: usize) -> Result<()> {
-    if images as u128 * units as u128 <= MOST_WEIGHTS {
-        return Ok(());
-    }
-    Err(Error::setting(
-        name,
-        format!("at most {MOST_WEIGHTS} activities of the training images"),
-        format!("{images} images of {units} units"),
-    ))
+    let all = images as u128 * units as u128;
+    held(name, "activities of the training images", all, || format!("{images} images of {units} units"))
 }
 
 /// TOML's integers end at 2^63 - 1.

@@ -67,7 +67,7 @@ pub(crate) fn learners() -> Vec<(Box<dyn Learner>, usize)> {
             4,
             "hidden = 6\nimages_per_class = 0\noutput = { rule = 'adam', rate = 0.01, schedule = 'linear', batch = 10, epochs = 2 }"
         ),
-        learner!(krotov_hopfield, 4, "units = 7\nbatch = 10\nepochs = 1\n[output]\nbatch = 10\nepochs = 1"),
+        learner!(krotov_hopfield, 4, "layers = [7]\nbatch = 10\nepochs = 1\n[output]\nbatch = 10\nepochs = 1"),
         learner!(backprop, 4, "layers = [3]\nbatch = 10\nepochs = 1"),
         learner!(softmax, 4, "output = { batch = 10, epochs = 1 }"),
     ]
@@ -290,7 +290,7 @@ fn forged_checkpoints_reserve_nothing_for_what_is_not_there() {
         refuse(file, &[("layers = [3", "layers = [1048576")]);
         refuse(file, &[("layers = [", "layers = [1, 1048576, 1048576, ")]);
     }
-    of("krotov-hopfield").for_each(|file| refuse(file, &[("units = 7", "units = 1000000")]));
+    of("krotov-hopfield").for_each(|file| refuse(file, &[("layers = [7]", "layers = [1000000]")]));
     of("backprop").for_each(|file| refuse(file, &[("layers = [3]", "layers = [3, 1000000]")]));
     of("dopaminergic").for_each(|file| refuse(file, &[("hidden = 6", "hidden = 4000000")]));
     for file in of("organism") {

@@ -65,6 +65,11 @@ impl System {
         }
     }
 
+    /// Whether its paper has figures for these images.
+    fn knows(self, set: ImageSet) -> bool {
+        set == ImageSet::Mnist || matches!(self, System::Hebbian | System::Hierarchy)
+    }
+
     /// Short names of its experiments.
     fn experiments(self) -> Vec<&'static str> {
         match self {
@@ -82,7 +87,7 @@ pub(crate) enum ImageSet {
     /// MNIST
     #[default]
     Mnist,
-    /// CIFAR-10: hierarchy alone
+    /// CIFAR-10: hebbian and hierarchy alone
     Cifar10,
 }
 
@@ -129,16 +134,23 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
+    /// The images, and their name.
+    fn images(&self) -> Result<(Split, &'static str), Failure> {
+        let (set, name) = match self.set {
+            _ if self.quick => return Ok((datasets::embedded(), "the MNIST digits inside the program")),
+            ImageSet::Mnist => (Set::Mnist, "MNIST"),
+            ImageSet::Cifar10 => (Set::Cifar10, "CIFAR-10"),
+        };
+        Ok((datasets::open(set, self.data.as_deref())?, name))
+    }
+
     /// The digits of a paper that has figures for no other images: how much is trained, the images, and their name.
     fn digits(&self, paper: &str) -> Result<(Scale, Split, &'static str), Failure> {
         if self.set != ImageSet::Mnist {
             return Err(Failure::Message(format!("{paper} has figures for MNIST alone: leave out --set")));
         }
-        Ok(if self.quick {
-            (Scale::Quick, datasets::embedded(), "the MNIST digits inside the program")
-        } else {
-            (Scale::Full, datasets::open(Set::Mnist, self.data.as_deref())?, "MNIST")
-        })
+        let (data, name) = self.images()?;
+        Ok((if self.quick { Scale::Quick } else { Scale::Full }, data, name))
     }
 }
 
@@ -254,7 +266,7 @@ fn systems(arguments: &Arguments) -> Result<Vec<(System, Vec<String>)>, Failure>
         .into_iter()
         .filter(|system| arguments.system.is_none_or(|asked| asked == *system))
         // Images that a paper has no figures for leave its system out, unless it was asked for.
-        .filter(|system| arguments.system.is_some() || arguments.set == ImageSet::Mnist || *system == System::Hierarchy)
+        .filter(|system| arguments.system.is_some() || system.knows(arguments.set))
         .collect();
     let known: Vec<&str> = among.iter().flat_map(|system| system.experiments()).collect();
     if let Some(unknown) = arguments.only.iter().find(|name| !known.contains(&name.as_str())) {

@@ -3,6 +3,7 @@
 //!
 //! The hidden layer learns by [`krotov_hopfield`], at a rate that falls
 //! linearly to zero; then a read-out is trained by its gradient on max(0, W v)^n, of images v scaled to unit length.
+//! Further hidden layers learn one after the other, each from the activities of the one below, scaled to unit length too.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -29,8 +30,8 @@ use crate::systems::{CurvePoint, Differentiable, Learner, Observer, Schedule, se
 pub struct Config {
     /// Names every random number of the run (0 to 2^63 - 1).
     pub seed: u64,
-    /// Hidden units.
-    pub units: usize,
+    /// Widths of the hidden layers, first to last.
+    pub layers: Vec<usize>,
     /// Whether hidden weights are kept at zero or above.
     pub non_negative: bool,
     /// The exponent of the norm the weights converge to: a unit's sum is that of sgn(w) |w|^(p-1) x.
@@ -45,18 +46,20 @@ pub struct Config {
     pub schedule: Schedule,
     /// Samples of a batch.
     pub batch: usize,
-    /// Passes over the training set.
+    /// Passes over the training set, for every hidden layer.
     pub epochs: u64,
-    /// What the read-out sees of the hidden sums.
+    /// What a hidden layer sees of the sums of the one below.
+    pub inner: Reading,
+    /// What the read-out sees of the last hidden layer's sums.
     pub reading: Reading,
-    /// Memory for the hidden layer's activities on the whole training set, in MiB, while the read-out is trained. If
+    /// Memory for a hidden layer's activities on the whole training set, in MiB, while what reads them is trained. If
     /// they need more, each batch recomputes its own.
     pub feature_memory: u64,
     /// The read-out.
     pub output: read_out::Config,
 }
 
-/// What the read-out sees of the hidden sums W v, v an image of unit length.
+/// What is seen of a hidden layer's sums W v, v what it was shown, scaled to unit length.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reading {
@@ -73,7 +76,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             seed: 0,
-            units: 2000,
+            layers: vec![2000],
             non_negative: false,
             p: 3,
             k: 7,
@@ -82,6 +85,7 @@ impl Default for Config {
             schedule: Schedule::Linear,
             batch: 100,
             epochs: 200,
+            inner: Reading::Power { exponent: 4.5 },
             reading: Reading::Power { exponent: 4.5 },
             feature_memory: 512,
             output: read_out::Config::default(),
@@ -99,15 +103,21 @@ impl Config {
     pub fn validate(&self) -> Result<()> {
         use settings::{not_negative, positive, within};
         settings::seed(self.seed)?;
-        within("units", self.units as u64, 2, 1 << 20)?;
+        within("layers (their number)", self.layers.len() as u64, 1, 64)?;
+        for (index, &width) in self.layers.iter().enumerate() {
+            within(&format!("layers[{index}]"), width as u64, 2, 1 << 20)?;
+        }
         within("p", self.p.into(), 2, 64)?;
-        within("k", self.k as u64, 2, self.units.min(MAX_RANK) as u64)?;
+        let narrowest = self.layers.iter().copied().min().unwrap_or(2);
+        within("k", self.k as u64, 2, narrowest.min(MAX_RANK) as u64)?;
         not_negative("delta", self.delta)?;
         positive("rate", self.rate)?;
         within("batch", self.batch as u64, 1, 1 << 20)?;
         within("epochs", self.epochs, 0, 1 << 20)?;
-        if let Reading::Power { exponent } = self.reading {
-            settings::between("reading.power.exponent", exponent, 0.01, 64.0)?;
+        for (name, reading) in [("inner", self.inner), ("reading", self.reading)] {
+            if let Reading::Power { exponent } = reading {
+                settings::between(&format!("{name}.power.exponent"), exponent, 0.01, 64.0)?;
+            }
         }
         within("feature_memory", self.feature_memory, 0, 1 << 24)?;
         self.output.validate("output")
@@ -119,8 +129,8 @@ impl Config {
 pub struct Network {
     config: Config,
     journal: Journal,
-    /// `[units, inputs]`.
-    hidden: Matrix,
+    /// `[units, inputs]`, first layer to last.
+    hidden: Vec<Matrix>,
     output: ReadOut,
 }
 
@@ -129,28 +139,43 @@ pub(crate) const KIND: &str = "krotov-hopfield";
 
 fn new_output(context: &mut Context, config: &Config, classes: usize) -> ReadOut {
     let stream = Stream::new(config.seed, "output weights");
-    ReadOut::new(context, stream, config.units, classes, config.output.non_negative)
+    let features = config.layers.last().copied().unwrap_or(0);
+    ReadOut::new(context, stream, features, classes, config.output.non_negative)
 }
 
-/// Images of unit length, and what each was multiplied by: zero for a black one.
-fn of_unit_length(images: MatRef<'_>) -> (Matrix, Vec<f32>) {
-    let mut unit = images.to_owned();
-    let scales = (0..unit.rows()).map(|row| {
-        let row = unit.row_mut(row);
+/// Scales every row to unit length, and says by what: zero for one of zeros.
+fn to_unit_length(mut rows: MatMut<'_>) -> Vec<f32> {
+    let scales = (0..rows.rows()).map(|row| {
+        let row = rows.row_mut(row);
         let square: f64 = row.iter().map(|&value| f64::from(value) * f64::from(value)).sum();
         let scale = if square > 0.0 { (1.0 / square.sqrt()) as f32 } else { 0.0 };
         row.iter_mut().for_each(|value| *value *= scale);
         scale
     });
-    let scales = scales.collect();
-    (unit, scales)
+    scales.collect()
 }
 
-/// The hidden activities of images.
-fn read(context: &mut Context, hidden: &Matrix, reading: Reading, images: MatRef<'_>, mut out: MatMut<'_>) {
-    let (unit, _) = of_unit_length(images);
-    dense::matmul_nt(context, unit.view(), hidden.view(), out.reborrow(), Write::Replace);
-    apply(context, reading, out);
+/// The activities of the last of these layers: `inner` for those below it, `last` for itself.
+fn forward(
+    context: &mut Context,
+    hidden: &[Matrix],
+    (inner, last): (Reading, Reading),
+    images: MatRef<'_>,
+    mut out: MatMut<'_>,
+) {
+    let mut below = images.to_owned();
+    for (index, weights) in hidden.iter().enumerate() {
+        to_unit_length(below.view_mut());
+        if index + 1 == hidden.len() {
+            dense::matmul_nt(context, below.view(), weights.view(), out.reborrow(), Write::Replace);
+            apply(context, last, out.reborrow());
+        } else {
+            let mut z = Matrix::zeros(images.rows(), weights.rows());
+            dense::matmul_nt(context, below.view(), weights.view(), z.view_mut(), Write::Replace);
+            apply(context, inner, z.view_mut());
+            below = z;
+        }
+    }
 }
 
 /// Hidden sums become activities.
@@ -171,14 +196,21 @@ impl Network {
     pub fn new(config: Config, inputs: usize, classes: usize) -> Result<Self> {
         config.validate()?;
         settings::shape(inputs, classes)?;
-        settings::weights("units", &[inputs, config.units, classes])?;
-        settings::batch("batch", config.batch, inputs.max(config.units))?;
-        settings::batch("output.batch", config.output.batch, inputs.max(config.units))?;
+        let widths = [&[inputs], &config.layers[..], &[classes]].concat();
+        settings::weights("layers", &widths)?;
+        let widest = widths.iter().copied().max().unwrap_or(1);
+        settings::batch("batch", config.batch, widest)?;
+        settings::batch("output.batch", config.output.batch, widest)?;
         let mut context = Context::new()?;
-        let mut hidden = Matrix::zeros(config.units, inputs);
-        perturb::gaussian(&mut context, Stream::new(config.seed, "hidden weights"), 1.0, hidden.as_mut_slice());
-        if config.non_negative {
-            hidden.as_mut_slice().iter_mut().for_each(|weight| *weight = weight.abs());
+        let stream = Stream::new(config.seed, "hidden weights");
+        let mut hidden = Vec::with_capacity(config.layers.len());
+        for (index, pair) in widths[..=config.layers.len()].windows(2).enumerate() {
+            let mut weights = Matrix::zeros(pair[1], pair[0]);
+            perturb::gaussian(&mut context, stream.item(index as u64), 1.0, weights.as_mut_slice());
+            if config.non_negative {
+                weights.as_mut_slice().iter_mut().for_each(|weight| *weight = weight.abs());
+            }
+            hidden.push(weights);
         }
         let output = new_output(&mut context, &config, classes);
         Ok(Network { config, journal: Journal::default(), hidden, output })
@@ -195,11 +227,17 @@ impl Network {
     pub(crate) fn read(reader: &mut Reader) -> Result<Self> {
         let config = reader.config(KIND, Config::from_toml_within)?;
         let (inputs, classes) = reader.shape()?;
-        reader.expect("hidden.weights", &[config.units, inputs])?;
-        reader.expect_read_out("output", config.units, classes)?;
+        let mut below = inputs;
+        for (index, &units) in config.layers.iter().enumerate() {
+            reader.expect(&format!("hidden.{index}.weights"), &[units, below])?;
+            below = units;
+        }
+        reader.expect_read_out("output", below, classes)?;
         let mut network = Network::new(config, inputs, classes)?;
         network.journal = reader.journal()?;
-        reader.matrix("hidden.weights", &mut network.hidden)?;
+        for (index, weights) in network.hidden.iter_mut().enumerate() {
+            reader.matrix(&format!("hidden.{index}.weights"), weights)?;
+        }
         reader.read_out("output", &mut network.output)?;
         reader.finish()?;
         Ok(network)
@@ -215,7 +253,12 @@ impl Network {
         &self.output
     }
 
-    /// The same hidden layer under a new, untrained read-out.
+    /// What is seen of a hidden layer.
+    fn reading(&self, layer: usize) -> Reading {
+        if layer + 1 == self.hidden.len() { self.config.reading } else { self.config.inner }
+    }
+
+    /// The same hidden layers under a new, untrained read-out.
     ///
     /// # Errors
     /// [`Error::Setting`] if the network, its present read-out included, has not been trained to the end, or for settings out of range.
@@ -238,7 +281,7 @@ impl Learner for Network {
     }
 
     fn inputs(&self) -> usize {
-        self.hidden.cols()
+        self.hidden.first().map_or(0, Matrix::cols)
     }
 
     fn classes(&self) -> usize {
@@ -255,37 +298,58 @@ impl Learner for Network {
         settings::both_fit(data, monitor, self.inputs(), self.classes())?;
         self.journal.begin(data.len(), data.digest())?;
         let Network { config, journal, hidden, output } = self;
-        let mut images = features::batches(data, config.batch, false, Stream::new(config.seed, "hidden batches"))?;
+        let stream = Stream::new(config.seed, "hidden batches");
+        let mut layers = Vec::with_capacity(hidden.len());
+        for index in 0..hidden.len() {
+            layers.push(features::batches(data, config.batch, false, stream.item(index as u64))?);
+        }
         let stream = Stream::new(config.seed, "output batches");
         let mut batches = features::batches(data, config.output.batch, false, stream)?;
-        let phases = [
-            Phase::epochs("hidden", config.epochs, images.per_epoch()),
-            Phase::epochs("output", config.output.epochs, batches.per_epoch()),
-        ];
-        let rule = KrotovHopfield { p: config.p, k: config.k, delta: config.delta as f32 };
-        let mut pixels = Frozen::pixels(data);
-        while let Some((0, done)) = journal.locate(&phases) {
-            let rate = config.rate * config.schedule.factor(done, phases[0].steps);
-            let (x, _) = pixels.batch(context, &mut images, done)?;
-            krotov_hopfield(context, x, hidden.view_mut(), &rule, rate as f32);
-            if config.non_negative {
-                hidden.as_mut_slice().iter_mut().for_each(|w| *w = if *w < 0.0 { 0.0 } else { *w });
-            }
-            if journal.record(&phases[0], done + 1, None, None, observer).is_break() {
-                return Ok(ControlFlow::Break(()));
-            }
-        }
-        if let Some((_, done)) = journal.locate(&phases) {
-            let (hidden, reading) = (&*hidden, config.reading);
-            let forward = move |context: &mut Context, images: MatRef<'_>, out: MatMut<'_>| {
-                read(context, hidden, reading, images, out);
+        let mut phases: Vec<Phase> = (1..)
+            .zip(&layers)
+            .map(|(number, batches)| Phase::epochs(format!("hidden {number}"), config.epochs, batches.per_epoch()))
+            .collect();
+        phases.push(Phase::epochs("output", config.output.epochs, batches.per_epoch()));
+        let keep = Keep::AtMost(config.feature_memory << 20);
+        let (inner, reading) = (config.inner, config.reading);
+        while let Some((index, done)) = journal.locate(&phases) {
+            let phase = &phases[index];
+            let Some(images) = layers.get_mut(index) else {
+                let (width, hidden) = (output.weights.rows(), &hidden[..]);
+                let forward = move |context: &mut Context, images: MatRef<'_>, out: MatMut<'_>| {
+                    forward(context, hidden, (inner, reading), images, out);
+                };
+                let mut features = Frozen::new(context, data, width, None, keep, Box::new(forward))?;
+                let config = &config.output;
+                let mut training = Training { config, phase, batches: &mut batches, features: &mut features, monitor };
+                if training.run(context, output, journal, done, observer)?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+                continue;
             };
-            let limit = config.feature_memory << 20;
-            let mut features = Frozen::new(context, data, config.units, None, Keep::AtMost(limit), Box::new(forward))?;
-            let (config, phase) = (&config.output, &phases[1]);
-            let mut training = Training { config, phase, batches: &mut batches, features: &mut features, monitor };
-            if training.run(context, output, journal, done, observer)?.is_break() {
-                return Ok(ControlFlow::Break(()));
+            let (below, weights) = hidden.split_at_mut(index);
+            let (below, weights) = (&*below, &mut weights[0]);
+            let mut inputs = match below.last() {
+                None => Frozen::pixels(data),
+                Some(last) => {
+                    let forward = move |context: &mut Context, images: MatRef<'_>, mut out: MatMut<'_>| {
+                        forward(context, below, (inner, inner), images, out.reborrow());
+                        to_unit_length(out);
+                    };
+                    Frozen::new(context, data, last.rows(), None, keep, Box::new(forward))?
+                }
+            };
+            let rule = KrotovHopfield { p: config.p, k: config.k, delta: config.delta as f32 };
+            for step in done..phase.steps {
+                let rate = config.rate * config.schedule.factor(step, phase.steps);
+                let (x, _) = inputs.batch(context, images, step)?;
+                krotov_hopfield(context, x, weights.view_mut(), &rule, rate as f32);
+                if config.non_negative {
+                    weights.as_mut_slice().iter_mut().for_each(|w| *w = if *w < 0.0 { 0.0 } else { *w });
+                }
+                if journal.record(phase, step + 1, None, None, observer).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
             }
         }
         journal.finished = true;
@@ -297,14 +361,17 @@ impl Learner for Network {
     }
 
     fn predict(&self, context: &mut Context, images: MatRef<'_>, logits: MatMut<'_>) {
-        let mut features = Matrix::zeros(images.rows(), self.config.units);
-        read(context, &self.hidden, self.config.reading, images, features.view_mut());
+        let mut features = Matrix::zeros(images.rows(), self.output.weights.rows());
+        let readings = (self.config.inner, self.config.reading);
+        forward(context, &self.hidden, readings, images, features.view_mut());
         self.output.logits(context, features.view(), logits);
     }
 
     fn save(&self, path: &Path) -> Result<()> {
         let mut writer = Writer::new(KIND, &self.config.to_toml(), self.inputs(), self.classes(), &self.journal);
-        writer.matrix("hidden.weights", &self.hidden);
+        for (index, weights) in self.hidden.iter().enumerate() {
+            writer.matrix(&format!("hidden.{index}.weights"), weights);
+        }
         writer.read_out("output", &self.output);
         writer.write(path)
     }
@@ -318,11 +385,11 @@ impl Learner for Network {
     }
 
     fn weights(&self, layer: usize) -> Option<MatRef<'_>> {
-        (layer == 0).then(|| self.hidden.view())
+        self.hidden.get(layer).map(Matrix::view)
     }
 
     fn receptive_fields(&self) -> Matrix {
-        self.hidden.clone()
+        self.hidden.first().map_or_else(|| Matrix::zeros(0, 0), Matrix::clone)
     }
 }
 
@@ -334,27 +401,42 @@ impl Differentiable for Network {
         labels: &[u8],
         mut gradient: MatMut<'_>,
     ) -> Result<()> {
-        let (unit, scales) = of_unit_length(images);
-        let mut sums = Matrix::zeros(images.rows(), self.config.units);
-        dense::matmul_nt(context, unit.view(), self.hidden.view(), sums.view_mut(), Write::Replace);
-        let mut features = sums.clone();
-        apply(context, self.config.reading, features.view_mut());
-        let mut above = Matrix::zeros(images.rows(), self.config.units);
-        self.output.feature_gradient(context, features.view(), labels, above.view_mut());
-        for (value, &sum) in above.as_mut_slice().iter_mut().zip(sums.as_slice()) {
-            let slope = match self.config.reading {
-                _ if sum <= 0.0 => 0.0,
-                Reading::Power { exponent } => (exponent * f64::from(sum).powf(exponent - 1.0)) as f32,
-                Reading::Relu => 1.0,
-            };
-            *value *= slope;
+        // What each layer was shown, at unit length, what that was multiplied by, and the layer's sums.
+        let mut layers: Vec<(Matrix, Vec<f32>, Matrix)> = Vec::with_capacity(self.hidden.len());
+        let mut features = images.to_owned();
+        for (index, weights) in self.hidden.iter().enumerate() {
+            let mut unit = features;
+            let scales = to_unit_length(unit.view_mut());
+            let mut sums = Matrix::zeros(images.rows(), weights.rows());
+            dense::matmul_nt(context, unit.view(), weights.view(), sums.view_mut(), Write::Replace);
+            features = sums.clone();
+            apply(context, self.reading(index), features.view_mut());
+            layers.push((unit, scales, sums));
         }
-        dense::matmul(context, above.view(), self.hidden.view(), gradient.reborrow(), Write::Replace);
-        // Through v = x / |x|: what points along v changes nothing.
-        for (row, scale) in scales.into_iter().enumerate() {
-            let (unit, gradient) = (unit.row(row), gradient.row_mut(row));
-            let along: f64 = unit.iter().zip(&*gradient).map(|(&v, &g)| f64::from(v) * f64::from(g)).sum();
-            gradient.iter_mut().zip(unit).for_each(|(g, v)| *g = (*g - along as f32 * v) * scale);
+        let mut above = Matrix::zeros(images.rows(), features.cols());
+        self.output.feature_gradient(context, features.view(), labels, above.view_mut());
+        for (index, (unit, scales, sums)) in layers.iter().enumerate().rev() {
+            let reading = self.reading(index);
+            for (value, &sum) in above.as_mut_slice().iter_mut().zip(sums.as_slice()) {
+                let slope = match reading {
+                    _ if sum <= 0.0 => 0.0,
+                    Reading::Power { exponent } => (exponent * f64::from(sum).powf(exponent - 1.0)) as f32,
+                    Reading::Relu => 1.0,
+                };
+                *value *= slope;
+            }
+            let mut below = Matrix::zeros(images.rows(), unit.cols());
+            dense::matmul(context, above.view(), self.hidden[index].view(), below.view_mut(), Write::Replace);
+            // Through v = x / |x|: what points along v changes nothing.
+            for (row, scale) in scales.iter().enumerate() {
+                let (unit, gradient) = (unit.row(row), below.row_mut(row));
+                let along: f64 = unit.iter().zip(&*gradient).map(|(&v, &g)| f64::from(v) * f64::from(g)).sum();
+                gradient.iter_mut().zip(unit).for_each(|(g, v)| *g = (*g - along as f32 * v) * scale);
+            }
+            above = below;
+        }
+        for (row, above) in above.view().iter_rows().enumerate() {
+            gradient.row_mut(row).copy_from_slice(above);
         }
         Ok(())
     }

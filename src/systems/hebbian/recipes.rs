@@ -1,17 +1,29 @@
-//! How each row of the paper's table is trained here, quick (the embedded 2000 + 1000 images) and full.
+//! How each row of the paper's table is trained here, by the images it learns from.
 //!
 //! Recipes were chosen on a validation split of the training images, never on the test set.
 
 use super::config::{Activation, Axis, Config, Draws, Hidden, Inputs, Order, Output, Perturbation, Reward};
 use crate::systems::baselines::{backprop, krotov_hopfield, softmax};
-use crate::systems::experiment::Scale;
 use crate::systems::{Schedule, read_out};
 
+/// The images that a recipe is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Images {
+    /// The 2000 embedded digits.
+    Embedded,
+    /// MNIST, 60,000 digits.
+    Mnist,
+    /// CIFAR-10, 50,000 colour images.
+    Cifar10,
+}
+
 /// Softmax regression on pixels.
-pub fn softmax_recipe(scale: Scale, seed: u64) -> softmax::Config {
-    let output = match scale {
-        Scale::Quick => read_out::Config { rate: 3e-3, batch: 50, epochs: 25, ..read_out::Config::default() },
-        Scale::Full => read_out::Config { rate: 1e-3, batch: 100, epochs: 20, ..read_out::Config::default() },
+pub fn softmax_recipe(images: Images, seed: u64) -> softmax::Config {
+    let output = match images {
+        Images::Embedded => read_out::Config { rate: 3e-3, batch: 50, epochs: 25, ..read_out::Config::default() },
+        Images::Mnist | Images::Cifar10 => {
+            read_out::Config { rate: 1e-3, batch: 100, epochs: 20, ..read_out::Config::default() }
+        }
     };
     softmax::Config { seed, output }
 }
@@ -23,15 +35,15 @@ const RULE_6: Activation = Activation::MagnitudeZscore { axis: Axis::Sample, res
 ///
 /// The unconstrained hidden layers learn with plain ReLU, as in the paper; the output layer reads them through rule (6),
 /// which is worth half a per cent to backpropagation and one to weight perturbation.
-pub fn hebbian_recipe(scale: Scale, seed: u64, non_negative: bool, layers: usize) -> Config {
-    let (batch, epochs) = match (scale, non_negative) {
-        (Scale::Quick, _) => (50, 20),
-        (Scale::Full, false) => (500, 10),
-        (Scale::Full, true) => (500, 6),
+pub fn hebbian_recipe(images: Images, seed: u64, non_negative: bool, layers: usize) -> Config {
+    let (batch, epochs) = match (images, non_negative) {
+        (Images::Embedded, _) => (50, 20),
+        (Images::Mnist | Images::Cifar10, false) => (500, 10),
+        (Images::Mnist | Images::Cifar10, true) => (500, 6),
     };
     let (activation, rate) = if non_negative { (RULE_6, 5e-4) } else { (Activation::Relu, 0.02) };
     let hidden = Hidden { activation, rate, batch, epochs, ..Hidden::default() };
-    let batch = if scale == Scale::Quick { 50 } else { 100 };
+    let batch = if images == Images::Embedded { 50 } else { 100 };
     let output = read_out::Config { rate: 1e-3, batch, epochs: 20, non_negative, ..read_out::Config::default() };
     Config {
         seed,
@@ -49,13 +61,13 @@ pub fn hebbian_recipe(scale: Scale, seed: u64, non_negative: bool, layers: usize
 /// The hidden layer is that of [`hebbian_recipe`]. Weight perturbation as printed is stable and slow: its mean rate is
 /// eta^2 beta = 0.022. These recipes measure the reward in its own root mean square, with a rate of 0.1 in that unit, on
 /// features scaled to a mean square of one, and try eight perturbations on each batch.
-pub fn perturbation_recipe(scale: Scale, seed: u64, non_negative: bool) -> Config {
+pub fn perturbation_recipe(images: Images, seed: u64, non_negative: bool) -> Config {
     let eta = 5e-4;
     let rate = 0.1;
-    let (batch, steps) = match (scale, non_negative) {
-        (Scale::Quick, _) => (200, 6_000),
-        (Scale::Full, false) => (500, 60_000),
-        (Scale::Full, true) => (500, 30_000),
+    let (batch, steps) = match (images, non_negative) {
+        (Images::Embedded, _) => (200, 6_000),
+        (Images::Mnist | Images::Cifar10, false) => (500, 60_000),
+        (Images::Mnist | Images::Cifar10, true) => (500, 30_000),
     };
     let output = Perturbation {
         eta,
@@ -71,23 +83,39 @@ pub fn perturbation_recipe(scale: Scale, seed: u64, non_negative: bool) -> Confi
         order: Order::Windows,
         ..Perturbation::default()
     };
-    Config { output: Output::Perturbation(output), ..hebbian_recipe(scale, seed, non_negative, 1) }
+    Config { output: Output::Perturbation(output), ..hebbian_recipe(images, seed, non_negative, 1) }
 }
 
-/// Krotov and Hopfield's rule with 2000 hidden units; 400 on the embedded images. A unit learns when it wins, and weights
-/// need some thousand wins to come down from their initial length to the one the rule keeps.
-pub fn krotov_hopfield_recipe(scale: Scale, seed: u64, non_negative: bool, power: bool) -> krotov_hopfield::Config {
+/// Krotov and Hopfield's rule with hidden layers of 2000 units; of 400 on the embedded images. A unit learns when it wins, and
+/// weights need some thousand wins to come down from their initial length to the one the rule keeps.
+pub fn krotov_hopfield_recipe(
+    images: Images,
+    seed: u64,
+    non_negative: bool,
+    power: bool,
+    layers: usize,
+) -> krotov_hopfield::Config {
     use krotov_hopfield::Reading;
-    let (units, epochs, batch) = if scale == Scale::Quick { (400, 200, 50) } else { (2000, 40, 100) };
+    let (units, epochs, batch) = match images {
+        Images::Embedded => (400, 200, 50),
+        Images::Mnist => (2000, 40, 100),
+        Images::Cifar10 => (2000, 40, 1000),
+    };
+    // The rule's own settings are the paper's for each set.
+    let (p, k, delta) = if images == Images::Cifar10 { (2, 2, 0.2) } else { (3, 7, 0.4) };
     krotov_hopfield::Config {
         seed,
-        units,
+        layers: vec![units; layers],
         non_negative,
+        p,
+        k,
+        delta,
         epochs,
+        batch,
         reading: if power { Reading::Power { exponent: 4.5 } } else { Reading::Relu },
         output: read_out::Config {
             rate: 4e-3,
-            batch,
+            batch: batch.min(100),
             epochs: 20,
             feature_length: Some(40.0),
             ..read_out::Config::default()
@@ -97,16 +125,15 @@ pub fn krotov_hopfield_recipe(scale: Scale, seed: u64, non_negative: bool, power
 }
 
 /// A perceptron with hidden layers of 2000, trained by backpropagation.
-pub fn backprop_recipe(scale: Scale, seed: u64, non_negative: bool, layers: usize) -> backprop::Config {
-    let quick = scale == Scale::Quick;
+pub fn backprop_recipe(images: Images, seed: u64, non_negative: bool, layers: usize) -> backprop::Config {
     backprop::Config {
         seed,
         layers: vec![2000; layers],
         non_negative,
         activation: if non_negative { backprop::Activation::Zscore } else { backprop::Activation::Relu },
         rate: 1e-3,
-        batch: if quick { 50 } else { 100 },
-        epochs: 20,
+        batch: if images == Images::Embedded { 50 } else { 100 },
+        epochs: if layers > 2 { 5 } else { 20 },
         ..backprop::Config::default()
     }
 }

@@ -4,10 +4,9 @@ use std::collections::HashSet;
 
 use neuropil::Context;
 use neuropil::analysis::Family;
-use neuropil::systems::experiment::Scale;
-use neuropil::systems::hebbian::experiment::{self, ATTACKS, EPSILONS, Options, Report, Row, Run, SEEN};
+use neuropil::systems::hebbian::experiment::{self, ATTACKS, EPSILONS, Images, Options, Report, Row, Run, SEEN};
 
-use super::{Arguments, Reproduction};
+use super::{Arguments, ImageSet, Reproduction};
 use crate::failure::Failure;
 use crate::figures::{self, Figure, Kernels, Plot, Series};
 use crate::progress::Monitor;
@@ -16,14 +15,19 @@ pub(super) const TITLE: &str = "Hebbian learning with weight perturbation";
 
 /// Names of all rows.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    experiment::rows(Scale::Full).iter().map(|row| row.name)
+    experiment::rows(Images::Mnist).iter().map(|row| row.name)
 }
 
 /// Trains and measures.
 pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String]) -> Result<Reproduction, Failure> {
-    let (scale, data, images) = arguments.digits("the Hebbian paper")?;
+    let kind = match arguments.set {
+        _ if arguments.quick => Images::Embedded,
+        ImageSet::Mnist => Images::Mnist,
+        ImageSet::Cifar10 => Images::Cifar10,
+    };
+    let (data, images) = arguments.images()?;
     let options =
-        Options { runs: arguments.runs as usize, seed: arguments.seed, only: only.to_vec(), ..Options::new(scale) };
+        Options { runs: arguments.runs as usize, seed: arguments.seed, only: only.to_vec(), ..Options::new(kind) };
     let mut monitor = Monitor::new();
     let report = experiment::reproduce(context, &data, &options, &mut |stage, progress| {
         let label = format!("[{}/{}] {}", stage.done + 1, stage.all, stage.row.name);
@@ -85,16 +89,14 @@ fn draw(report: &Report, images: &str, [channels, rows, cols]: [usize; 3]) -> Re
 fn fitted(run: &Run, name: &'static str) -> Result<Option<Figure>, Failure> {
     const BINS: usize = 100;
     let (Some(fits), Some(fields)) = (run.fits, run.receptive_fields()) else { return Ok(None) };
-    let weights = fields.to_owned();
-    let largest = f64::from(weights.as_slice().iter().copied().fold(0.0, f32::max));
-    let (mut counts, mut seen, width) = ([0usize; BINS], 0usize, (1.0 - SEEN) / BINS as f64);
-    for weight in weights.as_slice().iter().map(|&w| f64::from(w) / largest).filter(|w| *w >= SEEN) {
+    let seen = experiment::seen(fields);
+    let (mut counts, width) = ([0usize; BINS], (1.0 - SEEN) / BINS as f64);
+    for weight in &seen {
         counts[(((weight - SEEN) / width) as usize).min(BINS - 1)] += 1;
-        seen += 1;
     }
     let middle = |bin: usize| SEEN + width * (bin as f64 + 0.5);
     let counted = counts.iter().enumerate().filter(|(_, count)| **count > 0);
-    let points = counted.map(|(bin, &count)| (middle(bin), count as f64 / (seen as f64 * width)));
+    let points = counted.map(|(bin, &count)| (middle(bin), count as f64 / (seen.len() as f64 * width)));
     let mut series = vec![Series { name: "weights".to_owned(), points: points.collect() }];
     for fit in fits {
         let [a, b] = fit.parameters;
@@ -174,7 +176,7 @@ fn curve(run: &Run) -> Series {
 }
 
 fn has_one_hidden_layer(row: &Row) -> bool {
-    row.name != "softmax" && !row.name.ends_with("-2") && row.shots.is_none()
+    row.layers == 1 && row.shots.is_none()
 }
 
 /// The rule that trained a row's hidden layer, short enough for a title.

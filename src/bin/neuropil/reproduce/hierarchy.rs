@@ -1,7 +1,6 @@
 //! The reproduction of the self-organising hierarchy.
 
 use neuropil::Context;
-use neuropil::datasets::{self, Set};
 use neuropil::systems::experiment::Scale;
 use neuropil::systems::hierarchy::Images;
 use neuropil::systems::hierarchy::Named;
@@ -21,15 +20,9 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 
 /// Trains and measures.
 pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String]) -> Result<Reproduction, Failure> {
-    let (scale, kind, data, name) = match (arguments.quick, arguments.set) {
-        (true, _) => (Scale::Quick, Images::Mnist, datasets::embedded(), "the MNIST digits inside the program"),
-        (false, ImageSet::Mnist) => {
-            (Scale::Full, Images::Mnist, datasets::open(Set::Mnist, arguments.data.as_deref())?, "MNIST")
-        }
-        (false, ImageSet::Cifar10) => {
-            (Scale::Full, Images::Cifar10, datasets::open(Set::Cifar10, arguments.data.as_deref())?, "CIFAR-10")
-        }
-    };
+    let scale = if arguments.quick { Scale::Quick } else { Scale::Full };
+    let kind = if arguments.set == ImageSet::Cifar10 { Images::Cifar10 } else { Images::Mnist };
+    let (data, name) = arguments.images()?;
     let options = Options {
         runs: arguments.runs as usize,
         seed: arguments.seed,

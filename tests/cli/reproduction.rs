@@ -1,0 +1,164 @@
+//! The reproductions of the papers and what they write.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{fails, neuropil, run, text};
+
+#[test]
+fn a_reproduction_writes_report_results_and_figures() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("deep/out");
+    let arguments = ["reproduce", "hebbian", "--quick", "--only", "softmax", "--out", text(&out), "--json"];
+    let (printed, _) = run(&arguments, 0);
+    let results: Value = serde_json::from_str(&fs::read_to_string(out.join("results.json")).unwrap()).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&printed).unwrap(), results);
+    let result = &results[0];
+    assert_eq!(result["system"], "hebbian");
+    assert!(result["ours"].as_f64().unwrap() > 80.0, "{result}");
+    assert_eq!(result["runs"].as_array().unwrap().len(), 1);
+    let report = fs::read_to_string(out.join("report.md")).unwrap();
+    assert!(report.contains("softmax regression") && report.contains("2000 to train"), "{report}");
+    for figure in report.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+        assert!(out.join(figure).exists(), "{figure}");
+    }
+    assert!(fs::read(out.join("learning-curves.png")).unwrap().starts_with(b"\x89PNG"));
+    // The same seed gives the same figures, and existing files are replaced.
+    let (again, _) = run(&arguments, 0);
+    let again: Value = serde_json::from_str(&again).unwrap();
+    assert_eq!(again[0]["runs"], result["runs"]);
+
+    fails(&["reproduce", "--quick", "--only", "softmacks", "--out", text(&out)], 1, &["softmacks", "hebbian-wp"]);
+    // The images of another set would be answered with those of this one.
+    for system in ["organism", "evolution"] {
+        fails(&["reproduce", system, "--set", "cifar10", "--out", text(&out)], 1, &["MNIST alone", "--set"]);
+    }
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    fails(&["reproduce", "--quick", "--out", text(&file)], 1, &["cannot create", "file"]);
+}
+
+#[test]
+fn a_report_that_cannot_be_written_costs_neither_the_training_nor_its_results() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    // Space behind the commas of a list is no part of a name.
+    let only = ["reproduce", "--quick", "--only", "softmax, theory", "--out", text(&out)];
+    // In the way of the report: found out before anything is trained.
+    fs::create_dir_all(out.join("evolution/report.md")).unwrap();
+    let (printed, err) = run(&only, 1);
+    assert!(printed.is_empty() && err.contains("evolution/report.md: cannot replace: it is a directory"), "{err}");
+    assert!(!err.contains("softmax"), "nothing was trained: {err}");
+    fs::remove_dir(out.join("evolution/report.md")).unwrap();
+    // In the way of a figure: what was trained is told.
+    fs::create_dir_all(out.join("evolution/linear-target.svg")).unwrap();
+    let (printed, err) = run(&only, 1);
+    assert!(err.contains("linear-target.svg"), "{err}");
+    assert!(printed.contains("softmax regression") && printed.contains("cosine of the rounded genotype"), "{printed}");
+    assert!(out.join("hebbian/report.md").exists());
+}
+
+/// Populations lie beside their report, wherever it is: the command for evolution alone finds those of the one for all.
+#[cfg(target_os = "linux")]
+#[test]
+fn interrupted_evolution_says_where_its_states_are() {
+    use super::states::signal;
+    use std::io::{BufRead, BufReader, Read};
+    use std::process::Stdio;
+
+    let folder = tempfile::tempdir().unwrap();
+    let (out, data) = (folder.path().join("out"), Path::new(env!("CARGO_MANIFEST_DIR")).join("data"));
+    let mut child = neuropil(&["reproduce", "--only", "softmax,nne-10", "--data", text(&data), "--out", text(&out)])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut err, mut line) = (BufReader::new(child.stderr.take().unwrap()), String::new());
+    while !line.contains("nne-10") {
+        line.clear();
+        assert!(err.read_line(&mut line).unwrap() > 0, "it ended");
+    }
+    // Both, as above.
+    signal(&child, &["INT", "TERM"]);
+    let (mut printed, mut rest) = (String::new(), String::new());
+    err.read_to_string(&mut rest).unwrap();
+    child.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest}");
+    let states = out.join("evolution/states");
+    let words = format!("the populations are saved in {}, and the same command goes on there", states.display());
+    assert!(rest.contains(&words), "{rest}");
+    assert_eq!(fs::read_dir(&states).unwrap().count(), 1);
+    assert!(!out.join("states").exists());
+    assert!(printed.contains("softmax regression"), "{printed}");
+}
+
+#[test]
+fn the_hierarchy_is_reproduced_with_its_figures() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let arguments =
+        ["reproduce", "hierarchy", "--quick", "--only", "a3,meta", "--threads", "2", "--out", text(&out), "--json"];
+    let (printed, _) = run(&arguments, 0);
+    let results: Value = serde_json::from_str(&printed).unwrap();
+    let has =
+        |quantity: &str| results.as_array().unwrap().iter().any(|r| r["quantity"].as_str().unwrap().contains(quantity));
+    assert!(has("test accuracy, %") && has("after") && has("accepted moves"), "{printed}");
+    assert!(results[0]["ours"].as_f64().unwrap() > 80.0, "{}", results[0]);
+    for file in [
+        "report.md",
+        "results.json",
+        "topologies.svg",
+        "topologies-animated.png",
+        "meta-steps.png",
+        "entropy-accuracy.png",
+    ] {
+        assert!(out.join(file).exists(), "{file}");
+    }
+    // A name that belongs to one system leaves the others out.
+    let (again, _) = run(&["reproduce", "--quick", "--only", "a3", "--threads", "1", "--out", text(&out), "--json"], 0);
+    let again: Value = serde_json::from_str(&again).unwrap();
+    assert_eq!(again[0]["runs"], results[0]["runs"], "threads do not show");
+    fails(&["reproduce", "hierarchy", "--quick", "--only", "softmax", "--out", text(&out)], 1, &["softmax", "ar3"]);
+}
+
+#[test]
+fn a_hierarchy_is_trained_and_continued() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, state) = (folder.path().join("h.toml"), folder.path().join("h.safetensors"));
+    fs::write(&config, "topology = \"random\"\n[base]\nepochs = 2\n[meta]\nsteps = 1\nperturbations = 2\n").unwrap();
+    let arguments = ["train", "hierarchy", "--config", text(&config), "--set", "embedded", "--save", text(&state)];
+    assert!(run(&arguments, 0).0.contains("hierarchy on"));
+    let again = ["train", "hierarchy", "--resume", text(&state), "--set", "embedded"];
+    assert!(run(&again, 0).0.contains("accuracy: "));
+    fs::write(&config, "units = 9\n").unwrap();
+    fails(&arguments, 1, &["units", "1 to 7"]);
+}
+
+#[test]
+fn an_organism_is_reproduced_trained_and_continued() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let arguments =
+        ["reproduce", "organism", "--quick", "--only", "addition", "--runs", "2", "--out", text(&out), "--json"];
+    let (printed, _) = run(&arguments, 0);
+    let results: Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(results[0]["runs"], serde_json::json!([100.0, 100.0]), "every particle reproduces itself");
+    assert!(results[1]["ours"].as_f64().unwrap() < -5.0, "{printed}");
+    for file in ["report.md", "results.json", "addition-classes.svg", "addition-losses.png", "addition-robustness.png"]
+    {
+        assert!(out.join(file).exists(), "{file}");
+    }
+    fails(&["reproduce", "organism", "--quick", "--only", "a3", "--out", text(&out)], 1, &["a3", "images-linear"]);
+    fails(&["reproduce", "organism", "--set", "cifar10", "--out", text(&out)], 1, &["MNIST alone"]);
+
+    let (config, state) = (folder.path().join("o.toml"), folder.path().join("o.safetensors"));
+    fs::write(&config, "batch = 200\nepochs = 2\nside = 7\n[self_replication]\nsteps = 2\n").unwrap();
+    let arguments = ["train", "organism", "--config", text(&config), "--set", "embedded", "--save", text(&state)];
+    assert!(run(&arguments, 0).0.contains("organism on"));
+    let again = ["train", "organism", "--resume", text(&state), "--set", "embedded"];
+    assert!(run(&again, 0).0.contains("accuracy: "));
+    fs::write(&config, "epsilon = 0.0\n").unwrap();
+    fails(&arguments, 1, &["epsilon", "above 0"]);
+}

@@ -1,0 +1,219 @@
+//! Training from configurations, and the states it saves and goes on from.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use assert_cmd::cargo::cargo_bin;
+
+use super::{fails, neuropil, run, text};
+
+/// A network that trains long enough to be interrupted: a second or so.
+const SMALL: &str = "
+seed = 3
+layers = [300]
+[hidden]
+epochs = 10
+batch = 100
+[output.perturbation]
+steps = 2000
+batch = 200
+";
+
+fn small(folder: &Path) -> String {
+    let config = folder.join("small.toml");
+    fs::write(&config, SMALL).unwrap();
+    text(&config).to_owned()
+}
+
+#[test]
+fn states_resume_and_damaged_ones_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("softmax.toml");
+    fs::write(&config, "[output]\nepochs = 2\n").unwrap();
+    let state = folder.path().join("state");
+    let (out, _) = run(&["train", "softmax", "--config", text(&config), "--save", text(&state)], 0);
+    assert!(out.contains("2000 training images") && out.contains("% test"), "{out}");
+    let saved = fs::read(&state).unwrap();
+
+    // Finished: resuming only measures.
+    let (again, _) = run(&["train", "softmax", "--resume", text(&state)], 0);
+    let accuracies = |out: &str| out.lines().find(|line| line.starts_with("accuracy")).map(str::to_owned);
+    assert_eq!(accuracies(&again), accuracies(&out));
+    assert!(fs::read(&state).unwrap() == saved, "what is only measured stays as it is");
+    let remedy = format!("use `neuropil train softmax --resume {}`", text(&state));
+    fails(&["train", "hebbian", "--resume", text(&state)], 1, &["not 'hebbian'", &remedy]);
+
+    let damaged = folder.path().join("damaged");
+    let mut flipped = saved.clone();
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 1;
+    for bytes in [&flipped[..], &saved[..saved.len() - 1], &saved[..7], b"", b"not a state at all"] {
+        fs::write(&damaged, bytes).unwrap();
+        fails(&["train", "softmax", "--resume", text(&damaged)], 1, &["error: ", "damaged"]);
+    }
+    fails(&["train", "softmax", "--resume", text(&folder.path().join("none"))], 1, &["none", "cannot"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_saves_and_ends_bit_for_bit_where_the_whole_one_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = small(folder.path());
+    let whole = folder.path().join("whole");
+    run(&["train", "hebbian", "--config", &config, "--save", text(&whole), "--threads", "2"], 0);
+
+    let part = folder.path().join("part");
+    // Long enough to be caught in the middle: the plain lines tell when it has begun.
+    let mut child = neuropil(&["train", "hebbian", "--config", &config, "--save", text(&part), "--threads", "1"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut err = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    err.read_line(&mut line).unwrap();
+    assert!(line.starts_with("hebbian: hidden 1 "), "{line}");
+    // Both: what runs in the background of a shell may have been begun with SIGINT ignored. The shell's own `kill`: a program of that name
+    // is not everywhere.
+    let kill = "kill -INT \"$0\" && kill -TERM \"$0\"";
+    let killed = Command::new("sh").args(["-c", kill, &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let mut rest = String::new();
+    err.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest}");
+    assert!(rest.contains("interrupted: state saved; continue with --resume"), "{rest}");
+    assert_ne!(fs::read(&part).unwrap(), fs::read(&whole).unwrap());
+
+    // Without --save it is saved where it came from.
+    run(&["train", "hebbian", "--resume", text(&part), "--threads", "3"], 0);
+    assert!(fs::read(&part).unwrap() == fs::read(&whole).unwrap(), "the resumed state differs");
+    // Nothing temporary is left behind.
+    let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 3, "{names:?}");
+}
+
+/// A training of the small network, begun by a shell that does `first`, until it has taken a step.
+#[cfg(target_os = "linux")]
+fn begun(first: &str, config: &str, state: &Path) -> (std::process::Child, impl BufRead) {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("{first}exec \"$0\" \"$@\""), text(cargo_bin!("neuropil"))]);
+    command.args(["train", "hebbian", "--config", config, "--threads", "1", "--save", text(state)]);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut err = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    err.read_line(&mut line).unwrap();
+    assert!(line.starts_with("hebbian: hidden 1 "), "{line}");
+    (child, err)
+}
+
+#[cfg(target_os = "linux")]
+pub(crate) fn signal(child: &std::process::Child, signals: &[&str]) {
+    let script: Vec<String> = signals.iter().map(|signal| format!("kill -{signal} {}", child.id())).collect();
+    assert!(Command::new("sh").args(["-c", &script.join(" && ")]).status().unwrap().success());
+}
+
+/// `timeout` signals the process and then its group, a terminal that closes hangs up and ends.
+#[cfg(target_os = "linux")]
+#[test]
+fn two_signals_at_once_are_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, state) = (small(folder.path()), folder.path().join("state"));
+    let (mut child, mut err) = begun("", &config, &state);
+    // All are there when it goes on.
+    signal(&child, &["STOP", "INT", "TERM", "HUP", "CONT"]);
+    let mut rest = String::new();
+    err.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest}");
+    assert!(rest.contains("interrupted: state saved"), "{rest}");
+    assert!(state.exists());
+}
+
+/// `nohup` ignores SIGHUP, a shell without job control SIGINT too for what it runs in the background.
+#[cfg(target_os = "linux")]
+#[test]
+fn signals_that_were_ignored_stay_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, state) = (small(folder.path()), folder.path().join("state"));
+    let (mut child, mut err) = begun("trap '' HUP INT; ", &config, &state);
+    signal(&child, &["HUP", "INT"]);
+    let mut rest = String::new();
+    err.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{rest}");
+}
+
+#[test]
+fn printed_configurations_are_those_of_an_empty_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("printed.toml");
+    for (system, key) in
+        [("softmax", "[output]"), ("hebbian", "layers"), ("hierarchy", "topology"), ("evolution", "genes")]
+    {
+        let (printed, _) = run(&["train", system, "--print-config"], 0);
+        assert!(printed.contains(key), "{system}: {printed}");
+        // Read again, and refused for the sake of what was added alone.
+        fs::write(&config, format!("lairs = 3\n{printed}")).unwrap();
+        fails(&["train", system, "--config", text(&config)], 1, &["lairs"]);
+    }
+    fails(&["train", "softmax", "--print-config", "--config", text(&config)], 2, &["cannot be used with"]);
+}
+
+#[test]
+fn configurations_are_checked_before_anything_is_trained() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing.toml");
+    fails(&["train", "hebbian", "--config", text(&missing)], 1, &["error: ", "missing.toml", "cannot read"]);
+    let config = folder.path().join("config.toml");
+    for (contents, words) in [
+        ("layers = [", &["config.toml"][..]),
+        ("lairs = [500]", &["config.toml", "lairs"]),
+        ("layers = [0]", &["layers[0]", "found 0"]),
+        ("layers = 'wide'", &["config.toml"]),
+        ("[hidden]\nrate = -1.0", &["hidden.rate"]),
+        ("\u{0}", &["config.toml"]),
+    ] {
+        fs::write(&config, contents).unwrap();
+        fails(&["train", "hebbian", "--config", text(&config)], 1, words);
+    }
+    // Without an end: read as far as a configuration can be long.
+    if cfg!(unix) {
+        fails(&["train", "hebbian", "--config", "/dev/zero"], 1, &["/dev/zero", "more than 6144"]);
+    }
+    for pause in ["0", "never", "1e9"] {
+        fails(
+            &["train", "hebbian", "--config", "x", "--save", "y", "--save-every", pause],
+            2,
+            &["--save-every", "minutes"],
+        );
+    }
+    // A character of several bytes where reading ends: too long, and text all the same.
+    fs::write(&config, format!("{}ä", " ".repeat(6144))).unwrap();
+    fails(&["train", "hebbian", "--config", text(&config)], 1, &["config.toml", "more than 6144"]);
+    fs::write(&config, [0xff, 0xfe]).unwrap();
+    fails(&["train", "hebbian", "--config", text(&config)], 1, &["config.toml"]);
+    // Nowhere to save: said before training, not after.
+    fs::write(&config, "").unwrap();
+    let nowhere = folder.path().join("no/such/folder/state");
+    fails(
+        &["train", "softmax", "--config", text(&config), "--save", text(&nowhere)],
+        1,
+        &["no/such/folder/state: cannot create"],
+    );
+    fails(&["train", "softmax", "--config", text(&config), "--save", text(folder.path())], 1, &["directory"]);
+    // Names that no file can have: found out at once, too.
+    for end in ["state/", "state/."] {
+        let path = folder.path().join(end);
+        fails(&["train", "softmax", "--config", text(&config), "--save", text(&path)], 1, &["the name of a file", end]);
+    }
+    #[cfg(unix)]
+    {
+        let socket = folder.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        fails(
+            &["train", "softmax", "--config", text(&config), "--save", text(&socket)],
+            1,
+            &["socket", "not a regular file"],
+        );
+    }
+}
