@@ -150,6 +150,7 @@ fn an_organism_is_reproduced_trained_and_continued() {
     {
         assert!(out.join(file).exists(), "{file}");
     }
+    assert!(fs::read_to_string(out.join("report.md")).unwrap().contains("- images: none\n"));
     fails(&["reproduce", "organism", "--quick", "--only", "a3", "--out", text(&out)], 1, &["a3", "images-linear"]);
     fails(&["reproduce", "organism", "--set", "cifar10", "--out", text(&out)], 1, &["MNIST alone"]);
 

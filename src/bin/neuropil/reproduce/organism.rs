@@ -28,7 +28,10 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
     drop(monitor);
     Ok(Reproduction {
         title: TITLE,
-        images: format!("{images}: {} to train, {} to test", data.train.len(), data.test.len()),
+        images: match report.images.is_empty() {
+            true => "none".to_owned(),
+            false => format!("{images}: {} to train, {} to test", data.train.len(), data.test.len()),
+        },
         outcomes: report.outcomes(),
         figures: draw(&report)?,
         files: Vec::new(),
