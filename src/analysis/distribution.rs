@@ -251,6 +251,65 @@ mod tests {
     }
 
     #[test]
+    fn the_simplex_visits_what_scipys_does() {
+        let rosenbrock = |[x, y]: [f64; 2]| (1.0 - x).powi(2) + 100.0 * (y - x * x).powi(2);
+        // With so many valleys that the simplex has to shrink.
+        let waves = |[x, y]: [f64; 2]| x * x + y * y - 2.0 * (31.0 * x).cos() - 2.0 * (31.0 * y).cos();
+        let steps =
+            |[x, y]: [f64; 2]| (4.0 * x.abs()).floor() + (4.0 * (y - 0.3).abs()).floor() + 0.01 * (x * x + y * y);
+        // McKinnon's (SIAM Journal on Optimization 9, 1998).
+        let mckinnon = |[x, y]: [f64; 2]| (if x <= 0.0 { 360.0 } else { 6.0 }) * x * x + y + y * y;
+        let functions: [(&dyn Fn([f64; 2]) -> f64, [f64; 2]); 4] =
+            [(&rosenbrock, [-1.2, 1.0]), (&waves, [1.3, 0.7]), (&steps, [2.0, 2.0]), (&mckinnon, [0.6, 1.0])];
+        for ((function, start), (visits, sums, least)) in functions.into_iter().zip(SIMPLEX) {
+            let visited = std::cell::RefCell::new(Vec::new());
+            let (at, value) = maximise(start, |at| {
+                visited.borrow_mut().push(at);
+                -function(at)
+            });
+            let visited = visited.into_inner();
+            assert_eq!(visited.len(), visits);
+            for axis in 0..2 {
+                let sum: f64 = visited.iter().map(|at| at[axis]).sum();
+                assert!((sum - sums[axis]).abs() < 1e-5, "{sum}, expected {}", sums[axis]);
+                assert!((at[axis] - least[axis]).abs() < 1e-7, "{at:?}, expected {least:?}");
+            }
+            assert_eq!(value, -function(at));
+        }
+    }
+
+    #[test]
+    fn distances_are_the_largest_wherever_they_lie() {
+        // Most at an end of the range, which is a value too.
+        for values in [[0.1, 0.11, 0.12, 1.0], [0.1, 0.9, 0.95, 1.0], [0.1, 0.3, 0.35, 0.4]] {
+            for family in [Family::LogNormal, Family::Exponential] {
+                let fit = fit(&values, (0.1, 1.0), family).unwrap();
+                let n = 200_000;
+                let width = 0.9 / f64::from(n);
+                let (mut share, mut distance, mut next) = (0.0, 0.0f64, 0);
+                for step in 0..=n {
+                    while next < 4 && values[next] <= 0.1 + width * f64::from(step) + 1e-9 {
+                        let (before, after) = (next as f64 / 4.0, (next as f64 + 1.0) / 4.0);
+                        distance = distance.max((share - before).abs()).max((after - share).abs());
+                        next += 1;
+                    }
+                    share += width * fit.density(0.1 + width * (f64::from(step) + 0.5));
+                }
+                assert_eq!(next, 4);
+                assert!((fit.distance - distance).abs() < 1e-4, "{values:?}, {family:?}: {}, {distance}", fit.distance);
+            }
+        }
+    }
+
+    #[test]
+    fn values_that_hardly_differ_have_a_narrow_fit_and_no_narrower_than_there_is() {
+        let values = [0.5, 0.5 + 1e-9, 0.5 + 2e-9];
+        let fit = fit(&values, (0.1, 1.0), Family::LogNormal).unwrap();
+        let [mu, sigma] = fit.parameters;
+        assert!((mu - 0.5f64.ln()).abs() < 1e-3 && (sigma.ln() + 8.0).abs() < 1e-3, "{mu}, {sigma}");
+    }
+
+    #[test]
     fn many_values_are_fitted_as_few_that_are_distributed_alike() {
         let few = values();
         let many: Vec<f64> = few.iter().flat_map(|&value| [value; 130]).collect();
@@ -292,6 +351,19 @@ mod tests {
         refused(&[0.1, 0.2, 0.2, 0.1], (0.1, 1.0), "three different");
         assert!(fit(&fine, (0.1, 1.0), Family::LogNormal).is_ok());
     }
+
+    // Made by SciPy 1.17: minimize(method="Nelder-Mead") with xatol = inf, fatol = 1e-12 and the same simplex; how many points were visited,
+    // their sums, and the last.
+    const SIMPLEX: [(usize, [f64; 2], [f64; 2]); 4] = [
+        (178, [69.251_743_088_399_7, 125.084_404_742_984_97], [0.999_999_362_173_490_6, 0.999_998_765_866_592_9]),
+        (113, [203.125_622_383_249_8, 136.287_142_739_401_53], [1.822_253_285_244_611_4, 1.214_835_938_956_4]),
+        (
+            154,
+            [15.176_136_516_625_517, 22.538_734_615_163_925],
+            [-1.758_163_177_904_136_8e-5, 0.050_000_001_448_396_204],
+        ),
+        (136, [4.997_778_651_956_067, -50.893_952_953_200_625], [2.428_587_319_652_509_5e-7, -0.500_000_451_870_432_2]),
+    ];
 
     // Made by SciPy 1.17 from the same values: minimize(method="Nelder-Mead") of the likelihood truncated by norm.cdf and gammainc, kstest.
     const SCIPY: [(Family, [f64; 2], f64, f64); 2] = [
