@@ -250,6 +250,8 @@ mod tests {
         }
     }
 
+    type Function = fn([f64; 2]) -> f64;
+
     #[test]
     fn the_simplex_visits_what_scipys_does() {
         let rosenbrock = |[x, y]: [f64; 2]| (1.0 - x).powi(2) + 100.0 * (y - x * x).powi(2);
@@ -259,8 +261,8 @@ mod tests {
             |[x, y]: [f64; 2]| (4.0 * x.abs()).floor() + (4.0 * (y - 0.3).abs()).floor() + 0.01 * (x * x + y * y);
         // McKinnon's (SIAM Journal on Optimization 9, 1998).
         let mckinnon = |[x, y]: [f64; 2]| (if x <= 0.0 { 360.0 } else { 6.0 }) * x * x + y + y * y;
-        let functions: [(&dyn Fn([f64; 2]) -> f64, [f64; 2]); 4] =
-            [(&rosenbrock, [-1.2, 1.0]), (&waves, [1.3, 0.7]), (&steps, [2.0, 2.0]), (&mckinnon, [0.6, 1.0])];
+        let functions: [(Function, [f64; 2]); 4] =
+            [(rosenbrock, [-1.2, 1.0]), (waves, [1.3, 0.7]), (steps, [2.0, 2.0]), (mckinnon, [0.6, 1.0])];
         for ((function, start), (visits, sums, least)) in functions.into_iter().zip(SIMPLEX) {
             let visited = std::cell::RefCell::new(Vec::new());
             let (at, value) = maximise(start, |at| {
