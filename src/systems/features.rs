@@ -11,6 +11,7 @@ use crate::datasets::{Dataset, Scaling};
 use crate::error::{Error, Result};
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::parallel;
+use crate::systems::journal::Phase;
 use crate::systems::{EVALUATION_BATCH, evaluate};
 
 /// An affine map of every feature: (h - shift) * gain.
@@ -257,6 +258,26 @@ pub(crate) fn batches(
     use crate::datasets::batches::Order;
     let order = if class_balanced { Order::ClassBalanced } else { Order::Shuffled };
     Batches::new(data.labels(), data.classes(), None, batch, order, stream)
+}
+
+/// The batches of as many hidden layers trained one after the other, by streams of their own, and their phases: `hidden 1`, ...
+///
+/// # Errors
+/// As [`batches`].
+pub(crate) fn hidden_phases(
+    data: &Dataset,
+    layers: usize,
+    (batch, epochs): (usize, u64),
+    class_balanced: bool,
+    stream: crate::random::Stream,
+) -> Result<(Vec<Batches>, Vec<Phase>)> {
+    let (mut all, mut phases) = (Vec::with_capacity(layers), Vec::with_capacity(layers + 1));
+    for index in 0..layers {
+        let batches = batches(data, batch, class_balanced, stream.item(index as u64))?;
+        phases.push(Phase::epochs(format!("hidden {}", index + 1), epochs, batches.per_epoch()));
+        all.push(batches);
+    }
+    Ok((all, phases))
 }
 
 /// An order of all images in which every stretch holds the classes in proportion: each class's images are shuffled and

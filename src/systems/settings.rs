@@ -94,6 +94,13 @@ pub(crate) fn not_negative(name: &str, value: f64) -> Result<()> {
 /// Most weights of a network, and values of a batch: 4 GiB of them. A configuration may be a typing error, and memory that nobody has ends the process.
 const MOST_WEIGHTS: u128 = 1 << 30;
 
+/// Hidden layers, each of at least so many units.
+pub(crate) fn layers(widths: &[usize], least: u64) -> Result<()> {
+    within("layers (their number)", widths.len() as u64, 1, 64)?;
+    let mut widths = widths.iter().enumerate();
+    widths.try_for_each(|(index, &width)| within(&format!("layers[{index}]"), width as u64, least, 1 << 20))
+}
+
 /// Not too many of what there are so many of; `found` says how they come about.
 fn held(name: &str, what: &str, count: u128, found: impl FnOnce() -> String) -> Result<()> {
     if count <= MOST_WEIGHTS {

@@ -103,10 +103,7 @@ impl Config {
     pub fn validate(&self) -> Result<()> {
         use settings::{positive, within};
         settings::seed(self.seed)?;
-        within("layers (their number)", self.layers.len() as u64, 1, 64)?;
-        for (index, &width) in self.layers.iter().enumerate() {
-            within(&format!("layers[{index}]"), width as u64, 1, 1 << 20)?;
-        }
+        settings::layers(&self.layers, 1)?;
         positive("rate", self.rate)?;
         within("batch", self.batch as u64, 1, 1 << 20)?;
         within("epochs", self.epochs, 0, 1 << 20)

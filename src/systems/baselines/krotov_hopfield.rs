@@ -103,10 +103,7 @@ impl Config {
     pub fn validate(&self) -> Result<()> {
         use settings::{not_negative, positive, within};
         settings::seed(self.seed)?;
-        within("layers (their number)", self.layers.len() as u64, 1, 64)?;
-        for (index, &width) in self.layers.iter().enumerate() {
-            within(&format!("layers[{index}]"), width as u64, 2, 1 << 20)?;
-        }
+        settings::layers(&self.layers, 2)?;
         within("p", self.p.into(), 2, 64)?;
         let narrowest = self.layers.iter().copied().min().unwrap_or(2);
         within("k", self.k as u64, 2, narrowest.min(MAX_RANK) as u64)?;
@@ -161,21 +158,23 @@ fn forward(
     hidden: &[Matrix],
     (inner, last): (Reading, Reading),
     images: MatRef<'_>,
-    mut out: MatMut<'_>,
+    out: MatMut<'_>,
 ) {
     let mut below = images.to_owned();
-    for (index, weights) in hidden.iter().enumerate() {
-        to_unit_length(below.view_mut());
-        if index + 1 == hidden.len() {
-            dense::matmul_nt(context, below.view(), weights.view(), out.reborrow(), Write::Replace);
-            apply(context, last, out.reborrow());
-        } else {
-            let mut z = Matrix::zeros(images.rows(), weights.rows());
-            dense::matmul_nt(context, below.view(), weights.view(), z.view_mut(), Write::Replace);
-            apply(context, inner, z.view_mut());
-            below = z;
-        }
+    let Some((top, under)) = hidden.split_last() else { return };
+    for weights in under {
+        let mut z = Matrix::zeros(images.rows(), weights.rows());
+        layer(context, weights, inner, below.view_mut(), z.view_mut());
+        below = z;
     }
+    layer(context, top, last, below.view_mut(), out);
+}
+
+/// The activities of one layer; what it is shown is left at unit length.
+fn layer(context: &mut Context, weights: &Matrix, reading: Reading, mut shown: MatMut<'_>, mut out: MatMut<'_>) {
+    to_unit_length(shown.reborrow());
+    dense::matmul_nt(context, shown.as_ref(), weights.view(), out.reborrow(), Write::Replace);
+    apply(context, reading, out);
 }
 
 /// Hidden sums become activities.
@@ -299,16 +298,10 @@ impl Learner for Network {
         self.journal.begin(data.len(), data.digest())?;
         let Network { config, journal, hidden, output } = self;
         let stream = Stream::new(config.seed, "hidden batches");
-        let mut layers = Vec::with_capacity(hidden.len());
-        for index in 0..hidden.len() {
-            layers.push(features::batches(data, config.batch, false, stream.item(index as u64))?);
-        }
+        let schedule = (config.batch, config.epochs);
+        let (mut layers, mut phases) = features::hidden_phases(data, hidden.len(), schedule, false, stream)?;
         let stream = Stream::new(config.seed, "output batches");
         let mut batches = features::batches(data, config.output.batch, false, stream)?;
-        let mut phases: Vec<Phase> = (1..)
-            .zip(&layers)
-            .map(|(number, batches)| Phase::epochs(format!("hidden {number}"), config.epochs, batches.per_epoch()))
-            .collect();
         phases.push(Phase::epochs("output", config.output.epochs, batches.per_epoch()));
         let keep = Keep::AtMost(config.feature_memory << 20);
         let (inner, reading) = (config.inner, config.reading);
@@ -435,9 +428,7 @@ impl Differentiable for Network {
             }
             above = below;
         }
-        for (row, above) in above.view().iter_rows().enumerate() {
-            gradient.row_mut(row).copy_from_slice(above);
-        }
+        gradient.copy_from(above.view());
         Ok(())
     }
 }

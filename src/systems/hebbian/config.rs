@@ -313,10 +313,7 @@ impl Config {
     pub fn validate(&self) -> Result<()> {
         use settings::{not_negative, positive, within};
         settings::seed(self.seed)?;
-        within("layers (their number)", self.layers.len() as u64, 1, 64)?;
-        for (index, &width) in self.layers.iter().enumerate() {
-            within(&format!("layers[{index}]"), width as u64, 1, 1 << 20)?;
-        }
+        settings::layers(&self.layers, 1)?;
         within("feature_memory", self.feature_memory, 0, 1 << 24)?;
         let hidden = &self.hidden;
         positive("hidden.rate", hidden.rate)?;

@@ -75,16 +75,10 @@ fn keep(config: &Config, activations: &[Activation]) -> Keep {
 fn layer_wise(network: &mut Network, session: &mut Session<'_, '_>) -> Result<ControlFlow<()>> {
     let hidden = &network.config.hidden;
     let stream = Stream::new(network.config.seed, "hidden batches");
-    let mut layers = Vec::new();
-    for index in 0..network.layers.0.len() {
-        let stream = stream.item(index as u64);
-        layers.push(features::batches(session.data, hidden.batch, hidden.class_balanced, stream)?);
-    }
+    let (count, schedule) = (network.layers.0.len(), (hidden.batch, hidden.epochs));
+    let (mut layers, mut phases) =
+        features::hidden_phases(session.data, count, schedule, hidden.class_balanced, stream)?;
     let mut output = output_batches(session.data, &network.config)?;
-    let mut phases: Vec<Phase> = (1..)
-        .zip(&layers)
-        .map(|(number, batches)| Phase::epochs(format!("hidden {number}"), hidden.epochs, batches.per_epoch()))
-        .collect();
     phases.push(output_phase("output", &network.config.output, output.per_epoch()));
     while let Some((index, done)) = network.journal.locate(&phases) {
         let phase = &phases[index];
