@@ -274,6 +274,53 @@ impl Network {
     }
 }
 
+/// A hidden layer in training, on those below it.
+struct HiddenLayer<'a> {
+    config: &'a Config,
+    phase: &'a Phase,
+    below: &'a [Matrix],
+    weights: &'a mut Matrix,
+}
+
+impl HiddenLayer<'_> {
+    /// Trains it to the end of its phase, `done` of whose steps are behind it.
+    fn train(
+        self,
+        context: &mut Context,
+        data: &Dataset,
+        batches: &mut features::Batches,
+        journal: &mut Journal,
+        done: u64,
+        observer: &mut Observer<'_>,
+    ) -> Result<ControlFlow<()>> {
+        let HiddenLayer { config, phase, below, weights } = self;
+        let mut inputs = match below.last() {
+            None => Frozen::pixels(data),
+            Some(last) => {
+                let forward = move |context: &mut Context, images: MatRef<'_>, mut out: MatMut<'_>| {
+                    forward(context, below, (config.inner, config.inner), images, out.reborrow());
+                    to_unit_length(out);
+                };
+                let keep = Keep::AtMost(config.feature_memory << 20);
+                Frozen::new(context, data, last.rows(), None, keep, Box::new(forward))?
+            }
+        };
+        let rule = KrotovHopfield { p: config.p, k: config.k, delta: config.delta as f32 };
+        for step in done..phase.steps {
+            let rate = config.rate * config.schedule.factor(step, phase.steps);
+            let (x, _) = inputs.batch(context, batches, step)?;
+            krotov_hopfield(context, x, weights.view_mut(), &rule, rate as f32);
+            if config.non_negative {
+                weights.as_mut_slice().iter_mut().for_each(|w| *w = if *w < 0.0 { 0.0 } else { *w });
+            }
+            if journal.record(phase, step + 1, None, None, observer).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
 impl Learner for Network {
     fn kind(&self) -> &'static str {
         KIND
@@ -303,46 +350,29 @@ impl Learner for Network {
         let stream = Stream::new(config.seed, "output batches");
         let mut batches = features::batches(data, config.output.batch, false, stream)?;
         phases.push(Phase::epochs("output", config.output.epochs, batches.per_epoch()));
-        let keep = Keep::AtMost(config.feature_memory << 20);
-        let (inner, reading) = (config.inner, config.reading);
         while let Some((index, done)) = journal.locate(&phases) {
             let phase = &phases[index];
-            let Some(images) = layers.get_mut(index) else {
-                let (width, hidden) = (output.weights.rows(), &hidden[..]);
-                let forward = move |context: &mut Context, images: MatRef<'_>, out: MatMut<'_>| {
-                    forward(context, hidden, (inner, reading), images, out);
-                };
-                let mut features = Frozen::new(context, data, width, None, keep, Box::new(forward))?;
-                let config = &config.output;
-                let mut training = Training { config, phase, batches: &mut batches, features: &mut features, monitor };
-                if training.run(context, output, journal, done, observer)?.is_break() {
-                    return Ok(ControlFlow::Break(()));
+            let flow = match layers.get_mut(index) {
+                Some(batches) => {
+                    let (below, rest) = hidden.split_at_mut(index);
+                    let layer = HiddenLayer { config, phase, below, weights: &mut rest[0] };
+                    layer.train(context, data, batches, journal, done, observer)?
                 }
-                continue;
-            };
-            let (below, weights) = hidden.split_at_mut(index);
-            let (below, weights) = (&*below, &mut weights[0]);
-            let mut inputs = match below.last() {
-                None => Frozen::pixels(data),
-                Some(last) => {
-                    let forward = move |context: &mut Context, images: MatRef<'_>, mut out: MatMut<'_>| {
-                        forward(context, below, (inner, inner), images, out.reborrow());
-                        to_unit_length(out);
+                None => {
+                    let (hidden, keep) = (&hidden[..], Keep::AtMost(config.feature_memory << 20));
+                    let readings = (config.inner, config.reading);
+                    let forward = move |context: &mut Context, images: MatRef<'_>, out: MatMut<'_>| {
+                        forward(context, hidden, readings, images, out);
                     };
-                    Frozen::new(context, data, last.rows(), None, keep, Box::new(forward))?
+                    let width = output.weights.rows();
+                    let mut features = Frozen::new(context, data, width, None, keep, Box::new(forward))?;
+                    let (config, batches) = (&config.output, &mut batches);
+                    let mut training = Training { config, phase, batches, features: &mut features, monitor };
+                    training.run(context, output, journal, done, observer)?
                 }
             };
-            let rule = KrotovHopfield { p: config.p, k: config.k, delta: config.delta as f32 };
-            for step in done..phase.steps {
-                let rate = config.rate * config.schedule.factor(step, phase.steps);
-                let (x, _) = inputs.batch(context, images, step)?;
-                krotov_hopfield(context, x, weights.view_mut(), &rule, rate as f32);
-                if config.non_negative {
-                    weights.as_mut_slice().iter_mut().for_each(|w| *w = if *w < 0.0 { 0.0 } else { *w });
-                }
-                if journal.record(phase, step + 1, None, None, observer).is_break() {
-                    return Ok(ControlFlow::Break(()));
-                }
+            if flow.is_break() {
+                return Ok(flow);
             }
         }
         journal.finished = true;

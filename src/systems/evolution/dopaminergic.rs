@@ -7,6 +7,17 @@
 //! ```
 //! This is the reading of the rule that learns; the paper's formula and its prose are [there too](super::Reading), and
 //! [SignSGD and Adam](super::Rule) on the same hidden units beside them. No biases; W starts at zero.
+//!
+//! *Wide layers need [`Config::firing`].* Every row of W is a sum of firing patterns 1{h(x_s) > 0} of training images x_s, and what such
+//! a pattern adds to the output of an image x is, with hidden weights of variance s^2 and many units,
+//!
+//! ```text
+//! sum_i 1{h_i(x_s) > 0} h_i(x)  ->  units s / (2 sqrt(2 pi)) (|x| + x . x_s / |x_s|)
+//! ```
+//!
+//! (u+ 1{v > 0} of two correlated Gaussians has the mean s_u (1 + r) / (2 sqrt(2 pi))): linear in the pixels and |x|. However the images
+//! are weighed, an unlimited layer becomes a linear classifier as it grows. A limit to the firing units makes the patterns of
+//! unlike images disjoint, and the classifier no longer linear.
 
 use std::ops::ControlFlow;
 use std::path::Path;

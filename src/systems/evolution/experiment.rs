@@ -80,7 +80,7 @@ pub const ROWS: [Row; 9] = [
 ];
 
 /// Where the recipes depart from the paper, or fill what it leaves open: what a reader of the tables must know.
-pub const DEPARTURES: [&str; 9] = [
+pub const DEPARTURES: [&str; 10] = [
     "A generation is judged on a mini-batch of one class, the next class in the next generation, and has fewer genotypes than the paper's 1000, but there \
      are many more generations. On batches of all classes some classes are never learned: no genotype answers them, and their images earn nothing. Numbers \
      of genes and generations are ours, the paper gives none.",
@@ -94,6 +94,8 @@ pub const DEPARTURES: [&str; 9] = [
      measured. The reading that learns changes links that fired, against the sign of their output's error, where that is above a half and the loss above eps0.",
     "Dopaminergic output layers are trained in batches (the sum over the batch, the rate falling linearly): image by image, without a limit to the \
      number of units that fire, the rule forgets at 1,000 hidden units (some 79 % after 500 epochs).",
+    "With many hidden units and no limit to those that fire, the rule's layer becomes a linear classifier of the pixels, for which 2,000 images do not give the paper's \
+     90.76 %: the row in which 256 units fire is the one to compare.",
     "SignSGD and Adam on random hidden units: batches of 50, rates falling linearly; rates, and SignSGD's 200 epochs on 100,000 units, chosen on held-out images.",
     "The linear target evolves as an infinite population does, by the closed form of f and f0, at the largest eps that bounds of theorem 1 allow. W's entries \
      are theorem 2's divided by the root of the number of genes: alleles get fixed, and weights of genotypes must lie closer together than the target is long.",

@@ -430,6 +430,44 @@ fn output_layers_resume_with_the_same_bits() {
 }
 
 #[test]
+fn patterns_of_wide_layers_are_linear_unless_few_units_fire() {
+    let (inputs, units) = (20, 40_000);
+    let stream = Stream::new(4, "images");
+    let mut images = Matrix::zeros(6, inputs);
+    stream.item(0).uniform(0.0, 1.0, images.row_mut(0));
+    for row in 1..6 {
+        // From images like the first to its opposite.
+        stream.item(row as u64).uniform(-1.0, 1.0, images.row_mut(row));
+        let (first, share) = (images.row(0).to_vec(), [1.0, 0.6, 0.2, -0.3, -1.0][row - 1]);
+        images.row_mut(row).iter_mut().zip(first).for_each(|(x, first)| *x = share * first + (1.0 - share.abs()) * *x);
+    }
+    let dot = |a: usize, b: usize| {
+        let pairs = images.row(a).iter().zip(images.row(b));
+        pairs.map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>()
+    };
+    let seen = |firing: Option<usize>| {
+        let config = dopaminergic::Config { hidden: units, firing, ..Default::default() };
+        let h = dopaminergic::Hidden::new(&config, inputs).activities(&mut context(), images.view());
+        let fired = |a: usize| h.row(a).iter().map(|h| f64::from(u8::from(*h > 0.0))).collect::<Vec<_>>();
+        let first = fired(0);
+        (0..6).map(|b| first.iter().zip(h.row(b)).map(|(f, h)| f * f64::from(*h)).sum::<f64>()).collect::<Vec<_>>()
+    };
+    let deviation = (2.0 / inputs as f64).sqrt();
+    let scale = units as f64 * deviation / (2.0 * (2.0 * std::f64::consts::PI).sqrt());
+    for (image, found) in seen(None).into_iter().enumerate() {
+        let length = dot(image, image).sqrt();
+        let expected = scale * (length + dot(image, 0) / dot(0, 0).sqrt());
+        // Five standard errors of the sum: a unit's share has at most half of its sum's variance.
+        let error = 5.0 * (units as f64 / 2.0).sqrt() * deviation * length;
+        // Sums of twenty uniform weights are not quite Gaussian, by less than a hundredth.
+        assert!((found - expected).abs() < error + 0.01 * expected, "image {image}: {found} for {expected} +- {error}");
+    }
+    // The first hundredth of two unlike images (cosine near 0.3) is hardly the same: a linear pattern would give two thirds.
+    let (few, cosine) = (seen(Some(400)), dot(3, 0) / (dot(3, 3) * dot(0, 0)).sqrt());
+    assert!((0.2..0.4).contains(&cosine) && few[3] < 0.1 * few[0], "{cosine}: {few:?}");
+}
+
+#[test]
 fn no_more_units_fire_than_may() {
     let config = dopaminergic::Config { firing: Some(20), ..layer(Learning { epochs: 0, ..Learning::default() }) };
     let hidden = dopaminergic::Hidden::new(&config, 784);

@@ -36,6 +36,7 @@ pub mod experiment;
 mod images;
 mod network;
 mod read_out;
+mod report;
 mod sweep;
 #[cfg(test)]
 mod tests;
