@@ -607,3 +607,19 @@ fn a_broken_off_epoch_is_as_if_it_had_not_begun() {
     assert_eq!(network.journal, before.journal);
     let _ = Plan::new(network.geometry(), network.fields(), config.form, 3);
 }
+
+#[test]
+fn latents_that_no_memory_holds_are_refused() {
+    let data = embedded().train;
+    let config = config(Named::A1);
+    let network = network(&config);
+    let images = Arc::new(Prepared::new(&context(Isa::Scalar, 1), config.images, &data).unwrap());
+    let latents = network.geometry.latents().len() * network.geometry.hidden();
+    // One image over and over has as many latents as different ones, and is refused for that where there are not too many.
+    for (more, expected) in [(0, "every image once"), (1, "activities of the training images")] {
+        let train = vec![0; (1 << 30) / latents + more];
+        let material = Material { images: images.clone(), train, validation: Vec::new() };
+        let error = Session::new(&network, &material).err().unwrap().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}

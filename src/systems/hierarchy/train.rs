@@ -30,8 +30,8 @@ use crate::error::{Error, Result};
 use crate::kernels::masked::ReceptiveField;
 use crate::matrix::Matrix;
 use crate::random::{Stream, below};
-use crate::systems::Observer;
 use crate::systems::journal::{Journal, Phase};
+use crate::systems::{Observer, settings};
 
 /// A training set, prepared and split.
 pub(super) struct Material {
@@ -71,6 +71,12 @@ pub(super) struct Session<'a> {
 impl<'a> Session<'a> {
     pub(super) fn new(network: &Network, material: &'a Material) -> Result<Self> {
         let config = &network.config;
+        // The read-out learns from all of them: refused before the units learn.
+        settings::activities(
+            "map",
+            material.train.len(),
+            network.geometry.latents().len() * network.geometry.hidden(),
+        )?;
         let stream = Stream::new(config.seed, "hierarchy batches");
         let batches = material.batches(config.base.batch, network.classes, stream)?;
         Ok(Session { material, engine: Engine::new(), batches })
