@@ -47,6 +47,11 @@ impl Context {
         Context { threads, ..self }
     }
 
+    /// Uses this many threads from now on.
+    pub fn set_threads(&mut self, threads: Threads) {
+        self.threads = threads;
+    }
+
     /// The instruction set in use.
     pub fn isa(&self) -> Isa {
         self.isa

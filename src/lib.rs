@@ -23,18 +23,22 @@
 //! # Conventions
 //!
 //! **Shapes.** Samples are rows: inputs x are `[batch, inputs]`, weights w `[inputs, units]`, activities z `[batch, units]`. Matrices are
-//! row-major `f32` with contiguous rows; [`MatRef`] and [`MatMut`] view slices, `faer` matrices and (feature `ndarray`) `ndarray`
-//! arrays without a copy. Sums that decide something (losses, rewards) are `f64`. A kernel is a function of a [`Context`]
+//! row-major `f32` with contiguous rows; [`MatRef`] and [`MatMut`] view slices, `faer` matrices (feature `faer`) and `ndarray` arrays
+//! (feature `ndarray`) without a copy. Sums that decide something (losses, rewards) are `f64`. A kernel is a function of a [`Context`]
 //! (instruction set, threads, scratch memory), inputs and outputs.
 //!
 //! **Errors.** Whatever comes from outside the program (files, settings, environment) is checked once and reported as an [`Error`] that
-//! says what was expected, what was found, and where. Shapes that disagree between values already built are the caller's
-//! mistake: they panic, with both shapes in the message and at the caller's line.
+//! says what was expected, what was found, and where; so do constructors of what has rules of its own (patterns, fields, views, graphs,
+//! samples). Shapes that disagree between values already built are the caller's mistake: kernels panic, with both shapes in the message and
+//! at the caller's line.
 //!
 //! **Determinism.** A kernel returns the same bits on every instruction set and for any number of threads: vectors have 16 logical
 //! lanes everywhere, multiply-adds are always fused, reductions follow one tree, work is cut into constant pieces, and elementary
 //! functions are [our own](simd::math). Random numbers are named by (seed, purpose, item), see [`random`]. So a training run can be stopped,
 //! saved, and continued on another machine, bit for bit.
+//!
+//! **Threads.** A kernel uses as many as its [`Context`] has, from a pool of the crate's own ([`Threads`]): it never waits for what else runs
+//! in `rayon`'s global pool.
 //!
 //! **Speed.** A plain `cargo build` reaches the best instruction set of the CPU it runs on, chosen at run time by [`simd`];
 //! the variable `NEUROPIL_SIMD` (`scalar`, `portable`, `avx2`, `avx512`, `neon`) or [`Context::on`] forces one.
@@ -45,11 +49,14 @@
 //!
 //! | feature | adds | brings |
 //! |---|---|---|
-//! | none | the kernels | faer, rayon, wide, rand_pcg, thiserror; libc on Linux |
+//! | none | the kernels | rayon, wide, rand_core, rand_pcg, thiserror; libc on Linux |
+//! | `faer` (default) | views of `faer` matrices | faer, most of what is left to compile |
 //! | `datasets` | readers, transforms, batches | flate2, memmap2 |
-//! | `systems` | networks, training, checkpoints; implies `datasets` | safetensors, serde, toml |
+//! | `systems` | networks, training, checkpoints; implies `datasets` and `faer` | safetensors, serde, toml |
 //! | `ndarray` | views of `ndarray` arrays | ndarray |
 //! | `cli` | the command; implies `systems` | the command line's crates |
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod analysis;
 pub mod context;
@@ -69,6 +76,13 @@ pub use error::{Error, Result};
 pub use matrix::{MatMut, MatRef, Matrix};
 pub use parallel::Threads;
 pub use simd::Isa;
+
+// Types of theirs stand in the interface: whoever uses those needs the same version.
+#[cfg(feature = "faer")]
+pub use faer;
+#[cfg(feature = "ndarray")]
+pub use ndarray;
+pub use rand_core;
 
 /// The examples of README.md.
 #[cfg(all(doctest, feature = "systems"))]

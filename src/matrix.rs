@@ -54,7 +54,8 @@ impl Matrix {
     /// If so many values do not fit into the address space.
     #[track_caller]
     pub fn zeros(rows: usize, cols: usize) -> Self {
-        let len = rows.checked_mul(cols).unwrap_or_else(|| panic!("a {rows} x {cols} matrix does not fit in memory"));
+        // No closure: one would not know the caller's line.
+        let Some(len) = rows.checked_mul(cols) else { panic!("a {rows} x {cols} matrix does not fit in memory") };
         let (data, offset) = aligned_buffer(len);
         Matrix { data, offset, rows, cols }
     }
@@ -224,14 +225,15 @@ impl<'a> MatRef<'a> {
         Ok(MatRef(Rows::from_slice(data, rows, cols, stride)))
     }
 
-    /// Sees a `faer` matrix whose rows are contiguous, without a copy; `None` if they are not.
+    /// Sees a `faer` matrix whose rows are contiguous, without a copy; `None` if they are not. Feature `faer`.
     ///
     /// A column-major `faer` matrix is the transpose of a row-major one: pass `matrix.transpose()`.
+    #[cfg(feature = "faer")]
     pub fn from_faer(matrix: faer::MatRef<'a, f32>) -> Option<Self> {
         Rows::from_faer(matrix).map(MatRef)
     }
 
-    /// Sees an `ndarray` view whose rows are contiguous, without a copy; `None` if they are not.
+    /// Sees an `ndarray` view whose rows are contiguous, without a copy; `None` if they are not. Feature `ndarray`.
     #[cfg(feature = "ndarray")]
     pub fn from_ndarray(array: ndarray::ArrayView2<'a, f32>) -> Option<Self> {
         Rows::from_ndarray(&array).map(MatRef)
@@ -295,7 +297,8 @@ impl<'a> MatRef<'a> {
         self.0.contiguous()
     }
 
-    /// The same values as a `faer` view.
+    /// The same values as a `faer` view. Feature `faer`.
+    #[cfg(feature = "faer")]
     pub fn to_faer(&self) -> faer::MatRef<'a, f32> {
         self.0.to_faer()
     }
@@ -324,7 +327,22 @@ impl Index<(usize, usize)> for MatRef<'_> {
 impl fmt::Debug for MatRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} x {} ", self.rows(), self.cols())?;
-        f.debug_list().entries(self.iter_rows().take(8)).finish()
+        Shown { all: self.rows(), item: |row| Shown { all: self.cols(), item: move |col| self.row(row)[col] } }.fmt(f)
+    }
+}
+
+/// A list of which the first few items are printed, and dots where there are more.
+struct Shown<F> {
+    all: usize,
+    item: F,
+}
+
+impl<T: fmt::Debug, F: Fn(usize) -> T> fmt::Debug for Shown<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MOST: usize = 16;
+        let mut list = f.debug_list();
+        list.entries((0..self.all.min(MOST)).map(&self.item));
+        if self.all > MOST { list.finish_non_exhaustive() } else { list.finish() }
     }
 }
 
@@ -350,12 +368,13 @@ impl<'a> MatMut<'a> {
         Ok(MatMut(RowsMut::from_slice(data, rows, cols, stride)))
     }
 
-    /// Sees a `faer` matrix whose rows are contiguous, without a copy; `None` if they are not.
+    /// Sees a `faer` matrix whose rows are contiguous, without a copy; `None` if they are not. Feature `faer`.
+    #[cfg(feature = "faer")]
     pub fn from_faer(matrix: faer::MatMut<'a, f32>) -> Option<Self> {
         RowsMut::from_faer(matrix).map(MatMut)
     }
 
-    /// Sees an `ndarray` view whose rows are contiguous, without a copy; `None` if they are not.
+    /// Sees an `ndarray` view whose rows are contiguous, without a copy; `None` if they are not. Feature `ndarray`.
     #[cfg(feature = "ndarray")]
     pub fn from_ndarray(array: ndarray::ArrayViewMut2<'a, f32>) -> Option<Self> {
         RowsMut::from_ndarray(array).map(MatMut)
@@ -385,7 +404,8 @@ impl<'a> MatMut<'a> {
         MatRef(self.0.as_shared())
     }
 
-    /// The same values as a `faer` view.
+    /// The same values as a `faer` view. Feature `faer`.
+    #[cfg(feature = "faer")]
     pub fn into_faer(self) -> faer::MatMut<'a, f32> {
         self.0.into_faer()
     }

@@ -6,11 +6,17 @@
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::error::{Error, Result};
 
-/// How many threads a call may use.
+/// How many threads a call may use: the calling one, and others from a pool of the crate's own.
+///
+/// The pool has as many threads as the machine offers the process, and is made when they are first needed. Calls neither use nor wait for
+/// rayon's global pool, whatever else runs there, and its environment variables have no effect. Where several threads of yours call
+/// kernels at the same time, let each do so with [`Threads::ONE`], as the cores are all at work already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Threads {
     count: NonZeroUsize,
@@ -26,7 +32,7 @@ impl Threads {
         Threads { count, always: false }
     }
 
-    /// Exactly this many. More than the machine has cores is legal: the surplus takes turns.
+    /// This many. More than the machine offers are legal: the surplus takes turns.
     ///
     /// # Errors
     /// [`Error::Setting`] for zero or more than 1024.
@@ -52,7 +58,7 @@ impl Threads {
 pub(crate) const WORTH_SHARING: usize = 10_000_000;
 
 impl Threads {
-    /// Exactly this many, however little work there is.
+    /// This many, however little work there is.
     pub(crate) fn always(count: usize) -> Result<Self> {
         Ok(Threads { always: true, ..Threads::new(count)? })
     }
@@ -61,6 +67,17 @@ impl Threads {
     pub(crate) fn for_work(self, multiply_adds: usize) -> Self {
         if multiply_adds < WORTH_SHARING && !self.always { Threads::ONE } else { self }
     }
+}
+
+/// The threads that help a calling one; none where the system has none to give. In rayon's global pool a call would wait for whatever
+/// stands before it in the queue, and for ever if that waits for what the caller holds.
+fn helpers() -> Option<&'static ThreadPool> {
+    static POOL: OnceLock<Option<ThreadPool>> = OnceLock::new();
+    let build = || {
+        let named = ThreadPoolBuilder::new().thread_name(|index| format!("neuropil {index}"));
+        named.num_threads(Threads::available().get()).build().ok()
+    };
+    POOL.get_or_init(build).as_ref()
 }
 
 /// Calls `f` once for every item, on up to `threads` threads. Each item must write to its own outputs only.
@@ -103,8 +120,11 @@ pub(crate) fn for_each_with<W, I>(
             f(&mut workspace, item);
         }
     };
+    let Some(helpers) = helpers() else {
+        return work(0, own);
+    };
     // In place: the calling thread works too, and only the others have to be woken.
-    rayon::in_place_scope(|scope| {
+    helpers.in_place_scope(|scope| {
         for (part, workspace) in (1..threads.get()).zip(workspaces) {
             let work = &work;
             scope.spawn(move |_| work(part, workspace));
@@ -120,6 +140,9 @@ fn take<T>(parts: &mut [VecDeque<T>], own: usize) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::time::{Duration, Instant};
+
     use super::*;
 
     #[test]
@@ -138,6 +161,43 @@ mod tests {
         let mut counts = [0usize; 3];
         for_each_with(Threads::new(3).unwrap(), counts.iter_mut(), 0..100, |count, _| **count += 1);
         assert_eq!(counts.iter().sum::<usize>(), 100);
+    }
+
+    #[test]
+    fn calls_do_not_wait_for_work_in_the_global_pool() {
+        let (done, waiting) = (AtomicBool::new(false), AtomicUsize::new(0));
+        let mut sum = 0;
+        rayon::in_place_scope(|scope| {
+            for _ in 0..4 * rayon::current_num_threads() {
+                scope.spawn(|_| {
+                    waiting.fetch_add(1, Ordering::SeqCst);
+                    let began = Instant::now();
+                    while !done.load(Ordering::SeqCst) {
+                        assert!(began.elapsed() < Duration::from_secs(60), "the call waits for the pool");
+                        std::thread::yield_now();
+                    }
+                });
+            }
+            while waiting.load(Ordering::SeqCst) == 0 {
+                std::thread::yield_now();
+            }
+            let count = AtomicUsize::new(0);
+            for_each(Threads::new(3).unwrap(), 1..100, |item| {
+                count.fetch_add(item, Ordering::SeqCst);
+            });
+            sum = count.into_inner();
+            done.store(true, Ordering::SeqCst);
+        });
+        assert_eq!(sum, 4950);
+    }
+
+    #[test]
+    fn a_panic_in_another_thread_reaches_the_caller() {
+        let caught = std::panic::catch_unwind(|| {
+            for_each(Threads::new(2).unwrap(), 0..100, |item| assert!(item != 99, "the last of the second part"));
+        });
+        assert!(caught.is_err());
+        for_each(Threads::new(2).unwrap(), 0..100, |_| ());
     }
 
     #[test]

@@ -60,8 +60,13 @@ impl Stream {
         }
     }
 
-    /// Fills a slice with uniform numbers from `[low, high)`, 24 random bits each. Both ends must be finite, and so must `high - low`.
+    /// Fills a slice with uniform numbers from `[low, high)`, 24 random bits each; with `low` if both ends are that.
+    ///
+    /// # Panics
+    /// If `low` is above `high`, or one of them or their distance is not finite.
+    #[track_caller]
     pub fn uniform(self, low: f32, high: f32, out: &mut [f32]) {
+        assert!(low <= high && (high - low).is_finite(), "uniform numbers from {low} to {high}");
         let mut generator = self.generator();
         for value in out {
             let unit = (generator.next_u64() >> 40) as f32 * (1.0 / (1u32 << 24) as f32);

@@ -46,6 +46,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Rows of a `faer` view with contiguous rows.
+    #[cfg(feature = "faer")]
     pub(crate) fn from_faer(matrix: faer::MatRef<'a, f32>) -> Option<Self> {
         let (rows, cols) = matrix.shape();
         let stride = row_stride(rows, cols, matrix.row_stride(), matrix.col_stride())?;
@@ -97,12 +98,14 @@ impl<'a> Rows<'a> {
         Rows { pointer, rows, cols, stride: self.stride, life: PhantomData }
     }
 
+    #[cfg(feature = "faer")]
     pub(crate) fn to_faer(self) -> faer::MatRef<'a, f32> {
         // SAFETY: by the invariant every (row, col) of these strides is readable for 'a.
         unsafe { faer::MatRef::from_raw_parts(self.pointer.as_ptr(), self.rows, self.cols, signed(self.stride), 1) }
     }
 }
 
+#[cfg(feature = "faer")]
 fn signed(stride: usize) -> isize {
     isize::try_from(stride).expect("a stride within an allocation")
 }
@@ -135,6 +138,7 @@ impl<'a> RowsMut<'a> {
     }
 
     /// Rows of a `faer` view with contiguous rows.
+    #[cfg(feature = "faer")]
     pub(crate) fn from_faer(matrix: faer::MatMut<'a, f32>) -> Option<Self> {
         let (rows, cols) = matrix.shape();
         let stride = row_stride(rows, cols, matrix.row_stride(), matrix.col_stride())?;
@@ -156,6 +160,7 @@ impl<'a> RowsMut<'a> {
         Rows { pointer: self.pointer, rows: self.rows, cols: self.cols, stride: self.stride, life: PhantomData }
     }
 
+    #[cfg(feature = "faer")]
     pub(crate) fn into_faer(self) -> faer::MatMut<'a, f32> {
         // SAFETY: by the invariant every (row, col) of these strides is ours alone for 'a.
         unsafe { faer::MatMut::from_raw_parts_mut(self.pointer.as_ptr(), self.rows, self.cols, signed(self.stride), 1) }
@@ -214,6 +219,7 @@ impl<'a> RowsMut<'a> {
 }
 
 /// The row stride of a foreign view, if its rows are contiguous and do not run backwards into each other.
+#[cfg(any(feature = "faer", feature = "ndarray"))]
 fn row_stride(rows: usize, cols: usize, row_stride: isize, col_stride: isize) -> Option<usize> {
     if cols > 1 && col_stride != 1 {
         return None;
