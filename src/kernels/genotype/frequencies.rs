@@ -62,11 +62,11 @@ impl AlleleFrequencies {
     /// frequency, and so does one at 0 or at 1: the rule cannot move it. Rounding never leaves 0 to 1. Nothing changes when there is an error.
     ///
     /// # Errors
-    /// [`Error::Setting`] if `epsilon` is not within 0 and 1, the limit of theorem 1, or, naming the gene, if a reward is not finite or so
+    /// [`Error::Setting`] if `epsilon` is not within 0 and 1, the most theorem 1 ever allows (it asks for less where rewards are large), or, naming the gene, if a reward is not finite or so
     /// negative that `1 + e f` or `1 + e f0` is. [`Error::Length`] if there are rewards for another number of genes.
     pub fn update(&mut self, rewards: &AlleleRewards, epsilon: f64) -> Result<()> {
         if !(0.0..=1.0).contains(&epsilon) {
-            return Err(Error::setting("epsilon", "0 to 1, the limit of theorem 1", epsilon));
+            return Err(Error::setting("epsilon", "0 to 1, the most theorem 1 ever allows", epsilon));
         }
         if rewards.genes() != self.genes() {
             return Err(Error::Length { what: "allele rewards", expected: self.genes(), found: rewards.genes() });

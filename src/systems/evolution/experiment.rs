@@ -54,8 +54,8 @@ pub struct Row {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
-    /// A population on so many classes.
-    Population(usize),
+    /// A population on so many classes, by the recipe or as the paper's setting is printed.
+    Population { classes: usize, printed: bool },
     /// Adam on the same images, classes.
     Baseline(usize),
     /// Populations of fewer and more genes, classes: figure 1.
@@ -67,9 +67,18 @@ enum Kind {
 }
 
 /// The rows: table 1, table 2, figure 1, the theory.
-pub const ROWS: [Row; 9] = [
-    Row { name: "nne-10", description: "evolution, digits 0-9", kind: Kind::Population(10) },
-    Row { name: "nne-5", description: "evolution, digits 0-4", kind: Kind::Population(5) },
+pub const ROWS: [Row; 10] = [
+    Row {
+        name: "nne-10",
+        description: "evolution, digits 0-9",
+        kind: Kind::Population { classes: 10, printed: false },
+    },
+    Row { name: "nne-5", description: "evolution, digits 0-4", kind: Kind::Population { classes: 5, printed: false } },
+    Row {
+        name: "nne-10-printed",
+        description: "evolution as printed, digits 0-9",
+        kind: Kind::Population { classes: 10, printed: true },
+    },
     Row { name: "sgd-10", description: "backpropagation (Adam), digits 0-9", kind: Kind::Baseline(10) },
     Row { name: "sgd-5", description: "backpropagation (Adam), digits 0-4", kind: Kind::Baseline(5) },
     Row { name: "dnn-1000", description: "1,000 random hidden units", kind: Kind::Lifetime { hidden: 1000 } },
@@ -80,10 +89,11 @@ pub const ROWS: [Row; 9] = [
 ];
 
 /// Where the recipes depart from the paper, or fill what it leaves open: what a reader of the tables must know.
-pub const DEPARTURES: [&str; 10] = [
+pub const DEPARTURES: [&str; 12] = [
     "A generation is judged on a mini-batch of one class, the next class in the next generation, and has fewer genotypes than the paper's 1000, but there \
      are many more generations. On batches of all classes some classes are never learned: no genotype answers them, and their images earn nothing. Numbers \
-     of genes and generations are ours, the paper gives none.",
+     of genes and generations are ours, the paper gives none. The row \"as printed\" has the paper's 1000 genotypes, all images and eps of 1, for 1000 generations of 4000 genes.",
+    "Beside evolution with SignSGD on digits 0-9 stands the paper's figure in its text, 86.3; its table 1 says 85.6.",
     "Pixels are scaled below 1 for evolution: without biases that changes no answer, but how sharp the loss of a genotype is.",
     "Evolution is tested in three ways: the mean over 64 genotypes drawn from the allele frequencies, the genotype that has the more frequent allele of \
      every gene, and the expected weights W p. The paper does not say which is its own; its figure stands beside the last.",
@@ -97,6 +107,8 @@ pub const DEPARTURES: [&str; 10] = [
     "With many hidden units and no limit to those that fire, the rule's layer becomes a linear classifier of the pixels, for which 2,000 images do not give the paper's \
      90.76 %: the row in which 256 units fire is the one to compare.",
     "SignSGD and Adam on random hidden units: batches of 50, rates falling linearly; rates, and SignSGD's 200 epochs on 100,000 units, chosen on held-out images.",
+    "Where the paper trains for 500 epochs, so do output layers here, but for SignSGD on 100,000 units, and for dopaminergic plasticity there with 256 units firing, the rule as \
+     printed and that of the prose: 20 epochs, after which nothing is left to learn.",
     "The linear target evolves as an infinite population does, by the closed form of f and f0, at the largest eps that bounds of theorem 1 allow. W's entries \
      are theorem 2's divided by the root of the number of genes: alleles get fixed, and weights of genotypes must lie closer together than the target is long.",
 ];
@@ -219,7 +231,7 @@ impl Report {
                     .collect()
             };
             match row.kind {
-                Kind::Population(classes) => {
+                Kind::Population { classes, .. } => {
                     let [evolved, lifetime, _] = table_1(classes);
                     let all = populations(0);
                     let Some(first) = all.first() else { continue };
@@ -324,6 +336,18 @@ pub fn recipe(scale: Scale, classes: usize, genes: Option<usize>, seed: u64) -> 
     }
 }
 
+/// The population of a run in the paper's own setting, with as many genes and generations as there was time for: every genotype of 1000
+/// is judged on all images, eps is 1.
+pub fn printed_recipe(scale: Scale, classes: usize, seed: u64) -> Config {
+    let config = Config { seed, classes: Some(classes), curve_generations: 50, ..Config::default() };
+    match scale {
+        Scale::Quick => {
+            Config { genes: 1000, hidden: 300, population: 64, generations: 20, curve_generations: 5, ..config }
+        }
+        Scale::Full => config,
+    }
+}
+
 /// Numbers of genes of figure 1.
 fn genes(scale: Scale) -> &'static [usize] {
     match scale {
@@ -345,20 +369,16 @@ fn table_2(hidden: usize) -> Vec<(&'static str, Option<usize>, Learning, Option<
     let adam = learning(Rule::Adam, of((1e-3, 500), (1e-5, 500)), 50, Schedule::Linear);
     let sign_sgd = learning(Rule::SignSgd, of((3e-4, 500), (3e-6, 200)), 50, Schedule::Linear);
     let in_batches = learning(signed, (1.0, 500), 2000, Schedule::Linear);
-    // Nothing is left to learn after some ten epochs with 100,000 units.
     let few_firing = learning(signed, of((1.0, 500), (1.0, 20)), 1, Schedule::Constant);
-    let mut all = vec![
+    let other = |reading| learning(read(reading), (1.0, 20), 1, Schedule::Constant);
+    vec![
         ("SGD (Adam)", None, adam, sgd),
         ("SignSGD", None, sign_sgd, sign),
         ("dopaminergic plasticity", None, in_batches, dopaminergic),
         ("dopaminergic plasticity, 256 units fire", Some(256), few_firing, dopaminergic),
-    ];
-    if !large {
-        let other = |reading| learning(read(reading), (1.0, 20), 1, Schedule::Constant);
-        all.push(("the printed rule", None, other(Reading::Printed), dopaminergic));
-        all.push(("the rule of the prose", None, other(Reading::Prose), dopaminergic));
-    }
-    all
+        ("the printed rule", None, other(Reading::Printed), dopaminergic),
+        ("the rule of the prose", None, other(Reading::Prose), dopaminergic),
+    ]
 }
 
 /// Trains every row and measures it on the test images. Runs are independent: each thread of the context does one at a time, on its own.
@@ -411,8 +431,12 @@ fn run(
     observer: &mut RunObserver<'_>,
 ) -> Result<Option<Finding>> {
     match row.kind {
-        Kind::Population(classes) => {
-            let config = recipe(options.scale, classes, None, seed);
+        Kind::Population { classes, printed } => {
+            let config = if printed {
+                printed_recipe(options.scale, classes, seed)
+            } else {
+                recipe(options.scale, classes, None, seed)
+            };
             let name = format!("{}-seed-{seed}.safetensors", row.name);
             let found = population(context, config, data, options, &name, observer)?;
             Ok(found.map(|evolved| Finding::Populations(vec![evolved])))

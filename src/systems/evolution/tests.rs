@@ -1,6 +1,7 @@
 use std::ops::ControlFlow;
 
 use super::dopaminergic;
+use super::experiment::{Options, reproduce};
 use super::*;
 use crate::context::Context;
 use crate::datasets::{Dataset, Shape, embedded};
@@ -12,7 +13,7 @@ use crate::matrix::Matrix;
 use crate::parallel::Threads;
 use crate::random::Stream;
 use crate::systems::checkpoint::Writer;
-use crate::systems::experiment::Stage;
+use crate::systems::experiment::{Scale, Stage};
 use crate::systems::journal::Journal;
 use crate::systems::{Learner, Progress, Schedule, checkpoint};
 
@@ -497,8 +498,6 @@ fn no_more_units_fire_than_may() {
 
 #[test]
 fn the_reproduction_answers_for_what_is_asked() {
-    use super::experiment::{Options, reproduce};
-    use crate::systems::experiment::Scale;
     let data = embedded();
     let asked = |only: &[&str], runs| Options {
         only: only.iter().map(|name| (*name).to_owned()).collect(),
@@ -515,4 +514,30 @@ fn the_reproduction_answers_for_what_is_asked() {
     let mut stop = |_: &Stage<super::experiment::Row>, _: &crate::systems::Progress<'_>| ControlFlow::Break(());
     let report = reproduce(&mut context(), &data, &asked(&["nne-5"], 1), &mut stop).unwrap();
     assert!(report.interrupted && report.runs.is_empty());
+}
+
+#[test]
+fn interrupted_reproductions_go_on_where_they_stopped() {
+    let data = embedded();
+    let folder = tempfile::tempdir().unwrap();
+    let asked = |states: Option<&std::path::Path>| Options {
+        only: vec!["nne-5".to_owned()],
+        states: states.map(std::path::Path::to_owned),
+        ..Options::new(Scale::Quick)
+    };
+    // Every eighth step is reported.
+    let go_on = |options: &Options, last: u64| {
+        let mut steps = Vec::new();
+        let report = reproduce(&mut context(), &data, options, &mut |_, progress| {
+            steps.push(progress.step);
+            if progress.step >= last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        (report.unwrap(), steps)
+    };
+    let (first, _) = go_on(&asked(Some(folder.path())), 16);
+    assert!(first.interrupted && first.runs.is_empty());
+    let (rest, steps) = go_on(&asked(Some(folder.path())), u64::MAX);
+    assert!(!rest.interrupted && steps[0] >= 24, "what was done is not done again: {steps:?}");
+    let (whole, _) = go_on(&asked(None), u64::MAX);
+    assert_eq!(rest.runs[0].finding, whole.runs[0].finding);
 }

@@ -138,7 +138,7 @@ fn wrong_rewards_and_rates_leave_the_frequencies_alone() {
     let mut p = start.clone();
     for epsilon in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
         let message = message(p.update(&two(2, [1.0, 2.0]), epsilon));
-        assert_eq!(message, format!("epsilon: expected 0 to 1, the limit of theorem 1, found {epsilon}"));
+        assert_eq!(message, format!("epsilon: expected 0 to 1, the most theorem 1 ever allows, found {epsilon}"));
     }
     let nan = message(p.update(&two(2, [f64::NAN, 2.0]), 1.0));
     assert_eq!(nan, "reward of allele 1 of gene 0: expected a finite number of at least -1 / epsilon, found NaN");
