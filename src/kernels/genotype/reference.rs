@@ -1,8 +1,11 @@
 //! The formulas by obvious `f64` loops.
 
+use rand_core::Rng as _;
+
 use super::{AlleleFrequencies, Graph, Population, WeightGeneration};
 use crate::kernels::loss::reference::cross_entropy;
 use crate::matrix::MatRef;
+use crate::random::Stream;
 
 /// The weights W x of a genotype.
 pub fn weights(w: &WeightGeneration, population: &Population, genotype: usize) -> Vec<f64> {
@@ -144,4 +147,16 @@ pub fn allele_rewards(population: &Population, rewards: &[f64]) -> Vec<(f64, f64
 /// Equation 3, as printed.
 pub fn update(p: f64, present: f64, absent: f64, epsilon: f64) -> f64 {
     p * (1.0 + epsilon * present) / (1.0 + epsilon * absent + epsilon * p * (present - absent))
+}
+
+/// The alleles of a genotype drawn from its own stream: 32 bits a gene, in their order, against p in as many.
+pub fn sample(frequencies: &AlleleFrequencies, genotype: Stream) -> Vec<bool> {
+    let mut generator = genotype.generator();
+    let mut draws = Vec::new();
+    while draws.len() < frequencies.genes() {
+        let both = generator.next_u64();
+        draws.extend([both as u32, (both >> 32) as u32]);
+    }
+    let pairs = draws.into_iter().zip(frequencies.values());
+    pairs.map(|(draw, p)| f64::from(draw) < (p * 2f64.powi(32)).round()).collect()
 }

@@ -32,7 +32,11 @@ const NETWORK: &[Dim] = &[
     Dim { name: "images", min: 1, max: 140 },
 ];
 
+const FREQUENCIES: &[Dim] = &[Dim { name: "genes", min: 1, max: 600 }];
+
 pub(super) const CHECKS: &[Check] = &[
+    Check { kernel: "genotype::Population::sample", dims: REWARDS, run: sample },
+    Check { kernel: "genotype::AlleleFrequencies::update", dims: FREQUENCIES, run: update },
     Check { kernel: "genotype::decode", dims: WEIGHTS, run: weights },
     Check { kernel: "genotype::expected_weights", dims: EXPECTED, run: expected },
     Check { kernel: "genotype::allele_rewards", dims: REWARDS, run: rewards },
@@ -57,6 +61,53 @@ fn population(case: &mut Case<'_>, genotypes: usize, genes: usize, varying: f64)
     let p = AlleleFrequencies::new((0..genes).map(frequency).collect()).expect("frequencies");
     let stream = case.stream();
     Population::sample(&mut case.contexts[0], &p, stream, 0..genotypes as u64).expect("a population")
+}
+
+/// Every bit, of a population sampled in two parts.
+fn sample(case: &mut Case<'_>) {
+    let [genotypes, genes] = case.sizes();
+    let p = frequencies(case, genes);
+    let (stream, part) = (case.stream(), (genotypes / 3) as u64);
+    let exact: Vec<f64> = (0..genotypes as u64)
+        .flat_map(|genotype| reference::sample(&p, stream.item(genotype)))
+        .map(|allele| u8::from(allele).into())
+        .collect();
+    let bound = vec![0.0; exact.len()];
+    case.compare(&exact, &bound, |context| {
+        let parts = [0..part, part..genotypes as u64].into_iter().filter(|part| !part.is_empty());
+        let draw = |part: std::ops::Range<u64>| Population::sample(context, &p, stream, part).expect("a population");
+        let parts: Vec<Population> = parts.map(draw).collect();
+        let alleles = parts.iter().flat_map(|part| {
+            (0..part.genotypes()).flat_map(move |at| (0..genes).map(move |gene| part.allele(at, gene)))
+        });
+        alleles.map(|allele| u8::from(allele).into()).collect()
+    });
+}
+
+/// Frequencies of which some are fixed.
+fn frequencies(case: &mut Case<'_>, genes: usize) -> AlleleFrequencies {
+    let p = case.finite(1, genes, -0.1, 1.1);
+    AlleleFrequencies::new(p.as_slice().iter().map(|&p| f64::from(p).clamp(0.0, 1.0)).collect()).expect("frequencies")
+}
+
+fn update(case: &mut Case<'_>) {
+    let [genes] = case.sizes();
+    let (p, epsilon) = (frequencies(case, genes), share(case));
+    // Few genotypes: some genes are carried by nobody or everybody.
+    let stream = case.stream();
+    let population = Population::sample(&mut case.contexts[0], &p, stream, 0..5).expect("a population");
+    let values: Vec<f64> = case.finite(1, 5, 0.0, 5.0).as_slice().iter().map(|&value| f64::from(value).abs()).collect();
+    let rewards = reference::allele_rewards(&population, &values);
+    let exact: Vec<f64> = (p.values().iter().zip(rewards))
+        .map(|(&p, (f, f0))| if f.is_nan() { p } else { reference::update(p, f, f0, epsilon) })
+        .collect();
+    // In f64, which only becomes f32 to be compared.
+    let bound: Vec<f64> = exact.iter().map(|p| gamma(1.01) * p).collect();
+    case.compare(&exact, &bound, |context| {
+        let mut p = p.clone();
+        p.update(&allele_rewards(context, &population, &values), epsilon).expect("finite rewards");
+        p.values().iter().map(|&p| p as f32).collect()
+    });
 }
 
 fn weights(case: &mut Case<'_>) {

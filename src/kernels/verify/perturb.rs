@@ -15,19 +15,12 @@ const DIMS: &[Dim] = &[
     Dim { name: "outputs", min: 1, max: 40 },
 ];
 
-/// A batch of nobody rewards nothing, and leaves even the clamp undone.
-const REWARDED: &[Dim] = &[
-    Dim { name: "batch", min: 1, max: 140 },
-    Dim { name: "inputs", min: 0, max: 700 },
-    Dim { name: "outputs", min: 1, max: 40 },
-];
-
 pub(super) const CHECKS: &[Check] = &[
     Check { kernel: "perturb::gaussian", dims: VALUES, run: noise },
     Check { kernel: "perturb::clean_and_perturbed", dims: DIMS, run: products },
     Check { kernel: "perturb::reward_update", dims: DIMS, run: reward },
     Check { kernel: "perturb::perturbed_per_sample", dims: DIMS, run: products_per_sample },
-    Check { kernel: "perturb::reward_update_per_sample", dims: REWARDED, run: reward_per_sample },
+    Check { kernel: "perturb::reward_update_per_sample", dims: DIMS, run: reward_per_sample },
     Check { kernel: "perturb::weight_perturbation", dims: DIMS, run: step },
 ];
 
