@@ -1,6 +1,7 @@
 //! The kernels, a family a module. Each has an obvious `f64` reference beside it, public, which tests and benches compare with.
 
 pub mod activation;
+pub mod adam;
 pub mod dense;
 pub mod entropy;
 pub mod genotype;

@@ -22,7 +22,6 @@ use std::sync::Arc;
 use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
-use super::adam::Adam;
 use super::baselines::{backprop, krotov_hopfield, softmax};
 use super::evolution::{self, dopaminergic};
 use super::journal::Journal;
@@ -31,6 +30,7 @@ use super::replace::replace;
 use super::{CurvePoint, LONGEST_CONFIG, Learner, hebbian, hierarchy, organism, settings};
 use crate::datasets::storage::Bytes;
 use crate::error::{Error, Result};
+use crate::kernels::adam::Adam;
 use crate::matrix::Matrix;
 
 pub use super::replace::prepare;

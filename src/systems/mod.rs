@@ -5,7 +5,6 @@
 //! (seed, purpose, step) and never drawn from a running generator, so that the state is weights, optimiser moments and
 //! counters; and every kernel gives the same bits on any number of threads, so that a training run does too.
 
-pub mod adam;
 pub mod baselines;
 pub mod checkpoint;
 mod differentiable;

@@ -10,7 +10,6 @@ use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
 
-use super::adam::{Adam, Step};
 use super::features::Frozen;
 use super::journal::{Journal, Phase};
 use super::{Observer, Schedule, settings};
@@ -18,6 +17,7 @@ use crate::context::Context;
 use crate::datasets::Dataset;
 use crate::datasets::batches::Batches;
 use crate::error::Result;
+use crate::kernels::adam::{Adam, Step};
 use crate::kernels::dense::{self, Write};
 use crate::kernels::{loss, perturb};
 use crate::matrix::{MatMut, MatRef, Matrix};

@@ -3,6 +3,7 @@
 use super::{Case, Check, Dim, gamma};
 use crate::Matrix;
 use crate::kernels::activation::{self, Axis, Dropout, magnitude_zscore};
+use crate::kernels::adam::{self, Adam};
 use crate::kernels::loss::{self, softmax, softmax_cross_entropy};
 use crate::kernels::perturb::reference::erf;
 use crate::kernels::pixels::{self, to_f32};
@@ -20,6 +21,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check { kernel: "simd::math::erf", dims: VALUES, run: |case| function(case, Function::Erf) },
     Check { kernel: "simd::math::sin_cos", dims: VALUES, run: |case| function(case, Function::SinCos) },
     Check { kernel: "simd::math::sin_cos_2pi", dims: VALUES, run: |case| function(case, Function::SinCos2Pi) },
+    Check { kernel: "adam::Adam::update", dims: VALUES, run: adam_step },
     Check { kernel: "activation::relu", dims: BATCH, run: relu },
     Check { kernel: "activation::power", dims: BATCH, run: power },
     Check { kernel: "activation::gelu", dims: BATCH, run: gelu },
@@ -279,6 +281,34 @@ fn bytes(case: &mut Case<'_>) {
             let mut out = vec![f32::NAN; values];
             to_f32(context, &bytes, scale, offset, &mut out);
             out
+        });
+    }
+}
+
+/// Parameters, then both moments, after a step somewhere in a training.
+fn adam_step(case: &mut Case<'_>) {
+    let [values] = case.sizes();
+    let (w, gradient) = (case.matrix(1, values, -1.0, 1.0), case.matrix(1, values, -3.0, 3.0));
+    let (first, mut second) = (case.finite(1, values, -1.0, 1.0), case.finite(1, values, -0.1, 1.0));
+    second.as_mut_slice().iter_mut().for_each(|v| *v = v.max(0.0));
+    let number = 1 + below(&mut case.stream().generator(), 2000);
+    for (decay, non_negative) in [(0.0, false), (0.25, true)] {
+        let step = adam::Step { rate: 0.01, number, scale: 0.5, decay, non_negative };
+        let state = |at: usize| [w.as_slice()[at], first.as_slice()[at], second.as_slice()[at]].map(f64::from);
+        let (mut exact, mut bound) = ([const { Vec::new() }; 3], [const { Vec::new() }; 3]);
+        for (at, &g) in gradient.as_slice().iter().enumerate() {
+            let found = adam::reference::update(&step, g.into(), state(at));
+            let errors = adam::reference::error(&step, g.into(), state(at));
+            for part in 0..3 {
+                exact[part].push(found[part]);
+                bound[part].push(errors[part]);
+            }
+        }
+        case.compare(&exact.concat(), &bound.concat(), |context| {
+            let (m, v) = (first.as_slice().to_vec(), second.as_slice().to_vec());
+            let (mut w, mut adam) = (w.as_slice().to_vec(), Adam::from_moments(m, v).expect("as many of both"));
+            adam.update(context, &step, gradient.as_slice(), &mut w);
+            [&w, adam.first(), adam.second()].concat()
         });
     }
 }

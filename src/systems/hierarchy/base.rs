@@ -9,6 +9,7 @@ use super::units::{Layer, Unit};
 use crate::context::Context;
 use crate::datasets::batches::Batches;
 use crate::kernels::activation::Dropout;
+use crate::kernels::adam::Step;
 use crate::kernels::dense::blocked::transpose_to;
 use crate::kernels::dense::{Write, matmul_nt};
 use crate::kernels::entropy::Histogram;
@@ -16,7 +17,6 @@ use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::parallel::{Threads, for_each_with};
 use crate::random::Stream;
 use crate::simd::{Kernel, LANES, Simd, dispatch};
-use crate::systems::adam::Step;
 
 /// What one thread computes in.
 struct Workspace {

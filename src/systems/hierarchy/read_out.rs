@@ -8,11 +8,11 @@
 use super::config::ReadOut as Config;
 use crate::context::Context;
 use crate::kernels::activation::relu;
+use crate::kernels::adam::{Adam, Step};
 use crate::kernels::dense::{Write, add_bias, matmul, matmul_nt, matmul_tn};
 use crate::kernels::loss;
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::random::Stream;
-use crate::systems::adam::{Adam, Step};
 use crate::systems::read_out::column_sums;
 
 /// Samples evaluated at once.

@@ -8,10 +8,10 @@
 //! cell of the map: they are gathered when the field comes to rest and put back when it moves on.
 
 use super::config::Form;
+use crate::kernels::adam::Adam;
 use crate::kernels::masked::{ReceptiveField, Run};
 use crate::matrix::Matrix;
 use crate::random::Stream;
-use crate::systems::adam::Adam;
 
 /// A weight matrix `[hidden, inputs]`, a bias, and Adam's moments of both.
 #[derive(Clone, Debug, PartialEq)]
