@@ -83,6 +83,12 @@ impl Update {
     }
 }
 
+/// Refuses a setting that is NaN or infinite, which would make every weight so.
+#[track_caller]
+pub(crate) fn finite(kernel: &str, name: &str, value: f32) {
+    assert!(value.is_finite(), "{kernel}: {name} is {value}, not a finite number");
+}
+
 #[track_caller]
 fn shapes_agree(name: &str, x: MatRef<'_>, z: MatRef<'_>, w: &MatMut<'_>) {
     assert!(

@@ -206,11 +206,13 @@ fn the_magnitudes_of_bounds_are_sums_of_absolute_values() {
 fn krotov_hopfield_follows_its_formula_with_the_same_bits_on_every_set() {
     let mut compared = 0;
     for (batch, inputs, units) in [(1, 1, 2), (3, 20, 7), (16, 57, 58), (17, 100, 113), (100, 33, 60)] {
-        for (p, k, delta) in [(2, 2, 0.4), (3, 7, 0.4), (5, 3, 0.1)] {
+        for (p, k, delta, non_negative) in
+            [(2, 2, 0.4, false), (3, 7, 0.4, false), (5, 3, 0.1, false), (2, 2, 0.4, true), (3, 7, 0.4, true)]
+        {
             if k > units {
                 continue;
             }
-            let rule = KrotovHopfield { p, k, delta };
+            let rule = KrotovHopfield { p, k, delta, non_negative };
             let (x, w) = (random(batch, inputs, 0.0, 4), random(units, inputs, -1.0, 5));
             let Some((want, largest)) = reference::krotov_hopfield(x.view(), w.view(), &rule, 0.04, 1e-5) else {
                 continue;
@@ -238,7 +240,40 @@ fn krotov_hopfield_follows_its_formula_with_the_same_bits_on_every_set() {
             }
         }
     }
-    assert!(compared >= 8, "only {compared} cases were far enough from a tie");
+    assert!(compared >= 14, "only {compared} cases were far enough from a tie");
+}
+
+#[test]
+fn krotov_hopfield_clamps_every_weight_whatever_the_step() {
+    let rule = KrotovHopfield { p: 2, k: 2, delta: 0.4, non_negative: true };
+    let mut old = random(120, 37, -1.0, 5);
+    old[(60, 3)] = f32::NAN;
+    let clamped = |new: &Matrix, old: &Matrix, unit: usize| {
+        new.row(unit)
+            .iter()
+            .zip(old.row(unit))
+            .all(|(new, old)| new.to_bits() == if *old < 0.0 { 0 } else { old.to_bits() })
+    };
+    for (isa, threads) in Isa::available().flat_map(|isa| [(isa, 1), (isa, 3)]) {
+        let mut context = Context::on(isa).unwrap().with_threads(Threads::always(threads).unwrap());
+        let mut step = |x: &Matrix, rule: &KrotovHopfield, rate| {
+            let mut w = old.clone();
+            krotov_hopfield(&mut context, x.view(), w.view_mut(), rule, rate);
+            w
+        };
+        // One sample changes two units; the unit of the NaN has no rank.
+        let (x, free) = (random(1, 37, 0.0, 4), KrotovHopfield { non_negative: false, ..rule });
+        let (new, unclamped) = (step(&x, &rule, 0.5), step(&x, &free, 0.5));
+        assert!((0..120).all(|unit| clamped(&new, &unclamped, unit)), "{isa}");
+        assert_eq!((0..120).filter(|&unit| unclamped.row(unit)[5] != old.row(unit)[5]).count(), 2, "{isa}");
+        // A step of nothing, and no batch.
+        for x in [Matrix::zeros(3, 37), Matrix::zeros(0, 37)] {
+            let mut silent = rule;
+            silent.delta = 0.0;
+            let new = step(&x, &silent, 0.5);
+            assert!((0..120).all(|unit| clamped(&new, &old, unit)), "{isa}: {} samples", x.rows());
+        }
+    }
 }
 
 #[test]
@@ -269,7 +304,7 @@ fn threads_do_not_show() {
         }
         let hopfield = |threads: usize| {
             let mut got = transposed.clone();
-            let rule = KrotovHopfield { p: 3, k: 3, delta: 0.4 };
+            let rule = KrotovHopfield { p: 3, k: 3, delta: 0.4, non_negative: true };
             let mut context = Context::new().unwrap().with_threads(Threads::new(threads).unwrap());
             for _ in 0..3 {
                 krotov_hopfield(&mut context, x.view(), got.view_mut(), &rule, 0.04);
