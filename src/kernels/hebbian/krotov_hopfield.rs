@@ -33,6 +33,13 @@ pub struct KrotovHopfield {
     pub non_negative: bool,
 }
 
+impl Default for KrotovHopfield {
+    /// The paper's for MNIST: p = 3, k = 7, delta = 0.4, without the clamp.
+    fn default() -> Self {
+        KrotovHopfield { p: 3, k: 7, delta: 0.4, non_negative: false }
+    }
+}
+
 /// One step of the rule; returns `max |d|`, by which the step was divided.
 ///
 /// ```text

@@ -177,6 +177,95 @@ fn competitions_follow_their_formulas_with_the_same_bits_on_every_set() {
 }
 
 #[test]
+fn gates_follow_their_definition_with_the_same_bits_on_every_set() {
+    for (batch, units) in [(1, 1), (3, 15), (5, 16), (2, 17), (40, 7), (113, 260)] {
+        let mut z = random(batch, units, -1.0, 2);
+        z.as_mut_slice().iter_mut().step_by(4).for_each(|z| *z = 0.5); // ties
+        for competition in [Competition::Hard, Competition::Top(units.min(5)), Competition::Soft { temperature: 0.2 }] {
+            let want = reference::gates(z.view(), competition);
+            for (isa, threads) in Isa::available().flat_map(|isa| [(isa, 1), (isa, 2), (isa, 3), (isa, 7)]) {
+                let mut context = Context::on(isa).unwrap().with_threads(Threads::always(threads).unwrap());
+                let mut got = Matrix::from_fn(batch, units, |_, _| f32::NAN);
+                gates(&mut context, z.view(), competition, got.view_mut());
+                for b in 0..batch {
+                    let largest = z.row(b).iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                    for (j, (&got, want)) in got.row(b).iter().zip(&want[b * units..]).enumerate() {
+                        let c = units as f64;
+                        let roundings = match competition {
+                            Competition::Soft { temperature } => {
+                                3.0 * f64::from(largest - z[(b, j)]) / f64::from(temperature)
+                                    + 3.0 * c.ln()
+                                    + c / 16.0
+                                    + 12.0
+                            }
+                            _ => 0.0,
+                        };
+                        let error = (f64::from(got) - want).abs();
+                        let bound = roundings * f64::from(f32::EPSILON) / 2.0 * want;
+                        assert!(
+                            error <= bound,
+                            "{competition:?} {isa} {b} {j}: {got} for {want}, {error} over {bound}"
+                        );
+                    }
+                }
+                let mut first = Matrix::zeros(batch, units);
+                gates(&mut Context::on(Isa::Scalar).unwrap(), z.view(), competition, first.view_mut());
+                assert_eq!(got, first, "{competition:?} {isa}, {threads} threads: bits differ");
+            }
+        }
+    }
+}
+
+#[test]
+fn activities_that_are_no_numbers_never_win_a_hard_competition_and_spoil_a_soft_one() {
+    let z = [f32::NAN, 1.0, 2.0, 3.0, f32::NEG_INFINITY, f32::INFINITY, f32::NAN, f32::NAN, f32::NAN, 1.0, 2.0, 3.0];
+    let z = Matrix::from_slice(&z, 4, 3).unwrap();
+    let mut context = Context::new().unwrap();
+    let mut of = |competition| {
+        let mut g = Matrix::zeros(4, 3);
+        gates(&mut context, z.view(), competition, g.view_mut());
+        g
+    };
+    assert_eq!(of(Competition::Hard).as_slice(), &[0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]);
+    assert_eq!(of(Competition::Top(3)).as_slice(), &[0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
+    let soft = of(Competition::Soft { temperature: 1.0 });
+    assert!((0..4).all(|b| soft.row(b).iter().all(|gate| gate.is_nan() == (b != 3))), "{soft:?}");
+    // One NaN activity, and all weights are.
+    let (x, mut w) = (random(4, 2, 0.0, 1), random(2, 3, 0.0, 3));
+    let soft = Competition::Soft { temperature: 1.0 };
+    winner_take_all(&mut context, x.view(), z.view(), w.view_mut(), soft, &Update::default());
+    assert!(w.as_slice().iter().all(|w| w.is_nan()));
+}
+
+#[test]
+#[should_panic(expected = "gates: 4 winners of 3 units")]
+fn more_winners_than_units_are_refused() {
+    let z = Matrix::zeros(2, 3);
+    gates(&mut Context::new().unwrap(), z.view(), Competition::Top(4), Matrix::zeros(2, 3).view_mut());
+}
+
+#[test]
+#[should_panic(expected = "oja_per_unit: rate is NaN, not a finite number")]
+fn a_rate_that_is_no_number_is_refused() {
+    let update = Update { rate: f32::NAN, ..Update::default() };
+    let (x, z, mut w) = (random(2, 3, 0.0, 1), random(2, 4, 0.0, 2), random(3, 4, 0.0, 3));
+    oja_per_unit(&mut Context::new().unwrap(), x.view(), z.view(), w.view_mut(), &update);
+}
+
+#[test]
+#[should_panic(expected = "krotov_hopfield: delta is inf, not a finite number")]
+fn a_push_without_bounds_is_refused() {
+    let rule = KrotovHopfield { delta: f32::INFINITY, ..KrotovHopfield::default() };
+    krotov_hopfield(
+        &mut Context::new().unwrap(),
+        random(2, 3, 0.0, 1).view(),
+        random(9, 3, 0.0, 3).view_mut(),
+        &rule,
+        0.1,
+    );
+}
+
+#[test]
 fn activities_of_zero_take_nothing_from_soft_winners() {
     // With three equal activities the gates are a third each; the sign of zero is zero, so there is no decay.
     let (x, z, w) = (random(2, 4, 0.0, 1), Matrix::zeros(2, 3), random(4, 3, -1.0, 3));
@@ -332,6 +421,10 @@ fn an_empty_batch_changes_nothing_but_still_clamps() {
             assert_eq!(*got, old.max(0.0));
         }
     }
+    let mut got = w.clone();
+    let (x, z, update) = (Matrix::zeros(0, 3), Matrix::zeros(0, 4), Update { non_negative: true, ..Update::default() });
+    winner_take_all(&mut Context::new().unwrap(), x.view(), z.view(), got.view_mut(), Competition::Hard, &update);
+    assert!(got.as_slice().iter().zip(w.as_slice()).all(|(got, old)| *got == old.max(0.0)));
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub use per_sample::{noise_of_sample, perturbed_per_sample, reward_update_per_sa
 use gaussian::check_sigma;
 
 use crate::context::Context;
-use crate::kernels::dense::{add_bias, skinny};
+use crate::kernels::dense::{add_bias, add_bias_here, skinny};
 use crate::kernels::loss;
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::parallel::for_each;
@@ -250,7 +250,7 @@ pub fn weight_perturbation(
                 samples,
                 |(labels, (clean_losses, perturbed_losses)), clean, perturbed: Option<MatMut<'_>>| {
                     let losses_of = |mut logits: MatMut<'_>, losses| {
-                        add_bias(logits.reborrow(), bias);
+                        add_bias_here(logits.reborrow(), bias);
                         dispatch(isa, loss::CrossEntropy { logits: logits.as_ref(), labels, losses, gradient: None });
                     };
                     losses_of(clean, clean_losses);
@@ -263,7 +263,7 @@ pub fn weight_perturbation(
             skinny::products(context, z, w.as_ref(), None, clean.view_mut(), None);
             perturbed_per_sample(context, z, clean.view(), stream, rule.sigma, perturbed.view_mut());
             let mut mean = |outputs: &mut Matrix, losses: &mut Vec<f32>| {
-                add_bias(outputs.view_mut(), bias);
+                add_bias(context, outputs.view_mut(), bias);
                 loss::softmax_cross_entropy(context, outputs.view(), labels, Some(losses), None)
             };
             Losses { clean: mean(clean, clean_losses), perturbed: mean(perturbed, perturbed_losses) }
