@@ -43,7 +43,7 @@ use blocked::{
 pub enum Write {
     /// `c = p`; what c held, NaN included, is never read.
     Replace,
-    /// `c += s p`
+    /// `c += s p`. The factor is data: one that is NaN or infinite spreads as the formula says.
     Add(f32),
     /// `c = max(0, c + s p)`; NaN stays NaN.
     AddNonNegative(f32),
@@ -60,6 +60,9 @@ impl Write {
 }
 
 /// `p = a b` for `a` \[m, k\], `b` \[k, n\], `c` \[m, n\].
+///
+/// For a few columns of b (some tens) [`matmul_skinny`] is faster; for one that is mostly zeros, the products of
+/// [`masked`](crate::kernels::masked).
 ///
 /// # Panics
 /// If the shapes disagree.

@@ -222,3 +222,10 @@ fn biases_are_added_to_every_row_with_the_same_bits_on_every_set() {
 fn a_bias_for_every_column_is_expected() {
     add_bias(&mut Context::new().unwrap(), Matrix::zeros(2, 3).view_mut(), &[0.0; 2]);
 }
+
+#[test]
+#[should_panic(expected = "matmul_skinny: z is 2 x 3, w is 3 x 4, y is 2 x 5")]
+fn disagreeing_shapes_of_few_outputs_are_named() {
+    let (z, w, mut y) = (Matrix::zeros(2, 3), Matrix::zeros(3, 4), Matrix::zeros(2, 5));
+    matmul_skinny(&mut Context::new().unwrap(), z.view(), w.view(), y.view_mut());
+}

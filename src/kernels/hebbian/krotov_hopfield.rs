@@ -9,10 +9,10 @@
 //! Only two rows of d a sample differ from zero, so the product is nearly all the cost. Weights are \[units, inputs\]: what
 //! changes is rows. The product takes w as it lies and packs the (few) samples; the competition runs with samples across lanes.
 
-use super::finite;
 use crate::context::Context;
 use crate::kernels::dense::blocked::{CHUNK, Epilogue, Panels, chunk_product, packed_len};
 use crate::kernels::dense::pack;
+use crate::kernels::finite;
 use crate::matrix::{MatMut, MatRef};
 use crate::parallel::{for_each, for_each_with};
 use crate::simd::{Kernel, LANES, Simd, dispatch};

@@ -54,6 +54,7 @@ pub use residual::{oja_excluding_self, oja_per_unit, oja_subspace};
 pub use sanger::sanger;
 pub use sparse::{SparseWorkspace, oja_subspace_sparse};
 
+use super::finite;
 use crate::matrix::{MatMut, MatRef};
 use crate::simd::{LANES, Simd};
 
@@ -104,12 +105,6 @@ impl Update {
             Reduction::Sum => self.rate,
         }
     }
-}
-
-/// Refuses a setting that is NaN or infinite, which would make every weight so.
-#[track_caller]
-pub(crate) fn finite(kernel: &str, name: &str, value: f32) {
-    assert!(value.is_finite(), "{kernel}: {name} is {value}, not a finite number");
 }
 
 #[track_caller]
