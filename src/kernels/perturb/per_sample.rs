@@ -135,7 +135,8 @@ fn at<S: Simd>(s: S, normals: Normals<S>, stream: Stream, position: usize, sigma
 ///
 /// The support is as in [`reward_update`](super::reward_update), and so is `non_negative`. The sum over the batch runs in 16 parts, each in
 /// the order of the samples, added in order: error `(batch/16 + 17) 2^-24 sum_b |gains[b] N_b|`. A NaN gain reaches every non-zero
-/// weight. Cost: a draw and a multiply-add for each weight and sample. Memory: 16 copies of w.
+/// weight; without gains nothing is added, but the clamp still holds afterwards. Cost: a draw and a multiply-add for each weight and sample.
+/// Memory: 16 copies of w.
 ///
 /// # Panics
 /// If `sigma` is negative or not finite.
