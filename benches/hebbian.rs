@@ -124,7 +124,7 @@ fn other_rules(criterion: &mut Criterion) {
 fn krotov_hopfield(criterion: &mut Criterion) {
     for (p, k) in [(2, 2), (3, 7)] {
         let mut group = group(criterion, &format!("krotov_hopfield p {p} batch 100"));
-        let rule = KrotovHopfield { p, k, delta: 0.4 };
+        let rule = KrotovHopfield { p, k, delta: 0.4, non_negative: false };
         let (x, start) = (uniform(100, INPUTS, 0.05, 1.0, "x"), uniform(UNITS, INPUTS, -1.0, 1.0, "w"));
         let mut want = start.clone();
         hebbian::krotov_hopfield(

@@ -27,10 +27,26 @@
 //! (feature `ndarray`) without a copy. Sums that decide something (losses, rewards) are `f64`. A kernel is a function of a [`Context`]
 //! (instruction set, threads, scratch memory), inputs and outputs.
 //!
+//! Where functions differ from this, and from each other:
+//!
+//! | what | as a rule | but |
+//! |---|---|---|
+//! | weights | `[inputs, units]` | `[units, inputs]` in [`krotov_hopfield`](kernels::hebbian::krotov_hopfield) and all of [`plasticity`](kernels::plasticity), which change whole units: [`Matrix::transposed`] |
+//! | weights of genotypes | `[genotypes, links]` in [`evaluate_weights`](kernels::genotype::evaluate_weights) | [`decode`](kernels::genotype::decode) writes `[links, genotypes]` |
+//! | x | `[batch, inputs]` | `[5 batch, particles]` in [`forward_each`](kernels::particle::forward_each) |
+//! | z | a unit's activities, `[batch, units]` | in [`perturb`](kernels::perturb) and [`matmul_skinny`](kernels::dense::matmul_skinny) what enters the layer, `[batch, inputs]`; inputs of [`plasticity`](kernels::plasticity) are h |
+//! | the clamp at zero | a field `non_negative` of the rule: [`Update`](kernels::hebbian::Update), [`KrotovHopfield`](kernels::hebbian::KrotovHopfield), [`WeightPerturbation`](kernels::perturb::WeightPerturbation) | an argument of [`reward_update`](kernels::perturb::reward_update) and [`reward_update_per_sample`](kernels::perturb::reward_update_per_sample); [`Write::AddNonNegative`](kernels::dense::Write) of products |
+//! | the rate | in the rule | an argument of `krotov_hopfield`, [`sign_descent`](kernels::plasticity::sign_descent), [`reward_modulated`](kernels::plasticity::reward_modulated) and [`effective_weight_step`](kernels::particle::effective_weight_step) |
+//! | mean or sum over the batch | a [`Reduction`](kernels::hebbian::Reduction) | neither in `krotov_hopfield`, whose step is scaled by its largest change; a sum in `plasticity` |
+//! | order of arguments | context, inputs, what changes, the rule, workspace | a stream follows the inputs and comes before what is drawn from it ([`gaussian`](kernels::perturb::gaussian), `perturbed_per_sample`, [`Population::sample`](kernels::genotype::Population::sample)); it comes last in [`relu_dropout`](kernels::activation::relu_dropout) and [`Pattern::random`](kernels::masked::Pattern::random), and before the workspace in [`weight_perturbation`](kernels::perturb::weight_perturbation) |
+//! | labels | `&[u8]`, below the number of classes | so at most 256 classes everywhere; [`softmax`](kernels::loss::softmax) takes any width |
+//!
 //! **Errors.** Whatever comes from outside the program (files, settings, environment) is checked once and reported as an [`Error`] that
 //! says what was expected, what was found, and where; so do constructors of what has rules of its own (patterns, fields, views, graphs,
 //! samples). Shapes that disagree between values already built are the caller's mistake: kernels panic, with both shapes in the message and
-//! at the caller's line.
+//! at the caller's line. So do settings without meaning that a caller writes down: a rate or a momentum that is NaN or infinite, a width of
+//! noise, a temperature. Numbers that are computed (matrices, gains, the factor of a [`Write`](kernels::dense::Write)) are data: NaN and infinity
+//! spread as each kernel says.
 //!
 //! **Determinism.** A kernel returns the same bits on every instruction set and for any number of threads: vectors have 16 logical
 //! lanes everywhere, multiply-adds are always fused, reductions follow one tree, work is cut into constant pieces, and elementary

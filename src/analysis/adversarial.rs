@@ -26,7 +26,7 @@ impl Attack {
     pub const PROJECTED: Attack = Attack::ProjectedGradient { step: 0.01, iterations: 40 };
 }
 
-/// Changes images `[batch, inputs]` of values in 0 to 1, in place.
+/// Changes images `[batch, inputs]` of values in 0 to 1, in place. Labels are bytes: at most 256 classes.
 ///
 /// A value whose gradient is zero or NaN stays. The bits depend on neither threads nor instruction set.
 /// Cost: a gradient ([`Differentiable::input_gradient`]) each iteration.

@@ -205,7 +205,7 @@ pub fn per_class(labels: &[u8], classes: usize, n: usize, stream: Stream) -> Res
     choose(labels, classes, n, Some(stream))
 }
 
-/// The first `n` images of each class in the order of `labels`, class by class.
+/// The first `n` images of each class in the order of `labels`, class by class. Labels are bytes: at most 256 classes have images.
 ///
 /// # Errors
 /// As [`per_class`].

@@ -9,6 +9,7 @@ use crate::matrix::{MatMut, MatRef};
 /// weights were learned.
 pub trait Differentiable: Learner {
     /// `gradient[b] = dL_b / dx_b`: of each image's own cross-entropy, in nats, by its values; images and gradient `[batch, inputs]`.
+    /// Labels are bytes: at most 256 classes, as every network here has.
     ///
     /// Where a ReLU's sum is zero its slope is taken as zero, and so is that of a magnitude. Images that a network scales to unit length have
     /// a gradient of zero where they are black. NaN spreads to the image it belongs to. The bits depend on neither threads nor instruction set.

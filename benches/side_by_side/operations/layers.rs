@@ -36,7 +36,7 @@ pub fn update(inputs: &Inputs, mut context: Context, rule: Rule) -> Prepared {
 
 pub fn krotov(inputs: &Inputs, mut context: Context) -> Prepared {
     let (n, batch, units) = (layer(inputs).0, inputs.get("batch", 100), inputs.get("units", 2000));
-    let rule = KrotovHopfield { p: 2, k: 2, delta: 0.4 };
+    let rule = KrotovHopfield { p: 2, k: 2, delta: 0.4, non_negative: false };
     let (x, w) = (inputs.uniform("x", batch, n, 0.0, 1.0), inputs.uniform("w", units, n, -1.0, 1.0));
     into_matrix(w, move |w| {
         black_box(hebbian::krotov_hopfield(&mut context, x.view(), w.view_mut(), &rule, 1e-4));

@@ -48,6 +48,11 @@ impl Dropout {
         Ok(Dropout { threshold: threshold as u32, scale: (1.0 / (1.0 - rate)) as f32 })
     }
 
+    /// The probability that a value is dropped: the rate asked for, to the nearest of 65536.
+    pub fn rate(&self) -> f64 {
+        f64::from(self.threshold) / 65536.0
+    }
+
     /// What kept values are multiplied by.
     pub fn scale(&self) -> f32 {
         self.scale

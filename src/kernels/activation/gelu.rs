@@ -2,7 +2,7 @@
 //!
 //! `Phi(x) = (1 + erf(x / sqrt 2)) / 2` in every lane; no table, no branch.
 
-use super::{COST, rows_per_item};
+use super::{COST, rows_per_item, same_shape};
 use crate::context::Context;
 use crate::matrix::{MatMut, MatRef};
 use crate::parallel::for_each;
@@ -34,14 +34,7 @@ pub fn gelu(context: &mut Context, y: MatMut<'_>) {
 /// If the shapes differ.
 #[track_caller]
 pub fn gelu_gradient(context: &mut Context, x: MatRef<'_>, gradient: MatMut<'_>) {
-    assert!(
-        (x.rows(), x.cols()) == (gradient.rows(), gradient.cols()),
-        "gelu_gradient: x is {} x {}, the gradient is {} x {}",
-        x.rows(),
-        x.cols(),
-        gradient.rows(),
-        gradient.cols()
-    );
+    same_shape("gelu_gradient", x, &gradient);
     let isa = context.isa();
     let threads = context.threads().for_work(x.rows() * x.cols() * COST);
     let rows = rows_per_item(x.cols());

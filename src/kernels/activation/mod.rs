@@ -1,4 +1,4 @@
-//! Activations: ReLU, rectified power, and the magnitude-preserving z-score of the Hebbian networks.
+//! Activations: ReLU, GELU, rectified power, and the magnitude-preserving z-score of the Hebbian networks.
 //!
 //! All work in place on a batch `y` [samples, units], write each value once per pass, and give the same bits on every
 //! instruction set and for any number of threads.
@@ -40,6 +40,73 @@ pub fn relu(context: &mut Context, y: MatMut<'_>) {
     map(context, y, Map::Relu);
 }
 
+/// The gradient by what entered a [`relu`]: `gradient = gradient 1{x > 0}`.
+///
+/// x is what entered, or what came out, which has the same sign. Where x is zero, of either sign, the slope is 0; what the gradient was there,
+/// and where x is negative, does not matter, NaN included. A NaN x makes it NaN. Exact. Cost: two reads and a write a value.
+///
+/// ```
+/// use neuropil::{Context, Matrix, kernels::activation};
+/// let x = Matrix::from_slice(&[-1.0, 2.0, 0.0, 4.0], 2, 2)?;
+/// let mut gradient = Matrix::from_slice(&[0.5, 0.5, 0.5, -0.5], 2, 2)?;
+/// activation::relu_gradient(&mut Context::new()?, x.view(), gradient.view_mut());
+/// assert_eq!(gradient.as_slice(), &[0.0, 0.5, 0.0, -0.5]);
+/// # Ok::<(), neuropil::Error>(())
+/// ```
+///
+/// # Panics
+/// If the shapes differ.
+#[track_caller]
+pub fn relu_gradient(context: &mut Context, x: MatRef<'_>, gradient: MatMut<'_>) {
+    same_shape("relu_gradient", x, &gradient);
+    let isa = context.isa();
+    let threads = context.threads().for_work(x.rows() * x.cols() * COST);
+    let rows = rows_per_item(x.cols());
+    for_each(threads, gradient.row_blocks(rows).enumerate(), |(index, gradient)| {
+        dispatch(isa, ReluGradient { x: x.rows_range(index * rows..index * rows + gradient.rows()), gradient });
+    });
+}
+
+/// A gradient has the shape of what it is a gradient by.
+#[track_caller]
+fn same_shape(name: &str, x: MatRef<'_>, gradient: &MatMut<'_>) {
+    assert!(
+        (x.rows(), x.cols()) == (gradient.rows(), gradient.cols()),
+        "{name}: x is {} x {}, the gradient is {} x {}",
+        x.rows(),
+        x.cols(),
+        gradient.rows(),
+        gradient.cols()
+    );
+}
+
+struct ReluGradient<'a, 'b> {
+    x: MatRef<'a>,
+    gradient: MatMut<'b>,
+}
+
+impl Kernel for ReluGradient<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        for row in 0..self.x.rows() {
+            let (x, x_tail) = self.x.row(row).as_chunks::<LANES>();
+            let (to, to_tail) = self.gradient.row_mut(row).as_chunks_mut::<LANES>();
+            for (x, to) in x.iter().zip(to) {
+                s.store(passed(s, s.load(x), s.load(to)), to);
+            }
+            s.store_partial(passed(s, s.load_partial(x_tail), s.load_partial(to_tail)), to_tail);
+        }
+    }
+}
+
+/// The gradient where x is above zero, zero where it is not, x where it is no number.
+#[inline(always)]
+fn passed<S: Simd>(s: S, x: S::F32, gradient: S::F32) -> S::F32 {
+    s.select(s.lt(s.zero(), x), gradient, s.select(s.le(x, s.zero()), s.zero(), x))
+}
+
 /// `y = max(0, y)^n`: the read-out of Krotov and Hopfield (PNAS 116(16), 2019, eq. 1 of the classifier) takes n = 4.5.
 ///
 /// The whole part of `n` is raised by multiplication, a half by a square root, any other rest f by `exp(f ln y)`. The relative error
@@ -49,7 +116,7 @@ pub fn relu(context: &mut Context, y: MatMut<'_>) {
 /// Unless `0 < n <= 64`.
 #[track_caller]
 pub fn power(context: &mut Context, y: MatMut<'_>, n: f32) {
-    assert!(n > 0.0 && n <= 64.0, "a rectified power of {n}: expected above 0, at most 64");
+    assert!(n > 0.0 && n <= 64.0, "power: n is {n}, not above 0 and at most 64");
     map(context, y, Map::Power(n));
 }
 

@@ -11,6 +11,15 @@ pub fn relu(y: f32) -> f64 {
     if y < 0.0 { 0.0 } else { f64::from(y) }
 }
 
+/// The gradient by what entered [`relu`], of the gradient by what came out: one value.
+pub fn relu_gradient(x: f32, gradient: f32) -> f64 {
+    match x.partial_cmp(&0.0) {
+        None => f64::NAN,
+        Some(std::cmp::Ordering::Greater) => f64::from(gradient),
+        Some(_) => 0.0,
+    }
+}
+
 /// `x Phi(x)`
 pub fn gelu(x: f64) -> f64 {
     x * normal_distribution(x)

@@ -52,6 +52,39 @@ fn strided(y: &Matrix, gap: usize, mut f: impl FnMut(MatMut<'_>)) -> Vec<f32> {
 }
 
 #[test]
+fn the_gradient_of_relu_passes_where_the_value_is_above_zero() {
+    let odd = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, 1e-45, -1e-45, 1.0];
+    for (rows, cols) in SHAPES {
+        let (mut x, mut gradient) = (random(rows, cols, 1), random(rows, cols, 2));
+        // Every odd value of one meets every odd value of the other.
+        x.as_mut_slice().iter_mut().step_by(3).enumerate().for_each(|(i, x)| *x = odd[i % 8]);
+        gradient.as_mut_slice().iter_mut().step_by(3).enumerate().for_each(|(i, g)| *g = odd[i / 8 % 8]);
+        let exact = x.as_slice().iter().zip(gradient.as_slice()).map(|(&x, &g)| reference::relu_gradient(x, g) as f32);
+        let exact = bits(&exact.collect::<Vec<_>>());
+        let mut after = x.clone();
+        relu(&mut context(Isa::best(), 1), after.view_mut());
+        for (isa, threads) in Isa::available().flat_map(|isa| [(isa, 1), (isa, 2), (isa, 3), (isa, 7)]) {
+            for seen in [&x, &after] {
+                let got = strided(&gradient, 3, |g| relu_gradient(&mut context(isa, threads), seen.view(), g));
+                assert_eq!(bits(&got), exact, "{isa}, {rows} x {cols}, {threads} threads");
+            }
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "relu_gradient: x is 2 x 3, the gradient is 3 x 2")]
+fn gradients_have_the_shape_of_what_they_are_by() {
+    relu_gradient(&mut context(Isa::best(), 1), Matrix::zeros(2, 3).view(), Matrix::zeros(3, 2).view_mut());
+}
+
+#[test]
+#[should_panic(expected = "power: n is NaN, not above 0 and at most 64")]
+fn a_power_that_is_no_number_is_refused() {
+    power(&mut context(Isa::best(), 1), Matrix::zeros(2, 3).view_mut(), f32::NAN);
+}
+
+#[test]
 fn relu_is_the_larger_of_zero_and_the_value() {
     for (rows, cols) in SHAPES {
         let y = random(rows, cols, 1);
@@ -182,7 +215,7 @@ fn rescaled_scores_reach_from_zero_to_one() {
 #[test]
 fn dropout_follows_its_masks_on_every_set_and_any_number_of_threads() {
     let dropout = Dropout::new(0.2).unwrap();
-    assert_eq!(dropout.scale(), 1.25);
+    assert_eq!((dropout.scale(), dropout.rate()), (1.25, 13107.0 / 65536.0));
     for (rows, cols) in [(0, 5), (5, 0), (1, 1), (3, 15), (2, 33), (300, 100), (9, 5000)] {
         let y = random(rows, cols, 3);
         let stream = Stream::new(4, "dropout");

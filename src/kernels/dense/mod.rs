@@ -5,7 +5,7 @@
 //! matmul_nt   p[i, j] = sum_k a[i, k] b[j, k]
 //! matmul_tn   p[i, j] = sum_k a[k, i] b[k, j]
 //! ```
-//! and then `c = p`, `c += s p` or `c = max(0, c + s p)`, as [`Write`] says.
+//! and then `c = p`, `c += s p` or `c = max(0, c + s p)`, as [`Write`] says. A layer's bias is added by [`add_bias`].
 //!
 //! **Error.** With gamma = 2^-24 and n terms, |p - exact| <= 1.01 n gamma sum_k |a b|: each output is a chain of fused
 //! multiply-adds over blocks of 256 terms, blocks added in order. **Determinism.** That order depends on neither threads nor
@@ -43,7 +43,7 @@ use blocked::{
 pub enum Write {
     /// `c = p`; what c held, NaN included, is never read.
     Replace,
-    /// `c += s p`
+    /// `c += s p`. The factor is data: one that is NaN or infinite spreads as the formula says.
     Add(f32),
     /// `c = max(0, c + s p)`; NaN stays NaN.
     AddNonNegative(f32),
@@ -60,6 +60,9 @@ impl Write {
 }
 
 /// `p = a b` for `a` \[m, k\], `b` \[k, n\], `c` \[m, n\].
+///
+/// For a few columns of b (some tens) [`matmul_skinny`] is faster; for one that is mostly zeros, the products of
+/// [`masked`](crate::kernels::masked).
 ///
 /// # Panics
 /// If the shapes disagree.
@@ -89,11 +92,62 @@ pub fn matmul_tn(context: &mut Context, a: MatRef<'_>, b: MatRef<'_>, c: MatMut<
     product(context, a, true, b, false, c, write.epilogue());
 }
 
-/// Adds a bias to every row.
-pub(crate) fn add_bias(mut logits: MatMut<'_>, bias: &[f32]) {
-    for row in 0..logits.rows() {
-        for (logit, bias) in logits.row_mut(row).iter_mut().zip(bias) {
-            *logit += bias;
+/// `y[b, j] += bias[j]` for every row b of y \[batch, units\].
+///
+/// One rounding a value. NaN and infinities of either spread as in the sum. The same bits on every instruction set and for any number of threads.
+/// Cost: an addition, a read and a write a value.
+///
+/// ```
+/// use neuropil::kernels::dense::add_bias;
+/// use neuropil::{Context, Matrix};
+/// let mut y = Matrix::from_slice(&[1.0, 2.0, 3.0, 4.0], 2, 2)?;
+/// add_bias(&mut Context::new()?, y.view_mut(), &[10.0, 0.5]);
+/// assert_eq!(y.as_slice(), &[11.0, 2.5, 13.0, 4.5]);
+/// # Ok::<(), neuropil::Error>(())
+/// ```
+///
+/// # Panics
+/// If there is not a bias for every column.
+#[track_caller]
+pub fn add_bias(context: &mut Context, y: MatMut<'_>, bias: &[f32]) {
+    let (rows, cols) = (y.rows(), y.cols());
+    assert!(bias.len() == cols, "add_bias: y is {rows} x {cols}, there are {} biases", bias.len());
+    let (isa, threads) = (context.isa(), context.threads().for_work(rows.saturating_mul(cols) * ADDITION));
+    let block = BIASED.div_ceil(cols.max(1));
+    for_each(threads, y.row_blocks(block), |y| dispatch(isa, AddBias { y, bias }));
+}
+
+/// What adding to a value costs, in multiply-adds: it is bound by memory.
+const ADDITION: usize = 16;
+/// Values of an item of parallel work, at least.
+const BIASED: usize = 32_768;
+
+struct AddBias<'a, 'b> {
+    y: MatMut<'a>,
+    bias: &'b [f32],
+}
+
+impl Kernel for AddBias<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        let (bias, bias_tail) = self.bias.as_chunks::<LANES>();
+        for row in 0..self.y.rows() {
+            let (y, y_tail) = self.y.row_mut(row).as_chunks_mut::<LANES>();
+            for (y, bias) in y.iter_mut().zip(bias) {
+                s.store(s.add(s.load(y), s.load(bias)), y);
+            }
+            s.store_partial(s.add(s.load_partial(y_tail), s.load_partial(bias_tail)), y_tail);
+        }
+    }
+}
+
+/// [`add_bias`] with the same bits, for a few rows that a thread has at hand.
+pub(crate) fn add_bias_here(mut y: MatMut<'_>, bias: &[f32]) {
+    for row in 0..y.rows() {
+        for (y, bias) in y.row_mut(row).iter_mut().zip(bias) {
+            *y += bias;
         }
     }
 }

@@ -62,3 +62,9 @@ impl Write {
         }
     }
 }
+
+/// [`add_bias`](super::add_bias): `y[b, j] + bias[j]`, row-major.
+pub fn add_bias(y: MatRef<'_>, bias: &[f32]) -> Vec<f64> {
+    let sums = |y: &f32, bias: &f32| f64::from(*y) + f64::from(*bias);
+    y.iter_rows().flat_map(|row| row.iter().zip(bias).map(|(y, bias)| sums(y, bias)).collect::<Vec<_>>()).collect()
+}

@@ -193,3 +193,39 @@ fn disagreeing_shapes_are_named() {
         Write::Replace,
     );
 }
+
+#[test]
+fn biases_are_added_to_every_row_with_the_same_bits_on_every_set() {
+    for (rows, cols) in [(0, 3), (3, 0), (1, 1), (4, 15), (3, 16), (5, 17), (40, 1000), (70_000, 1)] {
+        let (y, bias) = (random(rows, cols, "y"), random(1, cols, "bias"));
+        let want = reference::add_bias(y.view(), bias.as_slice());
+        for (isa, threads) in Isa::available().flat_map(|isa| [(isa, 1), (isa, 2), (isa, 3), (isa, 7)]) {
+            let mut context = Context::on(isa).unwrap().with_threads(Threads::always(threads).unwrap());
+            // Rows with a stride, and values behind them that stay.
+            let mut wide = Matrix::from_fn(rows, cols + 3, |row, col| if col < cols { y[(row, col)] } else { 7.0 });
+            add_bias(&mut context, wide.view_mut().split_columns(cols).0, bias.as_slice());
+            for row in 0..rows {
+                let (got, behind) = wide.row(row).split_at(cols);
+                let exact = want[row * cols..(row + 1) * cols].iter().map(|&sum| sum as f32);
+                assert!(got.iter().copied().eq(exact), "{isa}, {threads} threads, {rows} x {cols}, row {row}");
+                assert_eq!(behind, [7.0; 3]);
+            }
+        }
+    }
+    let mut y = Matrix::from_slice(&[f32::NAN, 1.0, f32::INFINITY, 1.0], 2, 2).unwrap();
+    add_bias(&mut Context::new().unwrap(), y.view_mut(), &[f32::NEG_INFINITY, 0.5]);
+    assert!(y[(0, 0)].is_nan() && y[(1, 0)].is_nan() && y[(0, 1)] == 1.5 && y[(1, 1)] == 1.5);
+}
+
+#[test]
+#[should_panic(expected = "add_bias: y is 2 x 3, there are 2 biases")]
+fn a_bias_for_every_column_is_expected() {
+    add_bias(&mut Context::new().unwrap(), Matrix::zeros(2, 3).view_mut(), &[0.0; 2]);
+}
+
+#[test]
+#[should_panic(expected = "matmul_skinny: z is 2 x 3, w is 3 x 4, y is 2 x 5")]
+fn disagreeing_shapes_of_few_outputs_are_named() {
+    let (z, w, mut y) = (Matrix::zeros(2, 3), Matrix::zeros(3, 4), Matrix::zeros(2, 5));
+    matmul_skinny(&mut Context::new().unwrap(), z.view(), w.view(), y.view_mut());
+}

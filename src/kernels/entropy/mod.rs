@@ -183,17 +183,19 @@ impl Histogram {
 
     /// Adds the counts of another histogram with the same bins: of another thread's share, or another batch.
     ///
-    /// # Errors
-    /// [`Error::Setting`] if the ranges or the numbers of bins differ; nothing is added then.
-    pub fn merge(&mut self, other: &Histogram) -> Result<()> {
+    /// [`of`](Self::of) takes its range from the values, so two of its histograms seldom have the same bins: find the [`union`](Range::union)
+    /// of the [ranges](range) first, as the example of [the module](self) does.
+    ///
+    /// # Panics
+    /// If the ranges or the numbers of bins differ.
+    #[track_caller]
+    pub fn merge(&mut self, other: &Histogram) {
         let describe = |h: &Histogram| format!("{} bins over {} to {}", h.bins(), h.range.low, h.range.high);
-        if self.range != other.range || self.bins() != other.bins() {
-            return Err(Error::setting("merged histogram", describe(self), describe(other)));
-        }
+        let same = self.range == other.range && self.bins() == other.bins();
+        assert!(same, "Histogram::merge: {} and {}", describe(self), describe(other));
         for (count, more) in self.counts.iter_mut().zip(&other.counts) {
             *count += more;
         }
-        Ok(())
     }
 
     /// The range its bins divide.
@@ -258,10 +260,15 @@ impl Histogram {
 /// Unless there is a histogram for every column, all with the same number of bins.
 #[track_caller]
 pub fn add_columns(context: &mut Context, x: MatRef<'_>, histograms: &mut [Histogram]) {
-    assert_eq!(histograms.len(), x.cols(), "{} histograms for {} columns", histograms.len(), x.cols());
+    let (count, cols) = (histograms.len(), x.cols());
+    assert!(count == cols, "add_columns: {count} histograms for {cols} columns");
     if let Some((first, rest)) = histograms.split_first() {
         if let Some(other) = rest.iter().find(|other| other.bins() != first.bins()) {
-            panic!("histograms of {} and {} bins for the columns of one matrix", first.bins(), other.bins());
+            panic!(
+                "add_columns: histograms of {} and {} bins for the columns of one matrix",
+                first.bins(),
+                other.bins()
+            );
         }
         columns::add(context, x, histograms);
     }

@@ -111,13 +111,37 @@ pub fn evaluate(context: &mut Context, w: &WeightGeneration, samples: &Samples, 
 
 /// The same for weights that are given, \[genotypes, links\]: of one network, expected weights say, or of many.
 ///
+/// [`decode`](super::decode) writes \[links, genotypes\]: give its result as `weights.transposed().view()`, as its example does.
+///
+/// ```
+/// use neuropil::kernels::genotype::{Graph, Samples, evaluate_weights};
+/// use neuropil::{Context, Matrix};
+/// let mut context = Context::new()?;
+/// let graph = Graph::from_edges(2, 1, 2, &[(0, 0), (1, 0)])?;
+/// let images = Matrix::from_slice(&[1.0, 0.0, 0.0, 1.0], 2, 2)?;
+/// let samples = Samples::new(&mut context, &graph, images.view(), &[0, 1])?;
+/// // Two edges and two output links: the unit fires at the first pixel, for class 0; or never, which leaves both classes alike.
+/// let weights = Matrix::from_slice(&[1.0, 0.0, 2.0, -2.0, 0.0, 0.0, 0.0, 0.0], 2, 4)?;
+/// let outcome = evaluate_weights(&mut context, &samples, weights.view())?;
+/// assert_eq!(outcome.correct, [1, 1]); // of equal logits the first counts
+/// assert!(outcome.losses[0] < outcome.losses[1]);
+/// # Ok::<(), neuropil::Error>(())
+/// ```
+///
 /// # Errors
-/// [`Error::Length`] if a row is not as long as the graph has links; [`Error::Setting`], naming row and link, for a weight that is NaN or infinite.
+/// [`Error::Setting`], naming row and link, for a weight that is NaN or infinite.
+///
+/// # Panics
+/// If a row is not as long as the graph has links.
+#[track_caller]
 pub fn evaluate_weights(context: &mut Context, samples: &Samples, weights: MatRef<'_>) -> Result<Outcome> {
     let links = samples.graph().links();
-    if weights.cols() != links {
-        return Err(Error::Length { what: "weights of a genotype", expected: links, found: weights.cols() });
-    }
+    assert!(
+        weights.cols() == links,
+        "evaluate_weights: the weights are {} x {}, the graph has {links} links",
+        weights.rows(),
+        weights.cols()
+    );
     // To look at them as they are used costs no second reading.
     let finite = AtomicBool::new(true);
     let outcome = run(context, samples, weights.rows(), |first| {

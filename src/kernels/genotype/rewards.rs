@@ -63,7 +63,7 @@ const TABLE: usize = 8;
 #[track_caller]
 pub fn allele_rewards(context: &mut Context, population: &Population, rewards: &[f64]) -> AlleleRewards {
     let (genotypes, genes) = (population.genotypes(), population.genes());
-    assert_eq!(rewards.len(), genotypes, "{} rewards for {genotypes} genotypes", rewards.len());
+    assert!(rewards.len() == genotypes, "allele_rewards: {} rewards for {genotypes} genotypes", rewards.len());
     let tables: Vec<[f64; 1 << TABLE]> = rewards.chunks(TABLE).map(table).collect();
     let mut result =
         AlleleRewards { genotypes, present: vec![0.0; genes], absent: vec![0.0; genes], carriers: vec![0; genes] };

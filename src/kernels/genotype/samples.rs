@@ -32,7 +32,7 @@ pub struct Samples {
 }
 
 impl Samples {
-    /// Images \[images, inputs\] with a label each.
+    /// Images \[images, inputs\] with a label each: a byte, so at most 256 classes.
     ///
     /// # Errors
     /// [`Error::Length`] if there are no images, not as many labels, or images of another width than the graph has inputs; [`Error::Setting`],

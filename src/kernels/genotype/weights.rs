@@ -161,11 +161,32 @@ const LINKS: usize = 1024;
 /// Links whose weights are made while the place of one comes nearer.
 const AHEAD: usize = 8;
 
-/// Weights of genotypes: `out[link, k] = sum_i W[link, i] x_k(i)` for the genotypes of this range.
+/// Weights of genotypes: `out[link, k] = sum_i W[link, i] x_k(i)` for the genotypes of this range, out \[links, genotypes\].
+///
+/// A link is a row, as it is in W; [`evaluate_weights`](super::evaluate_weights) and [`forward`](super::forward) want a genotype a row:
+/// `out.transposed()`.
 ///
 /// A sum runs over the genes of the link in order, an addition for each whose allele is 1: |out - exact| <= (n - 1) 2^-24 / (1 - ...) sum |W|
 /// over those n. Neither instruction set nor threads, nor the range, show in the bits.
 /// Cost: an addition for each entry of W and 16 genotypes.
+///
+/// ```
+/// use neuropil::kernels::genotype::{AlleleFrequencies, Graph, Population, Samples, WeightGeneration, decode, evaluate, evaluate_weights};
+/// use neuropil::{Context, Matrix, random::Stream};
+/// let mut context = Context::new()?;
+/// let graph = Graph::random(4, 20, 2, 0.5, Stream::new(0, "graph"))?;
+/// let w = WeightGeneration::random(graph.links(), 50, 0.1, Stream::new(0, "weights"))?;
+/// let p = AlleleFrequencies::uniform(50, Stream::new(0, "frequencies"))?;
+/// let population = Population::sample(&mut context, &p, Stream::new(0, "population"), 0..10)?;
+/// let mut weights = Matrix::zeros(w.links(), 10);
+/// decode(&mut context, &w, &population, 0..10, weights.view_mut());
+///
+/// let images = Matrix::from_slice(&[1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0], 2, 4)?;
+/// let samples = Samples::new(&mut context, &graph, images.view(), &[0, 1])?;
+/// let outcome = evaluate_weights(&mut context, &samples, weights.transposed().view())?;
+/// assert_eq!(outcome, evaluate(&mut context, &w, &samples, &population));
+/// # Ok::<(), neuropil::Error>(())
+/// ```
 ///
 /// # Panics
 /// If the range does not start at a multiple of 64 or ends behind the population, or shapes disagree.
@@ -188,7 +209,7 @@ pub fn decode(
     );
     assert!(
         genotypes.start.is_multiple_of(GROUP) && genotypes.end <= population.genotypes(),
-        "genotypes {genotypes:?} of {}: a range from a multiple of {GROUP}",
+        "decode: genotypes {genotypes:?} of {}: a range from a multiple of {GROUP}",
         population.genotypes()
     );
     let (isa, first) = (context.isa(), genotypes.start / GROUP);

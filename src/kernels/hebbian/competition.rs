@@ -11,29 +11,119 @@ use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::parallel::{for_each, for_each_with};
 use crate::simd::{Kernel, LANES, Simd, dispatch};
 
-/// How units compete for a sample.
+/// How units compete for a sample: which gates g they get. [`gates`] tells them, and [`winner_take_all`] learns by them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Competition {
     /// The most active unit wins: its gate is 1, the others are 0. The first of equals wins; NaN never does.
     Hard,
-    /// The k most active units win, each with gate 1.
+    /// The k most active units win, each with gate 1: fewer, where fewer are numbers.
     Top(usize),
-    /// Gates are softmax(z / temperature) over the units.
+    /// Gates are softmax(z / temperature) over the units. An activity that is NaN or plus infinity makes the gates of all units NaN for
+    /// its sample, and so every weight; so does a sample of minus infinity only.
     Soft {
         /// Positive; small is nearly hard.
         temperature: f32,
     },
 }
 
-/// `w_ij += rate sum_b g_bj (x_bi - sgn(z_bj) w_ij)`, with gates g the outcome of a competition over z.
+impl Competition {
+    /// Refuses what no batch of so many units can be ruled by.
+    #[track_caller]
+    fn check(self, name: &str, units: usize) {
+        match self {
+            Competition::Hard => (),
+            Competition::Top(k) => assert!(k >= 1 && k <= units, "{name}: {k} winners of {units} units"),
+            Competition::Soft { temperature } => assert!(
+                temperature >= f32::MIN_POSITIVE && temperature.is_finite(),
+                "{name}: temperature {temperature} is not a positive normal number"
+            ),
+        }
+    }
+}
+
+/// The gates of a competition over z \[batch, units\], into gates \[batch, units\]: how much of each sample goes to each unit.
 ///
-/// NaN and infinity: see [the module](super); an infinite weight may become NaN or, clamped, zero, whoever wins.
+/// What the gates held is not read. Hard and k winners: 1 for a winner, else 0; of equal activities the first wins, NaN never does. Soft:
+/// `exp((z_j - max z) / T) / sum_k exp((z_k - max z) / T)`; NaN and infinity as [`Competition::Soft`] says.
+/// **Error.** Hard gates are exact. Soft ones have a relative error of at most `(3 (max z - z_j) / T + 3 ln c + c / 16 + 12)` times 2^-24 for
+/// c units, while they are normal numbers.
+/// **Determinism.** The same bits on every instruction set and for any number of threads. **Cost.** An exponential a gate (soft), or a comparison.
 ///
-/// Cost: batch units comparisons and batch k inputs additions (hard and k winners), batch inputs units multiply-adds (soft), and
-/// two multiply-adds a weight.
+/// ```
+/// use neuropil::kernels::hebbian::{Competition, gates};
+/// use neuropil::{Context, Matrix};
+/// let mut context = Context::new()?;
+/// let z = Matrix::from_slice(&[0.5, 2.0, 1.0, 1.0, 1.0, 0.0], 2, 3)?;
+/// let mut g = Matrix::zeros(2, 3);
+/// gates(&mut context, z.view(), Competition::Hard, g.view_mut());
+/// assert_eq!(g.as_slice(), &[0.0, 1.0, 0.0, 1.0, 0.0, 0.0]);
+/// gates(&mut context, z.view(), Competition::Top(2), g.view_mut());
+/// assert_eq!(g.as_slice(), &[0.0, 1.0, 1.0, 1.0, 1.0, 0.0]);
+/// gates(&mut context, z.view(), Competition::Soft { temperature: 0.5 }, g.view_mut());
+/// assert!((g[(1, 0)] - 1.0 / (2.0 + (-2f32).exp())).abs() < 1e-6);
+/// # Ok::<(), neuropil::Error>(())
+/// ```
 ///
 /// # Panics
-/// If the shapes disagree, if k is zero or more than the units, or if the temperature is not a positive normal number.
+/// If the shapes differ, if k is zero or more than the units, or if the temperature is not a positive normal number.
+#[track_caller]
+pub fn gates(context: &mut Context, z: MatRef<'_>, competition: Competition, gates: MatMut<'_>) {
+    assert!(
+        (gates.rows(), gates.cols()) == (z.rows(), z.cols()),
+        "gates: z is {} x {}, the gates are {} x {}",
+        z.rows(),
+        z.cols(),
+        gates.rows(),
+        gates.cols()
+    );
+    if z.rows() == 0 || z.cols() == 0 {
+        return;
+    }
+    competition.check("gates", z.cols());
+    let winners = match competition {
+        Competition::Hard => 1,
+        Competition::Top(k) => k,
+        Competition::Soft { temperature } => return soft_gates(context, z, temperature, gates),
+    };
+    let threads = context.threads().for_work(z.rows().saturating_mul(z.cols()) * 4);
+    for_each(threads, gates.row_blocks(CHUNK).enumerate(), |(index, mut gates)| {
+        for row in 0..gates.rows() {
+            let to = gates.row_mut(row);
+            to.fill(0.0);
+            for unit in top(z.row(index * CHUNK + row), winners) {
+                to[unit as usize] = 1.0;
+            }
+        }
+    });
+}
+
+/// `w_ij += rate sum_b g_bj (x_bi - sgn(z_bj) w_ij)`, with gates g the outcome of a competition over z, as [`gates`] tells them
+/// (Lagani et al., Neurocomputing 595, 2024).
+///
+/// x \[batch, inputs\], z \[batch, units\], w \[inputs, units\]. The sign of zero is zero. An empty batch changes nothing, but clamps all the same.
+///
+/// **NaN and infinity** spread as the formula says from samples to their winners, and from no sample to units that lost: but soft
+/// competitions have no losers, so one NaN activity makes every weight NaN. An infinite weight may become NaN or, clamped, zero, whoever wins.
+/// **Error.** With gamma = 2^-24, a new weight is within `1.01 (batch + 8) gamma (|w| + |rate| sum_b g (|x| + |w|))` of the exact one (rate
+/// divided by the batch for a mean), of soft gates `1.01 (batch + units + 56) gamma` times the same while `(max z - z) / T` is below some 10.
+/// **Determinism.** The same bits on every instruction set and for any number of threads.
+/// **Cost.** batch units comparisons and batch k inputs additions (hard and k winners), batch inputs units multiply-adds (soft), and
+/// two multiply-adds, a read and a write a weight. Scratch: units values a thread; soft, a copy of z.
+///
+/// ```
+/// use neuropil::kernels::hebbian::{Competition, Reduction, Update, winner_take_all};
+/// use neuropil::{Context, Matrix};
+/// let x = Matrix::from_slice(&[1.0, 0.0, 0.0, 1.0], 2, 2)?;
+/// let z = Matrix::from_slice(&[0.9, 0.1, 0.2, 0.8], 2, 2)?; // sample 0 is won by unit 0, sample 1 by unit 1
+/// let mut w = Matrix::from_slice(&[0.5, 0.5, 0.5, 0.5], 2, 2)?;
+/// let update = Update { rate: 0.5, reduction: Reduction::Sum, non_negative: false };
+/// winner_take_all(&mut Context::new()?, x.view(), z.view(), w.view_mut(), Competition::Hard, &update);
+/// assert_eq!(w.as_slice(), &[0.75, 0.25, 0.25, 0.75]); // half the way to what each has won
+/// # Ok::<(), neuropil::Error>(())
+/// ```
+///
+/// # Panics
+/// If the shapes disagree, if k is zero or more than the units, if the temperature is not a positive normal number, or the rate not finite.
 #[track_caller]
 pub fn winner_take_all(
     context: &mut Context,
@@ -44,16 +134,17 @@ pub fn winner_take_all(
     update: &Update,
 ) {
     shapes_agree("winner_take_all", x, z, &w);
+    update.check("winner_take_all");
     let (batch, units) = (z.rows(), z.cols());
     if batch == 0 || units == 0 {
         return clamp_only(w, update);
     }
+    competition.check("winner_take_all", units);
     let winners = match competition {
         Competition::Hard => 1,
         Competition::Top(k) => k,
         Competition::Soft { temperature } => return soft(context, x, z, w, temperature, update),
     };
-    assert!(winners >= 1 && winners <= units, "winner_take_all: {winners} winners of {units} units");
     let mut wins = Vec::with_capacity(batch * winners);
     let mut decay = vec![0.0f32; units];
     for b in 0..batch {
@@ -131,19 +222,18 @@ impl Kernel for Winners<'_, '_, '_> {
     }
 }
 
-#[track_caller]
-fn soft(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatMut<'_>, temperature: f32, update: &Update) {
-    assert!(
-        temperature >= f32::MIN_POSITIVE && temperature.is_finite(),
-        "winner_take_all: temperature {temperature} is not a positive normal number"
-    );
-    let (batch, units) = (z.rows(), z.cols());
-    let mut gates = Matrix::zeros(batch, units);
+fn soft_gates(context: &Context, z: MatRef<'_>, temperature: f32, gates: MatMut<'_>) {
     let isa = context.isa();
-    let threads = context.threads().for_work(batch * units * 16);
-    for_each(threads, gates.view_mut().row_blocks(CHUNK).enumerate(), |(index, gates)| {
+    let threads = context.threads().for_work(z.rows() * z.cols() * 16);
+    for_each(threads, gates.row_blocks(CHUNK).enumerate(), |(index, gates)| {
         dispatch(isa, SoftGates { z, first: index * CHUNK, gates, inverse: 1.0 / temperature });
     });
+}
+
+fn soft(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatMut<'_>, temperature: f32, update: &Update) {
+    let (batch, units) = (z.rows(), z.cols());
+    let mut gates = Matrix::zeros(batch, units);
+    soft_gates(context, z, temperature, gates.view_mut());
     let mut decay = vec![0.0; units];
     for b in 0..batch {
         for ((sum, &gate), &z) in decay.iter_mut().zip(gates.row(b)).zip(z.row(b)) {

@@ -4,7 +4,7 @@
 //! q[u, b] = sum_i sgn(w[u, i]) |w[u, i]|^(p-1) x[b, i]
 //! g[u, b] = 1 for the largest q[., b], -delta for the k-th largest, 0 otherwise
 //! d[u, i] = sum_b g[u, b] x[b, i] - (sum_b g[u, b] q[u, b]) w[u, i]
-//! w      += rate d / max |d|
+//! w      += rate d / max |d|                                             and then max(0, .), if the rule says so
 //! ```
 //! Only two rows of d a sample differ from zero, so the product is nearly all the cost. Weights are \[units, inputs\]: what
 //! changes is rows. The product takes w as it lies and packs the (few) samples; the competition runs with samples across lanes.
@@ -12,6 +12,7 @@
 use crate::context::Context;
 use crate::kernels::dense::blocked::{CHUNK, Epilogue, Panels, chunk_product, packed_len};
 use crate::kernels::dense::pack;
+use crate::kernels::finite;
 use crate::matrix::{MatMut, MatRef};
 use crate::parallel::{for_each, for_each_with};
 use crate::simd::{Kernel, LANES, Simd, dispatch};
@@ -26,26 +27,80 @@ pub struct KrotovHopfield {
     pub p: u32,
     /// The rank that is pushed away: 2 to [`MAX_RANK`].
     pub k: usize,
-    /// How strongly, as a share of the winner's pull.
+    /// How strongly, as a share of the winner's pull: a finite number.
     pub delta: f32,
+    /// Clamp negative weights to zero after the step.
+    pub non_negative: bool,
+}
+
+impl Default for KrotovHopfield {
+    /// The paper's for MNIST: p = 3, k = 7, delta = 0.4, without the clamp.
+    fn default() -> Self {
+        KrotovHopfield { p: 3, k: 7, delta: 0.4, non_negative: false }
+    }
 }
 
 /// One step of the rule; returns `max |d|`, by which the step was divided.
 ///
-/// x is \[batch, inputs\], w is \[units, inputs\]. A step whose `max |d|` is below 1e-30 changes nothing. The first of equal
-/// activities ranks higher; an activity of NaN or minus infinity never ranks, and if fewer than k units are left, nobody is pushed away.
+/// ```text
+/// q[u, b] = sum_i sgn(w[u, i]) |w[u, i]|^(p-1) x[b, i]
+/// g[u, b] = 1 for the largest q[., b], -delta for the k-th largest, 0 otherwise
+/// d[u, i] = sum_b g[u, b] x[b, i] - (sum_b g[u, b] q[u, b]) w[u, i]
+/// w      += rate d / max |d|
+/// ```
+/// Krotov and Hopfield, PNAS 116(16), 2019, as their program has it. x is \[batch, inputs\], w is \[units, inputs\]: the transpose of what the
+/// other rules take, since what changes is rows. There is no mean or sum over the batch to choose: a step is scaled by its largest
+/// change, and so the same for both. That makes `rate` the largest change of a weight.
 ///
-/// Cost: batch inputs units multiply-adds, 4 batch inputs for the update.
+/// A step whose `max |d|` is below 1e-30 changes nothing. The first of equal activities ranks higher; an activity of NaN or minus
+/// infinity never ranks, and if fewer than k units are left, nobody is pushed away. `non_negative` then clamps all weights, those of units
+/// that did not change too, and after a step or a batch of nothing as well: rows that change while they are written, the others by one
+/// reading, on all threads.
+///
+/// **NaN and infinity.** A unit with a NaN weight has no rank, and keeps its weights. An input that is not finite makes the activities of all
+/// units that weigh it NaN or infinite; of a NaN in d, `max |d|` is NaN too, and so is every weight of the units that ranked. Under the
+/// clamp NaN stays NaN.
+/// **Error.** Ranks are those of the activities as computed, a sum of n = inputs terms each; where two are closer than rounding, either may
+/// win (the same everywhere). With gamma = 2^-24 and M the largest sum of absolute values that makes an entry of d, an entry of the step is
+/// within `1.01 (2 batch + inputs + 8 p) gamma` times `rate (m + M |d| / max |d|) / max |d|`, m its own such sum; the new weight
+/// is rounded twice more.
+/// **Determinism.** The same bits on every instruction set and for any number of threads.
+/// **Cost.** batch inputs units multiply-adds (and inputs units (p - 2) multiplications), 4 batch inputs for the update; w is read once, the
+/// rows that change once more and written. Scratch: batch (inputs + units) values, and those rows.
+///
+/// ```
+/// use neuropil::kernels::hebbian::{KrotovHopfield, krotov_hopfield};
+/// use neuropil::{Context, Matrix};
+/// let x = Matrix::from_slice(&[1.0, 0.0], 1, 2)?;
+/// let mut w = Matrix::from_slice(&[0.5, 0.25, 0.25, 0.125], 2, 2)?; // two units of two inputs
+/// let rule = KrotovHopfield { p: 2, k: 2, delta: 0.5, non_negative: true };
+/// // Unit 0 wins with 0.5 and is pulled by (0.75, -0.125); unit 1, second with 0.25, is pushed by (-0.46875, 0.015625).
+/// let largest = krotov_hopfield(&mut Context::new()?, x.view(), w.view_mut(), &rule, 0.75);
+/// assert_eq!(largest, 0.75);
+/// assert_eq!(w.as_slice(), &[1.25, 0.125, 0.0, 0.140625]); // -0.21875 was clamped
+/// # Ok::<(), neuropil::Error>(())
+/// ```
 ///
 /// # Panics
-/// If the shapes disagree, p is below 2, or k is not in 2..=16 or exceeds the units.
+/// If the shapes disagree, p is below 2, k is not in 2..=16 or exceeds the units, or `delta` or `rate` is not finite.
 #[track_caller]
-pub fn krotov_hopfield(context: &mut Context, x: MatRef<'_>, w: MatMut<'_>, rule: &KrotovHopfield, rate: f32) -> f32 {
+pub fn krotov_hopfield(
+    context: &mut Context,
+    x: MatRef<'_>,
+    mut w: MatMut<'_>,
+    rule: &KrotovHopfield,
+    rate: f32,
+) -> f32 {
     let (batch, inputs, units) = (x.rows(), x.cols(), w.rows());
     assert!(w.cols() == inputs, "krotov_hopfield: x is {batch} x {inputs}, w is {units} x {}", w.cols());
     assert!(rule.p >= 2, "krotov_hopfield: p is {}, not 2 or more", rule.p);
     assert!((2..=MAX_RANK).contains(&rule.k) && rule.k <= units, "krotov_hopfield: rank {} of {units} units", rule.k);
+    finite("krotov_hopfield", "delta", rule.delta);
+    finite("krotov_hopfield", "rate", rate);
     if batch == 0 || inputs == 0 {
+        if rule.non_negative {
+            clamp_others(context, &[], w);
+        }
         return 0.0;
     }
     let isa = context.isa();
@@ -72,11 +127,28 @@ pub fn krotov_hopfield(context: &mut Context, x: MatRef<'_>, w: MatMut<'_>, rule
         dispatch(isa, Delta { x, w: shared.row(group[0].unit as usize), group, delta });
     });
     let largest = dispatch(isa, Largest { values: deltas });
+    let mut changed = &groups[..0];
     if largest >= 1e-30 || largest.is_nan() {
-        dispatch(isa, Step { deltas, groups: &groups, step: rate / largest, w });
+        changed = &groups;
+        let (step, non_negative) = (rate / largest, rule.non_negative);
+        dispatch(isa, Step { deltas, groups: changed, step, w: w.reborrow(), non_negative });
+    }
+    if rule.non_negative {
+        clamp_others(context, changed, w);
     }
     largest
 }
+
+/// Clamps the rows of all units but those of these groups, which were clamped as they were written.
+fn clamp_others(context: &Context, changed: &[&[Gate]], w: MatMut<'_>) {
+    let (isa, threads) = (context.isa(), context.threads().for_work(w.rows() * w.cols() * CLAMP_COST));
+    for_each(threads, w.row_blocks(CHUNK).enumerate(), |(index, w)| {
+        dispatch(isa, ClampOthers { changed, first: index * CHUNK, w });
+    });
+}
+
+/// What looking at a weight costs, in multiply-adds.
+const CLAMP_COST: usize = 8;
 
 /// One sample's say in one unit's update.
 #[derive(Clone, Copy, Debug)]
@@ -193,12 +265,13 @@ impl Kernel for Delta<'_, '_> {
     }
 }
 
-/// `w[u, i] += step d[u, i]` for the units that changed.
+/// `w[u, i] += step d[u, i]` for the units that changed, clamped at zero or not.
 struct Step<'a, 'b, 'c> {
     deltas: &'a [f32],
     groups: &'b [&'b [Gate]],
     step: f32,
     w: MatMut<'c>,
+    non_negative: bool,
 }
 
 impl Kernel for Step<'_, '_, '_> {
@@ -206,11 +279,41 @@ impl Kernel for Step<'_, '_, '_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
         let step = s.splat(self.step);
+        // The maximum with minus infinity is the value itself: no branch in the loop.
+        let lowest = s.splat(if self.non_negative { 0.0 } else { f32::NEG_INFINITY });
         for (delta, group) in self.deltas.chunks(self.w.cols()).zip(self.groups) {
             let row = self.w.row_mut(group[0].unit as usize);
             for (w, d) in row.chunks_mut(LANES).zip(delta.chunks(LANES)) {
                 let new = s.add(s.load_partial(w), s.mul(step, s.load_partial(d)));
-                s.store_partial(new, w);
+                s.store_partial(s.max(lowest, new), w);
+            }
+        }
+    }
+}
+
+/// `w[u, i] = max(0, w[u, i])` for the units that did not change.
+struct ClampOthers<'a, 'b, 'c> {
+    /// In the order of their units.
+    changed: &'a [&'b [Gate]],
+    first: usize,
+    w: MatMut<'c>,
+}
+
+impl Kernel for ClampOthers<'_, '_, '_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        for row in 0..self.w.rows() {
+            let unit = (self.first + row) as u32;
+            if self.changed.binary_search_by_key(&unit, |group| group[0].unit).is_ok() {
+                continue;
+            }
+            for w in self.w.row_mut(row).chunks_mut(LANES) {
+                let old = s.load_partial(w);
+                // After the first step there is hardly anything to write.
+                if s.mask_bits(s.lt(old, s.zero())) != 0 {
+                    s.store_partial(s.max(s.zero(), old), w);
+                }
             }
         }
     }

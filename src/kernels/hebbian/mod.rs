@@ -13,10 +13,14 @@
 //! | [`winner_take_all`] | `g_j (x_i - sgn(z_j) w_ij)`, g the outcome of a [`Competition`] | Lagani et al., Neurocomputing 595, 2024 |
 //! | [`krotov_hopfield`] | see there; its weights are \[units, inputs\] | Krotov and Hopfield, PNAS 116(16), 2019 |
 //!
-//! All weights on the right are those before the call. `non_negative` then clamps every weight at zero in the same pass.
+//! All weights on the right are those before the call. `non_negative` then clamps every weight at zero in the same pass. An empty batch
+//! changes nothing, whatever the reduction, but clamps all the same.
+//!
+//! Which units win a competition, and how much of each sample they get, [`gates`] tells by itself.
 //!
 //! **Determinism.** Each weight's sums run in a fixed order, whatever the threads and the instruction set: the bits are the same.
-//! **NaN and infinity** spread as the formulas say; a NaN weight stays NaN under the clamp. A NaN activity never wins a competition.
+//! **NaN and infinity** in data spread as the formulas say; a NaN weight stays NaN under the clamp. A NaN activity never wins a hard competition;
+//! a soft one it makes NaN for all units. A rate that is NaN or infinite panics.
 //! **Scratch** comes from the [`Context`](crate::Context): about `2 batch units` values.
 //!
 //! ```
@@ -44,36 +48,56 @@ mod sanger;
 mod several;
 mod sparse;
 
-pub use competition::{Competition, winner_take_all};
+pub use competition::{Competition, gates, winner_take_all};
 pub use krotov_hopfield::{KrotovHopfield, MAX_RANK, krotov_hopfield};
 pub use residual::{oja_excluding_self, oja_per_unit, oja_subspace};
 pub use sanger::sanger;
 pub use sparse::{SparseWorkspace, oja_subspace_sparse};
 
+use super::finite;
 use crate::matrix::{MatMut, MatRef};
 use crate::simd::{LANES, Simd};
 
 /// How the samples of a batch are combined.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Reduction {
     /// Their mean: the rate does not depend on the batch size.
+    #[default]
     Mean,
     /// Their sum.
     Sum,
 }
 
 /// What all batched updates share.
+///
+/// ```
+/// use neuropil::kernels::hebbian::{Reduction, Update};
+/// let update = Update { rate: 0.05, ..Update::default() };
+/// assert_eq!(update, Update { rate: 0.05, reduction: Reduction::Mean, non_negative: false });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Update {
-    /// The learning rate eta.
+    /// The learning rate eta: a finite number.
     pub rate: f32,
     /// Mean or sum over the batch.
     pub reduction: Reduction,
-    /// Clamp negative weights to zero after the update.
+    /// Clamp negative weights to zero after the update; NaN stays NaN.
     pub non_negative: bool,
 }
 
+impl Default for Update {
+    /// A rate of 0.01 on the mean, without the clamp.
+    fn default() -> Self {
+        Update { rate: 0.01, reduction: Reduction::Mean, non_negative: false }
+    }
+}
+
 impl Update {
+    #[track_caller]
+    fn check(&self, kernel: &str) {
+        finite(kernel, "rate", self.rate);
+    }
+
     /// The factor of a sum over `batch` samples.
     pub(crate) fn scale(&self, batch: usize) -> f32 {
         match self.reduction {

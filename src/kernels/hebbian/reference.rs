@@ -163,8 +163,11 @@ pub fn krotov_hopfield(
     }
     let largest = delta.iter().fold(0.0f64, |largest, d| if d.is_nan() { f64::NAN } else { largest.max(d.abs()) });
     let step = if largest < 1e-30 { 0.0 } else { f64::from(rate) / largest };
-    let new = (0..units * inputs).map(|at| f64::from(w.row(at / inputs)[at % inputs]) + step * delta[at]).collect();
-    Some((new, largest))
+    let new = (0..units * inputs).map(|at| {
+        let new = f64::from(w.row(at / inputs)[at % inputs]) + step * delta[at];
+        if rule.non_negative && new < 0.0 { 0.0 } else { new }
+    });
+    Some((new.collect(), largest))
 }
 
 /// Activities of linear units, for examples and tests: `z = x w`.

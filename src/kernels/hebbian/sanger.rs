@@ -29,14 +29,31 @@ const BLOCK: usize = 48;
 
 /// Sanger's rule (generalised Hebbian algorithm): `w_ij += rate sum_b z_bj (x_bi - sum_(k <= j) z_bk w_ik)`.
 ///
-/// Cost: (2 batch + 48) inputs units multiply-adds. A weight that is NaN or infinite reaches the other weights of its input in its
-/// block of 48 units, those before it too; else see [the module](super) for shapes, NaN and determinism.
+/// For x \[batch, inputs\], z \[batch, units\], w \[inputs, units\].
+///
+/// Cost: (2 batch + 48) inputs units multiply-adds. Error: with gamma = 2^-24, a new weight is within `1.01 (batch + units + 56) gamma` times
+/// `|w_ij| + |rate| sum_b |z_bj| (|x_bi| + sum_(k <= j) |z_bk w_ik|)` of the exact one, rate divided by the batch for a mean.
+/// A weight that is NaN or infinite reaches the other weights of its input in its
+/// block of 48 units, those before it too; else see [the module](super) for NaN and determinism. An empty batch only clamps.
+///
+/// ```
+/// use neuropil::kernels::hebbian::{Update, sanger};
+/// use neuropil::{Context, Matrix};
+/// let (x, z) = (Matrix::from_slice(&[1.0], 1, 1)?, Matrix::from_slice(&[0.5, 1.0], 1, 2)?);
+/// let mut w = Matrix::from_slice(&[0.5, 0.25], 1, 2)?;
+/// let update = Update { rate: 1.0, ..Update::default() };
+/// sanger(&mut Context::new()?, x.view(), z.view(), w.view_mut(), &update);
+/// // The first unit as if alone, 0.5 (1 - 0.5 * 0.5); the second sees what both leave, 1 (1 - 0.5 * 0.5 - 1 * 0.25).
+/// assert_eq!(w.as_slice(), &[0.875, 0.75]);
+/// # Ok::<(), neuropil::Error>(())
+/// ```
 ///
 /// # Panics
-/// If the shapes disagree.
+/// If the shapes disagree, or the rate is not finite.
 #[track_caller]
 pub fn sanger(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatMut<'_>, update: &Update) {
     shapes_agree("sanger", x, z, &w);
+    update.check("sanger");
     let (isa, batch, inputs, units) = (context.isa(), x.rows(), x.cols(), z.cols());
     if batch == 0 || units == 0 {
         return clamp_only(w, update);

@@ -33,6 +33,9 @@ pub struct SparseWorkspace {
 /// [`oja_subspace`](super::oja_subspace) for a `w` most of whose weights are zero; `sparse` is `w`, compressed
 /// ([`SparseMatrix::compress`]), as it also serves the product `x w` that gave the activities.
 ///
+/// Faster than `oja_subspace` below a density of some 20 %, which is where non-negative training leaves weights; legal for any. What is left
+/// out is what the clamp would undo, so an update without it gains only in the residuals.
+///
 /// Cost: batch x non-zeros multiply-adds for the residuals, and at most batch inputs units for the update: inputs without a positive
 /// residual cost only batch x their non-zeros if `z >= 0` and the update clamps. Error: as of `oja_subspace`, of which the order of
 /// sums differs, so the bits do too; they are the same on every instruction set and for any number of threads. A NaN or an infinity
@@ -53,7 +56,7 @@ pub struct SparseWorkspace {
 /// ```
 ///
 /// # Panics
-/// If the shapes disagree.
+/// If the shapes disagree, or the rate is not finite.
 #[track_caller]
 pub fn oja_subspace_sparse(
     context: &mut Context,
@@ -65,6 +68,7 @@ pub fn oja_subspace_sparse(
     workspace: &mut SparseWorkspace,
 ) {
     shapes_agree("oja_subspace_sparse", x, z, &w);
+    update.check("oja_subspace_sparse");
     let shape = (sparse.rows(), sparse.cols());
     assert!(
         shape == (w.rows(), w.cols()),

@@ -177,6 +177,95 @@ fn competitions_follow_their_formulas_with_the_same_bits_on_every_set() {
 }
 
 #[test]
+fn gates_follow_their_definition_with_the_same_bits_on_every_set() {
+    for (batch, units) in [(1, 1), (3, 15), (5, 16), (2, 17), (40, 7), (113, 260)] {
+        let mut z = random(batch, units, -1.0, 2);
+        z.as_mut_slice().iter_mut().step_by(4).for_each(|z| *z = 0.5); // ties
+        for competition in [Competition::Hard, Competition::Top(units.min(5)), Competition::Soft { temperature: 0.2 }] {
+            let want = reference::gates(z.view(), competition);
+            for (isa, threads) in Isa::available().flat_map(|isa| [(isa, 1), (isa, 2), (isa, 3), (isa, 7)]) {
+                let mut context = Context::on(isa).unwrap().with_threads(Threads::always(threads).unwrap());
+                let mut got = Matrix::from_fn(batch, units, |_, _| f32::NAN);
+                gates(&mut context, z.view(), competition, got.view_mut());
+                for b in 0..batch {
+                    let largest = z.row(b).iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                    for (j, (&got, want)) in got.row(b).iter().zip(&want[b * units..]).enumerate() {
+                        let c = units as f64;
+                        let roundings = match competition {
+                            Competition::Soft { temperature } => {
+                                3.0 * f64::from(largest - z[(b, j)]) / f64::from(temperature)
+                                    + 3.0 * c.ln()
+                                    + c / 16.0
+                                    + 12.0
+                            }
+                            _ => 0.0,
+                        };
+                        let error = (f64::from(got) - want).abs();
+                        let bound = roundings * f64::from(f32::EPSILON) / 2.0 * want;
+                        assert!(
+                            error <= bound,
+                            "{competition:?} {isa} {b} {j}: {got} for {want}, {error} over {bound}"
+                        );
+                    }
+                }
+                let mut first = Matrix::zeros(batch, units);
+                gates(&mut Context::on(Isa::Scalar).unwrap(), z.view(), competition, first.view_mut());
+                assert_eq!(got, first, "{competition:?} {isa}, {threads} threads: bits differ");
+            }
+        }
+    }
+}
+
+#[test]
+fn activities_that_are_no_numbers_never_win_a_hard_competition_and_spoil_a_soft_one() {
+    let z = [f32::NAN, 1.0, 2.0, 3.0, f32::NEG_INFINITY, f32::INFINITY, f32::NAN, f32::NAN, f32::NAN, 1.0, 2.0, 3.0];
+    let z = Matrix::from_slice(&z, 4, 3).unwrap();
+    let mut context = Context::new().unwrap();
+    let mut of = |competition| {
+        let mut g = Matrix::zeros(4, 3);
+        gates(&mut context, z.view(), competition, g.view_mut());
+        g
+    };
+    assert_eq!(of(Competition::Hard).as_slice(), &[0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]);
+    assert_eq!(of(Competition::Top(3)).as_slice(), &[0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
+    let soft = of(Competition::Soft { temperature: 1.0 });
+    assert!((0..4).all(|b| soft.row(b).iter().all(|gate| gate.is_nan() == (b != 3))), "{soft:?}");
+    // One NaN activity, and all weights are.
+    let (x, mut w) = (random(4, 2, 0.0, 1), random(2, 3, 0.0, 3));
+    let soft = Competition::Soft { temperature: 1.0 };
+    winner_take_all(&mut context, x.view(), z.view(), w.view_mut(), soft, &Update::default());
+    assert!(w.as_slice().iter().all(|w| w.is_nan()));
+}
+
+#[test]
+#[should_panic(expected = "gates: 4 winners of 3 units")]
+fn more_winners_than_units_are_refused() {
+    let z = Matrix::zeros(2, 3);
+    gates(&mut Context::new().unwrap(), z.view(), Competition::Top(4), Matrix::zeros(2, 3).view_mut());
+}
+
+#[test]
+#[should_panic(expected = "oja_per_unit: rate is NaN, not a finite number")]
+fn a_rate_that_is_no_number_is_refused() {
+    let update = Update { rate: f32::NAN, ..Update::default() };
+    let (x, z, mut w) = (random(2, 3, 0.0, 1), random(2, 4, 0.0, 2), random(3, 4, 0.0, 3));
+    oja_per_unit(&mut Context::new().unwrap(), x.view(), z.view(), w.view_mut(), &update);
+}
+
+#[test]
+#[should_panic(expected = "krotov_hopfield: delta is inf, not a finite number")]
+fn a_push_without_bounds_is_refused() {
+    let rule = KrotovHopfield { delta: f32::INFINITY, ..KrotovHopfield::default() };
+    krotov_hopfield(
+        &mut Context::new().unwrap(),
+        random(2, 3, 0.0, 1).view(),
+        random(9, 3, 0.0, 3).view_mut(),
+        &rule,
+        0.1,
+    );
+}
+
+#[test]
 fn activities_of_zero_take_nothing_from_soft_winners() {
     // With three equal activities the gates are a third each; the sign of zero is zero, so there is no decay.
     let (x, z, w) = (random(2, 4, 0.0, 1), Matrix::zeros(2, 3), random(4, 3, -1.0, 3));
@@ -206,11 +295,13 @@ fn the_magnitudes_of_bounds_are_sums_of_absolute_values() {
 fn krotov_hopfield_follows_its_formula_with_the_same_bits_on_every_set() {
     let mut compared = 0;
     for (batch, inputs, units) in [(1, 1, 2), (3, 20, 7), (16, 57, 58), (17, 100, 113), (100, 33, 60)] {
-        for (p, k, delta) in [(2, 2, 0.4), (3, 7, 0.4), (5, 3, 0.1)] {
+        for (p, k, delta, non_negative) in
+            [(2, 2, 0.4, false), (3, 7, 0.4, false), (5, 3, 0.1, false), (2, 2, 0.4, true), (3, 7, 0.4, true)]
+        {
             if k > units {
                 continue;
             }
-            let rule = KrotovHopfield { p, k, delta };
+            let rule = KrotovHopfield { p, k, delta, non_negative };
             let (x, w) = (random(batch, inputs, 0.0, 4), random(units, inputs, -1.0, 5));
             let Some((want, largest)) = reference::krotov_hopfield(x.view(), w.view(), &rule, 0.04, 1e-5) else {
                 continue;
@@ -238,7 +329,40 @@ fn krotov_hopfield_follows_its_formula_with_the_same_bits_on_every_set() {
             }
         }
     }
-    assert!(compared >= 8, "only {compared} cases were far enough from a tie");
+    assert!(compared >= 14, "only {compared} cases were far enough from a tie");
+}
+
+#[test]
+fn krotov_hopfield_clamps_every_weight_whatever_the_step() {
+    let rule = KrotovHopfield { p: 2, k: 2, delta: 0.4, non_negative: true };
+    let mut old = random(120, 37, -1.0, 5);
+    old[(60, 3)] = f32::NAN;
+    let clamped = |new: &Matrix, old: &Matrix, unit: usize| {
+        new.row(unit)
+            .iter()
+            .zip(old.row(unit))
+            .all(|(new, old)| new.to_bits() == if *old < 0.0 { 0 } else { old.to_bits() })
+    };
+    for (isa, threads) in Isa::available().flat_map(|isa| [(isa, 1), (isa, 3)]) {
+        let mut context = Context::on(isa).unwrap().with_threads(Threads::always(threads).unwrap());
+        let mut step = |x: &Matrix, rule: &KrotovHopfield, rate| {
+            let mut w = old.clone();
+            krotov_hopfield(&mut context, x.view(), w.view_mut(), rule, rate);
+            w
+        };
+        // One sample changes two units; the unit of the NaN has no rank.
+        let (x, free) = (random(1, 37, 0.0, 4), KrotovHopfield { non_negative: false, ..rule });
+        let (new, unclamped) = (step(&x, &rule, 0.5), step(&x, &free, 0.5));
+        assert!((0..120).all(|unit| clamped(&new, &unclamped, unit)), "{isa}");
+        assert_eq!((0..120).filter(|&unit| unclamped.row(unit)[5] != old.row(unit)[5]).count(), 2, "{isa}");
+        // A step of nothing, and no batch.
+        for x in [Matrix::zeros(3, 37), Matrix::zeros(0, 37)] {
+            let mut silent = rule;
+            silent.delta = 0.0;
+            let new = step(&x, &silent, 0.5);
+            assert!((0..120).all(|unit| clamped(&new, &old, unit)), "{isa}: {} samples", x.rows());
+        }
+    }
 }
 
 #[test]
@@ -269,7 +393,7 @@ fn threads_do_not_show() {
         }
         let hopfield = |threads: usize| {
             let mut got = transposed.clone();
-            let rule = KrotovHopfield { p: 3, k: 3, delta: 0.4 };
+            let rule = KrotovHopfield { p: 3, k: 3, delta: 0.4, non_negative: true };
             let mut context = Context::new().unwrap().with_threads(Threads::new(threads).unwrap());
             for _ in 0..3 {
                 krotov_hopfield(&mut context, x.view(), got.view_mut(), &rule, 0.04);
@@ -297,6 +421,10 @@ fn an_empty_batch_changes_nothing_but_still_clamps() {
             assert_eq!(*got, old.max(0.0));
         }
     }
+    let mut got = w.clone();
+    let (x, z, update) = (Matrix::zeros(0, 3), Matrix::zeros(0, 4), Update { non_negative: true, ..Update::default() });
+    winner_take_all(&mut Context::new().unwrap(), x.view(), z.view(), got.view_mut(), Competition::Hard, &update);
+    assert!(got.as_slice().iter().zip(w.as_slice()).all(|(got, old)| *got == old.max(0.0)));
 }
 
 #[test]

@@ -1,4 +1,6 @@
 //! Softmax, its cross-entropy with labels, and accuracy.
+//!
+//! Labels are bytes, which is what data sets of images have: they name at most 256 classes. [`softmax`] takes any number of columns.
 
 pub mod reference;
 
@@ -114,7 +116,8 @@ fn scale<S: Simd>(s: S, row: &mut [f32], factor: f32) {
 ///
 /// `losses`, if given, receives `E_b` of each sample, and `gradient` its derivative by the logits, `softmax(l_b) - onehot(label(b))`
 /// (not divided by the batch). The mean is summed in `f64` in the order of the samples, so it is the same for any number of threads;
-/// it is zero for an empty batch.
+/// it is zero for an empty batch. Labels are bytes: they name at most 256 classes,
+/// however many columns there are.
 ///
 /// A row with NaN, with plus infinity, or of minus infinity only has a NaN loss and gradient. Error of each `E_b`: at most
 /// `(2 |l_label - max l| + 4 ln c + c / 16 + 6)` times 2^-24, absolute, for c columns.
@@ -141,13 +144,16 @@ pub fn softmax_cross_entropy(
     gradient: Option<MatMut<'_>>,
 ) -> f64 {
     let (rows, cols) = (logits.rows(), logits.cols());
-    check_labels(logits, labels);
+    check_labels("softmax_cross_entropy", logits, labels);
     if let Some(losses) = &losses {
-        assert_eq!(losses.len(), rows, "{} losses for {rows} samples", losses.len());
+        assert!(losses.len() == rows, "softmax_cross_entropy: {} losses for {rows} samples", losses.len());
     }
     if let Some(gradient) = &gradient {
-        let shape = (gradient.rows(), gradient.cols());
-        assert_eq!(shape, (rows, cols), "a gradient of {shape:?} for logits of {:?}", (rows, cols));
+        let (own_rows, own_cols) = (gradient.rows(), gradient.cols());
+        assert!(
+            (own_rows, own_cols) == (rows, cols),
+            "softmax_cross_entropy: logits are {rows} x {cols}, the gradient is {own_rows} x {own_cols}"
+        );
     }
     if rows == 0 {
         return 0.0;
@@ -217,11 +223,11 @@ impl Kernel for CrossEntropy<'_> {
 
 /// Every label a class, and as many as samples.
 #[track_caller]
-pub(crate) fn check_labels(logits: MatRef<'_>, labels: &[u8]) {
+pub(crate) fn check_labels(kernel: &str, logits: MatRef<'_>, labels: &[u8]) {
     let (rows, cols) = (logits.rows(), logits.cols());
-    assert_eq!(labels.len(), rows, "{} labels for {rows} samples", labels.len());
+    assert!(labels.len() == rows, "{kernel}: {} labels for {rows} samples", labels.len());
     if let Some(sample) = labels.iter().position(|&label| usize::from(label) >= cols) {
-        panic!("label {} of sample {sample} for logits of {cols} classes", labels[sample]);
+        panic!("{kernel}: label {} of sample {sample}, but {cols} classes", labels[sample]);
     }
 }
 
@@ -236,18 +242,18 @@ pub fn argmax(row: &[f32]) -> usize {
     best.map_or(0, |(_, index)| index)
 }
 
-/// Whether the label's logit is the first of the largest. A row with a NaN answers nothing, and is never right.
+/// Whether the label's logit is the first of the largest. A row with a NaN answers nothing, and is never right. Labels are bytes: at most 256 classes.
 pub fn is_right(row: &[f32], label: u8) -> bool {
     argmax(row) == usize::from(label) && !row.iter().any(|value| value.is_nan())
 }
 
-/// The share of samples whose largest logit is their label's, by [`is_right`]; zero for no samples.
+/// The share of samples whose largest logit is their label's, by [`is_right`]; zero for no samples. Labels are bytes: at most 256 classes.
 ///
 /// # Panics
 /// If the number of labels is not that of the rows, or a label is not below the number of columns.
 #[track_caller]
 pub fn accuracy(logits: MatRef<'_>, labels: &[u8]) -> f64 {
-    check_labels(logits, labels);
+    check_labels("accuracy", logits, labels);
     if labels.is_empty() {
         return 0.0;
     }

@@ -145,8 +145,22 @@ fn rows_with_nan_are_never_right() {
 }
 
 #[test]
-#[should_panic(expected = "label 3 of sample 1 for logits of 3 classes")]
+#[should_panic(expected = "softmax_cross_entropy: label 3 of sample 1, but 3 classes")]
 fn a_label_out_of_range_is_named() {
     let (logits, _) = random(2, 3, 4);
     softmax_cross_entropy(&mut context(Isa::best(), 1), logits.view(), &[0, 3], None, None);
+}
+
+#[test]
+#[should_panic(expected = "softmax_cross_entropy: logits are 2 x 3, the gradient is 2 x 4")]
+fn a_gradient_of_another_shape_is_named() {
+    let (logits, _) = random(2, 3, 4);
+    let mut gradient = Matrix::zeros(2, 4);
+    softmax_cross_entropy(&mut context(Isa::best(), 1), logits.view(), &[0, 1], None, Some(gradient.view_mut()));
+}
+
+#[test]
+#[should_panic(expected = "accuracy: 1 labels for 2 samples")]
+fn a_label_for_every_sample_is_expected() {
+    accuracy(random(2, 3, 4).0.view(), &[0]);
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::field::{FieldLayer, field_matmul, field_matmul_nt, field_weight_gradient};
-use super::pattern::SparseMatrix;
+use super::pattern::{Pattern, SparseMatrix};
 use super::sampled::sampled_product;
 use super::sparse::{sparse_matmul, sparse_matmul_nt};
 use crate::context::Context;
@@ -89,6 +89,16 @@ impl Plan {
     pub fn strategy(&self) -> Strategy {
         self.strategy
     }
+
+    /// The batch it was chosen for.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// The density it was chosen for.
+    pub fn density(&self) -> f64 {
+        self.density
+    }
 }
 
 impl fmt::Display for Plan {
@@ -120,6 +130,32 @@ impl fmt::Display for Plan {
 /// let (x, mut y) = (Matrix::zeros(64, 20), Matrix::zeros(64, 30));
 /// weights.forward(&mut context, x.view(), y.view_mut(), Write::Replace);
 /// println!("{}", weights.plan());
+/// # Ok::<(), neuropil::Error>(())
+/// ```
+///
+/// To save weights, keep the batch of the plan, the values, and what the mask stands on; the same of these make the same bits again:
+///
+/// ```
+/// use neuropil::kernels::masked::{FieldLayer, Map, MaskedWeights, Pattern, ReceptiveField, Rectangle, SparseMatrix};
+/// use neuropil::{Context, Error};
+/// let context = Context::new()?;
+///
+/// let pattern = Pattern::new(3, 4, vec![0, 2, 2, 3], vec![1, 3, 0])?;
+/// let weights = MaskedWeights::sparse(&context, SparseMatrix::new(pattern, vec![0.5, -1.0, 2.0])?, 64);
+/// let saved = weights.pattern().expect("weights of a pattern");
+/// let (offsets, indices) = (saved.offsets().to_vec(), saved.indices().to_vec());
+/// let (inputs, units, batch, values) = (weights.inputs(), weights.units(), weights.plan().batch(), weights.values().to_vec());
+/// let pattern = Pattern::new(inputs, units, offsets, indices)?;
+/// let again = MaskedWeights::sparse(&context, SparseMatrix::new(pattern, values)?, batch);
+/// assert_eq!((again.pattern(), again.values()), (weights.pattern(), weights.values()));
+///
+/// let field = ReceptiveField::new(Map { rows: 2, cols: 3 }, &[Rectangle::new(0..2, 1..3)])?;
+/// let weights = MaskedWeights::fields(&context, FieldLayer::new(vec![field])?, vec![1.0, 2.0, 3.0, 4.0], 64)?;
+/// let saved = weights.field_layer().expect("weights of receptive fields");
+/// let (map, rectangles) = (saved.map(), saved.fields().iter().map(|field| field.rectangles().to_vec()).collect::<Vec<_>>());
+/// let fields = rectangles.iter().map(|rectangles| ReceptiveField::new(map, rectangles)).collect::<Result<_, Error>>()?;
+/// let again = MaskedWeights::fields(&context, FieldLayer::new(fields)?, weights.values().to_vec(), weights.plan().batch())?;
+/// assert_eq!((again.field_layer(), again.values()), (weights.field_layer(), weights.values()));
 /// # Ok::<(), neuropil::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -183,6 +219,42 @@ impl MaskedWeights {
         &self.plan
     }
 
+    /// Number of inputs: of the map's values, for receptive fields.
+    pub fn inputs(&self) -> usize {
+        self.plan.inputs
+    }
+
+    /// Number of units.
+    pub fn units(&self) -> usize {
+        self.plan.units
+    }
+
+    /// Number of weights; in receptive fields a column that is listed twice has two.
+    pub fn entries(&self) -> usize {
+        self.values().len()
+    }
+
+    /// Weights as a share of a dense layer's.
+    pub fn density(&self) -> f64 {
+        self.plan.density
+    }
+
+    /// The pattern of the mask; `None` for receptive fields.
+    pub fn pattern(&self) -> Option<&Pattern> {
+        match &self.mask {
+            Mask::Sparse(matrix) => Some(matrix.pattern()),
+            Mask::Fields { .. } => None,
+        }
+    }
+
+    /// The receptive fields of the units; `None` for a mask of any pattern.
+    pub fn field_layer(&self) -> Option<&FieldLayer> {
+        match &self.mask {
+            Mask::Sparse(_) => None,
+            Mask::Fields { layer, .. } => Some(layer),
+        }
+    }
+
     /// The weights: in the order of the pattern's entries, or of the fields' values.
     pub fn values(&self) -> &[f32] {
         match &self.mask {
@@ -191,10 +263,12 @@ impl MaskedWeights {
         }
     }
 
-    /// Changes the weights in place; the mask stays.
-    pub fn set_values<R>(&mut self, change: impl FnOnce(&mut [f32]) -> R) -> R {
+    /// Changes the weights in place, by a function that is given all of them; the mask stays.
+    ///
+    /// Cost: that of the function, and where the plan is dense a pass over \[inputs, units\] that lays the weights out anew.
+    pub fn update_values<R>(&mut self, change: impl FnOnce(&mut [f32]) -> R) -> R {
         let result = match &mut self.mask {
-            Mask::Sparse(matrix) => matrix.set_values(change),
+            Mask::Sparse(matrix) => matrix.update_values(change),
             Mask::Fields { weights, .. } => change(weights),
         };
         if self.dense.is_some() {
@@ -203,13 +277,13 @@ impl MaskedWeights {
         result
     }
 
-    /// `p = x (w o m)`, for x \[batch, inputs\], y \[batch, units\].
+    /// `p = x (w o m)`, for x \[batch, inputs\], y \[batch, units\], of any batch: the plan's is what it is fastest for.
     ///
     /// # Panics
     /// If the shapes disagree.
     #[track_caller]
     pub fn forward(&self, context: &mut Context, x: MatRef<'_>, mut y: MatMut<'_>, write: Write) {
-        self.shapes_agree("forward", (x.rows(), x.cols()), (y.rows(), y.cols()));
+        self.shapes_agree("MaskedWeights::forward", (x.rows(), x.cols()), (y.rows(), y.cols()));
         let Some(dense) = &self.dense else {
             return self.mask.forward(context, x, y, write);
         };
@@ -232,7 +306,7 @@ impl MaskedWeights {
     /// If the shapes disagree.
     #[track_caller]
     pub fn backward(&self, context: &mut Context, y: MatRef<'_>, mut x: MatMut<'_>, write: Write) {
-        self.shapes_agree("backward", (x.rows(), x.cols()), (y.rows(), y.cols()));
+        self.shapes_agree("MaskedWeights::backward", (x.rows(), x.cols()), (y.rows(), y.cols()));
         let Some(dense) = &self.dense else {
             return self.mask.backward(context, y, x, write);
         };
@@ -253,8 +327,9 @@ impl MaskedWeights {
     /// If the shapes disagree.
     #[track_caller]
     pub fn gradient(&self, context: &mut Context, x: MatRef<'_>, y: MatRef<'_>, gradient: &mut [f32]) {
-        self.shapes_agree("gradient", (x.rows(), x.cols()), (y.rows(), y.cols()));
-        assert_eq!(gradient.len(), self.values().len(), "gradient: a value for every weight");
+        self.shapes_agree("MaskedWeights::gradient", (x.rows(), x.cols()), (y.rows(), y.cols()));
+        let (values, weights) = (gradient.len(), self.entries());
+        assert!(values == weights, "MaskedWeights::gradient: {values} values for {weights} weights");
         match &self.mask {
             Mask::Fields { layer, .. } => field_weight_gradient(context, x, y, layer, gradient),
             Mask::Sparse(matrix) if self.plan.density <= crossover(&SAMPLED, self.plan.batch) => {

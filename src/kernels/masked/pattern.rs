@@ -229,7 +229,7 @@ impl Pattern {
 
 /// A sparse matrix: a [`Pattern`] and a value for each of its entries.
 ///
-/// Products build the order of entries that they need on first use, and keep it; [`set_values`](Self::set_values) keeps it too.
+/// Products build the order of entries that they need on first use, and keep it; [`update_values`](Self::update_values) keeps it too.
 #[derive(Clone, Debug)]
 pub struct SparseMatrix {
     pattern: Pattern,
@@ -255,11 +255,14 @@ impl SparseMatrix {
     /// The values of a dense matrix at a pattern's entries; what the pattern leaves out, NaN included, is not read.
     ///
     /// # Errors
-    /// [`Error::Setting`] if the shapes differ.
+    /// [`Error::Length`] if the shapes differ.
     pub fn from_masked(dense: MatRef<'_>, pattern: Pattern) -> Result<Self> {
-        if (dense.rows(), dense.cols()) != (pattern.rows, pattern.cols) {
-            let found = format!("{} x {}", dense.rows(), dense.cols());
-            return Err(Error::setting("dense matrix", format!("{} x {}", pattern.rows, pattern.cols), found));
+        let shape = [
+            ("a column of the dense matrix", pattern.rows, dense.rows()),
+            ("a row of the dense matrix", pattern.cols, dense.cols()),
+        ];
+        if let Some((what, expected, found)) = shape.into_iter().find(|(_, expected, found)| expected != found) {
+            return Err(Error::Length { what, expected, found });
         }
         let mut values = Vec::with_capacity(pattern.entries());
         for row in 0..pattern.rows {
@@ -290,7 +293,7 @@ impl SparseMatrix {
     }
 
     /// Changes the values in place. The pattern stays, and entries that become zero stay entries.
-    pub fn set_values<R>(&mut self, change: impl FnOnce(&mut [f32]) -> R) -> R {
+    pub fn update_values<R>(&mut self, change: impl FnOnce(&mut [f32]) -> R) -> R {
         let result = change(&mut self.values);
         for kept in self.in_blocks.iter_mut().chain([&mut self.by_column]) {
             if let Some(kept) = kept.get_mut() {

@@ -31,6 +31,9 @@ pub(super) type Samples = [[f32; LANES]; VECTORS];
 
 /// `values[e] = sum_b x[b, i] z[b, j]` for every entry e = (i, j) of the pattern: (X^T Z) o M, with x \[batch, inputs\], z \[batch, units\].
 ///
+/// Faster than the dense product, of which the entries are taken, below a density of some 4 % for few samples, 18 % from 33 and 30 % from 97
+/// on ([`MaskedWeights::gradient`](super::MaskedWeights::gradient) chooses by these); legal for any pattern.
+///
 /// What `values` held is not read. Cost: batch x entries multiply-adds, and 1/8 as much for folding lanes.
 /// See [the module](super) for error, NaN and determinism.
 ///

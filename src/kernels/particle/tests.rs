@@ -382,3 +382,11 @@ fn a_weight_the_particles_lack_is_named() {
 fn so_is_its_position() {
     Net::new(&[3, 3], Activation::Linear).unwrap().position(27);
 }
+
+#[test]
+#[should_panic(expected = "self_replicate: momentum is inf, not a finite number")]
+fn a_momentum_without_bounds_is_refused() {
+    let mut particles = Particles::zeros(&Net::new(&[3, 3], Activation::Linear).unwrap(), 3);
+    let rule = SelfReplication { rate: 0.1, momentum: f32::INFINITY, steps: 1 };
+    self_replicate(&mut Context::new().unwrap(), &mut particles, None, &rule);
+}

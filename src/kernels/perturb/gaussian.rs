@@ -52,7 +52,7 @@ const COST: usize = 16;
 /// ```
 #[track_caller]
 pub fn gaussian(context: &mut Context, stream: Stream, sigma: f32, out: &mut [f32]) {
-    check_sigma(sigma);
+    check_sigma("gaussian", sigma);
     let isa = context.isa();
     let threads = context.threads().for_work(out.len() * COST);
     for_each(threads, out.chunks_mut(BLOCK).zip(0..), |(out, block)| {
@@ -61,11 +61,8 @@ pub fn gaussian(context: &mut Context, stream: Stream, sigma: f32, out: &mut [f3
 }
 
 #[track_caller]
-pub(crate) fn check_sigma(sigma: f32) {
-    assert!(
-        sigma >= 0.0 && sigma.is_finite(),
-        "a standard deviation of {sigma}: expected a finite number, not negative"
-    );
+pub(crate) fn check_sigma(kernel: &str, sigma: f32) {
+    assert!(sigma >= 0.0 && sigma.is_finite(), "{kernel}: sigma is {sigma}, not a finite number of zero or above");
 }
 
 struct Fill<'a> {

@@ -24,10 +24,9 @@ mod per_sample;
 pub use gaussian::gaussian;
 pub use per_sample::{noise_of_sample, perturbed_per_sample, reward_update_per_sample};
 
-use gaussian::check_sigma;
-
 use crate::context::Context;
-use crate::kernels::dense::{add_bias, skinny};
+use crate::kernels::dense::{add_bias, add_bias_here, skinny};
+use crate::kernels::finite;
 use crate::kernels::loss;
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::parallel::for_each;
@@ -35,8 +34,9 @@ use crate::random::Stream;
 use crate::simd::{Kernel, LANES, Simd, dispatch};
 
 #[track_caller]
-fn same_shape(what: &str, found: (usize, usize), expected: (usize, usize)) {
-    assert!(found == expected, "{what} is {} x {}, expected {} x {}", found.0, found.1, expected.0, expected.1);
+fn same_shape(kernel: &str, what: &str, found: (usize, usize), expected: (usize, usize)) {
+    let ((rows, cols), (wanted_rows, wanted_cols)) = (found, expected);
+    assert!(found == expected, "{kernel}: {what} is {rows} x {cols}, expected {wanted_rows} x {wanted_cols}");
 }
 
 /// `clean = z w` and `perturbed = z (w + noise)` in one pass over z. z [batch, inputs], w and noise [inputs, outputs], both results
@@ -44,7 +44,7 @@ fn same_shape(what: &str, found: (usize, usize), expected: (usize, usize)) {
 ///
 /// Error: `|got - exact| <= (n/16 + 6) 2^-24 sum |z| |w|` for n inputs, and one rounding of `w + noise` more for the second. NaN and
 /// infinities pass into the outputs they reach. Cost: 2 n c multiply-adds a sample; any number of outputs c is right, few (some tens)
-/// are fast, as the transposed weights are meant to stay in the second-level cache.
+/// are fast, as the transposed weights are meant to stay in the second-level cache: beyond, two [`matmul`](crate::kernels::dense::matmul)s are.
 ///
 /// # Panics
 /// If shapes disagree.
@@ -69,6 +69,7 @@ pub fn clean_and_perturbed(
     clean: MatMut<'_>,
     perturbed: MatMut<'_>,
 ) {
+    let same_shape = |what, found, expected| same_shape("clean_and_perturbed", what, found, expected);
     same_shape("w", (w.rows(), w.cols()), (z.cols(), w.cols()));
     same_shape("noise", (noise.rows(), noise.cols()), (w.rows(), w.cols()));
     same_shape("clean", (clean.rows(), clean.cols()), (z.rows(), w.cols()));
@@ -79,15 +80,15 @@ pub fn clean_and_perturbed(
 /// `w += gain * noise` where `w != 0`: the update of weight perturbation with `gain = -(eta / sigma^2) (E_perturbed - E)`.
 ///
 /// "On the support only": a weight that is zero (of either sign) stays as it is, so that what became sparse stays sparse. With
-/// `non_negative` the result is `max(0, .)`. One fused rounding a weight. A NaN gain makes every non-zero weight NaN: check the losses
-/// before. Traffic: w twice, noise once.
+/// `non_negative` the result is `max(0, .)`, of NaN it is NaN. One fused rounding a weight. The gain is a result, not a setting, so one that is NaN or
+/// infinite is no panic: NaN makes every non-zero weight NaN, so check the losses before. Traffic: w twice, noise once.
 ///
 /// # Panics
 /// If shapes disagree.
 #[track_caller]
 pub fn reward_update(context: &mut Context, noise: MatRef<'_>, gain: f32, w: MatMut<'_>, non_negative: bool) {
     let (rows, cols) = (w.rows(), w.cols());
-    same_shape("noise", (noise.rows(), noise.cols()), (rows, cols));
+    same_shape("reward_update", "noise", (noise.rows(), noise.cols()), (rows, cols));
     if rows == 0 || cols == 0 {
         return;
     }
@@ -148,7 +149,7 @@ pub enum Draws {
 /// Settings of [`weight_perturbation`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WeightPerturbation {
-    /// Learning rate, eta.
+    /// Learning rate, eta: a finite number.
     pub rate: f32,
     /// Standard deviation of the noise, sigma; above zero.
     pub sigma: f32,
@@ -190,10 +191,19 @@ impl Default for Workspace {
 /// With [`Draws::Batch`] the gain is `-(rate / sigma^2) (E_perturbed - E)` of the batch means. With [`Draws::Sample`] each sample b has its own
 /// noise and the gain `-(rate / sigma^2) (E_perturbed,b - E_b) / batch`. `stream` names the step's noise: give each step its own item.
 ///
-/// If a loss is not a number, or there are no samples, the weights stay as they are; the caller sees it in the result.
+/// Labels are bytes: at most 256 classes.
+///
+/// If a loss is not a number, or there are no samples, the weights stay as they are, not even clamped; the caller sees it in the result.
+/// A gain beyond the range of `f32` is infinite, and so are the weights it reaches (NaN, where noise is zero).
+///
+/// **Error.** Losses as those of [`softmax_cross_entropy`](crate::kernels::loss::softmax_cross_entropy) on outputs as
+/// [`clean_and_perturbed`] or [`perturbed_per_sample`] state; a gain carries the absolute error of two losses times `rate / sigma^2`, so that small
+/// sigmas see little but rounding; [`reference::weight_perturbation`] bounds it all, step by step.
+/// **Determinism.** The same bits on every instruction set and for any number of threads.
+/// **Cost.** Per sample 2 inputs classes multiply-adds, and a draw for each weight; two draws a weight and sample with [`Draws::Sample`].
 ///
 /// # Panics
-/// If shapes disagree, a label is out of range, or `sigma` is not above zero.
+/// If shapes disagree, a label is out of range, `sigma` is not a finite number above zero, or `rate` is not finite.
 ///
 /// ```
 /// use neuropil::kernels::perturb::{Draws, WeightPerturbation, Workspace, weight_perturbation};
@@ -222,16 +232,16 @@ pub fn weight_perturbation(
     workspace: &mut Workspace,
 ) -> Losses {
     let (batch, inputs, classes) = (z.rows(), w.rows(), w.cols());
-    assert!(bias.len() == classes, "{} biases for {classes} classes", bias.len());
-    same_shape("w", (inputs, classes), (z.cols(), classes));
-    check_sigma(rule.sigma);
-    assert!(rule.sigma > 0.0, "noise of no width explores nothing");
+    assert!(bias.len() == classes, "weight_perturbation: {} biases for {classes} classes", bias.len());
+    same_shape("weight_perturbation", "w", (inputs, classes), (z.cols(), classes));
+    assert!(rule.sigma > 0.0 && rule.sigma.is_finite(), "weight_perturbation: sigma is {}, not above zero", rule.sigma);
+    finite("weight_perturbation", "rate", rule.rate);
     let Workspace { noise, clean, perturbed, losses: [clean_losses, perturbed_losses] } = workspace;
     reshape(clean, batch, classes);
     reshape(perturbed, batch, classes);
     clean_losses.resize(batch, 0.0);
     perturbed_losses.resize(batch, 0.0);
-    loss::check_labels(clean.view(), labels);
+    loss::check_labels("weight_perturbation", clean.view(), labels);
     let losses = match rule.draws {
         Draws::Batch => {
             reshape(noise, inputs, classes);
@@ -250,7 +260,7 @@ pub fn weight_perturbation(
                 samples,
                 |(labels, (clean_losses, perturbed_losses)), clean, perturbed: Option<MatMut<'_>>| {
                     let losses_of = |mut logits: MatMut<'_>, losses| {
-                        add_bias(logits.reborrow(), bias);
+                        add_bias_here(logits.reborrow(), bias);
                         dispatch(isa, loss::CrossEntropy { logits: logits.as_ref(), labels, losses, gradient: None });
                     };
                     losses_of(clean, clean_losses);
@@ -263,7 +273,7 @@ pub fn weight_perturbation(
             skinny::products(context, z, w.as_ref(), None, clean.view_mut(), None);
             perturbed_per_sample(context, z, clean.view(), stream, rule.sigma, perturbed.view_mut());
             let mut mean = |outputs: &mut Matrix, losses: &mut Vec<f32>| {
-                add_bias(outputs.view_mut(), bias);
+                add_bias(context, outputs.view_mut(), bias);
                 loss::softmax_cross_entropy(context, outputs.view(), labels, Some(losses), None)
             };
             Losses { clean: mean(clean, clean_losses), perturbed: mean(perturbed, perturbed_losses) }

@@ -27,6 +27,7 @@ const COST: usize = 16;
 /// If `sigma` is negative or not finite.
 #[track_caller]
 pub fn noise_of_sample(context: &mut Context, stream: Stream, sample: u64, sigma: f32, mut out: MatMut<'_>) {
+    check_sigma("noise_of_sample", sigma);
     let stride = out.rows().next_multiple_of(PAIR);
     let mut values = vec![0.0; stride * out.cols()];
     super::gaussian(context, stream.item(sample), sigma, &mut values);
@@ -54,10 +55,10 @@ pub fn perturbed_per_sample(
     sigma: f32,
     perturbed: MatMut<'_>,
 ) {
-    check_sigma(sigma);
+    check_sigma("perturbed_per_sample", sigma);
     let shape = (z.rows(), perturbed.cols());
-    same_shape("clean", (clean.rows(), clean.cols()), shape);
-    same_shape("perturbed", (perturbed.rows(), perturbed.cols()), shape);
+    same_shape("perturbed_per_sample", "clean", (clean.rows(), clean.cols()), shape);
+    same_shape("perturbed_per_sample", "perturbed", (perturbed.rows(), perturbed.cols()), shape);
     let isa = context.isa();
     let work = z.rows().saturating_mul(z.cols()).saturating_mul(clean.cols()).saturating_mul(COST);
     for_each(context.threads().for_work(work), perturbed.row_blocks(SAMPLES).enumerate(), |(block, perturbed)| {
@@ -134,7 +135,8 @@ fn at<S: Simd>(s: S, normals: Normals<S>, stream: Stream, position: usize, sigma
 ///
 /// The support is as in [`reward_update`](super::reward_update), and so is `non_negative`. The sum over the batch runs in 16 parts, each in
 /// the order of the samples, added in order: error `(batch/16 + 17) 2^-24 sum_b |gains[b] N_b|`. A NaN gain reaches every non-zero
-/// weight. Cost: a draw and a multiply-add for each weight and sample. Memory: 16 copies of w.
+/// weight; without gains nothing is added, but the clamp still holds afterwards. Cost: a draw and a multiply-add for each weight and sample.
+/// Memory: 16 copies of w.
 ///
 /// # Panics
 /// If `sigma` is negative or not finite.
@@ -147,7 +149,7 @@ pub fn reward_update_per_sample(
     mut w: MatMut<'_>,
     non_negative: bool,
 ) {
-    check_sigma(sigma);
+    check_sigma("reward_update_per_sample", sigma);
     let (inputs, outputs) = (w.rows(), w.cols());
     if inputs == 0 || outputs == 0 {
         return;

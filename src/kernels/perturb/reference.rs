@@ -69,6 +69,7 @@ pub fn erf(x: f64) -> f64 {
 }
 
 /// A step of [`weight_perturbation`](super::weight_perturbation): what it computes, and how far the kernel may be from that.
+#[derive(Clone, Debug)]
 pub struct Step {
     /// The mean loss with the weights as they were, and its bound.
     pub clean: (f64, f64),

@@ -353,10 +353,36 @@ fn the_reference_distribution_is_the_normal_one() {
 }
 
 #[test]
-#[should_panic(expected = "noise is 4 x 2, expected 4 x 3")]
+#[should_panic(expected = "clean_and_perturbed: noise is 4 x 2, expected 4 x 3")]
 fn shapes_must_agree() {
     let (z, w, noise) = (random(2, 4, 0), random(4, 3, 0), random(4, 2, 0));
     let (mut clean, mut perturbed) = (poisoned(2, 3), poisoned(2, 3));
     let context = &mut context(Isa::best(), 1);
     clean_and_perturbed(context, z.view(), w.view(), noise.view(), clean.view_mut(), perturbed.view_mut());
+}
+
+fn step_of(rule: WeightPerturbation, labels: &[u8]) {
+    let (z, mut w) = (random(2, 4, 0), random(4, 3, 0));
+    let (context, workspace) = (&mut context(Isa::best(), 1), &mut Workspace::default());
+    weight_perturbation(context, z.view(), labels, w.view_mut(), &[0.0; 3], &rule, Stream::new(0, ""), workspace);
+}
+
+const RULE: WeightPerturbation = WeightPerturbation { rate: 0.1, sigma: 0.1, non_negative: false, draws: Draws::Batch };
+
+#[test]
+#[should_panic(expected = "weight_perturbation: rate is NaN, not a finite number")]
+fn a_rate_that_is_no_number_is_refused() {
+    step_of(WeightPerturbation { rate: f32::NAN, ..RULE }, &[0, 1]);
+}
+
+#[test]
+#[should_panic(expected = "weight_perturbation: sigma is 0, not above zero")]
+fn noise_of_no_width_is_refused() {
+    step_of(WeightPerturbation { sigma: 0.0, ..RULE }, &[0, 1]);
+}
+
+#[test]
+#[should_panic(expected = "weight_perturbation: label 3 of sample 1, but 3 classes")]
+fn a_label_that_is_no_class_is_refused() {
+    step_of(RULE, &[0, 3]);
 }

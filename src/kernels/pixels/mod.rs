@@ -14,7 +14,7 @@ const STREAM: usize = 1 << 20;
 /// `out[i] = scale * bytes[i] + offset`, rounded once.
 ///
 /// `scale = 1/255, offset = 0` maps to [0, 1]; `scale = 1/(255 s), offset = -m/s` normalises to mean m and deviation s of the [0, 1]
-/// images. Error: half an ULP of the exact fused result. Traffic: a byte read and four written per value; outputs larger than a
+/// images. A scale or an offset that is NaN or infinite spreads as the formula says. Error: half an ULP of the exact fused result. Traffic: a byte read and four written per value; outputs larger than a
 /// core's cache that start on a 64-byte boundary are written past the caches, which saves reading them first.
 ///
 /// # Panics
@@ -29,7 +29,7 @@ const STREAM: usize = 1 << 20;
 /// ```
 #[track_caller]
 pub fn to_f32(context: &mut Context, bytes: &[u8], scale: f32, offset: f32, out: &mut [f32]) {
-    assert_eq!(bytes.len(), out.len(), "{} bytes for {} numbers", bytes.len(), out.len());
+    assert!(bytes.len() == out.len(), "to_f32: {} bytes for {} numbers", bytes.len(), out.len());
     let isa = context.isa();
     let stream = out.len() >= STREAM && out.as_ptr().addr().is_multiple_of(64);
     let threads = context.threads().for_work(out.len() * 8);

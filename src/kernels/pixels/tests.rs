@@ -41,7 +41,7 @@ fn any_length_offset_and_thread_count_fills_exactly_the_output() {
 }
 
 #[test]
-#[should_panic(expected = "3 bytes for 2 numbers")]
+#[should_panic(expected = "to_f32: 3 bytes for 2 numbers")]
 fn lengths_must_agree() {
     to_f32(&mut Context::new().unwrap(), &[0; 3], 1.0, 0.0, &mut [0.0; 2]);
 }

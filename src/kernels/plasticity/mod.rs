@@ -14,7 +14,8 @@
 //! **Error.** With gamma = 2^-24: a logit of n inputs is within `1.01 (n / 16 + 6) gamma sum |h| |w|`, a gradient over b samples within
 //! `1.01 b gamma sum |d| |h|`; a step adds one rounding of w. **Determinism.** Every sum is one chain of fused multiply-adds (a logit: one in
 //! each of 16 lanes, folded by the fixed tree), whatever instruction set, tile and number of threads: the bits never differ.
-//! **NaN and infinity** spread as in the sums; but the sign of NaN is zero, and an input that is NaN has not fired. **Cost.** As many
+//! **NaN and infinity** in data spread as in the sums; but the sign of NaN is zero, and an input that is NaN has not fired. A rate that is NaN or
+//! infinite panics. **Cost.** As many
 //! multiply-adds as batch x units x inputs; h and w are each read once from memory (logits read w once for every 48 samples).
 //!
 //! ```
@@ -39,6 +40,7 @@ mod update;
 pub use logits::logits;
 
 use crate::context::Context;
+use crate::kernels::finite;
 use crate::matrix::{MatMut, MatRef};
 
 /// How the rule of dopaminergic plasticity is read. The paper's formula and its prose disagree with each other, and neither learns.
@@ -59,7 +61,7 @@ pub enum Reading {
 /// What a reading of the rule makes of a batch: `difference` holds z - l [batch, units] and becomes the signal s, `losses` are the samples'
 /// cross-entropies L, `threshold` is eps0.
 ///
-/// Each value of s is -1, 0 or 1, exactly; where a loss or a difference is NaN it is 0.
+/// Each value of s is -1, 0 or 1, exactly; where a loss or a difference is NaN it is 0, and all are for a threshold that is NaN.
 ///
 /// # Panics
 /// If there are not as many losses as rows.
@@ -74,7 +76,8 @@ pub enum Reading {
 /// ```
 #[track_caller]
 pub fn reward_signal(reading: Reading, threshold: f32, losses: &[f32], mut difference: MatMut<'_>) {
-    assert_eq!(losses.len(), difference.rows(), "{} losses of {} samples", losses.len(), difference.rows());
+    let samples = difference.rows();
+    assert!(losses.len() == samples, "reward_signal: {} losses of {samples} samples", losses.len());
     for (sample, &loss) in losses.iter().enumerate() {
         for value in difference.row_mut(sample) {
             let square = *value * *value;
@@ -101,20 +104,22 @@ pub fn gradient(context: &mut Context, h: MatRef<'_>, d: MatRef<'_>, g: MatMut<'
 /// `w -= rate sign(d^T h)`: SignSGD, equation 4 summed over the batch before the sign is taken.
 ///
 /// # Panics
-/// If the shapes disagree.
+/// If the shapes disagree, or the rate is not finite.
 #[track_caller]
 pub fn sign_descent(context: &mut Context, h: MatRef<'_>, d: MatRef<'_>, w: MatMut<'_>, rate: f32) {
     shapes_agree("sign_descent", h, d, &w);
+    finite("sign_descent", "rate", rate);
     update::update(context, h, d, w, update::Rule::Sign(rate));
 }
 
 /// `w -= rate s^T 1{h > 0}`: links that fired, changed as [`reward_signal`] says. Units whose signal is zero throughout are not visited.
 ///
 /// # Panics
-/// If the shapes disagree.
+/// If the shapes disagree, or the rate is not finite.
 #[track_caller]
 pub fn reward_modulated(context: &mut Context, h: MatRef<'_>, s: MatRef<'_>, w: MatMut<'_>, rate: f32) {
     shapes_agree("reward_modulated", h, s, &w);
+    finite("reward_modulated", "rate", rate);
     update::update(context, h, s, w, update::Rule::Fired(rate));
 }
 

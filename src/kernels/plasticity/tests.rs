@@ -145,3 +145,16 @@ fn shapes_that_disagree_are_named() {
     let (h, d, mut w) = (Matrix::zeros(2, 3), Matrix::zeros(4, 5), Matrix::zeros(5, 3));
     gradient(&mut Context::new().unwrap(), h.view(), d.view(), w.view_mut());
 }
+
+#[test]
+#[should_panic(expected = "sign_descent: rate is NaN, not a finite number")]
+fn a_rate_that_is_no_number_is_refused() {
+    let (h, d, mut w) = (Matrix::zeros(2, 3), Matrix::zeros(2, 5), Matrix::zeros(5, 3));
+    sign_descent(&mut Context::new().unwrap(), h.view(), d.view(), w.view_mut(), f32::NAN);
+}
+
+#[test]
+#[should_panic(expected = "reward_signal: 1 losses of 2 samples")]
+fn a_loss_for_every_sample_is_expected() {
+    reward_signal(Reading::Signed, 0.75, &[0.0], Matrix::zeros(2, 3).view_mut());
+}

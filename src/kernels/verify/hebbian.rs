@@ -126,7 +126,10 @@ fn ranks(case: &mut Case<'_>) {
     let [batch, inputs, units] = case.sizes();
     let (x, w) = (case.matrix(batch, inputs, 0.0, 1.0), case.matrix(units, inputs, -1.0, 1.0));
     const RATE: f32 = 0.04;
-    for rule in [KrotovHopfield { p: 2, k: 2, delta: 0.2 }, KrotovHopfield { p: 3, k: 7, delta: 0.4 }] {
+    for rule in [
+        KrotovHopfield { p: 2, k: 2, delta: 0.2, non_negative: false },
+        KrotovHopfield { p: 3, k: 7, delta: 0.4, non_negative: true },
+    ] {
         let kernel = |context: &mut Context| {
             let mut w = w.clone();
             krotov_hopfield(context, x.view(), w.view_mut(), &rule, RATE);

@@ -305,14 +305,12 @@ impl HiddenLayer<'_> {
                 Frozen::new(context, data, last.rows(), None, keep, Box::new(forward))?
             }
         };
-        let rule = KrotovHopfield { p: config.p, k: config.k, delta: config.delta as f32 };
+        let (p, k, delta, non_negative) = (config.p, config.k, config.delta as f32, config.non_negative);
+        let rule = KrotovHopfield { p, k, delta, non_negative };
         for step in done..phase.steps {
             let rate = config.rate * config.schedule.factor(step, phase.steps);
             let (x, _) = inputs.batch(context, batches, step)?;
             krotov_hopfield(context, x, weights.view_mut(), &rule, rate as f32);
-            if config.non_negative {
-                weights.as_mut_slice().iter_mut().for_each(|w| *w = if *w < 0.0 { 0.0 } else { *w });
-            }
             if journal.record(phase, step + 1, None, None, observer).is_break() {
                 return Ok(ControlFlow::Break(()));
             }

@@ -74,7 +74,7 @@ impl PerturbedOutput {
 
     pub(super) fn logits(&self, context: &mut Context, features: MatRef<'_>, mut logits: MatMut<'_>) {
         dense::matmul(context, features, self.weights.view(), logits.reborrow(), Write::Replace);
-        add_bias(logits, &self.bias);
+        add_bias(context, logits, &self.bias);
     }
 
     /// Takes on the map its inputs will go through. Non-negative weights that see their inputs scaled are scaled back: large
@@ -116,8 +116,8 @@ impl PerturbedOutput {
                 if draws == 1 {
                     let (w, noise) = (self.weights.view(), noise.view());
                     perturb::clean_and_perturbed(context, z, w, noise, clean.view_mut(), perturbed.view_mut());
-                    add_bias(perturbed.view_mut(), &self.bias);
-                    add_bias(clean.view_mut(), &self.bias);
+                    add_bias(context, perturbed.view_mut(), &self.bias);
+                    add_bias(context, clean.view_mut(), &self.bias);
                 } else {
                     // z (w + noise) = z w + z noise: the clean product serves all draws.
                     dense::matmul(context, z, noise.view(), perturbed.view_mut(), Write::Replace);
@@ -140,8 +140,8 @@ impl PerturbedOutput {
                 shaped(perturbed, batch, classes);
                 dense::matmul(context, z, self.weights.view(), clean.view_mut(), Write::Replace);
                 perturb::perturbed_per_sample(context, z, clean.view(), stream, sigma as f32, perturbed.view_mut());
-                add_bias(perturbed.view_mut(), &self.bias);
-                add_bias(clean.view_mut(), &self.bias);
+                add_bias(context, perturbed.view_mut(), &self.bias);
+                add_bias(context, clean.view_mut(), &self.bias);
                 let [mut losses, mut trials] = [vec![0.0; batch], vec![0.0; batch]];
                 let error = loss::softmax_cross_entropy(context, clean.view(), labels, Some(&mut losses), None);
                 loss::softmax_cross_entropy(context, perturbed.view(), labels, Some(&mut trials), None);

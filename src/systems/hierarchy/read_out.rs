@@ -40,7 +40,7 @@ impl Layer {
 
     fn sums(&self, context: &mut Context, x: MatRef<'_>, mut y: MatMut<'_>) {
         matmul(context, x, self.weights.view(), y.reborrow(), Write::Replace);
-        add_bias(y, &self.bias);
+        add_bias(context, y, &self.bias);
     }
 
     fn learn(&mut self, context: &mut Context, x: MatRef<'_>, gradient: MatRef<'_>, step: &Step) {

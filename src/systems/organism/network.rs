@@ -168,7 +168,7 @@ impl Network {
         Ok(seen)
     }
 
-    /// The share of images, as the organism sees them, that a plain network classifies correctly.
+    /// The share of images, as the organism sees them, that a plain network classifies correctly. Labels are bytes: at most 256 classes.
     pub fn share_correct(context: &mut Context, plain: &PlainNetwork, seen: MatRef<'_>, labels: &[u8]) -> f64 {
         let out = plain.forward(context, seen);
         let right = out.view().iter_rows().zip(labels).filter(|(row, label)| is_right(row, **label));

@@ -86,7 +86,7 @@ fn decoding_names_disagreeing_shapes() {
 }
 
 #[test]
-#[should_panic(expected = "genotypes 16..20 of 40: a range from a multiple of 64")]
+#[should_panic(expected = "decode: genotypes 16..20 of 40: a range from a multiple of 64")]
 fn decoding_starts_at_a_group() {
     let w = WeightGeneration::from_triples(3, 5, &[]).unwrap();
     decode(&mut context(), &w, &population(40, 5), 16..20, Matrix::zeros(3, 4).view_mut());

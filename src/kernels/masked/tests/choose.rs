@@ -2,8 +2,12 @@ use super::*;
 
 #[test]
 fn dense_weights_of_another_shape_than_their_pattern_are_refused() {
-    let result = SparseMatrix::from_masked(Matrix::zeros(2, 3).view(), Pattern::full(3, 2).unwrap());
-    assert_eq!(result.unwrap_err().to_string(), "dense matrix: expected 3 x 2, found 2 x 3");
+    let of = |dense: Matrix| SparseMatrix::from_masked(dense.view(), Pattern::full(3, 2).unwrap());
+    let error = of(Matrix::zeros(2, 3)).unwrap_err();
+    assert!(matches!(error, Error::Length { .. }));
+    assert_eq!(error.to_string(), "a column of the dense matrix: expected 3 values, found 2");
+    let error = of(Matrix::zeros(3, 1)).unwrap_err();
+    assert_eq!(error.to_string(), "a row of the dense matrix: expected 2 values, found 1");
 }
 
 #[test]
@@ -49,7 +53,7 @@ fn chosen(context: &Context) -> Vec<(MaskedWeights, Strategy)> {
 /// Whether unit `j` of 17 sees input `k` of 42, found by asking.
 fn sees(weights: &MaskedWeights, context: &mut Context) -> Vec<Vec<bool>> {
     let mut ones = weights.clone();
-    ones.set_values(|values| values.fill(1.0));
+    ones.update_values(|values| values.fill(1.0));
     let eye = Matrix::from_fn(42, 42, |i, k| if i == k { 1.0 } else { 0.0 });
     let mut y = Matrix::zeros(42, 17);
     ones.forward(context, eye.view(), y.view_mut(), Write::Replace);
@@ -91,9 +95,9 @@ fn every_strategy_gives_the_same_within_bounds_and_masked_values_never_leak() {
             };
             let before = total(&weights, &mut context);
             for at in [0, gradient.len() / 2, gradient.len() - 1] {
-                weights.set_values(|values| values[at] += 1.0);
+                weights.update_values(|values| values[at] += 1.0);
                 let change = total(&weights, &mut context) - before;
-                weights.set_values(|values| values[at] -= 1.0);
+                weights.update_values(|values| values[at] -= 1.0);
                 assert!((change - f64::from(gradient[at])).abs() < 1e-3, "{strategy}: {change} {}", gradient[at]);
             }
         }
@@ -150,4 +154,45 @@ fn fields_with_another_number_of_weights_are_refused() {
     let layer = FieldLayer::new(fields::some_fields()).unwrap();
     let result = MaskedWeights::fields(&Context::new().unwrap(), layer, vec![0.0; 3], 8);
     assert!(matches!(result, Err(Error::Length { found: 3, .. })));
+}
+
+#[test]
+fn weights_can_be_written_out_and_made_again() {
+    let context = Context::new().unwrap();
+    for (weights, strategy) in chosen(&context) {
+        assert_eq!((weights.inputs(), weights.units(), weights.plan().batch()), (42, 17, 9), "{strategy}");
+        assert_eq!(weights.entries(), weights.values().len(), "{strategy}");
+        let share = weights.entries() as f64 / (42.0 * 17.0);
+        assert_eq!((weights.density(), weights.plan().density()), (share, share), "{strategy}");
+        let values = weights.values().to_vec();
+        let again = match (weights.pattern(), weights.field_layer()) {
+            (Some(pattern), None) => {
+                let (offsets, indices) = (pattern.offsets().to_vec(), pattern.indices().to_vec());
+                let pattern = Pattern::new(42, 17, offsets, indices).unwrap();
+                MaskedWeights::sparse(&context, SparseMatrix::new(pattern, values).unwrap(), 9)
+            }
+            (None, Some(layer)) => {
+                let field = |field: &ReceptiveField| ReceptiveField::new(layer.map(), field.rectangles()).unwrap();
+                let layer = FieldLayer::new(layer.fields().iter().map(field).collect()).unwrap();
+                MaskedWeights::fields(&context, layer, values, 9).unwrap()
+            }
+            both => panic!("{strategy}: {both:?}"),
+        };
+        let x = random(9, 42, "x");
+        let of = |weights: &MaskedWeights| {
+            let mut y = Matrix::zeros(9, 17);
+            weights.forward(&mut Context::new().unwrap(), x.view(), y.view_mut(), Write::Replace);
+            y
+        };
+        assert_eq!(of(&again), of(&weights), "{strategy}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "MaskedWeights::gradient: 2 values for 6 weights")]
+fn a_gradient_has_a_value_for_every_weight() {
+    let matrix = SparseMatrix::new(Pattern::full(2, 3).unwrap(), vec![0.0; 6]).unwrap();
+    let weights = MaskedWeights::sparse(&Context::new().unwrap(), matrix, 1);
+    let (x, y) = (Matrix::zeros(1, 2), Matrix::zeros(1, 3));
+    weights.gradient(&mut Context::new().unwrap(), x.view(), y.view(), &mut [0.0; 2]);
 }

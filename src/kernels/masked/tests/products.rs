@@ -87,7 +87,7 @@ fn changed_values_are_seen_by_all_products() {
     for (forward, back) in products(&w) {
         assert!(forward.as_slice().iter().chain(back.as_slice()).all(|&v| v == 0.0));
     }
-    w.set_values(|to| to.copy_from_slice(&values));
+    w.update_values(|to| to.copy_from_slice(&values));
     assert_eq!(products(&w), products(&SparseMatrix::new(pattern.clone(), values).unwrap()));
     assert_ne!(w, SparseMatrix::new(pattern.clone(), vec![0.0; pattern.entries()]).unwrap());
     assert!(matches!(SparseMatrix::new(pattern, vec![1.0]), Err(Error::Length { .. })));

@@ -162,7 +162,7 @@ fn neighbours_partners_and_blocks_are_uncorrelated() {
 }
 
 #[test]
-#[should_panic(expected = "a standard deviation of -1")]
+#[should_panic(expected = "gaussian: sigma is -1, not a finite number of zero or above")]
 fn a_negative_deviation_is_refused() {
     draw(Isa::best(), 1, Stream::new(0, ""), -1.0, 1);
 }
