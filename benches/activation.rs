@@ -28,6 +28,7 @@ fn maps(c: &mut Criterion) {
     let rectified = exact(&reference::relu);
     assert_close("relu/plain", y.as_slice(), &rectified, 0.0);
     group.bench_function("relu/plain", |b| b.iter(|| plain(y.as_mut_slice())));
+    let bounded = exact(&reference::tanh);
     let powers = [("power 1", 1.0), ("power 1/2", 0.5), ("power 1/3", 1.0 / 3.0)];
     let powers = powers.map(|(label, n)| (label, n, exact(&|v| reference::power(v, n))));
     for (name, mut context) in contexts() {
@@ -36,6 +37,12 @@ fn maps(c: &mut Criterion) {
         assert_close(&name, y.as_slice(), &rectified, 0.0);
         group.bench_function(BenchmarkId::new("relu", &name), |b| {
             b.iter(|| activation::relu(&mut context, y.view_mut()));
+        });
+        y.clone_from(&start);
+        activation::tanh(&mut context, y.view_mut());
+        assert_close(&name, y.as_slice(), &bounded, 1e-6);
+        group.bench_function(BenchmarkId::new("tanh", &name), |b| {
+            b.iter(|| activation::tanh(&mut context, y.view_mut()));
         });
         // Powers of at most one keep the values away from zero, infinity and denormals however often they are taken.
         for (label, n, exact) in &powers {

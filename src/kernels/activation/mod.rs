@@ -1,4 +1,4 @@
-//! Activations: ReLU, GELU, rectified power, and the magnitude-preserving z-score of the Hebbian networks.
+//! Activations: ReLU, GELU, tanh, rectified power, and the magnitude-preserving z-score of the Hebbian networks.
 //!
 //! All work in place on a batch `y` [samples, units], write each value once per pass, and give the same bits on every
 //! instruction set and for any number of threads.
@@ -120,9 +120,23 @@ pub fn power(context: &mut Context, y: MatMut<'_>, n: f32) {
     map(context, y, Map::Power(n));
 }
 
+/// `y = tanh(y)`, within 1.5 units of the last place ([`math::tanh`]). NaN stays NaN, zeros keep their sign. One read and one write of y.
+///
+/// ```
+/// use neuropil::{Context, Matrix, kernels::activation};
+/// let mut y = Matrix::from_slice(&[-20.0, 0.5], 1, 2)?;
+/// activation::tanh(&mut Context::new()?, y.view_mut());
+/// assert_eq!(y.as_slice(), &[-1.0, 0.5f32.tanh()]);
+/// # Ok::<(), neuropil::Error>(())
+/// ```
+pub fn tanh(context: &mut Context, y: MatMut<'_>) {
+    map(context, y, Map::Tanh);
+}
+
 #[derive(Clone, Copy)]
 enum Map {
     Relu,
+    Tanh,
     Power(f32),
 }
 
@@ -151,6 +165,12 @@ impl Kernel for MapRows<'_> {
                         s.store(relu_lanes(s, s.load(vector)), vector);
                     }
                     s.store_partial(relu_lanes(s, s.load_partial(tail)), tail);
+                }
+                Map::Tanh => {
+                    for vector in vectors {
+                        s.store(math::tanh(s, s.load(vector)), vector);
+                    }
+                    s.store_partial(math::tanh(s, s.load_partial(tail)), tail);
                 }
                 Map::Power(n) => {
                     for vector in vectors {

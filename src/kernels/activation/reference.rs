@@ -20,6 +20,11 @@ pub fn relu_gradient(x: f32, gradient: f32) -> f64 {
     }
 }
 
+/// `tanh(y)` of one value.
+pub fn tanh(y: f32) -> f64 {
+    f64::from(y).tanh()
+}
+
 /// `x Phi(x)`
 pub fn gelu(x: f64) -> f64 {
     x * normal_distribution(x)

@@ -15,7 +15,22 @@ pub(super) const CHECKS: &[Check] = &[
     Check { kernel: "dense::matmul_nt", dims: DIMS, run: |case| product(case, dense::matmul_nt, false, true) },
     Check { kernel: "dense::matmul_tn", dims: DIMS, run: |case| product(case, dense::matmul_tn, true, false) },
     Check { kernel: "dense::matmul_skinny", dims: SKINNY, run: skinny },
+    Check { kernel: "dense::add_bias", dims: BIASED, run: bias },
 ];
+
+const BIASED: &[Dim] = &[Dim { name: "batch", min: 0, max: 150 }, Dim { name: "units", min: 0, max: 300 }];
+
+fn bias(case: &mut Case<'_>) {
+    let [batch, units] = case.sizes();
+    let (y, bias) = (case.matrix(batch, units, -1.0, 1.0), case.matrix(1, units, -1.0, 1.0));
+    let exact = dense::reference::add_bias(y.view(), bias.as_slice());
+    let bound: Vec<f64> = exact.iter().map(|sum| gamma(1.0) * sum.abs()).collect();
+    case.compare(&exact, &bound, |context| {
+        let mut y = y.clone();
+        dense::add_bias(context, y.view_mut(), bias.as_slice());
+        y.as_slice().to_vec()
+    });
+}
 
 type Product = fn(&mut Context, MatRef<'_>, MatRef<'_>, MatMut<'_>, Write);
 

@@ -23,6 +23,8 @@ pub(super) const CHECKS: &[Check] = &[
     Check { kernel: "simd::math::sin_cos_2pi", dims: VALUES, run: |case| function(case, Function::SinCos2Pi) },
     Check { kernel: "adam::Adam::update", dims: VALUES, run: adam_step },
     Check { kernel: "activation::relu", dims: BATCH, run: relu },
+    Check { kernel: "activation::relu_gradient", dims: BATCH, run: relu_gradient },
+    Check { kernel: "activation::tanh", dims: BATCH, run: tanh },
     Check { kernel: "activation::power", dims: BATCH, run: power },
     Check { kernel: "activation::gelu", dims: BATCH, run: gelu },
     Check { kernel: "activation::magnitude_zscore", dims: BATCH, run: zscore },
@@ -138,6 +140,30 @@ fn relu(case: &mut Case<'_>) {
     case.compare(&exact, &vec![0.0; exact.len()], |context| {
         let mut y = y.clone();
         activation::relu(context, y.view_mut());
+        y.as_slice().to_vec()
+    });
+}
+
+fn relu_gradient(case: &mut Case<'_>) {
+    let [batch, units] = case.sizes();
+    let (x, gradient) = (case.matrix(batch, units, -3.0, 2.0), case.matrix(batch, units, -1.0, 1.0));
+    let pairs = x.as_slice().iter().zip(gradient.as_slice());
+    let exact: Vec<f64> = pairs.map(|(&x, &g)| activation::reference::relu_gradient(x, g)).collect();
+    case.compare(&exact, &vec![0.0; exact.len()], |context| {
+        let mut gradient = gradient.clone();
+        activation::relu_gradient(context, x.view(), gradient.view_mut());
+        gradient.as_slice().to_vec()
+    });
+}
+
+fn tanh(case: &mut Case<'_>) {
+    let [batch, units] = case.sizes();
+    let y = case.matrix(batch, units, -9.0, 9.0);
+    let exact: Vec<f64> = y.as_slice().iter().map(|&y| activation::reference::tanh(y)).collect();
+    let bound: Vec<f64> = exact.iter().map(|&value| Function::Tanh.domain().2 * ulp(value)).collect();
+    case.compare(&exact, &bound, |context| {
+        let mut y = y.clone();
+        activation::tanh(context, y.view_mut());
         y.as_slice().to_vec()
     });
 }

@@ -3,8 +3,8 @@
 use super::{Case, Check, Dim, Values, gamma, waive};
 use crate::kernels::hebbian::reference::{self, Tied, Updated};
 use crate::kernels::hebbian::{
-    Competition, KrotovHopfield, Reduction, SparseWorkspace, Update, krotov_hopfield, oja_excluding_self, oja_per_unit,
-    oja_subspace, oja_subspace_sparse, sanger, winner_take_all,
+    self, Competition, KrotovHopfield, Reduction, SparseWorkspace, Update, krotov_hopfield, oja_excluding_self,
+    oja_per_unit, oja_subspace, oja_subspace_sparse, sanger, winner_take_all,
 };
 use crate::kernels::masked::SparseMatrix;
 use crate::{Context, MatMut, MatRef};
@@ -29,7 +29,10 @@ const RANKED: &[Dim] = &[
     Dim { name: "units", min: 7, max: 140 },
 ];
 
+const COMPETING: &[Dim] = &[Dim { name: "batch", min: 0, max: 120 }, Dim { name: "units", min: 1, max: 300 }];
+
 pub(super) const CHECKS: &[Check] = &[
+    Check { kernel: "hebbian::gates", dims: COMPETING, run: competing },
     Check { kernel: "hebbian::oja_subspace", dims: DIMS, run: |case| oja(case, oja_subspace, Tied::All) },
     Check {
         kernel: "hebbian::oja_excluding_self",
@@ -119,6 +122,30 @@ fn competitions(case: &mut Case<'_>) {
                 w.as_slice().to_vec()
             });
         }
+    }
+}
+
+fn competing(case: &mut Case<'_>) {
+    let [batch, units] = case.sizes();
+    let z = case.matrix(batch, units, -1.0, 1.0);
+    const T: f32 = 0.2;
+    for competition in [Competition::Hard, Competition::Top(units.min(5)), Competition::Soft { temperature: T }] {
+        let exact = reference::gates(z.view(), competition);
+        let largest = |row: &[f32]| row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let values = z.view().iter_rows().flat_map(|row| row.iter().map(move |&value| (largest(row), value)));
+        let soft =
+            |below: f64| gamma(3.0 * below / f64::from(T) + 3.0 * (units as f64).ln() + units as f64 / 16.0 + 12.0);
+        let bound: Vec<f64> = (values.zip(&exact))
+            .map(|((largest, value), gate)| match competition {
+                Competition::Soft { .. } => soft(f64::from(largest) - f64::from(value)) * gate,
+                _ => 0.0,
+            })
+            .collect();
+        case.compare(&exact, &bound, |context| {
+            let mut gates = Case::poisoned(batch, units);
+            hebbian::gates(context, z.view(), competition, gates.view_mut());
+            gates.as_slice().to_vec()
+        });
     }
 }
 
