@@ -8,7 +8,7 @@ use crate::kernels::particle::{
     forward_each, self_apply, self_replicate,
 };
 
-const DIMS: &[Dim] = &[Dim { name: "particles", min: 0, max: 40 }, Dim { name: "cells", min: 1, max: 9 }];
+const DIMS: &[Dim] = &[Dim { name: "particles", min: 0, max: 40 }, Dim { name: "cells", min: 1, max: 16 }];
 
 pub(super) const CHECKS: &[Check] = &[
     Check { kernel: "particle::forward", dims: DIMS, run: outputs },
