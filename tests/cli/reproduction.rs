@@ -146,10 +146,23 @@ fn an_organism_is_reproduced_trained_and_continued() {
     let results: Value = serde_json::from_str(&printed).unwrap();
     assert_eq!(results[0]["runs"], serde_json::json!([100.0, 100.0]), "every particle reproduces itself");
     assert!(results[1]["ours"].as_f64().unwrap() < -5.0, "{printed}");
-    for file in ["report.md", "results.json", "addition-classes.svg", "addition-losses.png", "addition-robustness.png"]
-    {
+    for file in [
+        "report.md",
+        "results.json",
+        "addition-classes.svg",
+        "addition-losses.png",
+        "addition-robustness.png",
+        "addition-resubstitution.png",
+    ] {
         assert!(out.join(file).exists(), "{file}");
     }
+    // Both runs, whole: what they were before training and after 60 epochs, ten levels of noise, 18 particles, 1000 pairs.
+    for (file, lines) in
+        [("epochs.tsv", 61), ("robustness.tsv", 10), ("particles.tsv", 18), ("resubstitution.tsv", 1000)]
+    {
+        assert_eq!(fs::read_to_string(out.join(file)).unwrap().lines().count(), 1 + 2 * lines, "{file}");
+    }
+    assert!(!out.join("pixels.tsv").exists(), "no images");
     assert!(fs::read_to_string(out.join("report.md")).unwrap().contains("- images: none\n"));
     fails(&["reproduce", "organism", "--quick", "--only", "a3", "--out", text(&out)], 1, &["a3", "images-linear"]);
     fails(&["reproduce", "organism", "--set", "cifar10", "--out", text(&out)], 1, &["MNIST alone"]);

@@ -12,7 +12,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
 
-pub(crate) use chart::{Plot, Series, learning_curves, lines, scatter};
+pub(crate) use chart::{Banded, Plot, Series, bands, learning_curves, lines, marks, scatter};
 pub(crate) use feature_map::{Sheet, animation, feature_maps};
 pub(crate) use weights::{Kernels, weight_histogram, weight_kernels};
 

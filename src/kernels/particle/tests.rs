@@ -7,7 +7,7 @@ const LENGTHS: [usize; 6] = [0, 1, 15, 16, 17, 70];
 
 fn nets() -> Vec<Net> {
     let linear = |hidden: &[usize]| Net::new(hidden, Activation::Linear).unwrap();
-    let mut nets: Vec<Net> = (1..=16).filter(|h| [1, 2, 3, 4, 5, 6, 16].contains(h)).map(|h| linear(&[h, h])).collect();
+    let mut nets: Vec<Net> = (1..=16).map(|h| linear(&[h, h])).collect();
     nets.extend([linear(&[]), linear(&[4]), linear(&[2, 7]), linear(&[6, 2, 3]), linear(&[3, 3]).direct()]);
     nets.extend([linear(&[5, 5]).direct(), linear(&[2, 4, 3]).direct(), linear(&[]).direct()]);
     for activation in [Activation::Tanh, Activation::Gelu] {
@@ -114,6 +114,69 @@ fn outputs_of_many_particles_are_those_of_few() {
         let mut want = Matrix::zeros(2, count);
         forward(&mut Context::new().unwrap(), &few, x.view(), want.view_mut());
         assert_eq!(got.view().columns(first..first + count).to_owned(), want, "from {first}");
+    }
+}
+
+#[test]
+fn strided_views_and_what_lies_beside_them() {
+    const BATCH: usize = 3;
+    for net in [
+        Net::new(&[3, 3], Activation::Linear).unwrap(),
+        Net::new(&[4], Activation::Linear).unwrap().direct(),
+        Net::new(&[3, 2], Activation::Gelu).unwrap(),
+    ] {
+        // Less than a vector, one, more, and more than a work item holds.
+        for len in [1, 16, 19, 1030] {
+            let label = format!("{net:?} {len}");
+            let particles = particles(&net, len, "strides");
+            let shared = Matrix::from_fn(BATCH, ROW + 4, |b, i| ((b * 7 + i * 3) % 11) as f32 / 5.0 - 1.0);
+            let each = Matrix::from_fn(BATCH * ROW, len + 5, |r, p| ((r * 5 + p * 3) % 13) as f32 / 6.0 - 1.0);
+            let (shared, each) = (shared.view().columns(2..2 + ROW), each.view().columns(3..3 + len));
+            let mut want = [(); 2].map(|()| Matrix::zeros(BATCH, len));
+            let mut context = Context::on(Isa::Scalar).unwrap();
+            forward(&mut context, &particles, shared.to_owned().view(), want[0].view_mut());
+            forward_each(&mut context, &particles, each.to_owned().view(), want[1].view_mut());
+            let whole = same(&label, |context| {
+                let mut whole = [(); 2].map(|()| vec![7.0f32; BATCH * (len + 3) + 2]);
+                let [a, b] = &mut whole;
+                let view = |out| MatMut::with_stride(out, BATCH, len, len + 3).unwrap();
+                forward(context, &particles, shared, view(&mut a[2..]));
+                forward_each(context, &particles, each, view(&mut b[2..]));
+                whole
+            });
+            for (whole, want) in whole.iter().zip(&want) {
+                assert_eq!(whole[..2], [7.0; 2], "{label}: before the view");
+                for (row, got) in whole[2..].chunks_exact(len + 3).enumerate() {
+                    assert_eq!((&got[..len], &got[len..]), (want.row(row), &[7.0; 3][..]), "{label}: row {row}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_with_a_stride_and_slices_of_longer_ones() {
+    let net = Net::new(&[3, 3], Activation::Linear).unwrap();
+    for len in [1, 16, 19, 1030] {
+        let rows = Matrix::from_fn(len, net.weights() + 4, |p, i| ((p * 5 + i * 3) % 17) as f32 / 9.0 - 1.0);
+        let rows = rows.view().columns(1..1 + net.weights());
+        let before = Particles::from_rows(&net, rows).unwrap();
+        assert_eq!(before.to_rows(), rows.to_owned());
+        let gradient: Vec<f32> = (0..len + 6).map(|p| (p % 7) as f32 / 3.0 - 1.0).collect();
+        let run = |context: &mut Context, gradient: &[f32], c: &mut [f32]| {
+            let (mut particles, mut velocity) = (before.clone(), Particles::zeros(&net, len));
+            effective_weights(context, &particles, c);
+            effective_weight_step(context, &mut particles, &mut velocity, gradient, 0.2, 0.5);
+            (particles, velocity)
+        };
+        let mut want = vec![f32::NAN; len];
+        let moved = run(&mut Context::on(Isa::Scalar).unwrap(), &gradient[3..3 + len], &mut want);
+        let (got, c) = same(&format!("{len}"), |context| {
+            let mut c = vec![7.0; len + 5];
+            (run(context, &gradient[3..3 + len], &mut c[2..2 + len]), c)
+        });
+        assert_eq!(got, moved);
+        assert_eq!((&c[..2], &c[2..2 + len], &c[2 + len..]), (&[7.0; 2][..], &want[..], &[7.0; 3][..]));
     }
 }
 

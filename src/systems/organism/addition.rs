@@ -1,4 +1,7 @@
 //! The addition task: two normal numbers in, their sum out (experiment 1 of the paper).
+//!
+//! It has neither a configuration file nor checkpoints nor a place in `neuropil train`, because a run takes a tenth of a second: there
+//! is nothing to go on with, and [`Addition`]'s fields are its settings.
 
 use super::body::{Census, Descent, Organism, Workspace};
 use crate::context::Context;
@@ -75,12 +78,14 @@ pub struct Added {
 }
 
 /// What changes when the particles become plain weights, over the test pairs.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Resubstitution {
     /// The mean of |organism - plain network|.
     pub outputs: f64,
     /// The change of the mean absolute error: the paper's measure.
     pub error: f64,
+    /// What the organism and the plain network are off by, for each pair.
+    pub errors: Vec<[f64; 2]>,
 }
 
 impl Added {
@@ -89,11 +94,13 @@ impl Added {
         let asked = self.organism.ask(self.test.view());
         let plain = self.organism.extract().forward(context, self.test.view());
         let pairs = asked.as_slice().iter().zip(plain.as_slice());
-        let absolute = |out| errors(self.test.view(), out).map(f64::abs).sum::<f64>();
+        let of = |out| errors(self.test.view(), out);
+        let absolute = |out| of(out).map(f64::abs).sum::<f64>();
         let samples = self.test.rows() as f64;
         Resubstitution {
             outputs: pairs.map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs()).sum::<f64>() / samples,
             error: (absolute(&asked) - absolute(&plain)).abs() / samples,
+            errors: of(&asked).zip(of(&plain)).map(|(asked, plain)| [asked, plain]).collect(),
         }
     }
 }

@@ -29,13 +29,20 @@ fn organism(widths: &[usize], gelu: bool, hidden: &[usize]) -> Organism {
 
 #[test]
 fn particles_learn_to_add_and_to_reproduce_themselves() {
-    let added = Addition { epochs: 50, ..Addition::default() }.train(&mut context(), &mut |_, _| ()).unwrap();
-    assert_eq!(added.epochs.len(), 51);
-    let last = added.epochs.last().unwrap();
-    assert_eq!(last.census.counts, [0, 0, 18, 0]);
-    assert!(last.test < 1e-5 && last.absolute < 1e-5, "{last:?}");
-    assert!(added.resubstitution(&mut context()).outputs < 1e-6);
-    assert!(added.epochs[0].census.count(Class::SelfReplicating) == 0 && added.epochs[0].absolute > 0.1);
+    let train =
+        |seed| Addition { seed, epochs: 50, ..Addition::default() }.train(&mut context(), &mut |_, _| ()).unwrap();
+    let mut good = 0;
+    for seed in 0..10 {
+        let added = train(seed);
+        assert_eq!(added.epochs.len(), 51);
+        let last = added.epochs.last().unwrap();
+        good += usize::from(last.census.counts == [0, 0, 18, 0] && last.test < 1e-5 && last.absolute < 1e-5);
+        assert!(added.epochs[0].census.count(Class::SelfReplicating) == 0 && added.epochs[0].absolute > 0.1);
+        // What the weights of the particles say in place of the particles: the plain network computes in `f32`.
+        let outputs = added.resubstitution(&mut context()).outputs;
+        assert!(outputs < 1e-7, "seed {seed}: {outputs}");
+    }
+    assert!(good >= 9, "{good} of 10");
     assert!(Addition { batch: 0, ..Addition::default() }.train(&mut context(), &mut |_, _| ()).is_err());
 }
 

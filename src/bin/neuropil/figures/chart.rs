@@ -6,10 +6,35 @@ use plotters::prelude::*;
 use super::{Drawing, FONT, Figure, PALETTE, render};
 use crate::failure::Failure;
 
-/// A named line of (x, y) points.
+/// A line of (x, y) points; without a name it is not in the legend.
+#[derive(Clone)]
 pub(crate) struct Series {
     pub(crate) name: String,
     pub(crate) points: Vec<(f64, f64)>,
+}
+
+/// The least and the largest value of several runs at each x.
+type Band = Vec<(f64, f64, f64)>;
+
+/// The mean of several runs, with the band in which they lie.
+pub(crate) struct Banded {
+    mean: Series,
+    band: Band,
+}
+
+impl Banded {
+    /// Of runs with a point each at the same places. Where a run has no number, there is no mean.
+    pub(crate) fn over(name: impl Into<String>, runs: &[Vec<(f64, f64)>]) -> Self {
+        let (mut points, mut band) = (Vec::new(), Vec::new());
+        for at in 0..runs.iter().map(Vec::len).min().unwrap_or(0) {
+            let (x, values) = (runs[0][at].0, runs.iter().map(|run| run[at].1));
+            points.push((x, values.clone().sum::<f64>() / runs.len() as f64));
+            if runs.len() > 1 && values.clone().all(f64::is_finite) {
+                band.push((x, values.clone().fold(f64::INFINITY, f64::min), values.fold(f64::NEG_INFINITY, f64::max)));
+            }
+        }
+        Banded { mean: Series { name: name.into(), points }, band }
+    }
 }
 
 /// A chart of lines with a legend.
@@ -27,6 +52,10 @@ pub(super) struct Chart<'a> {
     pub(super) marks: bool,
     /// A straight line drawn below all else.
     pub(super) fit: Option<[(f64, f64); 2]>,
+    /// An area for each series, if there are any.
+    pub(super) bands: &'a [Band],
+    /// What the whole numbers from 0 on stand for on the first axis, if they are names.
+    pub(super) ticks: &'a [&'a str],
 }
 
 impl Drawing for Chart<'_> {
@@ -49,8 +78,17 @@ impl Drawing for Chart<'_> {
                 if (value - value.round()).abs() > 1e-6 { String::new() } else { power_of_ten(value.round() as i32) }
             }
         };
+        let below = |value: &f64| {
+            if self.ticks.is_empty() {
+                return label(self.powers[0])(value);
+            }
+            let name = self.ticks.get(value.round().max(0.0) as usize).filter(|_| (value - value.round()).abs() < 1e-6);
+            name.map_or(String::new(), |name| (*name).to_owned())
+        };
         let whole = |(low, high): (f64, f64)| (high - low).round().max(1.0) as usize + 1;
-        let count = |axis: usize| if self.powers[axis] { whole(self.range[axis]) } else { 8 };
+        let count = |axis: usize| {
+            if self.powers[axis] || (axis == 0 && !self.ticks.is_empty()) { whole(self.range[axis]) } else { 8 }
+        };
         chart
             .configure_mesh()
             .x_desc(self.x)
@@ -59,13 +97,18 @@ impl Drawing for Chart<'_> {
             .label_style((FONT, 20))
             .x_labels(count(0))
             .y_labels(count(1))
-            .x_label_formatter(&label(self.powers[0]))
+            .x_label_formatter(&below)
             .y_label_formatter(&label(self.powers[1]))
             .light_line_style(TRANSPARENT)
             .bold_line_style(BLACK.mix(0.15))
             .draw()?;
         if let Some(fit) = self.fit {
             chart.draw_series(LineSeries::new(fit, BLACK.mix(0.5).stroke_width(2)))?;
+        }
+        for (index, band) in self.bands.iter().enumerate().filter(|(_, band)| band.len() > 1) {
+            let (there, back) = (band.iter().map(|b| (b.0, b.2)), band.iter().rev().map(|b| (b.0, b.1)));
+            let area: Vec<(f64, f64)> = there.chain(back).collect();
+            chart.draw_series([Polygon::new(area, PALETTE[index % PALETTE.len()].mix(0.2).filled())])?;
         }
         for (index, series) in self.series.iter().enumerate() {
             let colour = PALETTE[index % PALETTE.len()];
@@ -75,13 +118,19 @@ impl Drawing for Chart<'_> {
                 anno.label(&series.name).legend(move |(x, y)| Circle::new((x + 15, y), 6, colour.filled()));
                 continue;
             }
-            let anno = chart.draw_series(LineSeries::new(series.points.iter().copied(), colour.stroke_width(3)))?;
-            anno.label(&series.name)
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 30, y)], colour.stroke_width(4)));
+            let width = if series.name.is_empty() { 2 } else { 3 };
+            let anno = chart.draw_series(LineSeries::new(series.points.iter().copied(), colour.stroke_width(width)))?;
+            if !series.name.is_empty() {
+                anno.label(&series.name)
+                    .legend(move |(x, y)| PathElement::new([(x, y), (x + 30, y)], colour.stroke_width(4)));
+            }
             // A single point would leave no trace as a line.
             if let [point] = series.points[..] {
                 chart.draw_series([Circle::new(point, 4, colour.filled())])?;
             }
+        }
+        if self.series.iter().all(|series| series.name.is_empty()) {
+            return Ok(());
         }
         chart
             .configure_series_labels()
@@ -126,28 +175,58 @@ pub(crate) struct Plot<'a> {
     pub(crate) logarithmic: [bool; 2],
 }
 
+/// What a plot shows, and how.
+#[derive(Clone, Copy, Default)]
+struct Shown<'a> {
+    series: &'a [Series],
+    /// As [`Chart::bands`].
+    bands: &'a [Band],
+    /// As [`Chart::ticks`].
+    ticks: &'a [&'a str],
+    /// As [`Chart::marks`].
+    marks: bool,
+    /// Whether the regression line is drawn.
+    fit: bool,
+}
+
 impl Plot<'_> {
     /// Draws the points that can be: finite ones, and those above zero where an axis is logarithmic. `None` if there are none.
-    fn draw(&self, name: &'static str, series: &[Series], marks: bool, fit: bool) -> Result<Option<Figure>, Failure> {
+    fn draw(&self, name: &'static str, shown: Shown<'_>) -> Result<Option<Figure>, Failure> {
         let place = |value: f64, axis: usize| if self.logarithmic[axis] { value.log10() } else { value };
-        let series: Vec<Series> = series
-            .iter()
-            .map(|series| {
-                let points = series.points.iter().map(|&(x, y)| (place(x, 0), place(y, 1)));
-                let points = points.filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
-                Series { name: series.name.clone(), points }
-            })
-            .filter(|series| !series.points.is_empty())
-            .collect();
+        let (mut series, mut bands) = (Vec::new(), Vec::new());
+        for (at, Series { name, points }) in shown.series.iter().enumerate() {
+            let points = points.iter().map(|&(x, y)| (place(x, 0), place(y, 1)));
+            let points: Vec<_> = points.filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
+            if points.is_empty() {
+                continue;
+            }
+            series.push(Series { name: name.clone(), points });
+            let band = shown.bands.get(at).map_or(&[][..], Vec::as_slice);
+            let band = band.iter().map(|&(x, low, high)| (place(x, 0), place(low, 1), place(high, 1)));
+            bands.push(band.filter(|(x, low, high)| [x, low, high].iter().all(|value| value.is_finite())).collect());
+        }
         let points: Vec<(f64, f64)> = series.iter().flat_map(|series| series.points.iter().copied()).collect();
         if points.is_empty() {
             return Ok(None);
         }
-        let range = [range(points.iter().map(|p| p.0)), range(points.iter().map(|p| p.1))];
-        let fit = if fit { regression(&points, range[0]) } else { None };
-        let legend = emptier(&points, range);
-        let (title, powers) = (self.title, self.logarithmic);
-        let chart = Chart { title, x: self.x, y: self.y, series: &series, range, powers, legend, marks, fit };
+        let edges = bands.iter().flat_map(|band: &Band| band).flat_map(|&(x, low, high)| [(x, low), (x, high)]);
+        let all = || points.iter().copied().chain(edges.clone());
+        let range = [range(all().map(|p| p.0)), range(all().map(|p| p.1))];
+        let fit = if shown.fit { regression(&points, range[0]) } else { None };
+        let chart = Chart {
+            title: self.title,
+            x: self.x,
+            y: self.y,
+            series: &series,
+            range,
+            powers: self.logarithmic,
+            // Over the last of several names there is room in the middle sooner than in a corner.
+            legend: if shown.ticks.is_empty() { emptier(&points, range) } else { SeriesLabelPosition::MiddleRight },
+            marks: shown.marks,
+            fit,
+            bands: &bands,
+            ticks: shown.ticks,
+        };
         render(name, self.caption.to_owned(), (1400, 900), &chart).map(Some)
     }
 }
@@ -174,12 +253,33 @@ fn regression(points: &[(f64, f64)], (from, to): (f64, f64)) -> Option<[(f64, f6
 
 /// A line a series; `None` without a point.
 pub(crate) fn lines(name: &'static str, plot: &Plot<'_>, series: &[Series]) -> Result<Option<Figure>, Failure> {
-    plot.draw(name, series, false, false)
+    plot.draw(name, Shown { series, ..Shown::default() })
 }
 
 /// A mark a point, with the regression line of all; `None` without a point.
 pub(crate) fn scatter(name: &'static str, plot: &Plot<'_>, series: &[Series]) -> Result<Option<Figure>, Failure> {
-    plot.draw(name, series, true, true)
+    plot.draw(name, Shown { series, marks: true, fit: true, ..Shown::default() })
+}
+
+/// A line and a band a series, over numbers or, where there are ticks, over names; `None` without a point.
+pub(crate) fn bands(
+    name: &'static str,
+    plot: &Plot<'_>,
+    ticks: &[&str],
+    series: Vec<Banded>,
+) -> Result<Option<Figure>, Failure> {
+    let (series, bands): (Vec<Series>, Vec<Band>) = series.into_iter().map(|of| (of.mean, of.band)).unzip();
+    plot.draw(name, Shown { series: &series, bands: &bands, ticks, ..Shown::default() })
+}
+
+/// A mark a point over names; `None` without a point.
+pub(crate) fn marks(
+    name: &'static str,
+    plot: &Plot<'_>,
+    ticks: &[&str],
+    series: &[Series],
+) -> Result<Option<Figure>, Failure> {
+    plot.draw(name, Shown { series, ticks, marks: true, ..Shown::default() })
 }
 
 /// Test accuracy in per cent over the batches of each learner's last phase; `None` if no series has a point.
@@ -209,6 +309,8 @@ pub(crate) fn learning_curves(name: &'static str, title: &str, series: &[Series]
         legend: SeriesLabelPosition::LowerRight,
         marks: false,
         fit: None,
+        bands: &[],
+        ticks: &[],
     };
     let caption = "Accuracy on the test images while the output layer (or the whole network) learns.".to_owned();
     render(name, caption, (1400, 900), &chart).map(Some)
@@ -239,6 +341,31 @@ mod tests {
         let svg = drawn.unwrap().unwrap().svg;
         assert!(svg.contains("a run") && svg.contains("10⁻⁴"), "{svg}");
         assert!(lines("errors", &plot, &series(vec![(1.0, 0.0), (f64::INFINITY, 1.0)])).unwrap().is_none());
+    }
+
+    #[test]
+    fn bands_reach_from_the_least_run_to_the_largest() {
+        let runs = [vec![(0.0, 1.0), (1.0, 4.0), (2.0, 1.0)], vec![(0.0, 3.0), (1.0, 2.0), (2.0, f64::NAN)]];
+        let of = Banded::over("both", &runs);
+        assert_eq!(
+            (of.mean.points[..2].to_vec(), of.band),
+            (vec![(0.0, 2.0), (1.0, 3.0)], vec![(0.0, 1.0, 3.0), (1.0, 2.0, 4.0)])
+        );
+        assert!(of.mean.points[2].1.is_nan(), "no mean where a run has none");
+        assert!(Banded::over("one", &runs[..1]).band.is_empty());
+        assert!(Banded::over("none", &[]).mean.points.is_empty());
+    }
+
+    #[test]
+    fn names_stand_below_whole_numbers_and_bands_are_drawn() {
+        let plot = Plot { title: "t", x: "what", y: "y", caption: "c", logarithmic: [false, false] };
+        let run = |shift: f64| (0..4).map(|at| (f64::from(at), f64::from(at) + shift)).collect::<Vec<_>>();
+        let ticks = ["whole", "first", "second", "last"];
+        let svg = bands("f", &plot, &ticks, vec![Banded::over("runs", &[run(0.0), run(1.0)])]).unwrap().unwrap().svg;
+        assert!(ticks.iter().all(|tick| svg.contains(tick)) && svg.contains("<polygon"), "{svg}");
+        let series = [Series { name: String::new(), points: run(0.1) }];
+        let svg = marks("f", &plot, &ticks, &series).unwrap().unwrap().svg;
+        assert!(ticks.iter().all(|tick| svg.contains(tick)) && !svg.contains("<polygon"), "{svg}");
     }
 
     #[test]

@@ -61,6 +61,8 @@ pub(crate) fn weight_histogram(networks: &[Kernels]) -> Result<Option<Figure>, F
         legend: SeriesLabelPosition::UpperLeft,
         marks: false,
         fit: None,
+        bands: &[],
+        ticks: &[],
     };
     let caption = "Distribution of the hidden weights. Exact zeros are left out of the lines and named in the legend.";
     render("weight-histogram", caption.to_owned(), (1400, 900), &chart).map(Some)
