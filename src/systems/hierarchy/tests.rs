@@ -391,6 +391,7 @@ fn training_can_be_stopped_anywhere_saved_and_continued() {
     for (form, rule, criterion, rejected, topology) in [
         (Form::Gathered, Rule::StochasticHillClimbing, Criterion::Unit, Rejected::Undone, Named::Random),
         (Form::Masked, Rule::StochasticHillClimbing, Criterion::Unit, Rejected::KeepsWeights, Named::Random),
+        (Form::Gathered, Rule::StochasticHillClimbing, Criterion::UnitBest, Rejected::KeepsWeights, Named::Random),
         (Form::Masked, Rule::LocalSearch, Criterion::Median, Rejected::Undone, Named::Random),
         // Two units of A2 have two areas each, a random place has one.
         (Form::Gathered, Rule::RandomSearch, Criterion::Unit, Rejected::Undone, Named::A2),
@@ -428,12 +429,57 @@ fn training_can_be_stopped_anywhere_saved_and_continued() {
         }
         assert!(rounds > 5);
         assert_eq!(pieces, whole, "{form:?} {rule:?}");
+        assert_eq!(whole.entropy_history().len() as u64, whole.epochs);
+        assert_eq!(whole.entropy_history().last().unwrap().len(), 3);
         for made in whole.moves() {
             assert!(made.entropy[1] > made.entropy[0]);
         }
         let before = whole.accuracy(&mut contexts, &data.test).unwrap();
         assert_eq!(before, pieces.accuracy(&mut contexts, &data.test).unwrap());
     }
+}
+
+#[test]
+fn a_unit_is_compared_with_its_best_where_that_is_asked_for() {
+    for (criterion, accepted) in [(Criterion::Unit, true), (Criterion::UnitBest, false)] {
+        let meta = Meta { criterion, perturbations: 9, ..Meta::default() };
+        let mut network = network(&Config { meta: Some(meta), ..config(Named::A2) });
+        network.current.entropies = vec![2.0; 3];
+        (network.best, network.highest) = (Some(network.current.clone()), vec![2.0; 3]);
+        let mut judge = |unit: u64, entropies: [f64; 3]| {
+            network.tried = unit;
+            network.current.entropies = entropies.to_vec();
+            network.judge()
+        };
+        // What unit 1 gains costs unit 0 half of its entropy.
+        assert!(judge(1, [1.0, 3.0, 2.0]));
+        // More than unit 0 has now, less than it had.
+        assert_eq!(judge(0, [1.5, 3.0, 2.0]), accepted, "{criterion:?}");
+        assert!(judge(0, [2.5, 3.0, 2.0]));
+        assert_eq!(network.highest, [2.5, 3.0, 2.0]);
+        let made: Vec<[f64; 2]> = network.moves().map(|made| made.entropy).collect();
+        let last = if accepted { vec![[1.0, 1.5], [1.5, 2.5]] } else { vec![[2.0, 2.5]] };
+        assert_eq!((made[0], &made[1..]), ([2.0, 3.0], &last[..]));
+    }
+}
+
+#[test]
+fn entropies_of_every_epoch_are_kept() {
+    let data = embedded().train.subset(&(0..300).collect::<Vec<u32>>()).unwrap();
+    let meta = Meta { steps: 2, perturbations: 2, epochs: Some(1), ..Meta::default() };
+    let base = Base { epochs: 3, batch: 60, ..Base::default() };
+    let mut network = network(&Config { base, meta: Some(meta), ..config(Named::Random) });
+    let mut context = context(Isa::best(), 1);
+    let still = Config { meta: None, ..network.config().clone() };
+    let mut first = Network::new(still, 784, 10).unwrap();
+    for network in [&mut network, &mut first] {
+        assert!(network.train(&mut context, &data, None, &mut go).unwrap().is_continue());
+    }
+    let history: Vec<&[f64]> = network.entropy_history().collect();
+    assert_eq!(first.entropy_history().collect::<Vec<_>>(), history[..3]);
+    assert_eq!(history[2], first.entropies());
+    assert_eq!(history.len() as u64, 3 + network.trainings - 1);
+    assert!(network.trainings > 2 && history.contains(&network.entropies()));
 }
 
 #[test]
@@ -652,6 +698,7 @@ fn moved_often(config: &Config, steps: u64) -> Network {
     network.current.entropies = vec![1.0; 3];
     network.best = Some(network.current.clone());
     (network.trainings, network.epochs, network.meta_steps) = (1 + steps, 1 + steps, steps);
+    (network.highest, network.history) = (vec![1.0; 3], vec![1.0; 3 * (1 + steps as usize)]);
     for step in 0..steps {
         let field = network.current.fields[(step % 3) as usize].clone();
         network.moves.push(&Move { step, unit: (step % 3) as usize, field, entropy: [0.5, 1.0] });
@@ -685,6 +732,8 @@ fn states_that_training_does_not_come_to_are_refused() {
     let answer = |change: &dyn Fn(&mut Network)| {
         let mut network = moved_often(&config, 5);
         change(&mut network);
+        // As many as a file can be expected to have.
+        network.history.resize(3 * network.epochs.min(100) as usize, 1.0);
         network.save(&path).unwrap();
         Network::load(&path)
     };
@@ -711,6 +760,7 @@ fn states_that_training_does_not_come_to_are_refused() {
     refused("trainings, an integer", &|n| n.trainings = u64::MAX);
     refused("losses since the last point", &|n| n.journal.losses.1 = u64::MAX);
     refused("'best.entropies'", &|n| n.best.as_mut().unwrap().entropies.clear());
+    refused("'entropies.highest'", &|n| n.highest.clear());
     refused("'current.entropies'", &|n| n.current.entropies.clear());
     refused("the step of a move, above that of the one before, an integer from 4 to 4", &|n| {
         let made = n.moves().next().unwrap();
