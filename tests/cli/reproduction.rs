@@ -129,9 +129,17 @@ fn a_hierarchy_is_trained_and_continued() {
     let (config, state) = (folder.path().join("h.toml"), folder.path().join("h.safetensors"));
     fs::write(&config, "topology = \"random\"\n[base]\nepochs = 2\n[meta]\nsteps = 1\nperturbations = 2\n").unwrap();
     let arguments = ["train", "hierarchy", "--config", text(&config), "--set", "embedded", "--save", text(&state)];
-    assert!(run(&arguments, 0).0.contains("hierarchy on"));
+    let (told, _) = run(&arguments, 0);
+    for part in
+        ["hierarchy on", "\nunit 2: ", " bits, sees (", "\nepoch 2 of the first training: ", "\naccepted moves: "]
+    {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(!told.contains("zero hidden weights"), "{told}");
     let again = ["train", "hierarchy", "--resume", text(&state), "--set", "embedded"];
-    assert!(run(&again, 0).0.contains("accuracy: "));
+    let (again, _) = run(&again, 0);
+    let after = |told: &str| told[told.find("accuracy: ").unwrap()..].to_owned();
+    assert_eq!(after(&again), after(&told));
     fs::write(&config, "units = 9\n").unwrap();
     fails(&arguments, 1, &["units", "1 to 7"]);
 }
