@@ -139,7 +139,7 @@ pub enum Criterion {
     #[default]
     Unit,
     /// The entropy of the unit whose field moved, against the highest that unit had in any topology that was the best one for
-    /// a time: what an accepted move raises never falls again.
+    /// a time: a bar that never falls.
     UnitBest,
     /// The median of all units' entropies: that of the authors' code.
     Median,
