@@ -113,9 +113,31 @@ fn the_hierarchy_is_reproduced_with_its_figures() {
         "topologies-animated.png",
         "meta-steps.png",
         "entropy-accuracy.png",
+        "unit-entropies.svg",
+        "fixed-topologies.png",
     ] {
         assert!(out.join(file).exists(), "{file}");
     }
+    let read = |file: &str| fs::read_to_string(out.join(file)).unwrap();
+    let report = read("report.md");
+    for part in ["(topologies-animated.png)", "(fixed-topologies.svg)", "the r of table 1 alone"] {
+        assert!(report.contains(part), "{part}: {report}");
+    }
+    // What the figures are made of.
+    let steps = read("steps.tsv");
+    let header = "row\tseed\tmeta-step\taccuracy\tlogistic\tvalidation\tentropy 0\tentropy 1\tentropy 2\tfield 0\tfield 1\tfield 2";
+    assert_eq!(steps.lines().next(), Some(header));
+    let accuracy = format!("a3\t0\t0\t{:.4}\t", results[0]["ours"].as_f64().unwrap());
+    assert!(steps.lines().nth(1).unwrap().starts_with(&accuracy), "{steps}");
+    assert!(steps.contains("\t(0-20, 0-10)\t(0-20, 10-20)\t(0-20, 20-30)\n"), "{steps}");
+    assert!(steps.lines().skip(1).all(|line| line.split('\t').count() == 12));
+    // Twenty epochs of a3, more of the other with its candidates.
+    assert!(read("entropies.tsv").lines().filter(|line| line.starts_with("a3\t")).count() == 20);
+    assert!(read("entropies.tsv").lines().count() > 45);
+    let (config, state) = (out.join("meta.toml"), out.join("state"));
+    assert!(read("meta.toml").contains("[meta]") && !out.join("a1.toml").exists());
+    let training = ["train", "hierarchy", "--config", text(&config), "--set", "embedded", "--save", text(&state)];
+    assert!(run(&training, 0).0.contains("accepted moves: "));
     // A name that belongs to one system leaves the others out.
     let (again, _) = run(&["reproduce", "--quick", "--only", "a3", "--threads", "1", "--out", text(&out), "--json"], 0);
     let again: Value = serde_json::from_str(&again).unwrap();
@@ -129,9 +151,17 @@ fn a_hierarchy_is_trained_and_continued() {
     let (config, state) = (folder.path().join("h.toml"), folder.path().join("h.safetensors"));
     fs::write(&config, "topology = \"random\"\n[base]\nepochs = 2\n[meta]\nsteps = 1\nperturbations = 2\n").unwrap();
     let arguments = ["train", "hierarchy", "--config", text(&config), "--set", "embedded", "--save", text(&state)];
-    assert!(run(&arguments, 0).0.contains("hierarchy on"));
+    let (told, _) = run(&arguments, 0);
+    for part in
+        ["hierarchy on", "\nunit 2: ", " bits, sees (", "\nepoch 2 of the first training: ", "\naccepted moves: "]
+    {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(!told.contains("zero hidden weights"), "{told}");
     let again = ["train", "hierarchy", "--resume", text(&state), "--set", "embedded"];
-    assert!(run(&again, 0).0.contains("accuracy: "));
+    let (again, _) = run(&again, 0);
+    let after = |told: &str| told[told.find("accuracy: ").unwrap()..].to_owned();
+    assert_eq!(after(&again), after(&told));
     fs::write(&config, "units = 9\n").unwrap();
     fails(&arguments, 1, &["units", "1 to 7"]);
 }

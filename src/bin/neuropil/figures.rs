@@ -64,24 +64,32 @@ trait Drawing {
     }
 }
 
-fn render(name: &'static str, caption: String, size: (u32, u32), drawing: &impl Drawing) -> Result<Figure, Failure> {
+/// A drawing as RGB pixels, pictures and all.
+fn raster(name: &str, size: (u32, u32), drawing: &impl Drawing) -> Result<Vec<u8>, Failure> {
     static REGISTERED: OnceLock<bool> = OnceLock::new();
     let registered = REGISTERED.get_or_init(|| register_font(FONT, FontStyle::Normal, dejavu::sans::regular()).is_ok());
     if !registered {
         return Err(Failure::Message("the font inside the program cannot be read".to_owned()));
     }
     let failed = |error: &dyn std::fmt::Display| Failure::Message(format!("cannot draw figure {name}: {error}"));
-
-    let mut svg = String::new();
+    let mut pixels = vec![0; 3 * size.0 as usize * size.1 as usize];
     {
-        let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+        let area = BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area();
         area.fill(&WHITE).map_err(|error| failed(&error))?;
         drawing.draw(&area).map_err(|error| failed(&error))?;
         area.present().map_err(|error| failed(&error))?;
     }
-    let mut pixels = vec![0; 3 * size.0 as usize * size.1 as usize];
+    drawing.pictures().iter().for_each(|picture| picture.copy_to(&mut pixels, size.0 as usize));
+    Ok(pixels)
+}
+
+fn render(name: &'static str, caption: String, size: (u32, u32), drawing: &impl Drawing) -> Result<Figure, Failure> {
+    let pixels = raster(name, size, drawing)?;
+    let failed = |error: &dyn std::fmt::Display| Failure::Message(format!("cannot draw figure {name}: {error}"));
+
+    let mut svg = String::new();
     {
-        let area = BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area();
+        let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
         area.fill(&WHITE).map_err(|error| failed(&error))?;
         drawing.draw(&area).map_err(|error| failed(&error))?;
         area.present().map_err(|error| failed(&error))?;
@@ -101,7 +109,6 @@ fn render(name: &'static str, caption: String, size: (u32, u32), drawing: &impl 
                 base64(&image)
             ),
         );
-        picture.copy_to(&mut pixels, size.0 as usize);
     }
     let png = png(&pixels, size.0 as usize, size.1 as usize).map_err(|error| failed(&error))?;
     Ok(Figure { name, caption, svg, png })

@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::{ArgGroup, Args, ValueEnum};
+use neuropil::kernels::masked::Rectangle;
 use neuropil::systems::baselines::{backprop, krotov_hopfield, softmax};
 use neuropil::systems::evolution::dopaminergic;
 use neuropil::systems::{LONGEST_CONFIG, Learner, Progress, checkpoint, evolution, hebbian, hierarchy, organism};
@@ -54,13 +55,14 @@ impl System {
     }
 
     /// An untrained network of the configuration in `text`.
-    fn create(self, text: &str, origin: &str, inputs: usize, classes: usize) -> neuropil::Result<Box<dyn Learner>> {
-        Ok(match self {
+    fn create(self, text: &str, origin: &str, inputs: usize, classes: usize) -> neuropil::Result<Trained> {
+        Ok(Trained::Other(match self {
+            System::Hierarchy => {
+                let config = hierarchy::Config::from_toml(text, origin)?;
+                return Ok(Trained::Hierarchy(Box::new(hierarchy::Network::new(config, inputs, classes)?)));
+            }
             System::Hebbian => {
                 Box::new(hebbian::Network::new(hebbian::Config::from_toml(text, origin)?, inputs, classes)?)
-            }
-            System::Hierarchy => {
-                Box::new(hierarchy::Network::new(hierarchy::Config::from_toml(text, origin)?, inputs, classes)?)
             }
             System::Organism => {
                 Box::new(organism::Network::new(organism::Config::from_toml(text, origin)?, inputs, classes)?)
@@ -82,7 +84,33 @@ impl System {
             System::Softmax => {
                 Box::new(softmax::Network::new(softmax::Config::from_toml(text, origin)?, inputs, classes)?)
             }
-        })
+        }))
+    }
+}
+
+/// A network; one of which more is told than of others as what it is.
+enum Trained {
+    Hierarchy(Box<hierarchy::Network>),
+    Other(Box<dyn Learner>),
+}
+
+impl Deref for Trained {
+    type Target = dyn Learner;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Trained::Hierarchy(network) => &**network,
+            Trained::Other(learner) => &**learner,
+        }
+    }
+}
+
+impl DerefMut for Trained {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        match self {
+            Trained::Hierarchy(network) => &mut **network,
+            Trained::Other(learner) => &mut **learner,
+        }
     }
 }
 
@@ -167,7 +195,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         }));
     }
     let took = duration(began.elapsed().as_secs_f64());
-    report(&mut context, &*learner, name, &data, &took)
+    report(&mut context, &learner, name, &data, &took)
 }
 
 /// The text of a file, as far as a configuration can be long: one byte more is refused by those who read it.
@@ -181,7 +209,7 @@ fn configuration(path: &Path) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))
 }
 
-fn resume(system: System, path: &Path) -> Result<Box<dyn Learner>, Failure> {
+fn resume(system: System, path: &Path) -> Result<Trained, Failure> {
     let learner = checkpoint::load(path)?;
     if learner.kind() != system.kind() {
         return Err(Failure::Message(format!(
@@ -191,7 +219,12 @@ fn resume(system: System, path: &Path) -> Result<Box<dyn Learner>, Failure> {
             found = learner.kind(),
         )));
     }
-    Ok(learner)
+    if let System::Hierarchy = system {
+        // Read again, now that it is known to be one.
+        drop(learner);
+        return Ok(Trained::Hierarchy(Box::new(hierarchy::Network::load(path)?)));
+    }
+    Ok(Trained::Other(learner))
 }
 
 /// A number of minutes, whole or not.
@@ -203,7 +236,7 @@ fn minutes(text: &str) -> Result<Duration, String> {
 
 fn report(
     context: &mut Context,
-    learner: &dyn Learner,
+    learner: &Trained,
     name: &str,
     data: &neuropil::datasets::Split,
     took: &str,
@@ -217,8 +250,47 @@ fn report(
         data.test.len(),
     );
     text += &format!("accuracy: {train:.2} % training, {test:.2} % test\n");
-    if learner.weights(0).is_some() {
-        text += &format!("zero hidden weights: {:.1} %\n", 100.0 * learner.zero_share());
+    match learner {
+        // Its weights are never exactly zero.
+        Trained::Hierarchy(network) => text += &units(network),
+        Trained::Other(learner) if learner.weights(0).is_some() => {
+            text += &format!("zero hidden weights: {:.1} %\n", 100.0 * learner.zero_share());
+        }
+        Trained::Other(_) => (),
     }
     output::print(&text)
+}
+
+/// Moves that are told of, and epochs: the last, where there are more.
+const TOLD: usize = 20;
+
+/// What the units of a hierarchy see and how much they tell of it, and how their fields came there.
+fn units(network: &hierarchy::Network) -> String {
+    let (mut text, entropies) = (String::new(), network.entropies());
+    for (unit, field) in network.fields().iter().enumerate() {
+        let entropy = entropies.get(unit).map_or("untrained".to_owned(), |bits| format!("{bits:.3} bits"));
+        text += &format!("unit {unit}: {entropy}, sees {}\n", areas(field.rectangles()));
+    }
+    let first: Vec<&[f64]> = network.entropy_history().take(network.config().base.epochs as usize).collect();
+    for (epoch, entropies) in first.iter().enumerate().skip(first.len().saturating_sub(TOLD)) {
+        let entropies: Vec<String> = entropies.iter().map(|bits| format!("{bits:.3}")).collect();
+        text += &format!("epoch {} of the first training: {} bits\n", epoch + 1, entropies.join(", "));
+    }
+    if let Some(meta) = &network.config().meta {
+        let moves = network.moves();
+        let hidden = moves.len().saturating_sub(TOLD);
+        text += &format!("accepted moves: {} in {} meta-steps", moves.len(), meta.steps);
+        text += &if hidden > 0 { format!(", the last {TOLD}:\n") } else { "\n".to_owned() };
+        for made in moves.skip(hidden) {
+            let [before, after] = made.entropy;
+            let to = areas(made.field.rectangles());
+            text += &format!("step {}: unit {} to {to}, {before:.3} -> {after:.3} bits\n", made.step, made.unit);
+        }
+    }
+    text
+}
+
+/// Areas of the feature map: rows, then columns.
+fn areas(rectangles: &[Rectangle]) -> String {
+    rectangles.iter().map(Rectangle::to_string).collect::<Vec<_>>().join(" and ")
 }

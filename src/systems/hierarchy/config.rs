@@ -138,6 +138,9 @@ pub enum Criterion {
     /// what it was in one before.
     #[default]
     Unit,
+    /// The entropy of the unit whose field moved, against the highest that unit had in any topology that was the best one for
+    /// a time: a bar that never falls.
+    UnitBest,
     /// The median of all units' entropies: that of the authors' code.
     Median,
 }

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::config::{Base, Config, Images, Meta, ReadOut, Rejected};
+use super::config::{Base, Config, Images, Meta, ReadOut, Rejected, Rule};
 use super::images::Prepared;
 use super::network::{Network, Reading};
 use super::read_out::{Classifier, Samples};
@@ -35,11 +35,11 @@ pub struct Options {
     pub runs: usize,
     /// The first run's seed.
     pub seed: u64,
-    /// Names of the rows to run; empty for all.
+    /// Names of the rows to run; empty for all of the tables.
     pub only: Vec<String>,
     /// Whether the topology is measured after every accepted move, for figure 6, and not only in the end.
     pub every_move: bool,
-    /// Meta-learning, if another than the recipe's.
+    /// Meta-learning, if another than the recipe's, for all rows that have any.
     pub meta: Option<Meta>,
 }
 
@@ -47,6 +47,13 @@ impl Options {
     /// One run of every row at seed 0.
     pub fn new(scale: Scale, images: Images) -> Self {
         Options { scale, images, runs: 1, seed: 0, only: Vec::new(), every_move: true, meta: None }
+    }
+
+    /// What a run of this row is trained by.
+    fn config(&self, row: &Row, seed: u64) -> Config {
+        let recipe = recipe(self.scale, self.images, row, seed);
+        let meta = recipe.meta.map(|own| self.meta.clone().unwrap_or(own));
+        Config { meta, ..recipe }
     }
 }
 
@@ -57,33 +64,44 @@ pub struct Row {
     pub name: &'static str,
     /// What is trained, in words.
     pub description: &'static str,
-    /// The topology.
+    /// The topology, or what it begins as.
     pub topology: Named,
+    /// How the receptive fields learn, if they do.
+    pub rule: Option<Rule>,
     /// The paper's test accuracies in per cent, on MNIST and CIFAR-10: means of table 1.
     pub paper: [Option<f64>; 2],
 }
 
-/// The rows: table 1, then the random topologies of table 2.
-pub const ROWS: [Row; 7] = [
-    row("a1", "A1, flat", Named::A1, Some([96.4, 31.69])),
-    row("a2", "A2, columnar", Named::A2, Some([94.21, 30.79])),
-    row("a3", "A3, pyramidal", Named::A3, Some([96.6, 32.84])),
-    row("ar1", "AR1, random", Named::Ar1, Some([93.03, 31.97])),
-    row("ar2", "AR2, random", Named::Ar2, Some([93.76, 27.21])),
-    row("ar3", "AR3, random", Named::Ar3, Some([90.28, 29.86])),
-    row("meta", "a random topology for each seed, meta-learned", Named::Random, None),
+impl Row {
+    /// Whether it belongs to the paper's tables. Others are run only if they are named.
+    pub fn in_tables(&self) -> bool {
+        matches!(self.rule, None | Some(Rule::StochasticHillClimbing))
+    }
+}
+
+/// The rows: table 1, the random topologies of table 2, and those under the other rules of section 2.2.
+pub const ROWS: [Row; 9] = [
+    row("a1", "A1, flat", Named::A1, [96.4, 31.69]),
+    row("a2", "A2, columnar", Named::A2, [94.21, 30.79]),
+    row("a3", "A3, pyramidal", Named::A3, [96.6, 32.84]),
+    row("ar1", "AR1, random", Named::Ar1, [93.03, 31.97]),
+    row("ar2", "AR2, random", Named::Ar2, [93.76, 27.21]),
+    row("ar3", "AR3, random", Named::Ar3, [90.28, 29.86]),
+    meta("meta", "a random topology for each seed, meta-learned", Rule::StochasticHillClimbing),
+    meta("local", "a random topology for each seed, by local search", Rule::LocalSearch),
+    meta("random-search", "a random topology for each seed, by random search", Rule::RandomSearch),
 ];
 
-const fn row(name: &'static str, description: &'static str, topology: Named, paper: Option<[f64; 2]>) -> Row {
-    let paper = match paper {
-        Some([mnist, cifar]) => [Some(mnist), Some(cifar)],
-        None => [None, None],
-    };
-    Row { name, description, topology, paper }
+const fn row(name: &'static str, description: &'static str, topology: Named, paper: [f64; 2]) -> Row {
+    Row { name, description, topology, rule: None, paper: [Some(paper[0]), Some(paper[1])] }
+}
+
+const fn meta(name: &'static str, description: &'static str, rule: Rule) -> Row {
+    Row { name, description, topology: Named::Random, rule: Some(rule), paper: [None, None] }
 }
 
 /// Where the recipes depart from the paper, or fill what it leaves open: what a reader of the tables must know.
-pub const DEPARTURES: [&str; 7] = [
+pub const DEPARTURES: [&str; 8] = [
     "Training images are split at random, by the seed, into four fifths to learn from and one fifth for validation (MNIST: 48,000 and 12,000); \
      validation stops the read-outs and nothing else.",
     "Weights belong to places within a receptive field and move with it (the authors' code); the masked form of the paper's text is there \
@@ -94,13 +112,15 @@ pub const DEPARTURES: [&str; 7] = [
      training images kept for it, without the test images.",
     "A candidate is accepted if the moved unit's entropy is above that unit's entropy in the best topology so far, as it was when that was \
      accepted; the paper compares it with the candidate before, of whatever unit. Moves of others may have lowered it before: neither a unit's \
-     entropy nor the largest need rise over a run. A shift at an edge goes inward.",
+     entropy nor the largest need rise over a run (criterion = \"unit_best\" compares with the highest that unit had). A shift at an edge goes inward.",
     "Table 2's accuracy after meta-learning is that of the best topology as it was trained when it was accepted, under a read-out of its own.",
+    "Local search and random search (section 2.2) are the rows local and random-search, trained only if they are named (--only): the paper \
+     has no figures for them.",
     "Entropies are in bits.",
 ];
 
 /// The recipe of a run.
-pub fn recipe(scale: Scale, images: Images, topology: Named, seed: u64) -> Config {
+pub fn recipe(scale: Scale, images: Images, row: &Row, seed: u64) -> Config {
     let (base, read_out, meta) = match scale {
         Scale::Full => (Base::default(), ReadOut::default(), Meta::default()),
         // A fortieth of the images: more passes, smaller batches.
@@ -110,8 +130,8 @@ pub fn recipe(scale: Scale, images: Images, topology: Named, seed: u64) -> Confi
             Meta { steps: 6, epochs: Some(4), ..Meta::default() },
         ),
     };
-    let meta = (topology == Named::Random).then_some(meta);
-    Config { seed, images, topology: Topology::Named(topology), base, read_out, meta, ..Config::default() }
+    let meta = row.rule.map(|rule| Meta { rule, ..meta });
+    Config { seed, images, topology: Topology::Named(row.topology), base, read_out, meta, ..Config::default() }
 }
 
 /// One run to do.
@@ -140,8 +160,10 @@ pub fn reproduce(
     let mut assignments = Vec::new();
     for meta in [true, false] {
         for seed in experiment::seeds(options.seed, options.runs) {
-            let asked = |row: &&Row| experiment::wanted(&options.only, row.name);
-            let rows = ROWS.iter().filter(asked).filter(|row| (row.topology == Named::Random) == meta);
+            // An empty list asks for all of the tables.
+            let named = |row: &&Row| experiment::wanted(&options.only, row.name);
+            let asked = |row: &&Row| named(row) && (row.in_tables() || !options.only.is_empty());
+            let rows = ROWS.iter().filter(asked).filter(|row| row.rule.is_some() == meta);
             assignments.extend(rows.map(|&row| Assignment { row, seed }));
         }
     }
@@ -159,9 +181,9 @@ pub fn reproduce(
     let interrupted = finished.iter().any(Option::is_none);
     let mut runs: Vec<Run> = finished.into_iter().flatten().collect();
     runs.sort_by_key(|run| (ROWS.iter().position(|row| row.name == run.row.name), run.seed));
-    let map = recipe(options.scale, options.images, Named::A1, 0).geometry()?.map();
+    let geometry = recipe(options.scale, options.images, &ROWS[0], 0).geometry()?;
     let seconds = began.elapsed().as_secs_f64();
-    Ok(Report { images: options.images, map: [map.rows, map.cols], runs, interrupted, seconds })
+    Ok(Report { images: options.images, geometry, runs, interrupted, seconds })
 }
 
 /// One run, or none if it was stopped.
@@ -176,12 +198,9 @@ fn run(
 ) -> Result<Option<Run>> {
     let Assignment { row, seed } = assignment;
     let began = Instant::now();
-    let mut config = recipe(options.scale, options.images, row.topology, seed);
-    if config.meta.is_some() && options.meta.is_some() {
-        config.meta = options.meta.clone();
-    }
+    let config = options.config(&row, seed);
     let material = Material::new(&config, train.clone())?;
-    let mut network = Network::new(config, options.images.shape()?.pixels(), classes)?;
+    let mut network = Network::new(config.clone(), options.images.shape()?.pixels(), classes)?;
     let mut session = Session::new(&network, &material)?;
     let mut steps: Vec<Measured> = Vec::new();
     let (mut candidates, mut accepted, mut measuring) = (0, 0, 0.0);
@@ -240,7 +259,9 @@ fn run(
         measuring += start.elapsed().as_secs_f64();
     }
     let seconds = began.elapsed().as_secs_f64();
-    Ok(Some(Run { row, seed, steps, accepted, candidates, learning: seconds - measuring, seconds }))
+    let entropies = network.entropy_history().map(<[f64]>::to_vec).collect();
+    let learning = seconds - measuring;
+    Ok(Some(Run { row, seed, config, steps, entropies, accepted, candidates, learning, seconds }))
 }
 
 /// Trains the hidden-layer read-out on a network's latents, or that and the logistic regression, and tests them.
@@ -350,9 +371,10 @@ mod tests {
             assert!(ROWS[..index].iter().all(|other| other.name != row.name));
             for scale in [Scale::Quick, Scale::Full] {
                 for images in [Images::Mnist, Images::Cifar10] {
-                    let config = recipe(scale, images, row.topology, 3);
+                    let config = recipe(scale, images, row, 3);
                     config.validate().unwrap();
                     assert_eq!((config.seed, config.meta.is_some()), (3, row.topology == Named::Random));
+                    assert_eq!(config.meta.map(|meta| meta.rule), row.rule);
                 }
             }
         }
@@ -370,6 +392,12 @@ mod tests {
             assert!(figure(report, "columnar", "test accuracy, %").unwrap() > 75.0);
             assert!(figure(report, "columnar", "largest entropy, bits").unwrap() > 1.0);
             let meta = &report.runs[1];
+            for run in &report.runs {
+                let first = run.config.base.epochs;
+                assert_eq!(run.entropies.len() as u64, first + 4 * run.candidates, "four epochs a candidate");
+                assert_eq!(run.entropies[first as usize - 1], run.first().entropies);
+                assert_eq!(run.config, recipe(Scale::Quick, Images::Mnist, &run.row, 3));
+            }
             assert_eq!(meta.accepted, meta.steps.len() as u64 - 1);
             assert_eq!(figure(report, "meta-learned", "accepted moves"), Some(meta.accepted as f64));
             for (quantity, measured) in [
@@ -400,6 +428,30 @@ mod tests {
         for (one, two) in reports[0].runs.iter().zip(&reports[1].runs) {
             assert_eq!(one.steps, two.steps);
         }
+    }
+
+    #[test]
+    fn the_other_rules_are_run_where_they_are_named() {
+        let split = embedded();
+        let mut context = Context::new().unwrap().with_threads(Threads::always(2).unwrap());
+        let meta = |rule| Meta { rule, steps: 2, epochs: Some(1), perturbations: 3, ..Meta::default() };
+        for (name, rule) in [("local", Rule::LocalSearch), ("random-search", Rule::RandomSearch)] {
+            let options = Options { meta: Some(meta(rule)), ..quick(&[name]) };
+            let mut go = |_: &Stage<Row>, _: &Progress<'_>| ControlFlow::Continue(());
+            let report = reproduce(&mut context, &split, &options, &mut go).unwrap();
+            let [run] = &report.runs[..] else { panic!("{} runs", report.runs.len()) };
+            assert_eq!((run.row.name, run.row.rule, run.row.in_tables()), (name, Some(rule), false));
+            let outcomes = report.outcomes();
+            assert!(outcomes.iter().any(|outcome| outcome.quantity.starts_with("test accuracy after")));
+            assert!(outcomes.iter().all(|outcome| outcome.paper.is_none()), "the paper has no figures for them");
+        }
+        let mut rows = Vec::new();
+        let mut stop = |stage: &Stage<Row>, _: &Progress<'_>| {
+            rows.push(stage.all);
+            ControlFlow::Break(())
+        };
+        assert!(reproduce(&mut context, &split, &quick(&[]), &mut stop).unwrap().interrupted);
+        assert_eq!(rows[0], 7, "those of the tables");
     }
 
     #[test]

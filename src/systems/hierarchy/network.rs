@@ -42,7 +42,7 @@ pub struct Move {
     /// Where its field now lies.
     pub field: ReceptiveField,
     /// What the move had to raise, in the best topology before it and in the one it led to: the unit's entropy in bits, or the
-    /// median of all.
+    /// median of all; before it the unit's highest, with [`Criterion::UnitBest`](super::Criterion::UnitBest).
     pub entropy: [f64; 2],
 }
 
@@ -123,6 +123,10 @@ pub struct Network {
     pub(super) meta_steps: u64,
     pub(super) tried: u64,
     pub(super) moves: Moves,
+    /// The highest entropy of each unit in a topology that was the best; none before the first.
+    pub(super) highest: Vec<f64>,
+    /// The units' entropies after every epoch, one after the other.
+    pub(super) history: Vec<f64>,
     pub(super) reading: Option<Reading>,
 }
 
@@ -167,6 +171,8 @@ impl Network {
             meta_steps: 0,
             tried: 0,
             moves: Moves::default(),
+            highest: Vec::new(),
+            history: Vec::new(),
             reading: None,
         })
     }
@@ -194,6 +200,12 @@ impl Network {
     /// The entropy of each unit's latents, in bits, over the last epoch of its training; empty before the first.
     pub fn entropies(&self) -> &[f64] {
         &self.answering().entropies
+    }
+
+    /// The entropies of all units, in bits, after every epoch of base learning so far: those of the first training
+    /// ([`Base::epochs`](super::Base::epochs)), then those of each candidate ([`Meta::epochs`](super::Meta::epochs)), accepted or not.
+    pub fn entropy_history(&self) -> impl ExactSizeIterator<Item = &[f64]> {
+        self.history.chunks_exact(self.geometry.latents().len())
     }
 
     /// The moves of receptive fields so far.
@@ -485,6 +497,13 @@ impl Network {
         if network.trainings > 0 {
             network.best = Some(Situation::read("best", reader, &network, &configured)?);
         }
+        let units = configured.len();
+        if network.epochs > 0 {
+            network.history = reader.doubles("entropies", &[network.epochs as usize, units])?;
+        }
+        if network.epochs > 0 && network.trainings > 0 {
+            network.highest = reader.doubles("entropies.highest", &[units])?;
+        }
         if local && network.tried > 0 && reader.has("leading.0.field") {
             network.leading = Some(Situation::read("leading", reader, &network, &configured)?);
         }
@@ -573,6 +592,13 @@ impl Learner for Network {
             if let Some(situation) = situation {
                 situation.write(name, &mut writer);
             }
+        }
+        let units = self.current.units.len();
+        if !self.history.is_empty() {
+            writer.doubles("entropies", &[self.history.len() / units, units], &self.history);
+        }
+        if !self.highest.is_empty() {
+            writer.doubles("entropies.highest", &[units], &self.highest);
         }
         let Moves { made, areas } = &self.moves;
         if !made.is_empty() {

@@ -1,10 +1,10 @@
 //! What a reproduction of the hierarchy's tables found: each run's topologies, measured, and the figures made of them.
 
-use super::config::Images;
+use super::config::{Config, Images, Rule};
 use super::experiment::{ROWS, Row};
-use super::topology::Named;
+use super::topology::Geometry;
 use super::train::median;
-use crate::analysis::{Alternative, Wilcoxon, pearson, wilcoxon};
+use crate::analysis::{Alternative, Correlation, Wilcoxon, pearson, wilcoxon};
 use crate::kernels::masked::Rectangle;
 use crate::systems::{Better, Outcome};
 
@@ -51,9 +51,13 @@ pub struct Run {
     pub row: Row,
     /// The seed.
     pub seed: u64,
+    /// What it was trained by.
+    pub config: Config,
     /// The topology after the first training, then after every move that was accepted, or after the last alone if moves are
     /// not measured each. Never empty.
     pub steps: Vec<Measured>,
+    /// The entropies of all units, in bits, after every epoch, as [`Network::entropy_history`](super::Network::entropy_history).
+    pub entropies: Vec<Vec<f64>>,
     /// Moves that were accepted.
     pub accepted: u64,
     /// Candidates that were trained.
@@ -81,8 +85,8 @@ impl Run {
 pub struct Report {
     /// The images.
     pub images: Images,
-    /// Rows and columns of the feature map.
-    pub map: [usize; 2],
+    /// The feature map.
+    pub geometry: Geometry,
     /// Every finished run, by row and then by seed.
     pub runs: Vec<Run>,
     /// Whether the observer ended it early.
@@ -113,13 +117,14 @@ impl Report {
             let mut add = |quantity: &str, better, paper, figures| {
                 outcomes.push(Outcome::new("hierarchy", experiment.clone(), quantity, better, paper, figures, seconds));
             };
-            if row.topology != Named::Random {
+            if row.rule.is_none() {
                 add("test accuracy, %", Better::More, row.paper[which], of(|m| m.accuracy));
                 add("the same, logistic regression", Better::More, None, of(|m| m.logistic.unwrap_or(f64::NAN)));
                 add("largest entropy, bits", Better::Nearer, None, of(Measured::largest_entropy));
                 continue;
             }
-            let [before, after, highest, p, _] = TABLE_2[which].map(Some);
+            let [before, after, highest, p, _] =
+                TABLE_2[which].map(|paper| (row.rule == Some(Rule::StochasticHillClimbing)).then_some(paper));
             let first: Vec<f64> = runs.iter().map(|run| run.first().accuracy).collect();
             let last = of(|m| m.accuracy);
             add("test accuracy before, %, median", Better::More, before, first.clone());
@@ -149,23 +154,50 @@ impl Report {
                 outcomes.push(Outcome { ours: middle, ..outcome });
             }
         }
-        let fixed: Vec<&Measured> =
-            self.runs.iter().filter(|run| run.row.topology != Named::Random).map(Run::last).collect();
-        let all: Vec<&Measured> = self
-            .runs
-            .iter()
-            .flat_map(|run| if run.accepted > 0 { vec![run.first(), run.last()] } else { vec![run.last()] })
-            .collect();
-        for (what, networks) in [("table 1", fixed), ("both tables", all)] {
-            if let Some(r) = correlation(&networks) {
-                let paper = (what == "table 1").then_some(TABLE_2[which][4]);
-                let experiment = format!("{set}: largest entropy and accuracy, networks of {what}");
-                outcomes.push(Outcome::new("hierarchy", experiment, "Pearson r", Better::Nearer, paper, vec![r], 0.0));
+        for (what, found) in self.correlations() {
+            let experiment = format!("{set}: largest entropy and accuracy, networks of {what}");
+            let paper = (what == TABLE_1).then_some(TABLE_2[which][4]);
+            let (low, high) = found.confidence_95();
+            for (quantity, better, paper, figure) in [
+                ("Pearson r", Better::Nearer, paper, found.r),
+                ("two-sided p of r", Better::Less, None, found.p),
+                ("lower end of r's 95 % interval", Better::Nearer, None, low),
+                ("upper end of r's 95 % interval", Better::Nearer, None, high),
+            ] {
+                outcomes.push(Outcome::new(
+                    "hierarchy",
+                    experiment.clone(),
+                    quantity,
+                    better,
+                    paper,
+                    vec![figure],
+                    0.0,
+                ));
             }
         }
         outcomes
     }
+
+    /// Between the largest entropy and the accuracy of the networks of table 1, and of both tables, where they are defined. The
+    /// paper's r is that of table 1.
+    pub fn correlations(&self) -> Vec<(&'static str, Correlation)> {
+        let runs = || self.runs.iter().filter(|run| run.row.in_tables());
+        let fixed: Vec<&Measured> = runs().filter(|run| run.row.rule.is_none()).map(Run::last).collect();
+        let ends =
+            |run: &'_ Run| if run.accepted > 0 { vec![0, run.steps.len() - 1] } else { vec![run.steps.len() - 1] };
+        let all: Vec<&Measured> = runs().flat_map(|run| ends(run).into_iter().map(|step| &run.steps[step])).collect();
+        let found = [(TABLE_1, fixed), ("both tables", all)];
+        found.into_iter().filter_map(|(what, networks)| Some((what, correlation(&networks)?))).collect()
+    }
+
+    /// The paper's r.
+    pub fn paper_r(&self) -> f64 {
+        TABLE_2[usize::from(self.images == Images::Cifar10)][4]
+    }
 }
+
+/// What the handcrafted topologies and the paper's random ones are called.
+const TABLE_1: &str = "table 1";
 
 /// One-sided p of the differences being above zero, where it is defined.
 fn significance(differences: &[f64]) -> Option<f64> {
@@ -173,11 +205,11 @@ fn significance(differences: &[f64]) -> Option<f64> {
     wilcoxon(differences, &test).ok().filter(|test| test.n > 0).map(|test| test.p)
 }
 
-/// r between the largest entropy and the accuracy, where it is defined.
-fn correlation(networks: &[&Measured]) -> Option<f64> {
+/// Between the largest entropy and the accuracy, where it is defined.
+fn correlation(networks: &[&Measured]) -> Option<Correlation> {
     let x: Vec<f64> = networks.iter().map(|m| m.largest_entropy()).collect();
     let y: Vec<f64> = networks.iter().map(|m| m.accuracy).collect();
-    pearson(&x, &y).ok().map(|found| found.r).filter(|r| r.is_finite())
+    pearson(&x, &y).ok().filter(|found| found.r.is_finite())
 }
 
 #[cfg(test)]
@@ -207,14 +239,17 @@ mod tests {
         let run = |(seed, (accepted, steps))| Run {
             row: ROWS[6],
             seed,
+            config: Config::default(),
             steps,
+            entropies: Vec::new(),
             accepted,
             candidates: 9,
             learning: 0.0,
             seconds: 0.0,
         };
         let runs = (0..).zip(runs).map(run).collect();
-        Report { images: Images::Mnist, map: [20, 40], runs, interrupted: false, seconds: 0.0 }
+        let geometry = Config::default().geometry().unwrap();
+        Report { images: Images::Mnist, geometry, runs, interrupted: false, seconds: 0.0 }
     }
 
     #[test]
@@ -238,7 +273,12 @@ mod tests {
         assert_eq!(figure(&report, "accepted moves"), Some(8.0 / 3.0));
         let r = figure(&report, "Pearson r").unwrap();
         let x = [1.0, 2.0, 1.0, 2.0, 1.5];
-        assert!((r - pearson(&x, &[90.0, 90.4, 90.0, 90.6, 80.0]).unwrap().r).abs() < 1e-12);
+        let expected = pearson(&x, &[90.0, 90.4, 90.0, 90.6, 80.0]).unwrap();
+        assert!((r - expected.r).abs() < 1e-12);
+        assert!((figure(&report, "two-sided p of r").unwrap() - expected.p).abs() < 1e-12);
+        let (low, high) = expected.confidence_95();
+        assert!((figure(&report, "lower end of r's 95 % interval").unwrap() - low).abs() < 1e-9);
+        assert!((figure(&report, "upper end of r's 95 % interval").unwrap() - high).abs() < 1e-9);
     }
 
     #[test]

@@ -10,7 +10,8 @@ use super::train::{Material, Session};
 use super::units::Unit;
 use super::*;
 use crate::datasets::batches::{Batches, Order};
-use crate::datasets::embedded;
+use crate::datasets::transforms::grayscale;
+use crate::datasets::{Dataset, Shape, embedded};
 use crate::kernels::masked::{Map, ReceptiveField, Rectangle};
 use crate::random::Stream;
 use crate::systems::{Learner, Progress};
@@ -42,9 +43,19 @@ fn bits(situation: &Situation) -> Vec<u32> {
 
 /// A few batches of base learning on the embedded digits: losses and the state they lead to.
 fn learn(context: &Context, config: &Config, batches: u64, complete: bool) -> (Vec<f64>, Situation) {
-    let mut network = network(config);
-    let data = embedded().train;
-    let images = Prepared::new(context, config.images, &data).unwrap();
+    learn_from(&embedded().train, context, config, batches, complete)
+}
+
+/// The same on other images.
+fn learn_from(
+    data: &Dataset,
+    context: &Context,
+    config: &Config,
+    batches: u64,
+    complete: bool,
+) -> (Vec<f64>, Situation) {
+    let mut network = Network::new(config.clone(), data.pixels(), data.classes()).unwrap();
+    let images = Prepared::new(context, config.images, data).unwrap();
     let stream = Stream::new(config.seed, "test batches");
     let mut order = Batches::new(data.labels(), 10, None, config.base.batch, Order::Shuffled, stream).unwrap();
     let mut plan = network.plan(&network.current);
@@ -134,16 +145,17 @@ struct Naive {
     decoders: Vec<Vec<f64>>,
 }
 
-fn naive(plan: &Network, images: &Prepared, indices: &[u32]) -> Naive {
+/// Of images as they lie on the map.
+fn naive(plan: &Network, images: &[Vec<f64>]) -> Naive {
     let (geometry, units, fields) = (plan.geometry(), &plan.current.units, &plan.current.fields);
     let (cells, side) = (geometry.map().len(), geometry.image().rows.len());
     let zeros = || -> Vec<Vec<f64>> { units.iter().map(|u| vec![0.0; u.encoder.weights.as_slice().len()]).collect() };
     let mut out = Naive { map: Vec::new(), loss: 0.0, encoders: zeros(), decoders: zeros() };
-    let values: usize = fields.iter().map(|field| field.len() * indices.len()).sum();
-    for &index in indices {
+    let values: usize = fields.iter().map(|field| field.len() * images.len()).sum();
+    for image in images {
         let mut map = vec![0.0f64; cells];
-        for (pixel, &byte) in images.row(index)[..side * side].iter().enumerate() {
-            map[pixel / side * geometry.map().cols + pixel % side] = f64::from(byte) / 255.0;
+        for (pixel, &value) in image.iter().enumerate() {
+            map[pixel / side * geometry.map().cols + pixel % side] = value;
         }
         let encode = |map: &[f64], k: usize| -> (Vec<f64>, Vec<f64>) {
             let x: Vec<f64> = fields[k].columns().map(|cell| map[cell]).collect();
@@ -174,7 +186,7 @@ fn naive(plan: &Network, images: &Prepared, indices: &[u32]) -> Naive {
                     let y = (sum + f64::from(layer.bias[i])).max(0.0);
                     out.loss += (y - x[i]).powi(2) / values as f64;
                     if y > 0.0 {
-                        let g = 2.0 * (y - x[i]) / (indices.len() * inputs) as f64;
+                        let g = 2.0 * (y - x[i]) / (images.len() * inputs) as f64;
                         for j in 0..hidden {
                             out.decoders[k][j * inputs + i] += g * h[j];
                             by_h[j] += g * f64::from(layer.weights[(j, i)]);
@@ -209,18 +221,10 @@ fn follows_the_gradient(context: &Context) {
         let images = Prepared::new(context, config.images, &data).unwrap();
         let stream = Stream::new(config.seed, "test batches");
         let mut order = Batches::new(data.labels(), 10, None, 37, Order::Shuffled, stream).unwrap();
-        let exact = naive(&network, &images, order.indices(3));
+        let values = |&index: &u32| images.row(index)[..400].iter().map(|byte| f64::from(*byte) / 255.0).collect();
+        let exact = naive(&network, &order.indices(3).iter().map(values).collect::<Vec<_>>());
         let (losses, after) = learn(context, &config, 1, false);
-        assert!((losses[0] - exact.loss).abs() < 1e-5 * exact.loss, "{} for {}", losses[0], exact.loss);
-        for (k, unit) in after.units.iter().enumerate() {
-            for (layer, exact) in [(&unit.encoder, &exact.encoders[k]), (&unit.decoder, &exact.decoders[k])] {
-                // Adam's first mean is a tenth of the first gradient. A ReLU at zero may fall to either side.
-                let largest = exact.iter().fold(0.0f64, |largest, g| largest.max(g.abs()));
-                let wrong = |(got, exact): &(&f32, &f64)| (f64::from(**got) * 10.0 - **exact).abs() > 1e-4 * largest;
-                let count = layer.moments.first.iter().zip(exact).filter(wrong).count();
-                assert!(largest > 0.0 && count * 1000 <= exact.len(), "unit {k}: {count} of {} differ", exact.len());
-            }
-        }
+        close(&exact, losses[0], &after);
         // The map that one sees is that of algorithm 1, too.
         let plan = network.plan(&network.current);
         let mut map = Matrix::zeros(1, 800);
@@ -232,6 +236,152 @@ fn follows_the_gradient(context: &Context) {
     }
 }
 
+/// Whether the first batch has this loss and these gradients.
+#[track_caller]
+fn close(exact: &Naive, loss: f64, after: &Situation) {
+    assert!((loss - exact.loss).abs() < 1e-5 * exact.loss, "{loss} for {}", exact.loss);
+    for (k, unit) in after.units.iter().enumerate() {
+        for (layer, exact) in [(&unit.encoder, &exact.encoders[k]), (&unit.decoder, &exact.decoders[k])] {
+            // Adam's first mean is a tenth of the first gradient. A ReLU at zero may fall to either side.
+            let largest = exact.iter().fold(0.0f64, |largest, g| largest.max(g.abs()));
+            let wrong = |(got, exact): &(&f32, &f64)| (f64::from(**got) * 10.0 - **exact).abs() > 1e-4 * largest;
+            let count = layer.moments.first.iter().zip(exact).filter(wrong).count();
+            assert!(largest > 0.0 && count * 1000 <= exact.len(), "unit {k}: {count} of {} differ", exact.len());
+        }
+    }
+}
+
+/// Colour images whose rows, columns, planes and classes differ.
+fn colours(count: usize) -> Dataset {
+    let pixel = |at: usize| {
+        let (image, channel, row, col) = (at / 3072, at / 1024 % 3, at / 32 % 32, at % 32);
+        (20 * (image % 10) + 7 * image + 3 * col + (2 * channel + 1) * row + row * col / 4) as u8
+    };
+    let labels = (0..count).map(|image| (image % 10) as u8).collect();
+    Dataset::new((0..count * 3072).map(pixel).collect::<Vec<u8>>(), labels, Shape::new(3, 32, 32).unwrap(), 10).unwrap()
+}
+
+fn colour_config(topology: Named) -> Config {
+    Config { images: Images::Cifar10, ..config(topology) }
+}
+
+#[test]
+fn colour_images_are_padded_cropped_and_mirrored() {
+    let data = colours(3);
+    let images = Prepared::new(&context(Isa::best(), 1), Images::Cifar10, &data).unwrap();
+    // Everything that may come of the last image: colours first, grey in the end.
+    let mut padded = vec![[[0u8; 40]; 40]; 3];
+    for (at, &byte) in data.image(2).iter().enumerate() {
+        padded[at / 1024][4 + at / 32 % 32][4 + at % 32] = byte;
+    }
+    let mut counts = std::collections::HashMap::new();
+    for (top, left, mirrored) in (0..162).map(|n| (n / 18, n / 2 % 9, n % 2 == 1)) {
+        let col = |col: usize| left + if mirrored { 31 - col } else { col };
+        let cut = (0..3072).map(|at| padded[at / 1024][top + at / 32 % 32][col(at % 32)]).collect::<Vec<u8>>();
+        let mut grey = vec![0; 1024];
+        grayscale(&cut, &mut grey);
+        assert!(counts.insert(grey, ([top, left], mirrored, 0)).is_none(), "images that cannot be told apart");
+    }
+    let mut out = vec![0; images.stride()];
+    for n in 0..4000 {
+        images.augment(2, Stream::new(1, "test").item(n), &mut out);
+        counts.get_mut(&out[..1024]).expect("a crop of the padded image, or its mirror image").2 += 1;
+    }
+    assert!(counts.values().all(|found| found.2 > 0), "places that no crop came to");
+    let mirrored: i32 = counts.values().filter(|found| found.1).map(|found| found.2).sum();
+    assert!((1800..2200).contains(&mirrored), "{mirrored} of 4000 are mirrored");
+    for place in 0..9 {
+        for axis in 0..2 {
+            let there: i32 = counts.values().filter(|found| found.0[axis] == place).map(|found| found.2).sum();
+            assert!((350..540).contains(&there), "{there} of 4000 are shifted to {place}");
+        }
+    }
+}
+
+#[test]
+fn a_colour_batch_follows_algorithm_1_and_the_gradient() {
+    let context = context(Isa::best(), 1);
+    let base = Base { dropout: 0.0, decay: 0.0, batch: 37, ..Base::default() };
+    let config = Config { base, ..colour_config(Named::Ar1) };
+    let data = colours(40);
+    let images = Prepared::new(&context, config.images, &data).unwrap();
+    let network = Network::new(config.clone(), 3072, 10).unwrap();
+    let stream = Stream::new(config.seed, "test batches");
+    let mut order = Batches::new(data.labels(), 10, None, 37, Order::Shuffled, stream).unwrap();
+    // As base learning names the changes: by batch, chunk and place in the chunk.
+    let changes = Stream::new(config.seed, "test").item(3).item(0);
+    let mut bytes = vec![0; images.stride()];
+    let mut values = |(at, &index): (u64, &u32)| {
+        images.augment(index, changes.item(at / 32).item(at % 32), &mut bytes);
+        bytes[..1024].iter().map(|byte| f64::from(*byte) / 127.5 - 1.0).collect()
+    };
+    let seen: Vec<Vec<f64>> = (0..).zip(order.indices(3)).map(&mut values).collect();
+    let (losses, after) = learn_from(&data, &context, &config, 1, false);
+    close(&naive(&network, &seen), losses[0], &after);
+}
+
+#[test]
+fn colour_images_that_are_not_learnt_from_lie_on_the_map_as_they_are() {
+    let (mut context, data) = (context(Isa::best(), 1), colours(2));
+    let network = Network::new(colour_config(Named::A3), 3072, 10).unwrap();
+    let images = Matrix::from_fn(2, 3072, |image, at| f32::from(data.image(image)[at]) / 255.0);
+    let maps = network.feature_maps(&mut context, images.view());
+    assert_eq!((maps.rows(), maps.cols()), (2, 32 * 64));
+    for image in 0..2 {
+        let mut grey = vec![0; 1024];
+        grayscale(data.image(image), &mut grey);
+        for (pixel, byte) in grey.into_iter().enumerate() {
+            let value = maps[(image, pixel / 32 * 64 + pixel % 32)];
+            assert!((value - (f32::from(byte) / 127.5 - 1.0)).abs() < 1e-6, "pixel {pixel}: {value} for {byte}");
+        }
+    }
+}
+
+#[test]
+fn colour_images_lead_to_the_same_bits_however_they_are_learnt() {
+    let data = colours(120);
+    // A chunk of samples and part of one.
+    let base = Base { epochs: 2, batch: 40, ..Base::default() };
+    let meta = Meta { steps: 1, perturbations: 2, epochs: Some(1), ..Meta::default() };
+    let read_out = ReadOut { epochs: 2, batch: 32, ..ReadOut::default() };
+    let config = Config { base, meta: Some(meta), read_out, ..colour_config(Named::Random) };
+    let untrained = || Network::new(config.clone(), 3072, 10).unwrap();
+    let train = |isa, threads| {
+        let mut network = untrained();
+        let flow = network.train(&mut context(isa, threads), &data, Some(&data), &mut go).unwrap();
+        assert!(flow.is_continue() && network.finished());
+        network
+    };
+    let whole = train(Isa::best(), 1);
+    assert_ne!(bits(&whole.current), bits(&untrained().current));
+    // The best set, and another.
+    let sets: Vec<Isa> = Isa::available().collect();
+    for isa in &sets[sets.len().saturating_sub(2)..] {
+        for threads in [1, 2, 3, 7] {
+            assert_eq!(train(*isa, threads), whole, "{isa}, {threads} threads");
+        }
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("h.safetensors");
+    let (mut pieces, mut rounds) = (untrained(), 0);
+    loop {
+        let mut left = 3u32;
+        let flow = pieces.train(&mut context(Isa::best(), 2), &data, Some(&data), &mut |_| {
+            left -= 1;
+            if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        pieces.save(&path).unwrap();
+        pieces = Network::load(&path).unwrap();
+        rounds += 1;
+        if flow.unwrap().is_continue() {
+            break;
+        }
+        assert!(rounds < 20, "no progress");
+    }
+    assert!(rounds > 2);
+    assert_eq!(pieces, whole, "stopped, saved and continued");
+}
+
 #[test]
 fn training_can_be_stopped_anywhere_saved_and_continued() {
     let data = embedded();
@@ -241,6 +391,7 @@ fn training_can_be_stopped_anywhere_saved_and_continued() {
     for (form, rule, criterion, rejected, topology) in [
         (Form::Gathered, Rule::StochasticHillClimbing, Criterion::Unit, Rejected::Undone, Named::Random),
         (Form::Masked, Rule::StochasticHillClimbing, Criterion::Unit, Rejected::KeepsWeights, Named::Random),
+        (Form::Gathered, Rule::StochasticHillClimbing, Criterion::UnitBest, Rejected::KeepsWeights, Named::Random),
         (Form::Masked, Rule::LocalSearch, Criterion::Median, Rejected::Undone, Named::Random),
         // Two units of A2 have two areas each, a random place has one.
         (Form::Gathered, Rule::RandomSearch, Criterion::Unit, Rejected::Undone, Named::A2),
@@ -278,12 +429,57 @@ fn training_can_be_stopped_anywhere_saved_and_continued() {
         }
         assert!(rounds > 5);
         assert_eq!(pieces, whole, "{form:?} {rule:?}");
+        assert_eq!(whole.entropy_history().len() as u64, whole.epochs);
+        assert_eq!(whole.entropy_history().last().unwrap().len(), 3);
         for made in whole.moves() {
             assert!(made.entropy[1] > made.entropy[0]);
         }
         let before = whole.accuracy(&mut contexts, &data.test).unwrap();
         assert_eq!(before, pieces.accuracy(&mut contexts, &data.test).unwrap());
     }
+}
+
+#[test]
+fn a_unit_is_compared_with_its_best_where_that_is_asked_for() {
+    for (criterion, accepted) in [(Criterion::Unit, true), (Criterion::UnitBest, false)] {
+        let meta = Meta { criterion, perturbations: 9, ..Meta::default() };
+        let mut network = network(&Config { meta: Some(meta), ..config(Named::A2) });
+        network.current.entropies = vec![2.0; 3];
+        (network.best, network.highest) = (Some(network.current.clone()), vec![2.0; 3]);
+        let mut judge = |unit: u64, entropies: [f64; 3]| {
+            network.tried = unit;
+            network.current.entropies = entropies.to_vec();
+            network.judge()
+        };
+        // What unit 1 gains costs unit 0 half of its entropy.
+        assert!(judge(1, [1.0, 3.0, 2.0]));
+        // More than unit 0 has now, less than it had.
+        assert_eq!(judge(0, [1.5, 3.0, 2.0]), accepted, "{criterion:?}");
+        assert!(judge(0, [2.5, 3.0, 2.0]));
+        assert_eq!(network.highest, [2.5, 3.0, 2.0]);
+        let made: Vec<[f64; 2]> = network.moves().map(|made| made.entropy).collect();
+        let last = if accepted { vec![[1.0, 1.5], [1.5, 2.5]] } else { vec![[2.0, 2.5]] };
+        assert_eq!((made[0], &made[1..]), ([2.0, 3.0], &last[..]));
+    }
+}
+
+#[test]
+fn entropies_of_every_epoch_are_kept() {
+    let data = embedded().train.subset(&(0..300).collect::<Vec<u32>>()).unwrap();
+    let meta = Meta { steps: 2, perturbations: 2, epochs: Some(1), ..Meta::default() };
+    let base = Base { epochs: 3, batch: 60, ..Base::default() };
+    let mut network = network(&Config { base, meta: Some(meta), ..config(Named::Random) });
+    let mut context = context(Isa::best(), 1);
+    let still = Config { meta: None, ..network.config().clone() };
+    let mut first = Network::new(still, 784, 10).unwrap();
+    for network in [&mut network, &mut first] {
+        assert!(network.train(&mut context, &data, None, &mut go).unwrap().is_continue());
+    }
+    let history: Vec<&[f64]> = network.entropy_history().collect();
+    assert_eq!(first.entropy_history().collect::<Vec<_>>(), history[..3]);
+    assert_eq!(history[2], first.entropies());
+    assert_eq!(history.len() as u64, 3 + network.trainings - 1);
+    assert!(network.trainings > 2 && history.contains(&network.entropies()));
 }
 
 #[test]
@@ -502,6 +698,7 @@ fn moved_often(config: &Config, steps: u64) -> Network {
     network.current.entropies = vec![1.0; 3];
     network.best = Some(network.current.clone());
     (network.trainings, network.epochs, network.meta_steps) = (1 + steps, 1 + steps, steps);
+    (network.highest, network.history) = (vec![1.0; 3], vec![1.0; 3 * (1 + steps as usize)]);
     for step in 0..steps {
         let field = network.current.fields[(step % 3) as usize].clone();
         network.moves.push(&Move { step, unit: (step % 3) as usize, field, entropy: [0.5, 1.0] });
@@ -535,6 +732,8 @@ fn states_that_training_does_not_come_to_are_refused() {
     let answer = |change: &dyn Fn(&mut Network)| {
         let mut network = moved_often(&config, 5);
         change(&mut network);
+        // As many as a file can be expected to have.
+        network.history.resize(3 * network.epochs.min(100) as usize, 1.0);
         network.save(&path).unwrap();
         Network::load(&path)
     };
@@ -561,6 +760,7 @@ fn states_that_training_does_not_come_to_are_refused() {
     refused("trainings, an integer", &|n| n.trainings = u64::MAX);
     refused("losses since the last point", &|n| n.journal.losses.1 = u64::MAX);
     refused("'best.entropies'", &|n| n.best.as_mut().unwrap().entropies.clear());
+    refused("'entropies.highest'", &|n| n.highest.clear());
     refused("'current.entropies'", &|n| n.current.entropies.clear());
     refused("the step of a move, above that of the one before, an integer from 4 to 4", &|n| {
         let made = n.moves().next().unwrap();

@@ -12,7 +12,8 @@
 //! 1. Adam starts anew with every training. What a candidate that is not accepted leaves behind is
 //!    [`Rejected`]'s choice: the paper does not say.
 //! 2. The entropies of `best` are those it had when it was accepted, of all its units, moved or not. Training the others may have
-//!    lowered that of unit i since it last moved: what a candidate exceeds need not be the highest that unit i ever had.
+//!    lowered that of unit i since it last moved: what a candidate exceeds need not be the highest that unit i ever had, but with
+//!    [`Criterion::UnitBest`], which remembers that.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -146,6 +147,7 @@ impl Network {
         self.epoch = 0;
         let advance = if self.best.is_none() {
             self.best = Some(self.current.clone());
+            self.highest = self.current.entropies.clone();
             Advance::First
         } else {
             Advance::Candidate { accepted: self.judge() }
@@ -206,6 +208,7 @@ impl Network {
             return flow;
         }
         self.current.entropies = session.engine.entropies(context, self.config.base.bins);
+        self.history.extend_from_slice(&self.current.entropies);
         self.epoch += 1;
         self.epochs += 1;
         last
@@ -221,12 +224,20 @@ impl Network {
         (number % units) as usize
     }
 
+    /// What a candidate must exceed that moved the field of this unit away from `best`.
+    fn threshold(&self, criterion: Criterion, best: &Situation, unit: usize) -> f64 {
+        match criterion {
+            Criterion::UnitBest => self.highest[unit],
+            Criterion::Unit | Criterion::Median => criterion.height(&best.entropies, unit),
+        }
+    }
+
     /// Accepts the trained candidate or not, and counts it.
-    fn judge(&mut self) -> bool {
+    pub(super) fn judge(&mut self) -> bool {
         let (Some(meta), Some(best)) = (self.meta(), &self.best) else { return false };
         let unit = self.unit_in_question();
         let height = |situation: &Situation| meta.criterion.height(&situation.entropies, unit);
-        let threshold = height(best);
+        let threshold = self.threshold(meta.criterion, best, unit);
         self.tried += 1;
         let mut accepted = false;
         match meta.rule {
@@ -262,13 +273,16 @@ impl Network {
 
     fn accept(&mut self, unit: usize, situation: Situation) {
         let criterion = self.meta().map(|meta| meta.criterion).unwrap_or_default();
-        let before = self.best.as_ref().map_or(0.0, |best| criterion.height(&best.entropies, unit));
+        let before = self.best.as_ref().map_or(0.0, |best| self.threshold(criterion, best, unit));
         self.moves.push(&Move {
             step: self.meta_steps,
             unit,
             field: situation.fields[unit].clone(),
             entropy: [before, criterion.height(&situation.entropies, unit)],
         });
+        for (highest, entropy) in self.highest.iter_mut().zip(&situation.entropies) {
+            *highest = highest.max(*entropy);
+        }
         self.best = Some(situation);
     }
 
@@ -346,7 +360,7 @@ impl Criterion {
     /// What candidates are compared by, when the field of this unit moved.
     fn height(self, entropies: &[f64], unit: usize) -> f64 {
         match self {
-            Criterion::Unit => entropies[unit],
+            Criterion::Unit | Criterion::UnitBest => entropies[unit],
             Criterion::Median => median(entropies),
         }
     }
