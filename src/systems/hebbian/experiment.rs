@@ -49,7 +49,8 @@ pub struct Row {
     pub name: &'static str,
     /// What is trained, in words.
     pub description: &'static str,
-    /// The paper's test accuracy in per cent.
+    /// The paper's test accuracy in per cent. Of "45 to 55" for this rule, and "10 to 20" for Krotov and Hopfield's, the end that is harder
+    /// to claim less than: 45, and 20.
     pub paper: Option<f64>,
     /// The paper's share of zero weights in per cent ("approximately").
     pub paper_zeros: Option<f64>,
@@ -90,15 +91,20 @@ const ROWS: [Row; 30] = [
     deep("nn-bp-5", "non-negative: backpropagation, 5 layers", None, true, 5),
     deep("nn-hebbian-10", "non-negative: this rule, 10 layers, output by backpropagation", Some(91.33), true, 10),
     deep("nn-bp-10", "non-negative: backpropagation, 10 layers", Some(11.35), true, 10),
-    shots("nn-hebbian-bp-1-shot", "non-negative, 1 image a class: this rule (the paper's: 45 to 55)", 1),
-    shots("nn-kh-power-1-shot", "non-negative, 1 image a class: Krotov-Hopfield (the paper's: 10 to 20)", 1),
-    shots("nn-bp-1-shot", "non-negative, 1 image a class: backpropagation", 1),
-    shots("nn-hebbian-bp-10-shot", "non-negative, 10 images a class: this rule", 10),
-    shots("nn-kh-power-10-shot", "non-negative, 10 images a class: Krotov-Hopfield", 10),
-    shots("nn-bp-10-shot", "non-negative, 10 images a class: backpropagation", 10),
-    shots("nn-hebbian-bp-100-shot", "non-negative, 100 images a class: this rule", 100),
-    shots("nn-kh-power-100-shot", "non-negative, 100 images a class: Krotov-Hopfield", 100),
-    shots("nn-bp-100-shot", "non-negative, 100 images a class: backpropagation", 100),
+    shots("nn-hebbian-bp-1-shot", "non-negative, 1 image a class: this rule (the paper's: 45 to 55)", Some(45.0), 1),
+    shots(
+        "nn-kh-power-1-shot",
+        "non-negative, 1 image a class: Krotov-Hopfield (the paper's: 10 to 20)",
+        Some(20.0),
+        1,
+    ),
+    shots("nn-bp-1-shot", "non-negative, 1 image a class: backpropagation", None, 1),
+    shots("nn-hebbian-bp-10-shot", "non-negative, 10 images a class: this rule", None, 10),
+    shots("nn-kh-power-10-shot", "non-negative, 10 images a class: Krotov-Hopfield", None, 10),
+    shots("nn-bp-10-shot", "non-negative, 10 images a class: backpropagation", None, 10),
+    shots("nn-hebbian-bp-100-shot", "non-negative, 100 images a class: this rule", None, 100),
+    shots("nn-kh-power-100-shot", "non-negative, 100 images a class: Krotov-Hopfield", None, 100),
+    shots("nn-bp-100-shot", "non-negative, 100 images a class: backpropagation", None, 100),
 ];
 
 /// Rows of table 1 with the paper's figures on CIFAR-10.
@@ -143,9 +149,60 @@ const fn deep(
     Row { layers, ..row(name, description, paper, None, non_negative) }
 }
 
-const fn shots(name: &'static str, description: &'static str, shots: usize) -> Row {
-    Row { shots: Some(shots), ..row(name, description, None, None, true) }
+const fn shots(name: &'static str, description: &'static str, paper: Option<f64>, shots: usize) -> Row {
+    Row { shots: Some(shots), ..row(name, description, paper, None, true) }
 }
+
+/// Where in [`EPSILONS`] accuracies under attack are compared: 0.1, up to which the paper calls its rule stable.
+const COMPARED: usize = 3;
+
+/// What PGD of 0.1 leaves of the accuracy on the same images, in per cent.
+fn kept(run: &Run) -> Option<f64> {
+    let projected = run.attacked?[1];
+    Some(100.0 * projected[COMPARED] / projected[0])
+}
+
+/// A row that the paper puts above another, by what and by how much at the least.
+struct Lead {
+    row: &'static str,
+    other: &'static str,
+    quantity: &'static str,
+    least: f64,
+    figure: fn(&Run) -> Option<f64>,
+}
+
+/// The paper's claims beyond table 1, each between runs of the same seed: what is learned from one image a class, of which it says that its
+/// rule outperforms both others, and how accuracy holds under PGD, where it has its rule stable and both others falling.
+const LEADS: [Lead; 4] = [
+    Lead {
+        row: "nn-hebbian-bp-1-shot",
+        other: "nn-kh-power-1-shot",
+        quantity: "lead over Krotov-Hopfield, points (the paper's: 25 or more)",
+        least: 25.0,
+        figure: |run| Some(run.accuracy),
+    },
+    Lead {
+        row: "nn-hebbian-bp-1-shot",
+        other: "nn-bp-1-shot",
+        quantity: "lead over backpropagation, points (the paper's: above 0)",
+        least: 0.0,
+        figure: |run| Some(run.accuracy),
+    },
+    Lead {
+        row: "nn-hebbian-bp",
+        other: "nn-kh-power",
+        quantity: "lead over Krotov-Hopfield in what PGD of 0.1 leaves, points (the paper's: above 0)",
+        least: 0.0,
+        figure: kept,
+    },
+    Lead {
+        row: "nn-hebbian-bp",
+        other: "nn-bp",
+        quantity: "lead over backpropagation in what PGD of 0.1 leaves, points (the paper's: above 0)",
+        least: 0.0,
+        figure: kept,
+    },
+];
 
 /// The rows for these images. Of the embedded ones, several layers and few images are left out.
 pub fn rows(images: Images) -> &'static [Row] {
@@ -209,7 +266,8 @@ pub struct Report {
 }
 
 impl Report {
-    /// The table: test accuracies, and for non-negative rows the shares of zero weights, in the order of [`rows`].
+    /// The table, in the order of [`rows`]: test accuracies; for non-negative rows the shares of zero weights; of figures 3 and 4 what was
+    /// fitted, accuracies under attack, and how far this rule is above the others where the paper says that it is.
     pub fn outcomes(&self) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
         let name = if self.images == Images::Cifar10 { "CIFAR-10" } else { "MNIST" };
@@ -223,7 +281,9 @@ impl Report {
                 let experiment = format!("{name}: {}", row.description);
                 outcomes.push(Outcome::new("hebbian", experiment, quantity, better, paper, figures, seconds));
             };
-            add("test accuracy, %", Better::More, row.paper, runs.iter().map(|run| run.accuracy).collect());
+            // Networks that learned from few images are not measured by the same as those that learned from all.
+            let quantity = if row.shots.is_none() { "test accuracy, %" } else { "test accuracy from few images, %" };
+            add(quantity, Better::More, row.paper, runs.iter().map(|run| run.accuracy).collect());
             if row.non_negative && row.shots.is_none() {
                 let zeros = runs.iter().map(|run| run.zeros).collect();
                 add("zero hidden weights, %", Better::Nearer, row.paper_zeros, zeros);
@@ -243,10 +303,22 @@ impl Report {
                     .into_iter()
                     .enumerate()
             {
-                let at = EPSILONS.iter().position(|&epsilon| epsilon == 0.1).expect("one of those measured");
-                let figures: Option<Vec<f64>> = runs.iter().map(|run| Some(run.attacked?[attack][at])).collect();
+                let figures: Option<Vec<f64>> = runs.iter().map(|run| Some(run.attacked?[attack][COMPARED])).collect();
                 if let Some(figures) = figures {
                     add(quantity, Better::More, None, figures);
+                }
+            }
+            if let Some(figures) = runs.iter().map(|run| kept(run)).collect() {
+                // "Stable" is all of it, or nearly: a tenth less is nearer to that than to the falls of the others.
+                let paper = (row.name == "nn-hebbian-bp").then_some(100.0);
+                add("accuracy kept under PGD, epsilon 0.1, % of that without", Better::Nearer, paper, figures);
+            }
+            for lead in LEADS.iter().filter(|lead| lead.row == row.name) {
+                let of_seed = |seed| self.runs.iter().find(|run| run.row.name == lead.other && run.seed == seed);
+                let by = |run: &&Run| Some((lead.figure)(run)? - (lead.figure)(of_seed(run.seed)?)?);
+                let figures: Vec<f64> = runs.iter().filter_map(by).collect();
+                if !figures.is_empty() {
+                    add(lead.quantity, Better::More, Some(lead.least), figures);
                 }
             }
         }
@@ -458,7 +530,9 @@ pub const DEPARTURES: [&str; 12] = [
     "Figure 3: distributions are fitted by maximum likelihood to the weights from 0.005 of the largest on, as truncated there; their distance is \
      Kolmogorov's. The paper draws its fits, and gives neither method nor figures.",
     "Figure 4: attacks see the whole network; of the test set every tenth image is attacked (quick: 100 images). Networks that learn from \
-     few images have the recipes of the quick run, with as many steps; which images, the seed says. The paper names neither subsets nor epochs.",
+     few images have the recipes of the quick run, with as many steps; which images, the seed says. The paper names neither subsets nor epochs. \
+     Where it has a range or a word in place of a figure, the table compares with a bound: from one image a class 45 for this rule and 20 for \
+     Krotov and Hopfield's; 'stable' is 100 % of the accuracy kept, and counts as reached from 90 % on.",
     "Five and ten layers learn at a tenth of the rate, 5e-5, and perceptrons of as many for five epochs. The paper gives no sizes of its deep \
      networks; layers have 2000 units here.",
     "On CIFAR-10 this rule learns at 2e-3 and, non-negative, 1e-4 (its images are eight times as long, squared), Krotov and Hopfield's with p = 2, \
@@ -492,6 +566,56 @@ mod tests {
                 assert!(config.contains("seed = 3"), "{config}");
             }
         }
+    }
+
+    /// A run of a row without its training.
+    fn run(name: &str, seed: u64, accuracy: f64, projected: Option<[f64; EPSILONS.len()]>) -> Run {
+        Run {
+            row: *ROWS.iter().find(|row| row.name == name).unwrap(),
+            seed,
+            accuracy,
+            zeros: 90.0,
+            seconds: 1.0,
+            curve: Vec::new(),
+            attacked: projected.map(|projected| [[50.0; EPSILONS.len()], projected]),
+            fits: None,
+            fields: None,
+        }
+    }
+
+    #[test]
+    fn claims_beyond_the_table_have_the_papers_figures() {
+        assert_eq!(EPSILONS[COMPARED], 0.1);
+        for lead in LEADS {
+            assert!([lead.row, lead.other].iter().all(|name| ROWS.iter().any(|row| row.name == *name)));
+        }
+        let runs = vec![
+            run("nn-hebbian-bp", 0, 97.0, Some([97.0, 90.0, 80.0, 29.1, 5.0, 0.0])),
+            run("nn-kh-power", 0, 98.0, Some([98.0, 90.0, 80.0, 58.8, 5.0, 0.0])),
+            run("nn-hebbian-bp-1-shot", 0, 44.0, None),
+            run("nn-kh-power-1-shot", 0, 46.0, None),
+            run("nn-hebbian-bp-1-shot", 1, 47.0, None),
+            // Of seed 2 there is nothing to compare.
+            run("nn-kh-power-1-shot", 2, 90.0, None),
+        ];
+        let report = Report { images: Images::Mnist, runs, interrupted: false };
+        let outcomes = report.outcomes();
+        let find = |words: &str, quantity: &str| {
+            let alike = |o: &&Outcome| o.experiment.contains(words) && o.quantity.starts_with(quantity);
+            outcomes.iter().find(alike).unwrap_or_else(|| panic!("{words}: {quantity}"))
+        };
+        let few = find("1 image a class: this rule", "test accuracy");
+        assert_eq!((few.quantity.as_str(), few.paper), ("test accuracy from few images, %", Some(45.0)));
+        assert_eq!(find("1 image a class: Krotov", "test accuracy").paper, Some(20.0));
+        let lead = find("1 image a class: this rule", "lead over Krotov");
+        assert_eq!((lead.better, lead.paper, &lead.runs), (Better::More, Some(25.0), &vec![-2.0]));
+        let stable = find("this rule, 1 layer", "accuracy kept");
+        assert_eq!((stable.better, stable.paper), (Better::Nearer, Some(100.0)));
+        assert!((stable.ours - 30.0).abs() < 1e-9, "{}", stable.ours);
+        assert_eq!(find("Krotov-Hopfield, 1 layer", "accuracy kept").paper, None);
+        let lead = find("this rule, 1 layer", "lead over Krotov");
+        assert!((lead.ours + 30.0).abs() < 1e-9 && lead.paper == Some(0.0), "{lead:?}");
+        assert!(!outcomes.iter().any(|o| o.quantity.starts_with("lead over backprop")), "nothing to compare with");
     }
 
     #[test]
