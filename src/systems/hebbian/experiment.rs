@@ -19,7 +19,8 @@ use crate::systems::experiment::{self, Stage, StageObserver};
 use crate::systems::{Better, CurvePoint, Differentiable, Learner, Outcome, Progress};
 
 pub use super::recipes::{
-    Images, backprop_recipe, hebbian_recipe, krotov_hopfield_recipe, perturbation_recipe, softmax_recipe,
+    Images, backprop_recipe, hebbian_recipe, krotov_hopfield_recipe, perturbation_recipe, printed_recipe,
+    softmax_recipe,
 };
 
 /// What to reproduce.
@@ -63,10 +64,17 @@ pub struct Row {
 }
 
 /// Rows of table 1 with the paper's figures (MNIST; zero weights: section 3.2.3).
-const ROWS: [Row; 30] = [
+const ROWS: [Row; 32] = [
     SOFTMAX,
     row("hebbian-bp", "this rule, 1 layer, output by backpropagation", Some(97.45), None, false),
     row("hebbian-wp", "this rule, 1 layer, output by weight perturbation", Some(95.46), None, false),
+    row(
+        "hebbian-wp-printed",
+        "this rule as printed (algorithm 1, rules (1) to (5), the printed rates), 1 layer, for minutes",
+        Some(95.46),
+        None,
+        false,
+    ),
     row("kh-power", "Krotov-Hopfield, 1 layer, power read-out", Some(98.54), None, false),
     row("kh-relu", "Krotov-Hopfield, 1 layer, ReLU read-out", Some(92.56), None, false),
     row("bp", "backpropagation, 1 layer", Some(98.26), None, false),
@@ -74,6 +82,13 @@ const ROWS: [Row; 30] = [
     row(
         "nn-hebbian-wp",
         "non-negative: this rule, 1 layer, output by weight perturbation",
+        Some(90.77),
+        Some(90.0),
+        true,
+    ),
+    row(
+        "nn-hebbian-wp-printed",
+        "non-negative: this rule as printed (algorithm 1, rules (1) to (6), the printed rates), 1 layer, for minutes",
         Some(90.77),
         Some(90.0),
         true,
@@ -207,7 +222,7 @@ const LEADS: [Lead; 4] = [
 /// The rows for these images. Of the embedded ones, several layers and few images are left out.
 pub fn rows(images: Images) -> &'static [Row] {
     match images {
-        Images::Embedded => &ROWS[..11],
+        Images::Embedded => &ROWS[..13],
         Images::Mnist => &ROWS,
         Images::Cifar10 => &CIFAR10_ROWS,
     }
@@ -498,6 +513,7 @@ fn untrained(row: &Row, images: Images, seed: u64, data: &Dataset, previous: Opt
     let rule = name.trim_start_matches("nn-").split('-').next().unwrap_or(name);
     match rule {
         "softmax" => softmax::Network::new(softmax_recipe(images, seed), inputs, classes).map(Any::Softmax),
+        "hebbian" if name.ends_with("-wp-printed") => hebbian(printed_recipe(images, seed, non_negative)),
         "hebbian" if name.ends_with("-wp") => hebbian(perturbation_recipe(images, seed, non_negative)),
         "hebbian" => hebbian(hebbian_recipe(images, seed, non_negative, row.layers)),
         "kh" => {
@@ -518,7 +534,7 @@ fn shares_units(a: &krotov_hopfield::Config, b: &krotov_hopfield::Config) -> boo
 }
 
 /// Where the recipes depart from the paper as printed: what a reader of the table must know.
-pub const DEPARTURES: [&str; 12] = [
+pub const DEPARTURES: [&str; 13] = [
     "Hidden layers learn by rule (1) with the mean over batches of 500 (quick: 50) and a rate falling linearly to zero, from 0.02 with \
      plain ReLU and from the paper's 5e-4 in the non-negative setting; the paper gives neither batch nor schedule.",
     "Without the non-negativity constraint the hidden layer learns with plain ReLU, as printed, but the output layer reads it through rule \
@@ -544,6 +560,11 @@ pub const DEPARTURES: [&str; 12] = [
      eight draws for a batch of 500 as well; the rate as printed (eta^2 beta = 0.022) is slower still.",
     "The Hebbian part of rule (4) is off (alpha = 0): on validation images it cost non-negative outputs 0.2 to two per cent.",
     "The bias follows rule (5) with the batch's own class shares in place of 1/K.",
+    "The rows 'as printed' depart in none of this: algorithm 1, one draw for each class-balanced batch of 2000, plain rewards, alpha = 0.04, beta = 87500, \
+     every rate constant and, in the non-negative network, activities rescaled to [0, 1]. What the paper does not print is as elsewhere: the hidden \
+     layer takes the mean over the batch, rule (6) its statistics over the units of a sample. They end after 1,200 batches, some minutes, where the \
+     paper trains to saturation; in the quick run after 60 batches of 200, at 23.8 and, non-negative, 24.8 % (seed 0), and rise further: after 100 \
+     they are at 30.2 and 31.9 %.",
 ];
 
 #[cfg(test)]
