@@ -235,6 +235,10 @@ pub struct Run {
     pub row: Row,
     /// The seed.
     pub seed: u64,
+    /// What was trained, as `neuropil train` calls it: `hebbian`, `krotov-hopfield`, `backprop` or `softmax`.
+    pub kind: &'static str,
+    /// Its configuration as TOML.
+    pub config: String,
     /// Test accuracy in per cent.
     pub accuracy: f64,
     /// Hidden weights that are exactly zero, in per cent.
@@ -400,6 +404,8 @@ pub fn reproduce(
                 attacked,
                 fits: fitted,
                 seed,
+                kind: learner.kind(),
+                config: learner.config_toml(),
                 accuracy: 100.0 * learner.accuracy(context, &data.test)?,
                 zeros: 100.0 * learner.zero_share(),
                 seconds: start.elapsed().as_secs_f64(),
@@ -594,6 +600,8 @@ mod tests {
         Run {
             row: *ROWS.iter().find(|row| row.name == name).unwrap(),
             seed,
+            kind: "hebbian",
+            config: String::new(),
             accuracy,
             zeros: 90.0,
             seconds: 1.0,
