@@ -25,6 +25,26 @@ fn a_reproduction_writes_report_results_and_figures() {
         assert!(out.join(figure).exists(), "{figure}");
     }
     assert!(fs::read(out.join("learning-curves.png")).unwrap().starts_with(b"\x89PNG"));
+    // The figures' data, and what was trained: a configuration that trains the same once more.
+    let curves = fs::read_to_string(out.join("curves.tsv")).unwrap();
+    let (head, points) = curves.split_once('\n').unwrap();
+    assert_eq!(head, "row\tseed\tphase\tstep\tloss\ttest accuracy, %");
+    let last: Vec<&str> = points.lines().last().unwrap().split('\t').collect();
+    assert_eq!(last[..3], ["softmax", "0", "output"]);
+    let ours = result["ours"].as_f64().unwrap();
+    assert!((last[5].parse::<f64>().unwrap() - ours).abs() < 0.006, "{last:?}");
+    for (file, columns) in [("attacks.tsv", 5), ("fits.tsv", 9)] {
+        let table = fs::read_to_string(out.join(file)).unwrap();
+        assert_eq!(
+            table.lines().map(|line| line.split('\t').count()).collect::<Vec<_>>(),
+            [columns],
+            "none was attacked"
+        );
+    }
+    let config = out.join("configurations/softmax.toml");
+    let again = ["train", "softmax", "--config", text(&config), "--set", "embedded"];
+    let (printed, _) = run(&again, 0);
+    assert!(printed.contains(&format!("{ours:.2} %")), "{printed}");
     // The same seed gives the same figures, and existing files are replaced.
     let (again, _) = run(&arguments, 0);
     let again: Value = serde_json::from_str(&again).unwrap();

@@ -19,7 +19,8 @@ use crate::systems::experiment::{self, Stage, StageObserver};
 use crate::systems::{Better, CurvePoint, Differentiable, Learner, Outcome, Progress};
 
 pub use super::recipes::{
-    Images, backprop_recipe, hebbian_recipe, krotov_hopfield_recipe, perturbation_recipe, softmax_recipe,
+    Images, backprop_recipe, hebbian_recipe, krotov_hopfield_recipe, perturbation_recipe, printed_recipe,
+    softmax_recipe,
 };
 
 /// What to reproduce.
@@ -49,7 +50,8 @@ pub struct Row {
     pub name: &'static str,
     /// What is trained, in words.
     pub description: &'static str,
-    /// The paper's test accuracy in per cent.
+    /// The paper's test accuracy in per cent. Of "45 to 55" for this rule, and "10 to 20" for Krotov and Hopfield's, the end that is harder
+    /// to claim less than: 45, and 20.
     pub paper: Option<f64>,
     /// The paper's share of zero weights in per cent ("approximately").
     pub paper_zeros: Option<f64>,
@@ -62,10 +64,17 @@ pub struct Row {
 }
 
 /// Rows of table 1 with the paper's figures (MNIST; zero weights: section 3.2.3).
-const ROWS: [Row; 30] = [
+const ROWS: [Row; 32] = [
     SOFTMAX,
     row("hebbian-bp", "this rule, 1 layer, output by backpropagation", Some(97.45), None, false),
     row("hebbian-wp", "this rule, 1 layer, output by weight perturbation", Some(95.46), None, false),
+    row(
+        "hebbian-wp-printed",
+        "this rule as printed (algorithm 1, rules (1) to (5), the printed rates), 1 layer, for minutes",
+        Some(95.46),
+        None,
+        false,
+    ),
     row("kh-power", "Krotov-Hopfield, 1 layer, power read-out", Some(98.54), None, false),
     row("kh-relu", "Krotov-Hopfield, 1 layer, ReLU read-out", Some(92.56), None, false),
     row("bp", "backpropagation, 1 layer", Some(98.26), None, false),
@@ -73,6 +82,13 @@ const ROWS: [Row; 30] = [
     row(
         "nn-hebbian-wp",
         "non-negative: this rule, 1 layer, output by weight perturbation",
+        Some(90.77),
+        Some(90.0),
+        true,
+    ),
+    row(
+        "nn-hebbian-wp-printed",
+        "non-negative: this rule as printed (algorithm 1, rules (1) to (6), the printed rates), 1 layer, for minutes",
         Some(90.77),
         Some(90.0),
         true,
@@ -90,15 +106,20 @@ const ROWS: [Row; 30] = [
     deep("nn-bp-5", "non-negative: backpropagation, 5 layers", None, true, 5),
     deep("nn-hebbian-10", "non-negative: this rule, 10 layers, output by backpropagation", Some(91.33), true, 10),
     deep("nn-bp-10", "non-negative: backpropagation, 10 layers", Some(11.35), true, 10),
-    shots("nn-hebbian-bp-1-shot", "non-negative, 1 image a class: this rule (the paper's: 45 to 55)", 1),
-    shots("nn-kh-power-1-shot", "non-negative, 1 image a class: Krotov-Hopfield (the paper's: 10 to 20)", 1),
-    shots("nn-bp-1-shot", "non-negative, 1 image a class: backpropagation", 1),
-    shots("nn-hebbian-bp-10-shot", "non-negative, 10 images a class: this rule", 10),
-    shots("nn-kh-power-10-shot", "non-negative, 10 images a class: Krotov-Hopfield", 10),
-    shots("nn-bp-10-shot", "non-negative, 10 images a class: backpropagation", 10),
-    shots("nn-hebbian-bp-100-shot", "non-negative, 100 images a class: this rule", 100),
-    shots("nn-kh-power-100-shot", "non-negative, 100 images a class: Krotov-Hopfield", 100),
-    shots("nn-bp-100-shot", "non-negative, 100 images a class: backpropagation", 100),
+    shots("nn-hebbian-bp-1-shot", "non-negative, 1 image a class: this rule (the paper's: 45 to 55)", Some(45.0), 1),
+    shots(
+        "nn-kh-power-1-shot",
+        "non-negative, 1 image a class: Krotov-Hopfield (the paper's: 10 to 20)",
+        Some(20.0),
+        1,
+    ),
+    shots("nn-bp-1-shot", "non-negative, 1 image a class: backpropagation", None, 1),
+    shots("nn-hebbian-bp-10-shot", "non-negative, 10 images a class: this rule", None, 10),
+    shots("nn-kh-power-10-shot", "non-negative, 10 images a class: Krotov-Hopfield", None, 10),
+    shots("nn-bp-10-shot", "non-negative, 10 images a class: backpropagation", None, 10),
+    shots("nn-hebbian-bp-100-shot", "non-negative, 100 images a class: this rule", None, 100),
+    shots("nn-kh-power-100-shot", "non-negative, 100 images a class: Krotov-Hopfield", None, 100),
+    shots("nn-bp-100-shot", "non-negative, 100 images a class: backpropagation", None, 100),
 ];
 
 /// Rows of table 1 with the paper's figures on CIFAR-10.
@@ -143,14 +164,65 @@ const fn deep(
     Row { layers, ..row(name, description, paper, None, non_negative) }
 }
 
-const fn shots(name: &'static str, description: &'static str, shots: usize) -> Row {
-    Row { shots: Some(shots), ..row(name, description, None, None, true) }
+const fn shots(name: &'static str, description: &'static str, paper: Option<f64>, shots: usize) -> Row {
+    Row { shots: Some(shots), ..row(name, description, paper, None, true) }
 }
+
+/// Where in [`EPSILONS`] accuracies under attack are compared: 0.1, up to which the paper calls its rule stable.
+const COMPARED: usize = 3;
+
+/// What PGD of 0.1 leaves of the accuracy on the same images, in per cent.
+fn kept(run: &Run) -> Option<f64> {
+    let projected = run.attacked?[1];
+    Some(100.0 * projected[COMPARED] / projected[0])
+}
+
+/// A row that the paper puts above another, by what and by how much at the least.
+struct Lead {
+    row: &'static str,
+    other: &'static str,
+    quantity: &'static str,
+    least: f64,
+    figure: fn(&Run) -> Option<f64>,
+}
+
+/// The paper's claims beyond table 1, each between runs of the same seed: what is learned from one image a class, of which it says that its
+/// rule outperforms both others, and how accuracy holds under PGD, where it has its rule stable and both others falling.
+const LEADS: [Lead; 4] = [
+    Lead {
+        row: "nn-hebbian-bp-1-shot",
+        other: "nn-kh-power-1-shot",
+        quantity: "lead over Krotov-Hopfield, points (the paper's: 25 or more)",
+        least: 25.0,
+        figure: |run| Some(run.accuracy),
+    },
+    Lead {
+        row: "nn-hebbian-bp-1-shot",
+        other: "nn-bp-1-shot",
+        quantity: "lead over backpropagation, points (the paper's: above 0)",
+        least: 0.0,
+        figure: |run| Some(run.accuracy),
+    },
+    Lead {
+        row: "nn-hebbian-bp",
+        other: "nn-kh-power",
+        quantity: "lead over Krotov-Hopfield in what PGD of 0.1 leaves, points (the paper's: above 0)",
+        least: 0.0,
+        figure: kept,
+    },
+    Lead {
+        row: "nn-hebbian-bp",
+        other: "nn-bp",
+        quantity: "lead over backpropagation in what PGD of 0.1 leaves, points (the paper's: above 0)",
+        least: 0.0,
+        figure: kept,
+    },
+];
 
 /// The rows for these images. Of the embedded ones, several layers and few images are left out.
 pub fn rows(images: Images) -> &'static [Row] {
     match images {
-        Images::Embedded => &ROWS[..11],
+        Images::Embedded => &ROWS[..13],
         Images::Mnist => &ROWS,
         Images::Cifar10 => &CIFAR10_ROWS,
     }
@@ -163,6 +235,10 @@ pub struct Run {
     pub row: Row,
     /// The seed.
     pub seed: u64,
+    /// What was trained, as `neuropil train` calls it: `hebbian`, `krotov-hopfield`, `backprop` or `softmax`.
+    pub kind: &'static str,
+    /// Its configuration as TOML.
+    pub config: String,
     /// Test accuracy in per cent.
     pub accuracy: f64,
     /// Hidden weights that are exactly zero, in per cent.
@@ -209,7 +285,8 @@ pub struct Report {
 }
 
 impl Report {
-    /// The table: test accuracies, and for non-negative rows the shares of zero weights, in the order of [`rows`].
+    /// The table, in the order of [`rows`]: test accuracies; for non-negative rows the shares of zero weights; of figures 3 and 4 what was
+    /// fitted, accuracies under attack, and how far this rule is above the others where the paper says that it is.
     pub fn outcomes(&self) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
         let name = if self.images == Images::Cifar10 { "CIFAR-10" } else { "MNIST" };
@@ -223,7 +300,9 @@ impl Report {
                 let experiment = format!("{name}: {}", row.description);
                 outcomes.push(Outcome::new("hebbian", experiment, quantity, better, paper, figures, seconds));
             };
-            add("test accuracy, %", Better::More, row.paper, runs.iter().map(|run| run.accuracy).collect());
+            // Networks that learned from few images are not measured by the same as those that learned from all.
+            let quantity = if row.shots.is_none() { "test accuracy, %" } else { "test accuracy from few images, %" };
+            add(quantity, Better::More, row.paper, runs.iter().map(|run| run.accuracy).collect());
             if row.non_negative && row.shots.is_none() {
                 let zeros = runs.iter().map(|run| run.zeros).collect();
                 add("zero hidden weights, %", Better::Nearer, row.paper_zeros, zeros);
@@ -243,10 +322,22 @@ impl Report {
                     .into_iter()
                     .enumerate()
             {
-                let at = EPSILONS.iter().position(|&epsilon| epsilon == 0.1).expect("one of those measured");
-                let figures: Option<Vec<f64>> = runs.iter().map(|run| Some(run.attacked?[attack][at])).collect();
+                let figures: Option<Vec<f64>> = runs.iter().map(|run| Some(run.attacked?[attack][COMPARED])).collect();
                 if let Some(figures) = figures {
                     add(quantity, Better::More, None, figures);
+                }
+            }
+            if let Some(figures) = runs.iter().map(|run| kept(run)).collect() {
+                // "Stable" is all of it, or nearly: a tenth less is nearer to that than to the falls of the others.
+                let paper = (row.name == "nn-hebbian-bp").then_some(100.0);
+                add("accuracy kept under PGD, epsilon 0.1, % of that without", Better::Nearer, paper, figures);
+            }
+            for lead in LEADS.iter().filter(|lead| lead.row == row.name) {
+                let of_seed = |seed| self.runs.iter().find(|run| run.row.name == lead.other && run.seed == seed);
+                let by = |run: &&Run| Some((lead.figure)(run)? - (lead.figure)(of_seed(run.seed)?)?);
+                let figures: Vec<f64> = runs.iter().filter_map(by).collect();
+                if !figures.is_empty() {
+                    add(lead.quantity, Better::More, Some(lead.least), figures);
                 }
             }
         }
@@ -313,6 +404,8 @@ pub fn reproduce(
                 attacked,
                 fits: fitted,
                 seed,
+                kind: learner.kind(),
+                config: learner.config_toml(),
                 accuracy: 100.0 * learner.accuracy(context, &data.test)?,
                 zeros: 100.0 * learner.zero_share(),
                 seconds: start.elapsed().as_secs_f64(),
@@ -426,6 +519,7 @@ fn untrained(row: &Row, images: Images, seed: u64, data: &Dataset, previous: Opt
     let rule = name.trim_start_matches("nn-").split('-').next().unwrap_or(name);
     match rule {
         "softmax" => softmax::Network::new(softmax_recipe(images, seed), inputs, classes).map(Any::Softmax),
+        "hebbian" if name.ends_with("-wp-printed") => hebbian(printed_recipe(images, seed, non_negative)),
         "hebbian" if name.ends_with("-wp") => hebbian(perturbation_recipe(images, seed, non_negative)),
         "hebbian" => hebbian(hebbian_recipe(images, seed, non_negative, row.layers)),
         "kh" => {
@@ -446,7 +540,7 @@ fn shares_units(a: &krotov_hopfield::Config, b: &krotov_hopfield::Config) -> boo
 }
 
 /// Where the recipes depart from the paper as printed: what a reader of the table must know.
-pub const DEPARTURES: [&str; 12] = [
+pub const DEPARTURES: [&str; 13] = [
     "Hidden layers learn by rule (1) with the mean over batches of 500 (quick: 50) and a rate falling linearly to zero, from 0.02 with \
      plain ReLU and from the paper's 5e-4 in the non-negative setting; the paper gives neither batch nor schedule.",
     "Without the non-negativity constraint the hidden layer learns with plain ReLU, as printed, but the output layer reads it through rule \
@@ -458,7 +552,9 @@ pub const DEPARTURES: [&str; 12] = [
     "Figure 3: distributions are fitted by maximum likelihood to the weights from 0.005 of the largest on, as truncated there; their distance is \
      Kolmogorov's. The paper draws its fits, and gives neither method nor figures.",
     "Figure 4: attacks see the whole network; of the test set every tenth image is attacked (quick: 100 images). Networks that learn from \
-     few images have the recipes of the quick run, with as many steps; which images, the seed says. The paper names neither subsets nor epochs.",
+     few images have the recipes of the quick run, with as many steps; which images, the seed says. The paper names neither subsets nor epochs. \
+     Where it has a range or a word in place of a figure, the table compares with a bound: from one image a class 45 for this rule and 20 for \
+     Krotov and Hopfield's; 'stable' is 100 % of the accuracy kept, and counts as reached from 90 % on.",
     "Five and ten layers learn at a tenth of the rate, 5e-5, and perceptrons of as many for five epochs. The paper gives no sizes of its deep \
      networks; layers have 2000 units here.",
     "On CIFAR-10 this rule learns at 2e-3 and, non-negative, 1e-4 (its images are eight times as long, squared), Krotov and Hopfield's with p = 2, \
@@ -470,6 +566,11 @@ pub const DEPARTURES: [&str; 12] = [
      eight draws for a batch of 500 as well; the rate as printed (eta^2 beta = 0.022) is slower still.",
     "The Hebbian part of rule (4) is off (alpha = 0): on validation images it cost non-negative outputs 0.2 to two per cent.",
     "The bias follows rule (5) with the batch's own class shares in place of 1/K.",
+    "The rows 'as printed' depart in none of this: algorithm 1, one draw for each class-balanced batch of 2000, plain rewards, alpha = 0.04, beta = 87500, \
+     every rate constant and, in the non-negative network, activities rescaled to [0, 1]. What the paper does not print is as elsewhere: the hidden \
+     layer takes the mean over the batch, rule (6) its statistics over the units of a sample. They end after 1,200 batches, some minutes, where the \
+     paper trains to saturation; in the quick run after 60 batches of 200, at 23.8 and, non-negative, 24.8 % (seed 0), and rise further: after 100 \
+     they are at 30.2 and 31.9 %.",
 ];
 
 #[cfg(test)]
@@ -492,6 +593,58 @@ mod tests {
                 assert!(config.contains("seed = 3"), "{config}");
             }
         }
+    }
+
+    /// A run of a row without its training.
+    fn run(name: &str, seed: u64, accuracy: f64, projected: Option<[f64; EPSILONS.len()]>) -> Run {
+        Run {
+            row: *ROWS.iter().find(|row| row.name == name).unwrap(),
+            seed,
+            kind: "hebbian",
+            config: String::new(),
+            accuracy,
+            zeros: 90.0,
+            seconds: 1.0,
+            curve: Vec::new(),
+            attacked: projected.map(|projected| [[50.0; EPSILONS.len()], projected]),
+            fits: None,
+            fields: None,
+        }
+    }
+
+    #[test]
+    fn claims_beyond_the_table_have_the_papers_figures() {
+        assert_eq!(EPSILONS[COMPARED], 0.1);
+        for lead in LEADS {
+            assert!([lead.row, lead.other].iter().all(|name| ROWS.iter().any(|row| row.name == *name)));
+        }
+        let runs = vec![
+            run("nn-hebbian-bp", 0, 97.0, Some([97.0, 90.0, 80.0, 29.1, 5.0, 0.0])),
+            run("nn-kh-power", 0, 98.0, Some([98.0, 90.0, 80.0, 58.8, 5.0, 0.0])),
+            run("nn-hebbian-bp-1-shot", 0, 44.0, None),
+            run("nn-kh-power-1-shot", 0, 46.0, None),
+            run("nn-hebbian-bp-1-shot", 1, 47.0, None),
+            // Of seed 2 there is nothing to compare.
+            run("nn-kh-power-1-shot", 2, 90.0, None),
+        ];
+        let report = Report { images: Images::Mnist, runs, interrupted: false };
+        let outcomes = report.outcomes();
+        let find = |words: &str, quantity: &str| {
+            let alike = |o: &&Outcome| o.experiment.contains(words) && o.quantity.starts_with(quantity);
+            outcomes.iter().find(alike).unwrap_or_else(|| panic!("{words}: {quantity}"))
+        };
+        let few = find("1 image a class: this rule", "test accuracy");
+        assert_eq!((few.quantity.as_str(), few.paper), ("test accuracy from few images, %", Some(45.0)));
+        assert_eq!(find("1 image a class: Krotov", "test accuracy").paper, Some(20.0));
+        let lead = find("1 image a class: this rule", "lead over Krotov");
+        assert_eq!((lead.better, lead.paper, &lead.runs), (Better::More, Some(25.0), &vec![-2.0]));
+        let stable = find("this rule, 1 layer", "accuracy kept");
+        assert_eq!((stable.better, stable.paper), (Better::Nearer, Some(100.0)));
+        assert!((stable.ours - 30.0).abs() < 1e-9, "{}", stable.ours);
+        assert_eq!(find("Krotov-Hopfield, 1 layer", "accuracy kept").paper, None);
+        let lead = find("this rule, 1 layer", "lead over Krotov");
+        assert!((lead.ours + 30.0).abs() < 1e-9 && lead.paper == Some(0.0), "{lead:?}");
+        assert!(!outcomes.iter().any(|o| o.quantity.starts_with("lead over backprop")), "nothing to compare with");
     }
 
     #[test]

@@ -15,7 +15,8 @@
 //!
 //! E is the mean cross-entropy of the batch, E' that with the perturbed weights W + xi. In the non-negative network W and b
 //! are set to max(0, .) after each update. The rules themselves are [`kernels::hebbian`](crate::kernels::hebbian) and
-//! [`kernels::perturb`](crate::kernels::perturb); this module wires them into networks of any depth and trains those.
+//! [`kernels::perturb`](crate::kernels::perturb); this module wires them into networks of any depth and trains those. What training
+//! leaves of a non-negative network's weights is a tenth: [`Compressed`] answers by these alone.
 //!
 //! ```no_run
 //! use std::ops::ControlFlow;
@@ -28,6 +29,7 @@
 //! # Ok::<(), neuropil::Error>(())
 //! ```
 
+mod compressed;
 pub mod config;
 pub mod experiment;
 mod gradient;
@@ -38,6 +40,7 @@ mod recipes;
 mod tests;
 mod train;
 
+pub use compressed::Compressed;
 pub use config::{
     Activation, Axis, Config, Draws, Hidden, Inputs, Mode, Order, Output, Perturbation, Reduction, Reward, Rule,
 };

@@ -1,6 +1,7 @@
 //! The reproduction of the Hebbian paper.
 
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
 use neuropil::Context;
 use neuropil::analysis::Family;
@@ -9,6 +10,7 @@ use neuropil::systems::hebbian::experiment::{self, ATTACKS, EPSILONS, Images, Op
 use super::{Arguments, ImageSet, Reproduction};
 use crate::failure::Failure;
 use crate::figures::{self, Figure, Kernels, Plot, Series};
+use crate::output;
 use crate::progress::Monitor;
 
 pub(super) const TITLE: &str = "Hebbian learning with weight perturbation";
@@ -17,6 +19,15 @@ pub(super) const TITLE: &str = "Hebbian learning with weight perturbation";
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     experiment::rows(Images::Mnist).iter().map(|row| row.name)
 }
+
+/// The folder of the rows' configurations, within that of the report.
+const CONFIGURATIONS: &str = "configurations";
+
+/// Each row with the file of its configuration. (What is written has a name that lives as long as the program.)
+static CONFIGURATION_FILES: LazyLock<Vec<(&str, String)>> = LazyLock::new(|| {
+    let rows = [Images::Mnist, Images::Cifar10].into_iter().flat_map(experiment::rows);
+    rows.map(|row| (row.name, format!("{CONFIGURATIONS}/{}.toml", row.name))).collect()
+});
 
 /// Trains and measures.
 pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String]) -> Result<Reproduction, Failure> {
@@ -28,6 +39,7 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
     let (data, images) = arguments.images()?;
     let options =
         Options { runs: arguments.runs as usize, seed: arguments.seed, only: only.to_vec(), ..Options::new(kind) };
+    output::create_directory(&arguments.out.join(CONFIGURATIONS))?;
     let mut monitor = Monitor::new();
     let report = experiment::reproduce(context, &data, &options, &mut |stage, progress| {
         let label = format!("[{}/{}] {}", stage.done + 1, stage.all, stage.row.name);
@@ -39,11 +51,75 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
         images: format!("{images}: {} to train, {} to test", data.train.len(), data.test.len()),
         outcomes: report.outcomes(),
         figures: draw(&report, images, [data.train.channels(), data.train.rows(), data.train.cols()])?,
-        files: Vec::new(),
+        files: files(&report),
         departures: &experiment::DEPARTURES,
         finished: report.runs.len(),
         interrupted: report.interrupted,
     })
+}
+
+/// The figures' data, and each row's configuration with its first seed, as `neuropil train` takes it.
+fn files(report: &Report) -> Vec<(&'static str, Vec<u8>)> {
+    let mut files = vec![
+        ("curves.tsv", curves_table(report).into_bytes()),
+        ("attacks.tsv", attacks_table(report).into_bytes()),
+        ("fits.tsv", fits_table(report).into_bytes()),
+    ];
+    let mut seen = HashSet::new();
+    for run in report.runs.iter().filter(|run| seen.insert(run.row.name)) {
+        if let Some((_, file)) = CONFIGURATION_FILES.iter().find(|(row, _)| *row == run.row.name) {
+            let about = format!("# {}\n# neuropil train {} --config THIS\n", run.row.description, run.kind);
+            files.push((file, (about + &run.config).into_bytes()));
+        }
+    }
+    files
+}
+
+/// The learning curve of every run. Points of hidden layers, which have neither loss nor accuracy, are left out.
+fn curves_table(report: &Report) -> String {
+    let mut text = "row\tseed\tphase\tstep\tloss\ttest accuracy, %\n".to_owned();
+    let optional = |value: Option<f64>, digits| value.map_or(String::new(), |value| format!("{value:.digits$}"));
+    for run in &report.runs {
+        for point in run.curve.iter().filter(|point| point.loss.is_some() || point.accuracy.is_some()) {
+            let (loss, accuracy) = (optional(point.loss, 6), optional(point.accuracy.map(|share| 100.0 * share), 2));
+            text += &format!("{}\t{}\t{}\t{}\t{loss}\t{accuracy}\n", run.row.name, run.seed, point.phase, point.step);
+        }
+    }
+    text
+}
+
+/// Figure 4: accuracies at every epsilon.
+fn attacks_table(report: &Report) -> String {
+    let mut text = "row\tseed\tattack\tepsilon\ttest accuracy, %\n".to_owned();
+    for run in &report.runs {
+        for ((attack, _), accuracies) in ATTACKS.iter().zip(run.attacked.iter().flatten()) {
+            for (epsilon, accuracy) in EPSILONS.iter().zip(accuracies) {
+                text += &format!("{}\t{}\t{attack}\t{epsilon}\t{accuracy:.2}\n", run.row.name, run.seed);
+            }
+        }
+    }
+    text
+}
+
+/// Figure 3: parameters of every distribution fitted. An exponential of a power is stretched if beta is below 1, compressed above.
+fn fits_table(report: &Report) -> String {
+    let mut text = "row\tseed\tdistribution\tmu\tsigma\ttau\tbeta\tlog-likelihood\tdistance\n".to_owned();
+    for run in &report.runs {
+        for fit in run.fits.iter().flatten() {
+            let [a, b] = fit.parameters;
+            let (distribution, parameters) = match fit.family {
+                Family::LogNormal => ("lognormal", format!("{a:.4}\t{b:.4}\t\t")),
+                Family::Exponential if b < 1.0 => ("stretched exponential", format!("\t\t{a:.4}\t{b:.4}")),
+                Family::Exponential => ("compressed exponential", format!("\t\t{a:.4}\t{b:.4}")),
+            };
+            let (row, seed) = (run.row.name, run.seed);
+            text += &format!(
+                "{row}\t{seed}\t{distribution}\t{parameters}\t{:.4}\t{:.4}\n",
+                fit.log_likelihood, fit.distance
+            );
+        }
+    }
+    text
 }
 
 fn draw(report: &Report, images: &str, [channels, rows, cols]: [usize; 3]) -> Result<Vec<Figure>, Failure> {
