@@ -154,8 +154,8 @@ fn the_hierarchy_is_reproduced_with_its_figures() {
     // Twenty epochs of a3, more of the other with its candidates.
     assert!(read("entropies.tsv").lines().filter(|line| line.starts_with("a3\t")).count() == 20);
     assert!(read("entropies.tsv").lines().count() > 45);
-    let (config, state) = (out.join("meta.toml"), out.join("state"));
-    assert!(read("meta.toml").contains("[meta]") && !out.join("a1.toml").exists());
+    let (config, state) = (out.join("configurations/meta.toml"), out.join("state"));
+    assert!(read("configurations/meta.toml").contains("[meta]") && !out.join("configurations/a1.toml").exists());
     let training = ["train", "hierarchy", "--config", text(&config), "--set", "embedded", "--save", text(&state)];
     assert!(run(&training, 0).0.contains("accepted moves: "));
     // A name that belongs to one system leaves the others out.

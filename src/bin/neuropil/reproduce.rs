@@ -5,6 +5,7 @@ mod hebbian;
 mod hierarchy;
 mod organism;
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -160,8 +161,8 @@ struct Reproduction {
     images: String,
     outcomes: Vec<Outcome>,
     figures: Vec<Figure>,
-    /// Files beside the figures: name and contents.
-    files: Vec<(&'static str, Vec<u8>)>,
+    /// Files beside the figures: name, within a folder or not, and contents.
+    files: Vec<(Cow<'static, str>, Vec<u8>)>,
     /// Where the training departs from the paper.
     departures: &'static [&'static str],
     /// Trainings finished.
@@ -315,13 +316,20 @@ fn write(
         output::write_file(&path("png"), &figure.png)?;
     }
     for (name, contents) in &reproduction.files {
-        output::write_file(&folder.join(suffixed(name, suffix)), contents)?;
+        let path = folder.join(suffixed(name, suffix));
+        path.parent().map_or(Ok(()), output::create_directory)?;
+        output::write_file(&path, contents)?;
     }
     let json = report::json(&reproduction.outcomes)?;
     output::write_file(&folder.join(format!("results{suffix}.json")), json.as_bytes())?;
     let text = report::markdown(&circumstances, &reproduction.outcomes, &reproduction.figures, suffix);
     output::write_file(&folder.join(format!("report{suffix}.md")), text.as_bytes())?;
     Ok(())
+}
+
+/// Where a row's configuration stands beside the report.
+fn configuration_file(row: &str) -> Cow<'static, str> {
+    format!("configurations/{row}.toml").into()
 }
 
 /// A file's name with this before its extension.
@@ -360,7 +368,7 @@ mod tests {
                 svg: interrupted.to_string(),
                 png: interrupted.to_string().into_bytes(),
             }],
-            files: vec![("populations.tsv", interrupted.to_string().into_bytes()), ("plain", vec![1])],
+            files: vec![("populations.tsv".into(), interrupted.to_string().into_bytes()), ("plain".into(), vec![1])],
             departures: &[],
             finished: 1,
             interrupted,

@@ -44,7 +44,7 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
         images: format!("{name}: {} to draw 200 a class from, {} to test", data.train.len(), data.test.len()),
         outcomes: report.outcomes(),
         figures: drawn.into_iter().flatten().collect(),
-        files: vec![("populations.tsv", curves(&report).into_bytes())],
+        files: vec![("populations.tsv".into(), curves(&report).into_bytes())],
         departures: &experiment::DEPARTURES,
         finished: report.runs.len(),
         interrupted: report.interrupted,

@@ -1,7 +1,7 @@
 //! The reproduction of the Hebbian paper.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
-use std::sync::LazyLock;
 
 use neuropil::Context;
 use neuropil::analysis::Family;
@@ -10,7 +10,6 @@ use neuropil::systems::hebbian::experiment::{self, ATTACKS, EPSILONS, Images, Op
 use super::{Arguments, ImageSet, Reproduction};
 use crate::failure::Failure;
 use crate::figures::{self, Figure, Kernels, Plot, Series};
-use crate::output;
 use crate::progress::Monitor;
 
 pub(super) const TITLE: &str = "Hebbian learning with weight perturbation";
@@ -19,15 +18,6 @@ pub(super) const TITLE: &str = "Hebbian learning with weight perturbation";
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     experiment::rows(Images::Mnist).iter().map(|row| row.name)
 }
-
-/// The folder of the rows' configurations, within that of the report.
-const CONFIGURATIONS: &str = "configurations";
-
-/// Each row with the file of its configuration. (What is written has a name that lives as long as the program.)
-static CONFIGURATION_FILES: LazyLock<Vec<(&str, String)>> = LazyLock::new(|| {
-    let rows = [Images::Mnist, Images::Cifar10].into_iter().flat_map(experiment::rows);
-    rows.map(|row| (row.name, format!("{CONFIGURATIONS}/{}.toml", row.name))).collect()
-});
 
 /// Trains and measures.
 pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String]) -> Result<Reproduction, Failure> {
@@ -39,7 +29,6 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
     let (data, images) = arguments.images()?;
     let options =
         Options { runs: arguments.runs as usize, seed: arguments.seed, only: only.to_vec(), ..Options::new(kind) };
-    output::create_directory(&arguments.out.join(CONFIGURATIONS))?;
     let mut monitor = Monitor::new();
     let report = experiment::reproduce(context, &data, &options, &mut |stage, progress| {
         let label = format!("[{}/{}] {}", stage.done + 1, stage.all, stage.row.name);
@@ -59,18 +48,16 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
 }
 
 /// The figures' data, and each row's configuration with its first seed, as `neuropil train` takes it.
-fn files(report: &Report) -> Vec<(&'static str, Vec<u8>)> {
+fn files(report: &Report) -> Vec<(Cow<'static, str>, Vec<u8>)> {
     let mut files = vec![
-        ("curves.tsv", curves_table(report).into_bytes()),
-        ("attacks.tsv", attacks_table(report).into_bytes()),
-        ("fits.tsv", fits_table(report).into_bytes()),
+        ("curves.tsv".into(), curves_table(report).into_bytes()),
+        ("attacks.tsv".into(), attacks_table(report).into_bytes()),
+        ("fits.tsv".into(), fits_table(report).into_bytes()),
     ];
     let mut seen = HashSet::new();
     for run in report.runs.iter().filter(|run| seen.insert(run.row.name)) {
-        if let Some((_, file)) = CONFIGURATION_FILES.iter().find(|(row, _)| *row == run.row.name) {
-            let about = format!("# {}\n# neuropil train {} --config THIS\n", run.row.description, run.kind);
-            files.push((file, (about + &run.config).into_bytes()));
-        }
+        let about = format!("# {}\n# neuropil train {} --config THIS\n", run.row.description, run.kind);
+        files.push((super::configuration_file(run.row.name), (about + &run.config).into_bytes()));
     }
     files
 }

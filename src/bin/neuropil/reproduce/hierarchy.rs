@@ -39,16 +39,18 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
     figures.extend(correlation(&report, name)?);
     figures.extend(by_step(&report, name)?);
     figures.extend(fixed(&report)?);
-    let mut files = vec![(STEPS, steps(&report).into_bytes()), (ENTROPIES, entropies(&report).into_bytes())];
+    let mut files =
+        vec![(STEPS.into(), steps(&report).into_bytes()), (ENTROPIES.into(), entropies(&report).into_bytes())];
     if let Some(run) = longest(&report) {
         let sheets: Vec<Sheet> =
             run.steps.iter().map(|step| sheet(format!("step {}", step.meta_step), step, &report.geometry)).collect();
         figures.extend(unit_entropies(&report, run)?);
         figures.push(figures::feature_maps("topologies", topologies_caption(&report, run), &sheets)?);
-        files.push((ANIMATION, figures::animation(ANIMATION, &sheets)?));
+        files.push((ANIMATION.into(), figures::animation(ANIMATION, &sheets)?));
     }
-    for (row, file) in ROWS.iter().zip(CONFIGURATIONS) {
-        files.extend(configuration(&report, row).map(|text| (file, text.into_bytes())));
+    for row in &ROWS {
+        let written = |text: String| (super::configuration_file(row.name), text.into_bytes());
+        files.extend(configuration(&report, row).map(written));
     }
     Ok(Reproduction {
         title: TITLE,
@@ -61,19 +63,6 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
         interrupted: report.interrupted,
     })
 }
-
-/// The files of the rows' configurations.
-const CONFIGURATIONS: [&str; ROWS.len()] = [
-    "a1.toml",
-    "a2.toml",
-    "a3.toml",
-    "ar1.toml",
-    "ar2.toml",
-    "ar3.toml",
-    "meta.toml",
-    "local.toml",
-    "random-search.toml",
-];
 
 const ANIMATION: &str = "topologies-animated.png";
 const STEPS: &str = "steps.tsv";
@@ -277,16 +266,4 @@ fn entropies(report: &Report) -> String {
     let lines =
         report.runs.iter().flat_map(|run| (1..).zip(&run.entropies).map(move |(epoch, all)| line(run, epoch, all)));
     table("epoch", report.geometry.latents().len(), &["entropy"], lines)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn configurations_are_named_as_their_rows() {
-        for (row, file) in ROWS.iter().zip(CONFIGURATIONS) {
-            assert_eq!(file, format!("{}.toml", row.name));
-        }
-    }
 }

@@ -36,7 +36,7 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
         },
         outcomes: report.outcomes(),
         figures: draw(&report)?,
-        files: tables::tables(&report),
+        files: tables::tables(&report).into_iter().map(|(name, text)| (name.into(), text)).collect(),
         departures: &experiment::DEPARTURES,
         finished: report.additions.len() + report.images.len(),
         interrupted: report.interrupted,
