@@ -97,6 +97,15 @@ pub(crate) fn initial_weights(
     weights
 }
 
+/// Sums of features become logits: s y + b.
+pub(crate) fn scaled_and_biased(mut sums: MatMut<'_>, scale: f32, bias: &[f32]) {
+    for row in 0..sums.rows() {
+        for (sum, bias) in sums.row_mut(row).iter_mut().zip(bias) {
+            *sum = scale * *sum + bias;
+        }
+    }
+}
+
 impl ReadOut {
     /// A read-out with the papers' initial weights and biases of zero.
     pub fn new(context: &mut Context, stream: Stream, features: usize, classes: usize, non_negative: bool) -> Self {
@@ -126,11 +135,7 @@ impl ReadOut {
     #[track_caller]
     pub fn logits(&self, context: &mut Context, features: MatRef<'_>, mut logits: MatMut<'_>) {
         dense::matmul(context, features, self.weights.view(), logits.reborrow(), Write::Replace);
-        for row in 0..logits.rows() {
-            for (logit, bias) in logits.row_mut(row).iter_mut().zip(&self.bias) {
-                *logit = self.scale * *logit + bias;
-            }
-        }
+        scaled_and_biased(logits, self.scale, &self.bias);
     }
 
     /// The gradient of each sample's own loss by its features, `[batch, features]`.

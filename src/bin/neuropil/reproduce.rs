@@ -309,7 +309,7 @@ fn write(
         seconds,
     };
     // What an unfinished run has goes beside the results of a finished one, not over them.
-    let suffix = if reproduction.interrupted { "-partial" } else { "" };
+    let suffix = suffix(reproduction.interrupted);
     for figure in &reproduction.figures {
         let path = |extension| folder.join(format!("{}{suffix}.{extension}", figure.name));
         output::write_file(&path("svg"), figure.svg.as_bytes())?;
@@ -325,6 +325,11 @@ fn write(
     let text = report::markdown(&circumstances, &reproduction.outcomes, &reproduction.figures, suffix);
     output::write_file(&folder.join(format!("report{suffix}.md")), text.as_bytes())?;
     Ok(())
+}
+
+/// What names of files have before their extension.
+fn suffix(interrupted: bool) -> &'static str {
+    if interrupted { "-partial" } else { "" }
 }
 
 /// Where a row's configuration stands beside the report.

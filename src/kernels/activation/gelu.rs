@@ -2,7 +2,7 @@
 //!
 //! `Phi(x) = (1 + erf(x / sqrt 2)) / 2` in every lane; no table, no branch.
 
-use super::{COST, rows_per_item, same_shape};
+use super::{COST, Slope, backward, rows_per_item};
 use crate::context::Context;
 use crate::matrix::{MatMut, MatRef};
 use crate::parallel::for_each;
@@ -34,13 +34,16 @@ pub fn gelu(context: &mut Context, y: MatMut<'_>) {
 /// If the shapes differ.
 #[track_caller]
 pub fn gelu_gradient(context: &mut Context, x: MatRef<'_>, gradient: MatMut<'_>) {
-    same_shape("gelu_gradient", x, &gradient);
-    let isa = context.isa();
-    let threads = context.threads().for_work(x.rows() * x.cols() * COST);
-    let rows = rows_per_item(x.cols());
-    for_each(threads, gradient.row_blocks(rows).enumerate(), |(index, gradient)| {
-        dispatch(isa, Backward { x: x.rows_range(index * rows..index * rows + gradient.rows()), gradient });
-    });
+    backward::<Gelu>("gelu_gradient", context, x, gradient);
+}
+
+struct Gelu;
+
+impl Slope for Gelu {
+    #[inline(always)]
+    fn passed<S: Simd>(s: S, x: S::F32, gradient: S::F32) -> S::F32 {
+        s.mul(gelu_slope_lanes(s, x), gradient)
+    }
 }
 
 /// `Phi(x)`: an absolute error of at most 3 u.
@@ -75,25 +78,6 @@ impl Kernel for Forward<'_> {
                 s.store(gelu_lanes(s, s.load(vector)), vector);
             }
             s.store_partial(gelu_lanes(s, s.load_partial(tail)), tail);
-        }
-    }
-}
-
-struct Backward<'a, 'b> {
-    x: MatRef<'a>,
-    gradient: MatMut<'b>,
-}
-
-impl Kernel for Backward<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
-        for row in 0..self.x.rows() {
-            for (x, to) in self.x.row(row).chunks(LANES).zip(self.gradient.row_mut(row).chunks_mut(LANES)) {
-                let slope = gelu_slope_lanes(s, s.load_partial(x));
-                s.store_partial(s.mul(slope, s.load_partial(to)), to);
-            }
         }
     }
 }

@@ -10,6 +10,8 @@ pub mod reference;
 pub use dropout::{Dropout, relu_dropout};
 pub use gelu::{gelu, gelu_gradient};
 
+use std::marker::PhantomData;
+
 use crate::context::Context;
 use crate::matrix::{MatMut, MatRef};
 use crate::parallel::{Threads, for_each};
@@ -58,18 +60,26 @@ pub fn relu(context: &mut Context, y: MatMut<'_>) {
 /// If the shapes differ.
 #[track_caller]
 pub fn relu_gradient(context: &mut Context, x: MatRef<'_>, gradient: MatMut<'_>) {
-    same_shape("relu_gradient", x, &gradient);
-    let isa = context.isa();
-    let threads = context.threads().for_work(x.rows() * x.cols() * COST);
-    let rows = rows_per_item(x.cols());
-    for_each(threads, gradient.row_blocks(rows).enumerate(), |(index, gradient)| {
-        dispatch(isa, ReluGradient { x: x.rows_range(index * rows..index * rows + gradient.rows()), gradient });
-    });
+    backward::<Relu>("relu_gradient", context, x, gradient);
 }
 
-/// A gradient has the shape of what it is a gradient by.
+/// What a gradient by y = f(x) becomes by x, sixteen values at a time.
+trait Slope {
+    fn passed<S: Simd>(s: S, x: S::F32, gradient: S::F32) -> S::F32;
+}
+
+struct Relu;
+
+impl Slope for Relu {
+    /// The gradient where x is above zero, zero where it is not, x where it is no number.
+    #[inline(always)]
+    fn passed<S: Simd>(s: S, x: S::F32, gradient: S::F32) -> S::F32 {
+        s.select(s.lt(s.zero(), x), gradient, s.select(s.le(x, s.zero()), s.zero(), x))
+    }
+}
+
 #[track_caller]
-fn same_shape(name: &str, x: MatRef<'_>, gradient: &MatMut<'_>) {
+fn backward<F: Slope>(name: &str, context: &mut Context, x: MatRef<'_>, gradient: MatMut<'_>) {
     assert!(
         (x.rows(), x.cols()) == (gradient.rows(), gradient.cols()),
         "{name}: x is {} x {}, the gradient is {} x {}",
@@ -78,14 +88,22 @@ fn same_shape(name: &str, x: MatRef<'_>, gradient: &MatMut<'_>) {
         gradient.rows(),
         gradient.cols()
     );
+    let isa = context.isa();
+    let threads = context.threads().for_work(x.rows() * x.cols() * COST);
+    let rows = rows_per_item(x.cols());
+    for_each(threads, gradient.row_blocks(rows).enumerate(), |(index, gradient)| {
+        let x = x.rows_range(index * rows..index * rows + gradient.rows());
+        dispatch(isa, Backward { x, gradient, slope: PhantomData::<F> });
+    });
 }
 
-struct ReluGradient<'a, 'b> {
+struct Backward<'a, 'b, F> {
     x: MatRef<'a>,
     gradient: MatMut<'b>,
+    slope: PhantomData<F>,
 }
 
-impl Kernel for ReluGradient<'_, '_> {
+impl<F: Slope> Kernel for Backward<'_, '_, F> {
     type Output = ();
 
     #[inline(always)]
@@ -94,17 +112,11 @@ impl Kernel for ReluGradient<'_, '_> {
             let (x, x_tail) = self.x.row(row).as_chunks::<LANES>();
             let (to, to_tail) = self.gradient.row_mut(row).as_chunks_mut::<LANES>();
             for (x, to) in x.iter().zip(to) {
-                s.store(passed(s, s.load(x), s.load(to)), to);
+                s.store(F::passed(s, s.load(x), s.load(to)), to);
             }
-            s.store_partial(passed(s, s.load_partial(x_tail), s.load_partial(to_tail)), to_tail);
+            s.store_partial(F::passed(s, s.load_partial(x_tail), s.load_partial(to_tail)), to_tail);
         }
     }
-}
-
-/// The gradient where x is above zero, zero where it is not, x where it is no number.
-#[inline(always)]
-fn passed<S: Simd>(s: S, x: S::F32, gradient: S::F32) -> S::F32 {
-    s.select(s.lt(s.zero(), x), gradient, s.select(s.le(x, s.zero()), s.zero(), x))
 }
 
 /// `y = max(0, y)^n`: the read-out of Krotov and Hopfield (PNAS 116(16), 2019, eq. 1 of the classifier) takes n = 4.5.

@@ -10,6 +10,7 @@ use crate::kernels::dense::Write;
 use crate::kernels::masked::{MaskedWeights, Plan, SparseMatrix};
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::systems::features::Conditioning;
+use crate::systems::read_out::scaled_and_biased;
 use crate::systems::{evaluate, settings};
 
 /// A network that answers and no longer learns, each layer of it compressed if that is the faster way: some nine of ten weights of a
@@ -131,11 +132,7 @@ impl Compressed {
         }
         let features = below.as_ref().map_or(images, Matrix::view);
         self.output.forward(context, features, logits.reborrow(), Write::Replace);
-        for row in 0..logits.rows() {
-            for (logit, bias) in logits.row_mut(row).iter_mut().zip(&self.bias) {
-                *logit = self.scale * *logit + bias;
-            }
-        }
+        scaled_and_biased(logits, self.scale, &self.bias);
     }
 
     /// The share of images classified correctly, 0 to 1, as [`Learner::accuracy`](crate::systems::Learner::accuracy).

@@ -7,7 +7,7 @@
 
 use super::config::ReadOut as Config;
 use crate::context::Context;
-use crate::kernels::activation::relu;
+use crate::kernels::activation::{relu, relu_gradient};
 use crate::kernels::adam::{Adam, Step};
 use crate::kernels::dense::{Write, add_bias, matmul, matmul_nt, matmul_tn};
 use crate::kernels::loss;
@@ -128,9 +128,7 @@ impl Classifier {
                 let loss = loss::softmax_cross_entropy(context, logits.view(), labels, None, Some(gradient.view_mut()));
                 let mut by_r = Matrix::zeros(batch, hidden.bias.len());
                 matmul_nt(context, gradient.view(), output.weights.view(), by_r.view_mut(), Write::Replace);
-                for (gradient, r) in by_r.as_mut_slice().iter_mut().zip(r.as_slice()) {
-                    *gradient = if *r <= 0.0 { 0.0 } else { *gradient };
-                }
+                relu_gradient(context, r.view(), by_r.view_mut());
                 output.learn(context, r.view(), gradient.view(), &step);
                 hidden.learn(context, z, by_r.view(), &step);
                 loss

@@ -70,7 +70,7 @@ const ENTROPIES: &str = "entropies.tsv";
 
 /// A file as it is named beside the report.
 fn file(report: &Report, name: &str) -> String {
-    if report.interrupted { super::suffixed(name, "-partial") } else { name.to_owned() }
+    super::suffixed(name, super::suffix(report.interrupted))
 }
 
 /// What a row is trained by, for `neuropil train`.
