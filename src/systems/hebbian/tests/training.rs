@@ -1,0 +1,168 @@
+//! What a schedule leads to: features kept or computed anew, windows, outputs on trained layers.
+
+use super::*;
+
+#[test]
+fn frozen_features_are_the_same_kept_or_computed_anew() {
+    let data = data();
+    for (inputs, order) in [(Inputs::Standardised, Order::Windows), (Inputs::Scaled, Order::ClassBalanced)] {
+        let run = |feature_memory| {
+            let output = Perturbation {
+                inputs,
+                order,
+                reward: Reward::Normalised,
+                batch: 9,
+                steps: 5,
+                ..Perturbation::default()
+            };
+            let hidden = Hidden { batch: 10, epochs: 2, ..Hidden::default() };
+            let output = Output::Perturbation(output);
+            let config = Config { layers: vec![6, 5], feature_memory, hidden, output, ..Config::default() };
+            let mut network = Network::new(config, INPUTS, CLASSES).unwrap();
+            let flow = network.train(&mut Context::new().unwrap(), &data, None, &mut go).unwrap();
+            assert!(flow.is_continue());
+            network
+        };
+        let (kept, anew) = (run(512), run(0));
+        assert_eq!(kept.layers, anew.layers);
+        assert_eq!(kept.output, anew.output);
+    }
+}
+
+#[test]
+fn statistics_over_a_batch_need_the_features_kept() {
+    let data = data();
+    for axis in [Axis::Sample, Axis::Unit, Axis::Whole] {
+        for layers in [vec![6], vec![6, 5]] {
+            let hidden = Hidden {
+                activation: Activation::MagnitudeZscore { axis, rescale: false },
+                batch: 10,
+                epochs: 1,
+                ..Hidden::default()
+            };
+            let output = Output::Perturbation(Perturbation { batch: 9, steps: 2, ..Perturbation::default() });
+            let config = Config { layers, feature_memory: 0, hidden, output, ..Config::default() };
+            let mut network = Network::new(config, INPUTS, CLASSES).unwrap();
+            let answer = network.train(&mut Context::new().unwrap(), &data, None, &mut go);
+            if axis == Axis::Sample {
+                assert!(answer.unwrap().is_continue());
+            } else {
+                let error = answer.unwrap_err().to_string();
+                assert!(error.starts_with("feature_memory: expected at least 1 MiB"), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn windows_are_stretches_of_a_ring() {
+    let data = data();
+    let order = features::stratified(&data, Stream::new(1, "ring"));
+    let mut longer = order.clone();
+    longer.extend_from_within(..4);
+    let mut context = Context::new().unwrap();
+    let (n, pixels) = (data.len(), data.pixels());
+    let forward = |_: &mut Context, x: MatRef<'_>, mut out: MatMut<'_>| {
+        for row in 0..x.rows() {
+            out.row_mut(row).copy_from_slice(x.row(row));
+        }
+    };
+    for limit in [0, 1 << 20] {
+        let order_of = Some(longer.clone());
+        let keep = features::Keep::AtMost(limit);
+        let mut ring = features::Frozen::new(&mut context, &data, pixels, order_of, keep, Box::new(forward)).unwrap();
+        for start in [0, 7, n - 5, n - 1] {
+            let (x, labels) = ring.window(&mut context, start, 5).unwrap();
+            for at in 0..5 {
+                let image = order[(start + at) % n] as usize;
+                assert_eq!(labels[at], data.labels()[image]);
+                let expected: Vec<f32> = data.image(image).iter().map(|&byte| f32::from(byte) / 255.0).collect();
+                assert!(x.row(at).iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-6), "{start} + {at}");
+            }
+        }
+        // Each image counts once, however far the order goes on.
+        let mut all = Matrix::zeros(n, pixels);
+        data.gather(&mut context, &(0..n as u32).collect::<Vec<_>>(), Scaling::UNIT, all.view_mut()).unwrap();
+        for (pixel, (mean, _)) in ring.moments(&mut context).unwrap().into_iter().enumerate() {
+            let expected = (0..n).map(|image| f64::from(all[(image, pixel)])).sum::<f64>() / n as f64;
+            assert!((mean - expected).abs() < 1e-12, "{mean}, expected {expected}");
+        }
+    }
+}
+
+#[test]
+fn rewards_without_differences_leave_the_output_as_it_was() {
+    let mut context = Context::new().unwrap();
+    let (z, labels) = (Matrix::zeros(5, 4), [0, 1, 2, 0, 1]);
+    for draws in [Draws::PerBatch(1), Draws::PerBatch(3), Draws::PerSample] {
+        let config = Perturbation { draws, alpha: 0.0, reward: Reward::Normalised, ..Perturbation::default() };
+        let mut head = PerturbedOutput::new(&mut context, Stream::new(1, "w"), 4, 3, false);
+        let before = head.clone();
+        for number in 0..3 {
+            let stream = Stream::new(2, "noise").item(number);
+            let step = output::Step { config: &config, non_negative: false, factor: 1.0, stream, number };
+            let loss = head.step(&mut context, &mut output::Workspace::new(), z.view(), &labels, &step);
+            assert!((loss - 3f64.ln()).abs() < 1e-6);
+        }
+        assert_eq!(head, before, "{draws:?}");
+    }
+}
+
+#[test]
+fn a_map_of_inputs_that_the_configuration_lacks_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state");
+    let of = |inputs| Output::Perturbation(Perturbation { inputs, batch: 9, steps: 2, ..Perturbation::default() });
+    let hidden = Hidden { batch: 10, epochs: 1, ..Hidden::default() };
+    let config = Config { layers: vec![6], hidden, output: of(Inputs::Centred), ..Config::default() };
+    let mut network = Network::new(config, INPUTS, CLASSES).unwrap();
+    assert!(network.train(&mut Context::new().unwrap(), &data(), None, &mut go).unwrap().is_continue());
+    network.save(&path).unwrap();
+    assert_eq!(Network::load(&path).unwrap(), network);
+    network.config.output = of(Inputs::Plain);
+    network.save(&path).unwrap();
+    let error = Network::load(&path).unwrap_err().to_string();
+    assert!(error.contains("'output.gain'"), "{error}");
+    let Head::Perturbation(head) = &mut network.output else { panic!("another head") };
+    (head.conditioning, head.reward_square) = (None, -1.0);
+    network.save(&path).unwrap();
+    let error = Network::load(&path).unwrap_err().to_string();
+    assert!(error.contains("a mean of squares"), "{error}");
+}
+
+#[test]
+fn another_set_may_follow_one_that_was_refused() {
+    let config = Config {
+        layers: vec![6],
+        hidden: Hidden { batch: 10, epochs: 1, class_balanced: true, ..Hidden::default() },
+        output: Output::Perturbation(Perturbation { batch: 9, steps: 2, ..Perturbation::default() }),
+        ..Config::default()
+    };
+    let mut network = Network::new(config, INPUTS, CLASSES).unwrap();
+    let (data, mut context) = (data(), Context::new().unwrap());
+    let one_class: Vec<u32> = (0..data.len() as u32).filter(|&at| data.labels()[at as usize] == 0).collect();
+    let error = network.train(&mut context, &data.subset(&one_class).unwrap(), None, &mut go).unwrap_err();
+    assert!(error.to_string().contains("images of every class"), "{error}");
+    assert!(network.train(&mut context, &data, None, &mut go).unwrap().is_continue());
+}
+
+#[test]
+fn a_new_output_on_trained_layers_is_the_one_a_whole_run_gives() {
+    let data = data();
+    let train = |network: &mut Network| {
+        assert!(network.train(&mut Context::new().unwrap(), &data, None, &mut go).unwrap().is_continue());
+    };
+    let output = Output::Perturbation(Perturbation { batch: 9, steps: 5, ..Perturbation::default() });
+    let hidden = Hidden { batch: 10, epochs: 2, ..Hidden::default() };
+    let config =
+        Config { layers: vec![6], hidden, output: Output::Backpropagation(Default::default()), ..Config::default() };
+    let mut first = Network::new(config.clone(), INPUTS, CLASSES).unwrap();
+    assert!(first.with_output(None, output.clone()).is_err(), "the hidden layer is untrained");
+    train(&mut first);
+    let mut second = first.with_output(None, output.clone()).unwrap();
+    train(&mut second);
+    let mut whole = Network::new(Config { output, ..config }, INPUTS, CLASSES).unwrap();
+    train(&mut whole);
+    assert_eq!(second, whole);
+    assert!(matches!(second.output, Head::Perturbation(_)));
+}
