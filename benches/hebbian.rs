@@ -1,22 +1,31 @@
-//! Hebbian updates at 784 inputs and 2000 units, beside the same updates written as faer products and as plain loops.
+//! Hebbian updates at 784 inputs and 2000 units, beside the same updates written as faer products and as plain loops, and at a tenth of
+//! that beside the references.
 
 mod common {
     pub(crate) mod answers;
     pub(crate) mod contexts;
     pub(crate) mod groups;
     pub(crate) mod inputs;
+    pub(crate) mod rules;
 }
 
-use common::{answers::assert_close, contexts::contexts, groups::group, inputs::uniform};
+use common::{answers::assert_close, contexts::contexts, groups::group, inputs::uniform, rules};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use faer::linalg::matmul::matmul as faer_matmul;
+use neuropil::kernels::hebbian::reference::{self, Tied};
 use neuropil::kernels::hebbian::{self, Competition, KrotovHopfield, Reduction, Update};
 use neuropil::{Context, Isa, MatMut, MatRef, Matrix};
 
 const INPUTS: usize = 784;
 const UNITS: usize = 2000;
 /// So small that weights stay what they are over any number of updates.
-const UPDATE: Update = Update { rate: 1e-6, reduction: Reduction::Mean, non_negative: false };
+const RATE: f32 = 1e-6;
+/// So large that a change left out would show, as answers are compared.
+const COMPARED: f32 = 0.1;
+
+const fn update(rate: f32) -> Update {
+    Update { rate, reduction: Reduction::Mean, non_negative: false }
+}
 
 struct Batch {
     x: Matrix,
@@ -24,100 +33,86 @@ struct Batch {
     w: Matrix,
 }
 
-fn batch(samples: usize) -> Batch {
+fn batch(samples: usize, inputs: usize, units: usize) -> Batch {
     Batch {
-        x: uniform(samples, INPUTS, 0.05, 1.0, "x"),
-        z: uniform(samples, UNITS, 0.05, 1.0, "z"),
-        w: uniform(INPUTS, UNITS, -0.05, 0.05, "w"),
+        x: uniform(samples, inputs, 0.05, 1.0, "x"),
+        z: uniform(samples, units, 0.05, 1.0, "z"),
+        w: uniform(inputs, units, -0.05, 0.05, "w"),
     }
 }
 
 /// (X - Z W^T)^T Z by two faer products.
-fn faer_residual(batch: &Batch, w: &mut Matrix) {
-    let (samples, rate) = (batch.x.rows(), UPDATE.rate / batch.x.rows() as f32);
-    let mut residual = batch.x.clone();
-    let z = batch.z.view().to_faer();
-    let view = faer::MatMut::from_row_major_slice_mut(residual.as_mut_slice(), samples, INPUTS);
+fn faer_residual(x: &Matrix, z: &Matrix, w: &mut Matrix, rate: f32) {
+    let (samples, inputs, units) = (x.rows(), x.cols(), z.cols());
+    let mut residual = x.clone();
+    let z = z.view().to_faer();
+    let view = faer::MatMut::from_row_major_slice_mut(residual.as_mut_slice(), samples, inputs);
     faer_matmul(view, faer::Accum::Add, z, w.view().to_faer().transpose(), -1.0, faer::Par::Seq);
-    let w = faer::MatMut::from_row_major_slice_mut(w.as_mut_slice(), INPUTS, UNITS);
+    let w = faer::MatMut::from_row_major_slice_mut(w.as_mut_slice(), inputs, units);
+    let rate = rate / samples as f32;
     faer_matmul(w, faer::Accum::Add, residual.view().to_faer().transpose(), z, rate, faer::Par::Seq);
 }
 
-/// The same by loops with unit strides.
-fn plain_residual(batch: &Batch, w: &mut Matrix) {
-    let rate = UPDATE.rate / batch.x.rows() as f32;
-    let mut delta = vec![0.0f32; UNITS];
-    for i in 0..INPUTS {
-        delta.fill(0.0);
-        for b in 0..batch.x.rows() {
-            let z = batch.z.row(b);
-            let seen: f32 = w.row(i).iter().zip(z).map(|(w, z)| w * z).sum();
-            let residual = batch.x[(b, i)] - seen;
-            for (delta, z) in delta.iter_mut().zip(z) {
-                *delta += residual * z;
-            }
+type Rule = fn(&mut Context, MatRef<'_>, MatRef<'_>, MatMut<'_>, &Update);
+type Other = fn(&Matrix, &Matrix, &mut Matrix, f32);
+
+/// Scalar code and plain loops are timed up to so many samples.
+const SLOW: usize = 64;
+
+/// Ours on every set and two threads, and others, beside the plain loop that they must agree with.
+fn beside(criterion: &mut Criterion, name: &str, batch: &Batch, rule: Rule, plain: Other, others: &[(&str, Other)]) {
+    let (samples, slow) = (batch.x.rows(), batch.x.rows() > SLOW);
+    let mut group = group(criterion, &format!("{name} batch {samples}"));
+    group.throughput(Throughput::Elements((samples * INPUTS * UNITS) as u64));
+    let mut want = batch.w.clone();
+    plain(&batch.x, &batch.z, &mut want, COMPARED);
+    for (name, other) in [("plain loop", plain)].iter().skip(usize::from(slow)).chain(others) {
+        let mut w = batch.w.clone();
+        other(&batch.x, &batch.z, &mut w, COMPARED);
+        assert_close(name, w.as_slice(), want.as_slice(), 1e-4);
+        group.bench_function(*name, |bencher| bencher.iter(|| other(&batch.x, &batch.z, &mut w, RATE)));
+    }
+    for (name, mut context) in contexts() {
+        if context.isa() == Isa::Scalar && slow {
+            continue;
         }
-        for (w, delta) in w.row_mut(i).iter_mut().zip(&delta) {
-            *w += rate * delta;
-        }
+        let mut w = batch.w.clone();
+        let mut ours = |w: MatMut<'_>, rate| rule(&mut context, batch.x.view(), batch.z.view(), w, &update(rate));
+        ours(w.view_mut(), COMPARED);
+        assert_close(&name, w.as_slice(), want.as_slice(), 1e-4);
+        group.bench_function(format!("ours, {name}"), |bencher| bencher.iter(|| ours(w.view_mut(), RATE)));
     }
 }
 
 fn oja(criterion: &mut Criterion) {
     for samples in [1, 16, 64, 256, 1000] {
-        let batch = batch(samples);
-        let mut group = group(criterion, &format!("oja batch {samples}"));
-        group.throughput(Throughput::Elements((2 * samples * INPUTS * UNITS) as u64));
-        let mut want = batch.w.clone();
-        plain_residual(&batch, &mut want);
-        let mut w = batch.w.clone();
-        faer_residual(&batch, &mut w);
-        assert_close("faer", w.as_slice(), want.as_slice(), 1e-4);
-        group.bench_function("faer, two products", |bencher| bencher.iter(|| faer_residual(&batch, &mut w)));
-        if samples <= 64 {
-            group.bench_function("plain loop", |bencher| bencher.iter(|| plain_residual(&batch, &mut w)));
-        }
-        for (name, mut context) in contexts() {
-            if context.isa() == Isa::Scalar && samples > 1 {
-                continue;
-            }
-            let mut w = batch.w.clone();
-            hebbian::oja_subspace(&mut context, batch.x.view(), batch.z.view(), w.view_mut(), &UPDATE);
-            assert_close(&name, w.as_slice(), want.as_slice(), 1e-4);
-            group.bench_function(format!("ours, {name}"), |bencher| {
-                bencher.iter(|| {
-                    hebbian::oja_subspace(&mut context, batch.x.view(), batch.z.view(), w.view_mut(), &UPDATE)
-                });
-            });
-        }
+        let batch = batch(samples, INPUTS, UNITS);
+        let faer: (&str, Other) = ("faer, two products", faer_residual);
+        beside(criterion, "oja", &batch, hebbian::oja_subspace, rules::oja, &[faer]);
     }
 }
 
-type Rule = fn(&mut Context, MatRef<'_>, MatRef<'_>, MatMut<'_>, &Update);
-
 fn other_rules(criterion: &mut Criterion) {
-    let rules: [(&str, Rule); 5] = [
-        ("sanger", hebbian::sanger),
-        ("oja_excluding_self", hebbian::oja_excluding_self),
-        ("oja_per_unit", hebbian::oja_per_unit),
-        ("winner_take_all hard", |c, x, z, w, u| hebbian::winner_take_all(c, x, z, w, Competition::Hard, u)),
-        ("winner_take_all soft", |c, x, z, w, u| {
-            hebbian::winner_take_all(c, x, z, w, Competition::Soft { temperature: 1.0 }, u);
-        }),
+    let soft: Rule = |c, x, z, w, u| hebbian::winner_take_all(c, x, z, w, Competition::Soft { temperature: 1.0 }, u);
+    let rules: [(&str, Rule, Other); 6] = [
+        ("sanger", hebbian::sanger, rules::sanger),
+        ("oja_excluding_self", hebbian::oja_excluding_self, rules::excluding_self),
+        ("oja_per_unit", hebbian::oja_per_unit, rules::per_unit),
+        (
+            "winner_take_all hard",
+            |c, x, z, w, u| hebbian::winner_take_all(c, x, z, w, Competition::Hard, u),
+            |x, z, w, rate| rules::gated(x, &rules::winners(z, 1), w, rate),
+        ),
+        (
+            "winner_take_all top 10",
+            |c, x, z, w, u| hebbian::winner_take_all(c, x, z, w, Competition::Top(10), u),
+            |x, z, w, rate| rules::gated(x, &rules::winners(z, 10), w, rate),
+        ),
+        ("winner_take_all soft", soft, |x, z, w, rate| rules::gated(x, &rules::shares(z), w, rate)),
     ];
-    let batch = batch(64);
-    for (rule_name, rule) in rules {
-        let mut group = group(criterion, &format!("{rule_name} batch 64"));
-        let mut want = batch.w.clone();
-        rule(&mut Context::on(Isa::Scalar).expect("scalar"), batch.x.view(), batch.z.view(), want.view_mut(), &UPDATE);
-        for (name, mut context) in contexts().into_iter().filter(|(_, context)| context.isa() != Isa::Scalar) {
-            let mut w = batch.w.clone();
-            rule(&mut context, batch.x.view(), batch.z.view(), w.view_mut(), &UPDATE);
-            assert_close(&name, w.as_slice(), want.as_slice(), 0.0);
-            group.bench_function(format!("ours, {name}"), |bencher| {
-                bencher.iter(|| rule(&mut context, batch.x.view(), batch.z.view(), w.view_mut(), &UPDATE));
-            });
-        }
+    let batch = batch(64, INPUTS, UNITS);
+    for (name, rule, plain) in rules {
+        beside(criterion, name, &batch, rule, plain, &[]);
     }
 }
 
@@ -127,36 +122,66 @@ fn krotov_hopfield(criterion: &mut Criterion) {
         let rule = KrotovHopfield { p, k, delta: 0.4, non_negative: false };
         let (x, start) = (uniform(100, INPUTS, 0.05, 1.0, "x"), uniform(UNITS, INPUTS, -1.0, 1.0, "w"));
         let mut want = start.clone();
-        hebbian::krotov_hopfield(
-            &mut Context::on(Isa::Scalar).expect("scalar"),
-            x.view(),
-            want.view_mut(),
-            &rule,
-            1e-6,
-        );
-        for (name, mut context) in contexts().into_iter().filter(|(_, context)| context.isa() != Isa::Scalar) {
+        rules::krotov_hopfield(&x, &mut want, &rule, COMPARED);
+        let mut w = start.clone();
+        group.bench_function("plain loop", |bencher| {
+            bencher.iter(|| rules::krotov_hopfield(&x, &mut w, &rule, RATE));
+        });
+        for (name, mut context) in contexts() {
             let mut w = start.clone();
-            hebbian::krotov_hopfield(&mut context, x.view(), w.view_mut(), &rule, 1e-6);
-            assert_close(&name, w.as_slice(), want.as_slice(), 0.0);
+            hebbian::krotov_hopfield(&mut context, x.view(), w.view_mut(), &rule, COMPARED);
+            assert_close(&name, w.as_slice(), want.as_slice(), 1e-4);
             group.bench_function(format!("ours, {name}"), |bencher| {
-                bencher.iter(|| hebbian::krotov_hopfield(&mut context, x.view(), w.view_mut(), &rule, 1e-6));
+                bencher.iter(|| hebbian::krotov_hopfield(&mut context, x.view(), w.view_mut(), &rule, RATE));
             });
         }
     }
 }
 
+/// The references sum over all units for every weight: only small shapes are bearable.
 fn references(criterion: &mut Criterion) {
-    // The references sum over all units for every weight: only small shapes are bearable.
-    let mut group = group(criterion, "hebbian references, 49 inputs, 32 units, batch 16");
-    let (x, z, w) =
-        (uniform(16, 49, 0.05, 1.0, "x"), uniform(16, 32, 0.05, 1.0, "z"), uniform(49, 32, -0.05, 0.05, "w"));
-    group.bench_function("oja reference", |bencher| {
-        bencher.iter(|| hebbian::reference::oja(x.view(), z.view(), w.view(), hebbian::reference::Tied::All, &UPDATE));
-    });
+    let batch = batch(16, 49, 32);
+    let (x, z) = (batch.x.view(), batch.z.view());
     let mut context = Context::new().expect("an instruction set");
-    let mut updated = w.clone();
-    group.bench_function("oja ours", |bencher| {
-        bencher.iter(|| hebbian::oja_subspace(&mut context, x.view(), z.view(), updated.view_mut(), &UPDATE));
+    let mut group = group(criterion, "hebbian references, 49 inputs, 32 units, batch 16");
+    let rules: [(&str, Rule, Tied); 4] = [
+        ("oja", hebbian::oja_subspace, Tied::All),
+        ("sanger", hebbian::sanger, Tied::UpToSelf),
+        ("oja_excluding_self", hebbian::oja_excluding_self, Tied::Others),
+        ("oja_per_unit", hebbian::oja_per_unit, Tied::SelfOnly),
+    ];
+    for (name, rule, tied) in rules {
+        let mut w = batch.w.clone();
+        group.bench_function(format!("{name}, reference"), |bencher| {
+            bencher.iter(|| reference::oja(x, z, batch.w.view(), tied, &update(RATE)));
+        });
+        group.bench_function(format!("{name}, ours"), |bencher| {
+            bencher.iter(|| rule(&mut context, x, z, w.view_mut(), &update(RATE)));
+        });
+    }
+    for (name, competition) in [
+        ("hard", Competition::Hard),
+        ("top 10", Competition::Top(10)),
+        ("soft", Competition::Soft { temperature: 1.0 }),
+    ] {
+        let mut w = batch.w.clone();
+        group.bench_function(format!("winner_take_all {name}, reference"), |bencher| {
+            bencher.iter(|| reference::winner_take_all(x, z, batch.w.view(), competition, &update(RATE)));
+        });
+        group.bench_function(format!("winner_take_all {name}, ours"), |bencher| {
+            bencher.iter(|| {
+                hebbian::winner_take_all(&mut context, x, z, w.view_mut(), competition, &update(RATE));
+            });
+        });
+    }
+    let rule = KrotovHopfield::default();
+    let start = uniform(32, 49, -1.0, 1.0, "w");
+    let mut w = start.clone();
+    group.bench_function("krotov_hopfield, reference", |bencher| {
+        bencher.iter(|| reference::krotov_hopfield(x, start.view(), &rule, RATE, 0.0));
+    });
+    group.bench_function("krotov_hopfield, ours", |bencher| {
+        bencher.iter(|| hebbian::krotov_hopfield(&mut context, x, w.view_mut(), &rule, RATE));
     });
 }
 
