@@ -56,7 +56,7 @@ fn faer_residual(x: &Matrix, z: &Matrix, w: &mut Matrix, rate: f32) {
 type Rule = fn(&mut Context, MatRef<'_>, MatRef<'_>, MatMut<'_>, &Update);
 type Other = fn(&Matrix, &Matrix, &mut Matrix, f32);
 
-/// Scalar code and plain loops are timed up to so many samples.
+/// Scalar code, portable vectors and plain loops are timed up to so many samples.
 const SLOW: usize = 64;
 
 /// Ours on every set and two threads, and others, beside the plain loop that they must agree with.
@@ -73,7 +73,7 @@ fn beside(criterion: &mut Criterion, name: &str, batch: &Batch, rule: Rule, plai
         group.bench_function(*name, |bencher| bencher.iter(|| other(&batch.x, &batch.z, &mut w, RATE)));
     }
     for (name, mut context) in contexts() {
-        if context.isa() == Isa::Scalar && slow {
+        if slow && matches!(context.isa(), Isa::Scalar | Isa::Portable) {
             continue;
         }
         let mut w = batch.w.clone();
