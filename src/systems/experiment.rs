@@ -1,10 +1,12 @@
 //! What all reproductions share: how much is trained, which rows and seeds, and independent runs side by side.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
+use std::time::Instant;
 
-use super::Progress;
+use super::{Learner, Observer, Progress};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::parallel::Threads;
@@ -57,6 +59,40 @@ pub(crate) fn wanted(only: &[String], row: &str) -> bool {
 pub(crate) fn seeds(first: u64, runs: usize) -> impl Iterator<Item = u64> {
     // TOML's integers end at 2^63 - 1.
     (0..runs as u64).map(move |run| first.wrapping_add(run) & i64::MAX as u64)
+}
+
+/// Seconds from one saved state to the next.
+const PAUSE: f64 = 120.0;
+
+/// Trains a learner from where it is to the end of its schedule, by calls of `train`, and saves it to `path` every two minutes and wherever
+/// it stops; `Break` if the observer stopped it.
+pub(crate) fn train_saving<L: Learner + ?Sized>(
+    learner: &mut L,
+    path: Option<&Path>,
+    observer: &mut Observer<'_>,
+    train: &mut dyn FnMut(&mut L, &mut Observer<'_>) -> Result<ControlFlow<()>>,
+) -> Result<ControlFlow<()>> {
+    loop {
+        // Of one that is finished, whether the data are those that it was trained on is still to be checked.
+        let (began, done, mut stopped) = (Instant::now(), learner.finished(), false);
+        let flow = train(learner, &mut |progress| {
+            stopped = observer(progress).is_break();
+            let due = path.is_some() && began.elapsed().as_secs_f64() > PAUSE;
+            if stopped || due { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        if let Some(path) = path.filter(|_| !done) {
+            learner.save(path)?;
+        }
+        if flow.is_continue() || stopped {
+            return Ok(flow);
+        }
+    }
+}
+
+/// What is wrong with a state in the place of a run's.
+pub(crate) fn another_state(path: &Path) -> Error {
+    let found = format!("another one in {}; move it away or use its configuration", path.display());
+    Error::setting("configuration", "that of the saved state", found)
 }
 
 /// What a worker tells.

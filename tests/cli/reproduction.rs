@@ -107,7 +107,7 @@ fn interrupted_evolution_says_where_its_states_are() {
     child.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130), "{rest}");
     let states = out.join("evolution/states");
-    let words = format!("the populations are saved in {}, and the same command goes on there", states.display());
+    let words = format!("what was trained is saved in {}, and the same command goes on there", states.display());
     assert!(rest.contains(&words), "{rest}");
     assert_eq!(fs::read_dir(&states).unwrap().count(), 1);
     assert!(!out.join("states").exists());

@@ -123,7 +123,8 @@ pub(crate) struct Arguments {
     seed: u64,
     #[command(flatten)]
     machine: Machine,
-    /// Where the report, the results and the figures go: a folder for each system if there are several
+    /// Where the report, the results and the figures go: a folder for each system if there are several. Hebbian networks and what evolves
+    /// save themselves there too (unless --quick), in `states`; the same command goes on from them
     #[arg(long, value_name = "DIR", default_value = "reproduction")]
     out: PathBuf,
     /// Only these experiments, by their short names (--help lists them), separated by commas
@@ -153,6 +154,16 @@ impl Arguments {
         let (data, name) = self.images()?;
         Ok((if self.quick { Scale::Quick } else { Scale::Full }, data, name))
     }
+
+    /// Where what is trained saves itself, and goes on from; the quick form does not.
+    fn states(&self) -> Result<Option<PathBuf>, Failure> {
+        if self.quick {
+            return Ok(None);
+        }
+        let states = self.out.join(STATES);
+        output::create_directory(&states)?;
+        Ok(Some(states))
+    }
 }
 
 /// What a system's experiments came to.
@@ -170,7 +181,7 @@ struct Reproduction {
     interrupted: bool,
 }
 
-/// The folder of saved populations, within that of evolution's report.
+/// The folder of what was trained, within that of a system's report.
 const STATES: &str = "states";
 
 /// The largest seed that a configuration can have: TOML's integers end there.
@@ -247,9 +258,9 @@ fn reproduce(
             finished => format!("{finished} trainings were finished: {}/report-partial.md", folder.display()),
         };
         let states = folder.join(STATES);
-        if system == System::Evolution && !arguments.quick && has_files(&states) {
+        if !arguments.quick && has_files(&states) {
             message +=
-                &format!("; the populations are saved in {}, and the same command goes on there", states.display());
+                &format!("; what was trained is saved in {}, and the same command goes on there", states.display());
         }
         return Err(Failure::Interrupted(message));
     }

@@ -36,7 +36,7 @@ use crate::parallel;
 use crate::random::Stream;
 use crate::systems::checkpoint::{Reader, Writer};
 use crate::systems::journal::Journal;
-use crate::systems::{CurvePoint, Learner, Observer, settings};
+use crate::systems::{CurvePoint, Learner, Observer, experiment, settings};
 
 /// A dopaminergic network and how it is trained. Every key has a default; unknown keys are refused.
 ///
@@ -212,6 +212,15 @@ impl Network {
     pub(crate) fn on(config: Config, hidden: Arc<Hidden>, classes: usize) -> Self {
         let output = Output::new(&config.output, classes, config.hidden);
         Network { config, journal: Journal::default(), hidden, output }
+    }
+
+    /// The same network as it was saved, if it is the same; the hidden units are those that others share.
+    pub(crate) fn loaded(self, path: &Path) -> Result<Self> {
+        let loaded = Network::load(path)?;
+        if loaded.config != self.config || loaded.hidden != self.hidden || loaded.classes() != self.classes() {
+            return Err(experiment::another_state(path));
+        }
+        Ok(Network { hidden: self.hidden, ..loaded })
     }
 
     /// Continues from a checkpoint.

@@ -34,6 +34,9 @@ mod lifetime;
 pub mod linear;
 mod network;
 mod output;
+mod recipes;
+mod report;
+mod rows;
 #[cfg(test)]
 mod tests;
 

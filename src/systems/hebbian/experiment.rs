@@ -1,27 +1,30 @@
-//! Table 1 of the paper: the runs that fill it with our figures beside the paper's; of figure 3 the distributions of weights, of
-//! figure 4 accuracy under attack, and of networks that learn from 1, 10 and 100 images of each class.
+//! The runs that fill table 1 of the paper with our figures beside its own; of figure 3 the distributions of weights, of figure 4
+//! accuracy under attack, and of networks that learn from 1, 10 and 100 images of each class.
 //!
 //! Test images are looked at to draw learning curves and to measure the result, and decide nothing: recipes were chosen on others.
 
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::config::{Config, Output};
+use super::measures::{ATTACKED, fits, under_attack};
 use super::network::Network;
 use super::recipes::of_few;
-use crate::analysis::{Attack, Family, Fit, accuracy_under, fit};
 use crate::context::Context;
 use crate::datasets::{Dataset, Split, batches};
 use crate::error::{Error, Result};
-use crate::matrix::{MatRef, Matrix};
 use crate::random::Stream;
 use crate::systems::baselines::{backprop, krotov_hopfield, softmax};
 use crate::systems::experiment::{self, Stage, StageObserver};
-use crate::systems::{Better, CurvePoint, Differentiable, Learner, Outcome, Progress};
+use crate::systems::{Differentiable, Learner, Observer, Progress};
 
+pub use super::measures::{ATTACKS, EPSILONS, SEEN, seen};
 pub use super::recipes::{
     Images, backprop_recipe, hebbian_recipe, krotov_hopfield_recipe, perturbation_recipe, printed_recipe,
     softmax_recipe,
 };
+pub use super::report::{Report, Run};
+pub use super::rows::{Row, rows};
 
 /// What to reproduce.
 #[derive(Clone, Debug)]
@@ -34,323 +37,23 @@ pub struct Options {
     pub seed: u64,
     /// Names of the rows to run; empty for all.
     pub only: Vec<String>,
+    /// A folder where networks save themselves, every few minutes and once they are trained, and from where they go on; none if absent.
+    pub states: Option<PathBuf>,
 }
 
 impl Options {
-    /// One run of every row at seed 0.
+    /// One run of every row at seed 0, nothing saved.
     pub fn new(images: Images) -> Self {
-        Options { images, runs: 1, seed: 0, only: Vec::new() }
-    }
-}
-
-/// One row of the reproduction.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Row {
-    /// A short name, unique: `hebbian-wp`.
-    pub name: &'static str,
-    /// What is trained, in words.
-    pub description: &'static str,
-    /// The paper's test accuracy in per cent. Of "45 to 55" for this rule, and "10 to 20" for Krotov and Hopfield's, the end that is harder
-    /// to claim less than: 45, and 20.
-    pub paper: Option<f64>,
-    /// The paper's share of zero weights in per cent ("approximately").
-    pub paper_zeros: Option<f64>,
-    /// Whether hidden weights are kept at zero or above.
-    pub non_negative: bool,
-    /// Hidden layers.
-    pub layers: usize,
-    /// Images of each class that it learns from, if not all.
-    pub shots: Option<usize>,
-}
-
-/// Rows of table 1 with the paper's figures (MNIST; zero weights: section 3.2.3).
-const ROWS: [Row; 32] = [
-    SOFTMAX,
-    row("hebbian-bp", "this rule, 1 layer, output by backpropagation", Some(97.45), None, false),
-    row("hebbian-wp", "this rule, 1 layer, output by weight perturbation", Some(95.46), None, false),
-    row(
-        "hebbian-wp-printed",
-        "this rule as printed (algorithm 1, rules (1) to (5), the printed rates), 1 layer, for minutes",
-        Some(95.46),
-        None,
-        false,
-    ),
-    row("kh-power", "Krotov-Hopfield, 1 layer, power read-out", Some(98.54), None, false),
-    row("kh-relu", "Krotov-Hopfield, 1 layer, ReLU read-out", Some(92.56), None, false),
-    row("bp", "backpropagation, 1 layer", Some(98.26), None, false),
-    row("nn-hebbian-bp", "non-negative: this rule, 1 layer, output by backpropagation", Some(94.20), Some(90.0), true),
-    row(
-        "nn-hebbian-wp",
-        "non-negative: this rule, 1 layer, output by weight perturbation",
-        Some(90.77),
-        Some(90.0),
-        true,
-    ),
-    row(
-        "nn-hebbian-wp-printed",
-        "non-negative: this rule as printed (algorithm 1, rules (1) to (6), the printed rates), 1 layer, for minutes",
-        Some(90.77),
-        Some(90.0),
-        true,
-    ),
-    row("nn-kh-power", "non-negative: Krotov-Hopfield, 1 layer, power read-out", Some(97.98), Some(67.0), true),
-    row("nn-kh-relu", "non-negative: Krotov-Hopfield, 1 layer, ReLU read-out", Some(90.31), Some(67.0), true),
-    row("nn-bp", "non-negative: backpropagation, 1 layer", Some(94.47), Some(90.0), true),
-    deep("hebbian-2", "this rule, 2 layers, output by backpropagation", Some(97.34), false, 2),
-    deep("kh-2", "Krotov-Hopfield, 2 layers, power read-out", Some(88.31), false, 2),
-    deep("bp-2", "backpropagation, 2 layers", Some(98.53), false, 2),
-    deep("nn-hebbian-2", "non-negative: this rule, 2 layers, output by backpropagation", Some(91.82), true, 2),
-    deep("nn-kh-2", "non-negative: Krotov-Hopfield, 2 layers, power read-out", Some(30.02), true, 2),
-    deep("nn-bp-2", "non-negative: backpropagation, 2 layers", Some(93.82), true, 2),
-    deep("nn-hebbian-5", "non-negative: this rule, 5 layers, output by backpropagation", None, true, 5),
-    deep("nn-bp-5", "non-negative: backpropagation, 5 layers", None, true, 5),
-    deep("nn-hebbian-10", "non-negative: this rule, 10 layers, output by backpropagation", Some(91.33), true, 10),
-    deep("nn-bp-10", "non-negative: backpropagation, 10 layers", Some(11.35), true, 10),
-    shots("nn-hebbian-bp-1-shot", "non-negative, 1 image a class: this rule (the paper's: 45 to 55)", Some(45.0), 1),
-    shots(
-        "nn-kh-power-1-shot",
-        "non-negative, 1 image a class: Krotov-Hopfield (the paper's: 10 to 20)",
-        Some(20.0),
-        1,
-    ),
-    shots("nn-bp-1-shot", "non-negative, 1 image a class: backpropagation", None, 1),
-    shots("nn-hebbian-bp-10-shot", "non-negative, 10 images a class: this rule", None, 10),
-    shots("nn-kh-power-10-shot", "non-negative, 10 images a class: Krotov-Hopfield", None, 10),
-    shots("nn-bp-10-shot", "non-negative, 10 images a class: backpropagation", None, 10),
-    shots("nn-hebbian-bp-100-shot", "non-negative, 100 images a class: this rule", None, 100),
-    shots("nn-kh-power-100-shot", "non-negative, 100 images a class: Krotov-Hopfield", None, 100),
-    shots("nn-bp-100-shot", "non-negative, 100 images a class: backpropagation", None, 100),
-];
-
-/// Rows of table 1 with the paper's figures on CIFAR-10.
-const CIFAR10_ROWS: [Row; 7] = [
-    SOFTMAX,
-    row("hebbian-bp", "this rule, 1 layer, output by backpropagation", Some(46.07), None, false),
-    row("kh-power", "Krotov-Hopfield, 1 layer, power read-out", Some(55.05), None, false),
-    row("bp", "backpropagation, 1 layer", Some(55.27), None, false),
-    row("nn-hebbian-bp", "non-negative: this rule, 1 layer, output by backpropagation", Some(33.98), None, true),
-    row("nn-kh-power", "non-negative: Krotov-Hopfield, 1 layer, power read-out", None, None, true),
-    row("nn-bp", "non-negative: backpropagation, 1 layer", Some(36.28), None, true),
-];
-
-const SOFTMAX: Row = Row { layers: 0, ..row("softmax", "softmax regression on pixels", None, None, false) };
-
-/// Rows of figures 3 and 4: their networks are attacked, and distributions fitted to their weights.
-const ATTACKED: [&str; 3] = ["nn-hebbian-bp", "nn-kh-power", "nn-bp"];
-
-/// The attacks of figure 4, as they are called there.
-pub const ATTACKS: [(&str, Attack); 2] = [("FGSM", Attack::FastGradientSign), ("PGD", Attack::PROJECTED)];
-
-/// How far an attack may change each pixel, of 1.
-pub const EPSILONS: [f32; 6] = [0.0, 0.02, 0.05, 0.1, 0.2, 0.3];
-
-const fn row(
-    name: &'static str,
-    description: &'static str,
-    paper: Option<f64>,
-    paper_zeros: Option<f64>,
-    non_negative: bool,
-) -> Row {
-    Row { name, description, paper, paper_zeros, non_negative, layers: 1, shots: None }
-}
-
-const fn deep(
-    name: &'static str,
-    description: &'static str,
-    paper: Option<f64>,
-    non_negative: bool,
-    layers: usize,
-) -> Row {
-    Row { layers, ..row(name, description, paper, None, non_negative) }
-}
-
-const fn shots(name: &'static str, description: &'static str, paper: Option<f64>, shots: usize) -> Row {
-    Row { shots: Some(shots), ..row(name, description, paper, None, true) }
-}
-
-/// Where in [`EPSILONS`] accuracies under attack are compared: 0.1, up to which the paper calls its rule stable.
-const COMPARED: usize = 3;
-
-/// What PGD of 0.1 leaves of the accuracy on the same images, in per cent.
-fn kept(run: &Run) -> Option<f64> {
-    let projected = run.attacked?[1];
-    Some(100.0 * projected[COMPARED] / projected[0])
-}
-
-/// A row that the paper puts above another, by what and by how much at the least.
-struct Lead {
-    row: &'static str,
-    other: &'static str,
-    quantity: &'static str,
-    least: f64,
-    figure: fn(&Run) -> Option<f64>,
-}
-
-/// The paper's claims beyond table 1, each between runs of the same seed: what is learned from one image a class, of which it says that its
-/// rule outperforms both others, and how accuracy holds under PGD, where it has its rule stable and both others falling.
-const LEADS: [Lead; 4] = [
-    Lead {
-        row: "nn-hebbian-bp-1-shot",
-        other: "nn-kh-power-1-shot",
-        quantity: "lead over Krotov-Hopfield, points (the paper's: 25 or more)",
-        least: 25.0,
-        figure: |run| Some(run.accuracy),
-    },
-    Lead {
-        row: "nn-hebbian-bp-1-shot",
-        other: "nn-bp-1-shot",
-        quantity: "lead over backpropagation, points (the paper's: above 0)",
-        least: 0.0,
-        figure: |run| Some(run.accuracy),
-    },
-    Lead {
-        row: "nn-hebbian-bp",
-        other: "nn-kh-power",
-        quantity: "lead over Krotov-Hopfield in what PGD of 0.1 leaves, points (the paper's: above 0)",
-        least: 0.0,
-        figure: kept,
-    },
-    Lead {
-        row: "nn-hebbian-bp",
-        other: "nn-bp",
-        quantity: "lead over backpropagation in what PGD of 0.1 leaves, points (the paper's: above 0)",
-        least: 0.0,
-        figure: kept,
-    },
-];
-
-/// The rows for these images. Of the embedded ones, several layers and few images are left out.
-pub fn rows(images: Images) -> &'static [Row] {
-    match images {
-        Images::Embedded => &ROWS[..13],
-        Images::Mnist => &ROWS,
-        Images::Cifar10 => &CIFAR10_ROWS,
-    }
-}
-
-/// One trained network.
-#[derive(Clone, Debug)]
-pub struct Run {
-    /// The row.
-    pub row: Row,
-    /// The seed.
-    pub seed: u64,
-    /// What was trained, as `neuropil train` calls it: `hebbian`, `krotov-hopfield`, `backprop` or `softmax`.
-    pub kind: &'static str,
-    /// Its configuration as TOML.
-    pub config: String,
-    /// Test accuracy in per cent.
-    pub accuracy: f64,
-    /// Hidden weights that are exactly zero, in per cent.
-    pub zeros: f64,
-    /// Time of the training. Hidden layers that several rows share are counted with the first.
-    pub seconds: f64,
-    /// The learning curve; accuracies (0 to 1) on the test images, but for networks that learn from few.
-    pub curve: Vec<CurvePoint>,
-    /// Accuracy in per cent under each of [`ATTACKS`], for each of [`EPSILONS`], on some of the test images; of the rows of figure 4.
-    pub attacked: Option<[[f64; EPSILONS.len()]; ATTACKS.len()]>,
-    /// A lognormal and a stretched or compressed exponential distribution of the hidden weights, scaled to 1 at most, from [`SEEN`] on; of
-    /// the rows of figure 3.
-    pub fits: Option<[Fit; 2]>,
-    fields: Option<Matrix>,
-}
-
-/// Weights below this, of the largest, are not seen in figure 3.
-pub const SEEN: f64 = 0.005;
-
-/// The weights that figure 3 sees, each divided by the largest.
-pub fn seen(fields: MatRef<'_>) -> Vec<f64> {
-    let weights = || fields.iter_rows().flatten().map(|&w| f64::from(w));
-    let largest = weights().fold(0.0, f64::max);
-    weights().map(|w| w / largest).filter(|w| *w >= SEEN).collect()
-}
-
-impl Run {
-    /// The first hidden layer's weights as `[units, inputs]`, an image a unit (without hidden layers, the classes'
-    /// weights). Kept for the first seed only.
-    pub fn receptive_fields(&self) -> Option<MatRef<'_>> {
-        self.fields.as_ref().map(Matrix::view)
-    }
-}
-
-/// A finished, or interrupted, reproduction.
-#[derive(Clone, Debug)]
-pub struct Report {
-    /// What was learned from.
-    pub images: Images,
-    /// Every run, in the order trained.
-    pub runs: Vec<Run>,
-    /// Whether the observer ended it early.
-    pub interrupted: bool,
-}
-
-impl Report {
-    /// The table, in the order of [`rows`]: test accuracies; for non-negative rows the shares of zero weights; of figures 3 and 4 what was
-    /// fitted, accuracies under attack, and how far this rule is above the others where the paper says that it is.
-    pub fn outcomes(&self) -> Vec<Outcome> {
-        let mut outcomes = Vec::new();
-        let name = if self.images == Images::Cifar10 { "CIFAR-10" } else { "MNIST" };
-        for row in rows(self.images) {
-            let runs: Vec<&Run> = self.runs.iter().filter(|run| run.row.name == row.name).collect();
-            if runs.is_empty() {
-                continue;
-            }
-            let seconds = runs.iter().map(|run| run.seconds).sum();
-            let mut add = |quantity, better, paper, figures: Vec<f64>| {
-                let experiment = format!("{name}: {}", row.description);
-                outcomes.push(Outcome::new("hebbian", experiment, quantity, better, paper, figures, seconds));
-            };
-            // Networks that learned from few images are not measured by the same as those that learned from all.
-            let quantity = if row.shots.is_none() { "test accuracy, %" } else { "test accuracy from few images, %" };
-            add(quantity, Better::More, row.paper, runs.iter().map(|run| run.accuracy).collect());
-            if row.non_negative && row.shots.is_none() {
-                let zeros = runs.iter().map(|run| run.zeros).collect();
-                add("zero hidden weights, %", Better::Nearer, row.paper_zeros, zeros);
-            }
-            for (which, quantity) in
-                ["distance of a lognormal from the weights", "distance of an exponential of a power from the weights"]
-                    .into_iter()
-                    .enumerate()
-            {
-                let figures: Option<Vec<f64>> = runs.iter().map(|run| Some(run.fits?[which].distance)).collect();
-                if let Some(figures) = figures {
-                    add(quantity, Better::Less, None, figures);
-                }
-            }
-            for (attack, quantity) in
-                ["test accuracy under FGSM, epsilon 0.1, %", "test accuracy under PGD, epsilon 0.1, %"]
-                    .into_iter()
-                    .enumerate()
-            {
-                let figures: Option<Vec<f64>> = runs.iter().map(|run| Some(run.attacked?[attack][COMPARED])).collect();
-                if let Some(figures) = figures {
-                    add(quantity, Better::More, None, figures);
-                }
-            }
-            if let Some(figures) = runs.iter().map(|run| kept(run)).collect() {
-                // "Stable" is all of it, or nearly: a tenth less is nearer to that than to the falls of the others.
-                let paper = (row.name == "nn-hebbian-bp").then_some(100.0);
-                add("accuracy kept under PGD, epsilon 0.1, % of that without", Better::Nearer, paper, figures);
-            }
-            for lead in LEADS.iter().filter(|lead| lead.row == row.name) {
-                let of_seed = |seed| self.runs.iter().find(|run| run.row.name == lead.other && run.seed == seed);
-                let by = |run: &&Run| Some((lead.figure)(run)? - (lead.figure)(of_seed(run.seed)?)?);
-                let figures: Vec<f64> = runs.iter().filter_map(by).collect();
-                if !figures.is_empty() {
-                    add(lead.quantity, Better::More, Some(lead.least), figures);
-                }
-            }
-        }
-        outcomes
+        Options { images, runs: 1, seed: 0, only: Vec::new(), states: None }
     }
 }
 
 /// Trains every row and measures it on the test images.
 ///
-/// The result depends on options and data alone: never on threads, instruction set or interruptions of others.
+/// The result depends on options and data alone: never on threads, instruction set or interruptions.
 ///
 /// # Errors
-/// [`Error::Setting`] for no runs or an unknown row, and whatever training reports.
+/// [`Error::Setting`] for no runs or an unknown row, and whatever training or a saved state reports.
 pub fn reproduce(
     context: &mut Context,
     data: &Split,
@@ -385,10 +88,16 @@ pub fn reproduce(
                 }
             };
             let mut trained = untrained(&row, options.images, seed, train, previous.take())?;
-            let learner = trained.learner();
+            let path = options.states.as_ref().map(|folder| folder.join(state_name(options.images, &row, seed)));
+            if let Some(path) = path.as_deref().filter(|path| path.exists()) {
+                trained = trained.loaded(path)?;
+            }
             // An epoch of few images is a step or two: to watch every one would take longer than all else.
             let monitor = row.shots.is_none().then_some(&data.test);
-            if learner.train(context, train, monitor, observer)?.is_break() {
+            let mut go = |learner: &mut (dyn Learner + 'static), observer: &mut Observer<'_>| {
+                learner.train(context, train, monitor, observer)
+            };
+            if experiment::train_saving(trained.learner(), path.as_deref(), observer, &mut go)?.is_break() {
                 report.interrupted = true;
                 return Ok(report);
             }
@@ -418,34 +127,6 @@ pub fn reproduce(
     Ok(report)
 }
 
-/// Distributions of a network's first hidden weights; none if hardly any is seen.
-fn fits(network: &dyn Learner) -> Result<Option<[Fit; 2]>> {
-    let seen = seen(network.receptive_fields().view());
-    if seen.len() < 100 {
-        return Ok(None);
-    }
-    Ok(Some([fit(&seen, (SEEN, 1.0), Family::LogNormal)?, fit(&seen, (SEEN, 1.0), Family::Exponential)?]))
-}
-
-/// Accuracies in per cent under each attack, on images from all over the test set.
-fn under_attack(
-    context: &mut Context,
-    network: &dyn Differentiable,
-    test: &Dataset,
-    images: Images,
-) -> Result<[[f64; EPSILONS.len()]; ATTACKS.len()]> {
-    let most = if images == Images::Embedded { 100 } else { 1000 };
-    let every: Vec<u32> = (0..test.len() as u32).step_by(test.len().div_ceil(most).max(1)).collect();
-    let attacked = test.subset(&every)?;
-    let mut accuracies = [[0.0; EPSILONS.len()]; ATTACKS.len()];
-    for ((_, attack), accuracies) in ATTACKS.iter().zip(&mut accuracies) {
-        for (epsilon, accuracy) in EPSILONS.iter().zip(accuracies) {
-            *accuracy = 100.0 * accuracy_under(context, network, &attacked, *attack, *epsilon)?;
-        }
-    }
-    Ok(accuracies)
-}
-
 /// A learner of known kind.
 enum Any {
     Hebbian(Network),
@@ -464,7 +145,7 @@ impl Any {
         }
     }
 
-    fn learner(&mut self) -> &mut dyn Learner {
+    fn learner(&mut self) -> &mut (dyn Learner + 'static) {
         match self {
             Any::Hebbian(network) => network,
             Any::KrotovHopfield(network) => network,
@@ -472,6 +153,27 @@ impl Any {
             Any::Softmax(network) => network,
         }
     }
+
+    /// The same network as it was saved, if it is the same.
+    fn loaded(mut self, path: &Path) -> Result<Any> {
+        let mut loaded = match self {
+            Any::Hebbian(_) => Network::load(path).map(Any::Hebbian),
+            Any::KrotovHopfield(_) => krotov_hopfield::Network::load(path).map(Any::KrotovHopfield),
+            Any::Backprop(_) => backprop::Network::load(path).map(Any::Backprop),
+            Any::Softmax(_) => softmax::Network::load(path).map(Any::Softmax),
+        }?;
+        let key = |any: &mut Any| {
+            let learner = any.learner();
+            (learner.config_toml(), learner.inputs(), learner.classes())
+        };
+        if key(&mut loaded) == key(&mut self) { Ok(loaded) } else { Err(experiment::another_state(path)) }
+    }
+}
+
+/// The file of a run's state.
+fn state_name(images: Images, row: &Row, seed: u64) -> String {
+    let set = if images == Images::Cifar10 { "cifar10-" } else { "" };
+    format!("{set}{}-seed-{seed}.safetensors", row.name)
 }
 
 /// The network of a row, before training. If the row trained just before has the hidden layers this one needs, they are
@@ -595,58 +297,6 @@ mod tests {
         }
     }
 
-    /// A run of a row without its training.
-    fn run(name: &str, seed: u64, accuracy: f64, projected: Option<[f64; EPSILONS.len()]>) -> Run {
-        Run {
-            row: *ROWS.iter().find(|row| row.name == name).unwrap(),
-            seed,
-            kind: "hebbian",
-            config: String::new(),
-            accuracy,
-            zeros: 90.0,
-            seconds: 1.0,
-            curve: Vec::new(),
-            attacked: projected.map(|projected| [[50.0; EPSILONS.len()], projected]),
-            fits: None,
-            fields: None,
-        }
-    }
-
-    #[test]
-    fn claims_beyond_the_table_have_the_papers_figures() {
-        assert_eq!(EPSILONS[COMPARED], 0.1);
-        for lead in LEADS {
-            assert!([lead.row, lead.other].iter().all(|name| ROWS.iter().any(|row| row.name == *name)));
-        }
-        let runs = vec![
-            run("nn-hebbian-bp", 0, 97.0, Some([97.0, 90.0, 80.0, 29.1, 5.0, 0.0])),
-            run("nn-kh-power", 0, 98.0, Some([98.0, 90.0, 80.0, 58.8, 5.0, 0.0])),
-            run("nn-hebbian-bp-1-shot", 0, 44.0, None),
-            run("nn-kh-power-1-shot", 0, 46.0, None),
-            run("nn-hebbian-bp-1-shot", 1, 47.0, None),
-            // Of seed 2 there is nothing to compare.
-            run("nn-kh-power-1-shot", 2, 90.0, None),
-        ];
-        let report = Report { images: Images::Mnist, runs, interrupted: false };
-        let outcomes = report.outcomes();
-        let find = |words: &str, quantity: &str| {
-            let alike = |o: &&Outcome| o.experiment.contains(words) && o.quantity.starts_with(quantity);
-            outcomes.iter().find(alike).unwrap_or_else(|| panic!("{words}: {quantity}"))
-        };
-        let few = find("1 image a class: this rule", "test accuracy");
-        assert_eq!((few.quantity.as_str(), few.paper), ("test accuracy from few images, %", Some(45.0)));
-        assert_eq!(find("1 image a class: Krotov", "test accuracy").paper, Some(20.0));
-        let lead = find("1 image a class: this rule", "lead over Krotov");
-        assert_eq!((lead.better, lead.paper, &lead.runs), (Better::More, Some(25.0), &vec![-2.0]));
-        let stable = find("this rule, 1 layer", "accuracy kept");
-        assert_eq!((stable.better, stable.paper), (Better::Nearer, Some(100.0)));
-        assert!((stable.ours - 30.0).abs() < 1e-9, "{}", stable.ours);
-        assert_eq!(find("Krotov-Hopfield, 1 layer", "accuracy kept").paper, None);
-        let lead = find("this rule, 1 layer", "lead over Krotov");
-        assert!((lead.ours + 30.0).abs() < 1e-9 && lead.paper == Some(0.0), "{lead:?}");
-        assert!(!outcomes.iter().any(|o| o.quantity.starts_with("lead over backprop")), "nothing to compare with");
-    }
-
     #[test]
     fn interruption_keeps_what_was_finished() {
         let (mut context, split) = (Context::new().unwrap(), embedded());
@@ -665,6 +315,43 @@ mod tests {
         assert!(outcomes[0].ours > 85.0, "softmax regression reaches {}", outcomes[0].ours);
         assert_eq!(report.runs[0].receptive_fields().unwrap().rows(), 10);
         assert_eq!(report.runs[0].curve.last().unwrap().accuracy.map(|a| 100.0 * a), Some(outcomes[0].ours));
+    }
+
+    #[test]
+    fn interrupted_reproductions_go_on_where_they_stopped() {
+        let (mut context, split, folder) = (Context::new().unwrap(), embedded(), tempfile::tempdir().unwrap());
+        let only = vec!["softmax".to_owned(), "bp".to_owned()];
+        let options = |seed, saved: bool| {
+            let states = saved.then(|| folder.path().to_owned());
+            Options { seed, only: only.clone(), states, ..Options::new(Images::Embedded) }
+        };
+        let mut go_on = |options: &Options, last: u64| {
+            let mut steps = Vec::new();
+            let report = reproduce(&mut context, &split, options, &mut |stage, progress| {
+                steps.push((stage.row.name, progress.step));
+                let stop = stage.row.name == "bp" && progress.step == last;
+                if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            (report, steps)
+        };
+        let (first, _) = go_on(&options(5, true), 30);
+        assert!(first.unwrap().interrupted);
+        let (rest, steps) = go_on(&options(5, true), u64::MAX);
+        assert_eq!(steps[0], ("bp", 31), "what was done is not done again");
+        let (rest, whole) = (rest.unwrap(), go_on(&options(5, false), u64::MAX).0.unwrap());
+        assert!(!rest.interrupted && rest.runs.len() == 2);
+        for (one, other) in rest.runs.iter().zip(&whole.runs) {
+            assert_eq!((one.accuracy, &one.curve, &one.config), (other.accuracy, &other.curve, &other.config));
+            assert_eq!(one.fields, other.fields);
+        }
+        // Another seed's state in the place of this one's.
+        std::fs::rename(
+            folder.path().join("softmax-seed-5.safetensors"),
+            folder.path().join("softmax-seed-6.safetensors"),
+        )
+        .unwrap();
+        let error = go_on(&options(6, true), 1).0.unwrap_err().to_string();
+        assert!(error.contains("softmax-seed-6.safetensors; move it away"), "{error}");
     }
 
     #[test]

@@ -33,9 +33,12 @@ mod compressed;
 pub mod config;
 pub mod experiment;
 mod gradient;
+mod measures;
 mod network;
 mod output;
 mod recipes;
+mod report;
+mod rows;
 #[cfg(test)]
 mod tests;
 mod train;

@@ -6,7 +6,6 @@ use neuropil::systems::evolution::experiment::{self, Evolved, Finding, Options, 
 use super::{Arguments, Reproduction};
 use crate::failure::Failure;
 use crate::figures::{self, Figure, Plot, Series};
-use crate::output;
 use crate::progress::Monitor;
 
 pub(super) const TITLE: &str = "Neural net evolution and dopaminergic networks";
@@ -16,13 +15,10 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     ROWS.iter().map(|row| row.name)
 }
 
-/// Trains and measures. In the full form populations save themselves in the output folder's `states`, and go on from there.
+/// Trains and measures.
 pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String]) -> Result<Reproduction, Failure> {
     let (scale, data, name) = arguments.digits("the paper on evolution")?;
-    let states = (!arguments.quick).then(|| arguments.out.join(super::STATES));
-    if let Some(states) = &states {
-        output::create_directory(states)?;
-    }
+    let states = arguments.states()?;
     let (runs, seed, only) = (arguments.runs as usize, arguments.seed, only.to_vec());
     let options = Options { scale, runs, seed, only, states };
     let mut monitor = Monitor::new();

@@ -27,8 +27,8 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
         ImageSet::Cifar10 => Images::Cifar10,
     };
     let (data, images) = arguments.images()?;
-    let options =
-        Options { runs: arguments.runs as usize, seed: arguments.seed, only: only.to_vec(), ..Options::new(kind) };
+    let (runs, seed, only) = (arguments.runs as usize, arguments.seed, only.to_vec());
+    let options = Options { images: kind, runs, seed, only, states: arguments.states()? };
     let mut monitor = Monitor::new();
     let report = experiment::reproduce(context, &data, &options, &mut |stage, progress| {
         let label = format!("[{}/{}] {}", stage.done + 1, stage.all, stage.row.name);
