@@ -5,11 +5,15 @@ use rand_core::Rng;
 use super::frequencies::{AlleleFrequencies, check_genes};
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::parallel::{Threads, for_each};
+use crate::parallel::for_each;
 use crate::random::Stream;
 
 /// Genotypes of a word.
 pub const GROUP: usize = 64;
+/// Genotypes that are drawn side by side: the numbers of one wait for each other.
+const TOGETHER: usize = 4;
+/// What an allele costs, in multiply-adds.
+const DRAW: usize = 16;
 
 /// Genotypes, each a string of bits: allele 0 or 1 of every gene.
 ///
@@ -50,14 +54,26 @@ impl Population {
         let count = usize::try_from(genotypes.end.saturating_sub(genotypes.start)).unwrap_or(usize::MAX);
         let mut population = Population::zeros(count, frequencies.genes())?;
         let limits: Vec<u64> = frequencies.values().iter().map(|&p| (p * 4_294_967_296.0).round() as u64).collect();
-        let threads = context.threads().for_work(count.saturating_mul(limits.len()));
-        population.fill(threads, |genotype, words, bit| {
-            let mut generator = stream.item(genotypes.start + genotype as u64).generator();
-            for (words, limits) in words.chunks_mut(2).zip(limits.chunks(2)) {
-                let mut draw = generator.next_u64();
-                for (word, &limit) in words.iter_mut().zip(limits) {
-                    *word |= u64::from(draw & 0xffff_ffff < limit) << bit;
-                    draw >>= 32;
+        let threads = context.threads().for_work(count.saturating_mul(limits.len()).saturating_mul(DRAW));
+        // The highest bit is set where the draw is below: the difference borrows. The first genotype's ends lowest.
+        let below = |draw: u64, limit: u64| draw.wrapping_sub(limit) & 1 << 63;
+        for_each(threads, population.words.chunks_mut(frequencies.genes()).enumerate(), |(group, words)| {
+            let numbers = group * GROUP..count.min((group + 1) * GROUP);
+            for first in numbers.clone().step_by(TOGETHER) {
+                let item = |at: usize| stream.item(genotypes.start.wrapping_add((first + at) as u64));
+                let mut generators: [_; TOGETHER] = std::array::from_fn(|at| item(at).generator());
+                let (there, bit) = ((1 << (numbers.end - first).min(TOGETHER)) - 1, first % GROUP);
+                for (words, limits) in words.chunks_mut(2).zip(limits.chunks(2)) {
+                    let limits = [limits[0], limits.get(1).copied().unwrap_or(0)];
+                    let mut bits = [0; 2];
+                    for generator in &mut generators {
+                        let draw = generator.next_u64();
+                        bits[0] = bits[0] >> 1 | below(draw & 0xffff_ffff, limits[0]);
+                        bits[1] = bits[1] >> 1 | below(draw >> 32, limits[1]);
+                    }
+                    for (word, bits) in words.iter_mut().zip(bits) {
+                        *word |= (bits >> (64 - TOGETHER) & there) << bit;
+                    }
                 }
             }
         });
@@ -68,13 +84,14 @@ impl Population {
     ///
     /// # Errors
     /// [`Error::Length`] for no genotypes or no genes, [`Error::Setting`] for 2^46 alleles.
-    pub fn from_fn(genotypes: usize, genes: usize, allele: impl Fn(usize, usize) -> bool + Sync) -> Result<Self> {
+    pub fn from_fn(genotypes: usize, genes: usize, allele: impl Fn(usize, usize) -> bool) -> Result<Self> {
         let mut population = Population::zeros(genotypes, genes)?;
-        population.fill(Threads::ONE, |genotype, words, bit| {
+        for genotype in 0..genotypes {
+            let words = &mut population.words[genotype / GROUP * genes..][..genes];
             for (gene, word) in words.iter_mut().enumerate() {
-                *word |= u64::from(allele(genotype, gene)) << bit;
+                *word |= u64::from(allele(genotype, gene)) << (genotype % GROUP);
             }
-        });
+        }
         Ok(population)
     }
 
@@ -93,16 +110,6 @@ impl Population {
         let words = words.filter(|&words| words < 1 << 40);
         let words = words.ok_or_else(|| Error::setting("population", "fewer than 2^46 alleles", genotypes))?;
         Ok(Population { genotypes, genes, words: vec![0; words] })
-    }
-
-    /// Hands `f` every genotype with the words of its group and its bit in them.
-    fn fill(&mut self, threads: Threads, f: impl Fn(usize, &mut [u64], u32) + Sync) {
-        let (genes, genotypes) = (self.genes, self.genotypes);
-        for_each(threads, self.words.chunks_mut(genes).enumerate(), |(group, words)| {
-            for genotype in group * GROUP..genotypes.min((group + 1) * GROUP) {
-                f(genotype, words, (genotype % GROUP) as u32);
-            }
-        });
     }
 
     /// Number of genotypes.
