@@ -34,15 +34,15 @@ impl fmt::Display for Strategy {
 }
 
 /// Up to which density a strategy wins over the dense product, by the least batch it holds from.
-type Crossovers = [(usize, f64); 4];
+type Crossovers = [(usize, f64)];
 
 /// All were measured on AVX-512 and one thread by benches/peers/crossovers.py, and hold for every set: strategies sum in different orders,
 /// so the choice must not depend on the CPU. Lists, 784 x 2000:
-const SPARSE: Crossovers = [(0, 0.20), (9, 0.25), (17, 0.35), (49, 0.44)];
+const SPARSE: &Crossovers = &[(0, 0.20), (9, 0.25), (17, 0.35), (49, 0.44), (1500, 0.55)];
 /// Receptive fields, 100 units on a map of 30 x 30; denser ones than 0.72 were not measured.
-const FIELD: Crossovers = [(0, 0.17), (9, 0.32), (17, 0.48), (33, 0.72)];
+const FIELD: &Crossovers = &[(0, 0.17), (9, 0.32), (17, 0.48), (33, 0.72)];
 /// Gradients by the weights, 784 x 2000; AVX2 showed the same.
-const SAMPLED: Crossovers = [(0, 0.04), (9, 0.06), (33, 0.18), (97, 0.30)];
+const SAMPLED: &Crossovers = &[(0, 0.04), (9, 0.06), (33, 0.18), (97, 0.30)];
 
 /// The crossover that holds for a batch.
 fn crossover(table: &Crossovers, batch: usize) -> f64 {
@@ -71,12 +71,12 @@ pub struct Plan {
 impl Plan {
     /// The plan for a pattern of this density.
     pub fn for_pattern(batch: usize, inputs: usize, units: usize, density: f64) -> Self {
-        Self::new(Strategy::Sparse, &SPARSE, [batch, inputs, units], density)
+        Self::new(Strategy::Sparse, SPARSE, [batch, inputs, units], density)
     }
 
     /// The plan for receptive fields with this share of all connections.
     pub fn for_fields(batch: usize, inputs: usize, units: usize, density: f64) -> Self {
-        Self::new(Strategy::Field, &FIELD, [batch, inputs, units], density)
+        Self::new(Strategy::Field, FIELD, [batch, inputs, units], density)
     }
 
     fn new(sparse: Strategy, table: &Crossovers, [batch, inputs, units]: [usize; 3], density: f64) -> Self {
@@ -332,7 +332,7 @@ impl MaskedWeights {
         assert!(values == weights, "MaskedWeights::gradient: {values} values for {weights} weights");
         match &self.mask {
             Mask::Fields { layer, .. } => field_weight_gradient(context, x, y, layer, gradient),
-            Mask::Sparse(matrix) if self.plan.density <= crossover(&SAMPLED, self.plan.batch) => {
+            Mask::Sparse(matrix) if self.plan.density <= crossover(SAMPLED, self.plan.batch) => {
                 sampled_product(context, x, y, matrix.pattern(), gradient);
             }
             Mask::Sparse(matrix) => {
