@@ -224,9 +224,11 @@ fn power_lanes<S: Simd>(s: S, y: S::F32, n: f32) -> S::F32 {
 }
 
 /// What a normalisation takes its mean, deviation and maximum over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "systems", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Axis {
     /// Over the units, each sample for itself.
+    #[default]
     Sample,
     /// Over the samples of the batch, each unit for itself.
     Unit,

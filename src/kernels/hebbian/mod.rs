@@ -60,6 +60,7 @@ use crate::simd::{LANES, Simd};
 
 /// How the samples of a batch are combined.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "systems", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Reduction {
     /// Their mean: the rate does not depend on the batch size.
     #[default]

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::systems::{Schedule, read_out, settings};
 
+pub use crate::kernels::activation::Axis;
+pub use crate::kernels::hebbian::Reduction;
+
 /// A Hebbian network and how it is trained. Every key has a default; unknown keys are refused.
 ///
 /// ```
@@ -125,30 +128,6 @@ pub enum Activation {
         /// Whether activities are scaled to [0, 1].
         rescale: bool,
     },
-}
-
-/// What the statistics of rule (6) are taken over.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Axis {
-    /// The units, for each sample.
-    #[default]
-    Sample,
-    /// The samples of the batch, for each unit.
-    Unit,
-    /// Both.
-    Whole,
-}
-
-/// What a batch contributes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reduction {
-    /// The mean over its samples.
-    #[default]
-    Mean,
-    /// The sum over its samples.
-    Sum,
 }
 
 /// How the output layer is trained.

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use super::config::{Activation, Axis, Config, Draws, Output, Reduction, Rule};
+use super::config::{Activation, Config, Draws, Output, Rule};
 use super::output::PerturbedOutput;
 use crate::context::Context;
 use crate::datasets::Dataset;
@@ -44,14 +44,7 @@ pub(crate) const KIND: &str = "hebbian";
 pub(super) fn activate(context: &mut Context, activation: Activation, y: MatMut<'_>) {
     match activation {
         Activation::Relu => activation::relu(context, y),
-        Activation::MagnitudeZscore { axis, rescale } => {
-            let axis = match axis {
-                Axis::Sample => activation::Axis::Sample,
-                Axis::Unit => activation::Axis::Unit,
-                Axis::Whole => activation::Axis::Whole,
-            };
-            activation::magnitude_zscore(context, y, axis, rescale);
-        }
+        Activation::MagnitudeZscore { axis, rescale } => activation::magnitude_zscore(context, y, axis, rescale),
     }
 }
 
@@ -90,12 +83,8 @@ pub(super) fn learn(
     weights: &mut Matrix,
 ) {
     let hidden = &config.hidden;
-    let reduction = match hidden.reduction {
-        Reduction::Mean => hebbian::Reduction::Mean,
-        Reduction::Sum => hebbian::Reduction::Sum,
-    };
     let rate = (hidden.rate * factor) as f32;
-    let update = hebbian::Update { rate, reduction, non_negative: config.non_negative };
+    let update = hebbian::Update { rate, reduction: hidden.reduction, non_negative: config.non_negative };
     let w = weights.view_mut();
     let mut compete = |w, competition| hebbian::winner_take_all(context, x, z, w, competition, &update);
     match hidden.rule {
