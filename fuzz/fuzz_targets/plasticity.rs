@@ -1,4 +1,4 @@
-//! Kernels against their references: plasticity.
+//! Kernels against their references: plasticity, Adam.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| neuropil_fuzz::differential(data, &["plasticity"]));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| neuropil_fuzz::differential(data, &["adam", "plasticity"]));
