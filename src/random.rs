@@ -158,5 +158,7 @@ mod tests {
         // Few numbers lie between: a sixteenth of the draws would be rounded up to the end.
         Stream::new(3, "u").uniform(1.0, 1.0 + 8.0 * f32::EPSILON, &mut values);
         assert!(values.iter().all(|&v| (1.0..1.0 + 8.0 * f32::EPSILON).contains(&v)));
+        Stream::new(3, "u").uniform(1.5, 1.5, &mut values);
+        assert!(values.iter().all(|&v| v == 1.5));
     }
 }

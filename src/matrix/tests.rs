@@ -88,6 +88,7 @@ fn row_blocks_cover_every_row_once() {
         }
         first += block.rows();
     }
+    assert!(blocks.next().is_none());
     for row in 0..7 {
         assert_eq!(matrix.row(row), &[(row + 1) as f32, (row + 1) as f32, 0.0]);
     }
@@ -120,6 +121,9 @@ fn debug_output_is_the_shape_the_first_values_and_dots() {
     assert!(long.contains("[1500.0]") && long.ends_with(", ..]") && !long.contains("1600"), "{long}");
     let wide = format!("{:?}", matrix(1, 1000));
     assert!(wide.contains("15.0") && wide.ends_with(", ..]]") && !wide.contains("16.0"), "{wide}");
+    let just = format!("{:?}", matrix(1, 16).view());
+    assert!(just.starts_with("1 x 16 [[0.0, ") && just.ends_with(", 15.0]]"), "{just}");
+    assert_eq!(matrix(3, 4).view()[(2, 3)], 203.0);
 }
 
 #[test]

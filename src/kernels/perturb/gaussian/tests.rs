@@ -112,6 +112,7 @@ fn the_distribution_is_normal_by_kolmogorov_and_smirnov() {
     for seed in 0..3 {
         let mut values = draw(Isa::best(), 2, Stream::new(seed, "ks"), 1.0, COUNT);
         values.sort_unstable_by(f32::total_cmp);
+        assert!(values.iter().all(|value| value.is_finite()));
         let n = COUNT as f64;
         let distance = values.iter().enumerate().fold(0f64, |worst, (index, &value)| {
             let phi = normal_distribution(f64::from(value));
