@@ -1,7 +1,7 @@
 //! What all reproductions share: how much is trained, which rows and seeds, and independent runs side by side.
 
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Instant;
@@ -87,6 +87,13 @@ pub(crate) fn train_saving<L: Learner + ?Sized>(
             return Ok(flow);
         }
     }
+}
+
+/// The file of a run's state in this folder, and whether it is there already.
+pub(crate) fn state(folder: Option<&Path>, name: &str, seed: u64) -> (Option<PathBuf>, bool) {
+    let path = folder.map(|folder| folder.join(format!("{name}-seed-{seed}.safetensors")));
+    let exists = path.as_ref().is_some_and(|path| path.exists());
+    (path, exists)
 }
 
 /// What is wrong with a state in the place of a run's.

@@ -45,11 +45,8 @@ impl Options {
         Options { scale, runs: 1, seed: 0, only: Vec::new(), states: None }
     }
 
-    /// The file of a state, and whether there is one already.
     fn state(&self, name: &str, seed: u64) -> (Option<PathBuf>, bool) {
-        let path = self.states.as_ref().map(|folder| folder.join(format!("{name}-seed-{seed}.safetensors")));
-        let exists = path.as_ref().is_some_and(|path| path.exists());
-        (path, exists)
+        experiment::state(self.states.as_deref(), name, seed)
     }
 }
 

@@ -88,8 +88,9 @@ pub fn reproduce(
                 }
             };
             let mut trained = untrained(&row, options.images, seed, train, previous.take())?;
-            let path = options.states.as_ref().map(|folder| folder.join(state_name(options.images, &row, seed)));
-            if let Some(path) = path.as_deref().filter(|path| path.exists()) {
+            let set = if options.images == Images::Cifar10 { "cifar10-" } else { "" };
+            let (path, exists) = experiment::state(options.states.as_deref(), &format!("{set}{}", row.name), seed);
+            if let Some(path) = path.as_deref().filter(|_| exists) {
                 trained = trained.loaded(path)?;
             }
             // An epoch of few images is a step or two: to watch every one would take longer than all else.
@@ -168,12 +169,6 @@ impl Any {
         };
         if key(&mut loaded) == key(&mut self) { Ok(loaded) } else { Err(experiment::another_state(path)) }
     }
-}
-
-/// The file of a run's state.
-fn state_name(images: Images, row: &Row, seed: u64) -> String {
-    let set = if images == Images::Cifar10 { "cifar10-" } else { "" };
-    format!("{set}{}-seed-{seed}.safetensors", row.name)
 }
 
 /// The network of a row, before training. If the row trained just before has the hidden layers this one needs, they are
