@@ -62,7 +62,7 @@ pub(crate) fn seeds(first: u64, runs: usize) -> impl Iterator<Item = u64> {
 }
 
 /// Seconds from one saved state to the next.
-const PAUSE: f64 = 120.0;
+pub(crate) const PAUSE: f64 = 120.0;
 
 /// Trains a learner from where it is to the end of its schedule, by calls of `train`, and saves it to `path` every two minutes and wherever
 /// it stops; `Break` if the observer stopped it.

@@ -115,6 +115,25 @@ fn interrupted_evolution_says_where_its_states_are() {
 }
 
 #[test]
+fn a_hierarchy_that_was_trained_is_not_trained_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, data) = (folder.path().join("out"), Path::new(env!("CARGO_MANIFEST_DIR")).join("data"));
+    let once = || {
+        let only = ["reproduce", "hierarchy", "--only", "a2", "--data", text(&data), "--out", text(&out), "--json"];
+        let (printed, err) = run(&only, 0);
+        let results: Value = serde_json::from_str(&printed).unwrap();
+        let figures: Vec<Value> = results.as_array().unwrap().iter().map(|result| result["ours"].clone()).collect();
+        (figures, err.contains("a2 seed 0"))
+    };
+    let (first, trained) = once();
+    assert!(trained && first[0].as_f64().unwrap() > 50.0, "{first:?}");
+    let mut states: Vec<_> = fs::read_dir(out.join("states")).unwrap().map(|file| file.unwrap().file_name()).collect();
+    states.sort();
+    assert_eq!(states, ["a2-seed-0.safetensors", "a2-seed-0.toml"]);
+    assert_eq!(once(), (first, false));
+}
+
+#[test]
 fn the_hierarchy_is_reproduced_with_its_figures() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");

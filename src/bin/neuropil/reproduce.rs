@@ -123,8 +123,8 @@ pub(crate) struct Arguments {
     seed: u64,
     #[command(flatten)]
     machine: Machine,
-    /// Where the report, the results and the figures go: a folder for each system if there are several. Hebbian networks and what evolves
-    /// save themselves there too (unless --quick), in `states`; the same command goes on from them
+    /// Where the report, the results and the figures go: a folder for each system if there are several. All but the
+    /// organism's networks save themselves there too (unless --quick), in `states`; the same command goes on from them
     #[arg(long, value_name = "DIR", default_value = "reproduction")]
     out: PathBuf,
     /// Only these experiments, by their short names (--help lists them), separated by commas

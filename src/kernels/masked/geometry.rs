@@ -38,6 +38,7 @@ impl fmt::Display for Map {
 
 /// A rectangle of a map, half-open: rows `rows.start` up to but without `rows.end`, and so for columns.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "systems", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
 pub struct Rectangle {
     /// Its rows.
     pub rows: Range<usize>,

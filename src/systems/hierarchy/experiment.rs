@@ -4,25 +4,18 @@
 //! a result on the test images was known: how long meta-learning trains a candidate. A run with one epoch had been seen on them; five
 //! were then preferred to one on training images alone (`benches/record/amd-epyc-zen5/2026-11-22-hierarchy.md` has both).
 
-use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Instant;
 
-use super::config::{Base, Config, Images, Meta, ReadOut, Rejected, Rule};
-use super::images::Prepared;
-use super::network::{Network, Reading};
-use super::read_out::{Classifier, Samples};
-use super::topology::{Named, Topology};
-use super::train::{Advance, Material, Session, Task};
+use super::config::{Config, Images, Meta};
+use super::run::Bench;
 use crate::context::Context;
 use crate::datasets::Split;
 use crate::error::Result;
-use crate::random::Stream;
-use crate::systems::Progress;
 use crate::systems::experiment::{self, Scale, Stage, StageObserver};
-use crate::systems::journal::Journal;
 
 pub use super::report::{Measured, Report, Run};
+pub use super::rows::{ROWS, Row, recipe};
 
 /// What to reproduce.
 #[derive(Clone, Debug)]
@@ -41,63 +34,28 @@ pub struct Options {
     pub every_move: bool,
     /// Meta-learning, if another than the recipe's, for all rows that have any.
     pub meta: Option<Meta>,
+    /// A folder where each run saves itself, every few minutes and in the end, and from where it goes on; none if absent.
+    pub states: Option<PathBuf>,
 }
 
 impl Options {
-    /// One run of every row at seed 0.
+    /// One run of every row at seed 0, nothing saved.
     pub fn new(scale: Scale, images: Images) -> Self {
-        Options { scale, images, runs: 1, seed: 0, only: Vec::new(), every_move: true, meta: None }
+        Options { scale, images, runs: 1, seed: 0, only: Vec::new(), every_move: true, meta: None, states: None }
+    }
+
+    /// The file of a run's state, and whether it is there already.
+    pub(super) fn state(&self, row: &Row, seed: u64) -> (Option<PathBuf>, bool) {
+        let set = if self.images == Images::Cifar10 { "cifar10-" } else { "" };
+        experiment::state(self.states.as_deref(), &format!("{set}{}", row.name), seed)
     }
 
     /// What a run of this row is trained by.
-    fn config(&self, row: &Row, seed: u64) -> Config {
+    pub(super) fn config(&self, row: &Row, seed: u64) -> Config {
         let recipe = recipe(self.scale, self.images, row, seed);
         let meta = recipe.meta.map(|own| self.meta.clone().unwrap_or(own));
         Config { meta, ..recipe }
     }
-}
-
-/// One row of the reproduction.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Row {
-    /// A short name, unique: `a1`.
-    pub name: &'static str,
-    /// What is trained, in words.
-    pub description: &'static str,
-    /// The topology, or what it begins as.
-    pub topology: Named,
-    /// How the receptive fields learn, if they do.
-    pub rule: Option<Rule>,
-    /// The paper's test accuracies in per cent, on MNIST and CIFAR-10: means of table 1.
-    pub paper: [Option<f64>; 2],
-}
-
-impl Row {
-    /// Whether it belongs to the paper's tables. Others are run only if they are named.
-    pub fn in_tables(&self) -> bool {
-        matches!(self.rule, None | Some(Rule::StochasticHillClimbing))
-    }
-}
-
-/// The rows: table 1, the random topologies of table 2, and those under the other rules of section 2.2.
-pub const ROWS: [Row; 9] = [
-    row("a1", "A1, flat", Named::A1, [96.4, 31.69]),
-    row("a2", "A2, columnar", Named::A2, [94.21, 30.79]),
-    row("a3", "A3, pyramidal", Named::A3, [96.6, 32.84]),
-    row("ar1", "AR1, random", Named::Ar1, [93.03, 31.97]),
-    row("ar2", "AR2, random", Named::Ar2, [93.76, 27.21]),
-    row("ar3", "AR3, random", Named::Ar3, [90.28, 29.86]),
-    meta("meta", "a random topology for each seed, meta-learned", Rule::StochasticHillClimbing),
-    meta("local", "a random topology for each seed, by local search", Rule::LocalSearch),
-    meta("random-search", "a random topology for each seed, by random search", Rule::RandomSearch),
-];
-
-const fn row(name: &'static str, description: &'static str, topology: Named, paper: [f64; 2]) -> Row {
-    Row { name, description, topology, rule: None, paper: [Some(paper[0]), Some(paper[1])] }
-}
-
-const fn meta(name: &'static str, description: &'static str, rule: Rule) -> Row {
-    Row { name, description, topology: Named::Random, rule: Some(rule), paper: [None, None] }
 }
 
 /// Where the recipes depart from the paper, or fill what it leaves open: what a reader of the tables must know.
@@ -119,35 +77,14 @@ pub const DEPARTURES: [&str; 8] = [
     "Entropies are in bits.",
 ];
 
-/// The recipe of a run.
-pub fn recipe(scale: Scale, images: Images, row: &Row, seed: u64) -> Config {
-    let (base, read_out, meta) = match scale {
-        Scale::Full => (Base::default(), ReadOut::default(), Meta::default()),
-        // A fortieth of the images: more passes, smaller batches.
-        Scale::Quick => (
-            Base { epochs: 20, batch: 32, ..Base::default() },
-            ReadOut { batch: 32, ..ReadOut::default() },
-            Meta { steps: 6, epochs: Some(4), ..Meta::default() },
-        ),
-    };
-    let meta = row.rule.map(|rule| Meta { rule, ..meta });
-    Config { seed, images, topology: Topology::Named(row.topology), base, read_out, meta, ..Config::default() }
-}
-
-/// One run to do.
-#[derive(Clone, Copy)]
-struct Assignment {
-    row: Row,
-    seed: u64,
-}
-
 /// Trains every row and measures it on the test images. Runs are independent: each thread of the context does one at a
 /// time, on its own.
 ///
-/// The result depends on options and data alone: never on threads, instruction set or interruptions of others.
+/// The result depends on options and data alone: never on threads, instruction set or interruptions.
 ///
 /// # Errors
-/// [`Error::Setting`](crate::Error::Setting) for no runs, an unknown row or images of another kind, and whatever training reports.
+/// [`Error::Setting`](crate::Error::Setting) for no runs, an unknown row or images of another kind, and whatever training or a saved state
+/// reports.
 pub fn reproduce(
     context: &mut Context,
     data: &Split,
@@ -157,27 +94,29 @@ pub fn reproduce(
     let began = Instant::now();
     experiment::check(options.runs, &options.only, ROWS.iter().map(|row| row.name))?;
     // The longest runs come first, so that no thread is left alone with one in the end.
-    let mut assignments = Vec::new();
+    let mut assignments: Vec<(Row, u64)> = Vec::new();
     for meta in [true, false] {
         for seed in experiment::seeds(options.seed, options.runs) {
             // An empty list asks for all of the tables.
             let named = |row: &&Row| experiment::wanted(&options.only, row.name);
             let asked = |row: &&Row| named(row) && (row.in_tables() || !options.only.is_empty());
             let rows = ROWS.iter().filter(asked).filter(|row| row.rule.is_some() == meta);
-            assignments.extend(rows.map(|&row| Assignment { row, seed }));
+            assignments.extend(rows.map(|&row| (row, seed)));
         }
     }
-    let train = Arc::new(Prepared::new(context, options.images, &data.train)?);
-    let test = Prepared::new(context, options.images, &data.test)?;
-    let classes = data.train.classes();
-
-    let task = |context: &mut Context, task: usize, report: &mut dyn FnMut(&Progress<'_>) -> ControlFlow<()>| {
-        run(context, assignments[task], options, &train, &test, classes, report)
-    };
-    let finished = experiment::side_by_side(context, assignments.len(), task, &mut |task, done, progress| {
-        let Assignment { row, seed } = assignments[task];
-        observer(&Stage { row, seed, done, all: assignments.len() }, progress)
-    })?;
+    let bench = Bench::new(context, data, options)?;
+    let finished = experiment::side_by_side(
+        context,
+        assignments.len(),
+        |context, task, observer| {
+            let (row, seed) = assignments[task];
+            bench.run(context, row, seed, observer)
+        },
+        &mut |task, done, progress| {
+            let (row, seed) = assignments[task];
+            observer(&Stage { row, seed, done, all: assignments.len() }, progress)
+        },
+    )?;
     let interrupted = finished.iter().any(Option::is_none);
     let mut runs: Vec<Run> = finished.into_iter().flatten().collect();
     runs.sort_by_key(|run| (ROWS.iter().position(|row| row.name == run.row.name), run.seed));
@@ -186,174 +125,16 @@ pub fn reproduce(
     Ok(Report { images: options.images, geometry, runs, interrupted, seconds })
 }
 
-/// One run, or none if it was stopped.
-fn run(
-    context: &mut Context,
-    assignment: Assignment,
-    options: &Options,
-    train: &Arc<Prepared>,
-    test: &Prepared,
-    classes: usize,
-    observer: &mut dyn FnMut(&Progress<'_>) -> ControlFlow<()>,
-) -> Result<Option<Run>> {
-    let Assignment { row, seed } = assignment;
-    let began = Instant::now();
-    let config = options.config(&row, seed);
-    let material = Material::new(&config, train.clone())?;
-    let mut network = Network::new(config.clone(), options.images.shape()?.pixels(), classes)?;
-    let mut session = Session::new(&network, &material)?;
-    let mut steps: Vec<Measured> = Vec::new();
-    let (mut candidates, mut accepted, mut measuring) = (0, 0, 0.0);
-    let keeps_weights = network.config().meta.as_ref().is_some_and(|meta| meta.rejected == Rejected::KeepsWeights);
-    // Whether the last step measured is of the network as it is now.
-    let mut measured = false;
-    loop {
-        let advance = match network.advance(context, &mut session, observer)? {
-            ControlFlow::Break(()) => return Ok(None),
-            ControlFlow::Continue(advance) => advance,
-        };
-        let start = Instant::now();
-        match advance {
-            Advance::Epoch => continue,
-            Advance::First => (),
-            Advance::Candidate { accepted: false } => {
-                candidates += 1;
-                // What a candidate leaves behind may be its weights.
-                measured &= !keeps_weights;
-                continue;
-            }
-            Advance::Candidate { accepted: true } => {
-                (candidates, accepted, measured) = (candidates + 1, accepted + 1, false);
-                if !options.every_move {
-                    continue;
-                }
-            }
-            Advance::Done => {
-                // The latents of the last topology are classified by both read-outs, as those of the first: what is missing is trained.
-                if measured && let Some(last) = steps.last_mut() {
-                    if last.logistic.is_none() {
-                        let Some([found]) = classify(context, &network, &material, test, [0], observer)? else {
-                            return Ok(None);
-                        };
-                        last.logistic = Some(found.test());
-                    }
-                    last.meta_step = network.meta_steps;
-                } else {
-                    let Some(whole) = measure(context, &network, &material, test, true, observer)? else {
-                        return Ok(None);
-                    };
-                    // Of the same topology with other weights; the first stays in any case.
-                    if options.every_move && steps.len() > 1 {
-                        steps.pop();
-                    }
-                    steps.push(whole);
-                }
-                measuring += start.elapsed().as_secs_f64();
-                break;
-            }
-        }
-        let both = advance == Advance::First;
-        let Some(found) = measure(context, &network, &material, test, both, observer)? else { return Ok(None) };
-        steps.push(found);
-        measured = true;
-        measuring += start.elapsed().as_secs_f64();
-    }
-    let seconds = began.elapsed().as_secs_f64();
-    let entropies = network.entropy_history().map(<[f64]>::to_vec).collect();
-    let learning = seconds - measuring;
-    Ok(Some(Run { row, seed, config, steps, entropies, accepted, candidates, learning, seconds }))
-}
-
-/// Trains the hidden-layer read-out on a network's latents, or that and the logistic regression, and tests them.
-fn measure(
-    context: &mut Context,
-    network: &Network,
-    material: &Material,
-    test: &Prepared,
-    both: bool,
-    observer: &mut dyn FnMut(&Progress<'_>) -> ControlFlow<()>,
-) -> Result<Option<Measured>> {
-    let hidden = network.config().read_out.hidden;
-    let (own, logistic) = if both {
-        let Some([own, other]) = classify(context, network, material, test, [hidden, 0], observer)? else {
-            return Ok(None);
-        };
-        (own, Some(other.test()))
-    } else {
-        let Some([own]) = classify(context, network, material, test, [hidden], observer)? else { return Ok(None) };
-        (own, None)
-    };
-    let activity = network.activity(context, test, &[0]);
-    Ok(Some(Measured {
-        meta_step: network.meta_steps,
-        accuracy: own.test(),
-        correct: (own.shares[0] * test.len() as f64).round() as usize,
-        validation: 100.0 * own.shares[1],
-        logistic,
-        entropies: network.entropies().to_vec(),
-        fields: network.fields().iter().map(|field| field.rectangles().to_vec()).collect(),
-        activity: activity.as_slice().to_vec(),
-    }))
-}
-
-/// What a read-out classifies correctly.
-#[derive(Clone, Copy, Default)]
-struct Shares {
-    /// Of the test images and of the validation images, 0 to 1.
-    shares: [f64; 2],
-}
-
-impl Shares {
-    /// Per cent of the test images.
-    fn test(&self) -> f64 {
-        100.0 * self.shares[0]
-    }
-}
-
-/// Trains read-outs of so many hidden units on a network's latents, and tests them.
-fn classify<const N: usize>(
-    context: &mut Context,
-    network: &Network,
-    material: &Material,
-    test: &Prepared,
-    hidden: [usize; N],
-    observer: &mut dyn FnMut(&Progress<'_>) -> ControlFlow<()>,
-) -> Result<Option<[Shares; N]>> {
-    let images = &material.images;
-    let labels = |indices: &[u32]| indices.iter().map(|&i| images.labels()[i as usize]).collect::<Vec<u8>>();
-    let all: Vec<u32> = (0..test.len() as u32).collect();
-    let latents = network.latents(context, images, &material.train);
-    let validation_latents = network.latents(context, images, &material.validation);
-    let test_latents = network.latents(context, test, &all);
-    let (train_labels, validation_labels) = (labels(&material.train), labels(&material.validation));
-    let train = Samples { latents: latents.view(), labels: &train_labels };
-    let validation = Samples { latents: validation_latents.view(), labels: &validation_labels };
-    let test_samples = Samples { latents: test_latents.view(), labels: test.labels() };
-    let config = network.config();
-    let mut found = [Shares::default(); N];
-    for (found, hidden) in found.iter_mut().zip(hidden) {
-        let config = ReadOut { hidden, ..config.read_out.clone() };
-        let seed = network.config().seed;
-        let weights = Stream::new(seed, "hierarchy read-out weights");
-        let classifier = Classifier::new(&config, latents.cols(), network.classes, weights);
-        let stream = Stream::new(seed, "hierarchy read-out batches");
-        let task = Task { config: &config, train, validation, monitor: None, stream };
-        let mut reading = Reading::new(classifier);
-        if reading.train(context, &task, &mut Journal::default(), observer)?.is_break() {
-            return Ok(None);
-        }
-        found.shares = [test_samples, validation].map(|samples| reading.best.evaluate(context, samples).1);
-    }
-    Ok(Some(found))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
+
     use super::*;
     use crate::datasets::embedded;
     use crate::error::Error;
     use crate::parallel::Threads;
-    use crate::systems::Outcome;
+    use crate::systems::hierarchy::{Named, Rejected, Rule};
+    use crate::systems::{Outcome, Progress};
 
     fn quick(only: &[&str]) -> Options {
         let only = only.iter().map(|&name| name.to_owned()).collect();
@@ -465,6 +246,86 @@ mod tests {
         let report = report.unwrap();
         assert!(report.interrupted);
         assert_eq!(report.runs.iter().map(|run| run.row.name).collect::<Vec<_>>(), ["a2"]);
+    }
+
+    #[test]
+    fn interrupted_runs_go_on_where_they_stopped() {
+        let (mut context, split) = (Context::new().unwrap().with_threads(Threads::ONE), embedded());
+        let mut reproduce = |options: &Options, stop: usize| {
+            let mut seen = 0;
+            let report = super::reproduce(&mut context, &split, options, &mut |_, _| {
+                seen += 1;
+                if seen == stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            (report, seen)
+        };
+        for (rejected, every_move) in
+            [(Rejected::Undone, true), (Rejected::KeepsWeights, true), (Rejected::Undone, false)]
+        {
+            let folder = tempfile::tempdir().unwrap();
+            let meta = Meta { steps: 3, epochs: Some(1), rejected, ..Meta::default() };
+            let whole = Options { meta: Some(meta), every_move, ..quick(&["meta"]) };
+            let saving = Options { states: Some(folder.path().to_owned()), ..whole.clone() };
+            let (straight, observed) = reproduce(&whole, usize::MAX);
+            let straight = straight.unwrap().runs.remove(0);
+            // In an epoch, in a read-out, and wherever it falls.
+            let mut interruptions = 0;
+            let (report, seen) = loop {
+                let (report, seen) = reproduce(&saving, observed / 5 + 3 * interruptions);
+                let report = report.unwrap();
+                if !report.interrupted {
+                    break (report, seen);
+                }
+                interruptions += 1;
+            };
+            assert!(interruptions > 3 && seen < observed / 2, "{interruptions} interruptions, {seen} of {observed}");
+            let [run] = &report.runs[..] else { panic!("{} runs", report.runs.len()) };
+            assert_eq!((&run.steps, &run.entropies), (&straight.steps, &straight.entropies));
+            assert_eq!((run.accepted, run.candidates), (straight.accepted, straight.candidates));
+            assert!(run.seconds > run.learning && run.learning > 0.0);
+            // What is finished is read, and trained no more.
+            let (again, seen) = reproduce(&saving, 1);
+            assert_eq!((seen, &again.unwrap().runs[0].steps), (0, &straight.steps));
+        }
+    }
+
+    #[test]
+    fn states_of_other_runs_are_refused() {
+        let (mut context, split) = (Context::new().unwrap(), embedded());
+        let folder = tempfile::tempdir().unwrap();
+        let saving = Options { states: Some(folder.path().to_owned()), ..quick(&["a2"]) };
+        let mut reproduce = |options: &Options, split: &Split| {
+            super::reproduce(&mut context, split, options, &mut |_, _| ControlFlow::Continue(()))
+        };
+        reproduce(&saving, &split).unwrap();
+        let file = |seed, kind| folder.path().join(format!("a2-seed-{seed}.{kind}"));
+        let mut refused = |options: &Options, split: &Split, words: &str| {
+            let error = reproduce(options, split).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        };
+        let (train, test) = (split.test.clone(), split.train.clone());
+        refused(&saving, &Split { train, ..split.clone() }, "before the interruption");
+        refused(&saving, &Split { test, ..split.clone() }, "a2-seed-3.toml; move it away");
+        refused(&Options { every_move: false, ..saving.clone() }, &split, "a2-seed-3.toml; move it away");
+        for kind in ["safetensors", "toml"] {
+            std::fs::copy(file(3, kind), file(4, kind)).unwrap();
+        }
+        refused(&Options { seed: 4, ..saving.clone() }, &split, "a2-seed-4.safetensors; move it away");
+        let record = std::fs::read_to_string(file(3, "toml")).unwrap();
+        for (from, to, words) in [
+            ("seconds", "second", "unknown field"),
+            ("accuracy = ", "accuracy = \"\" # ", "invalid type"),
+            ("entropies = [", "entropies = [1.0, ", "entropies and fields of 3 units"),
+            ("activity = [", "activity = [1.0, ", "a map of 800 cells"),
+            ("end = ", "end = 9", "receptive fields"),
+        ] {
+            assert!(record.contains(from), "{from}");
+            std::fs::write(file(3, "toml"), record.replace(from, to)).unwrap();
+            refused(&saving, &split, "a2-seed-3.toml");
+            refused(&saving, &split, words);
+        }
+        std::fs::remove_file(file(3, "toml")).unwrap();
+        refused(&saving, &split, "a2-seed-3.toml");
     }
 
     #[test]

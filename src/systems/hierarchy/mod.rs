@@ -36,7 +36,10 @@ pub mod experiment;
 mod images;
 mod network;
 mod read_out;
+mod record;
 mod report;
+mod rows;
+mod run;
 mod sweep;
 #[cfg(test)]
 mod tests;

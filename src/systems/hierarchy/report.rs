@@ -1,7 +1,9 @@
 //! What a reproduction of the hierarchy's tables found: each run's topologies, measured, and the figures made of them.
 
+use serde::{Deserialize, Serialize};
+
 use super::config::{Config, Images, Rule};
-use super::experiment::{ROWS, Row};
+use super::rows::{ROWS, Row};
 use super::topology::Geometry;
 use super::train::median;
 use crate::analysis::{Alternative, Correlation, Wilcoxon, pearson, wilcoxon};
@@ -12,7 +14,8 @@ use crate::systems::{Better, Outcome};
 const TABLE_2: [[f64; 5]; 2] = [[91.24, 92.40, 96.22, 0.009, 0.75], [33.12, 32.46, 35.02, 0.869, 0.48]];
 
 /// A trained topology, measured.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Measured {
     /// Meta-steps done.
     pub meta_step: u64,

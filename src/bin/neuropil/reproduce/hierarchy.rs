@@ -27,6 +27,7 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
         runs: arguments.runs as usize,
         seed: arguments.seed,
         only: only.to_vec(),
+        states: arguments.states()?,
         ..Options::new(scale, kind)
     };
     let mut monitor = Monitor::new();

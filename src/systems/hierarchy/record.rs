@@ -1,0 +1,131 @@
+//! What a run of the reproduction has measured so far, kept beside its network's state: what is measured of one topology cannot be had from
+//! a later one.
+//!
+//! Two files cannot be replaced in one step. The record is written first, and what it says of a network later than the saved one is left out
+//! when it is read: that network is trained and measured again, with the same bits.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::network::Network;
+use super::report::Measured;
+use crate::error::{Error, Result};
+use crate::kernels::masked::ReceptiveField;
+use crate::systems::replace::replace;
+
+/// The topologies measured so far, and the time it took.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Record {
+    /// Whether the topology is measured after every accepted move.
+    every_move: bool,
+    /// [`Dataset::digest`](crate::datasets::Dataset::digest) of the images measured on, in hexadecimal.
+    test: String,
+    /// Seconds of the run, and those of them that measuring took.
+    pub(super) seconds: f64,
+    pub(super) measuring: f64,
+    #[serde(default)]
+    steps: Vec<Step>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Step {
+    /// Base trainings that the network had behind it.
+    trainings: u64,
+    measured: Measured,
+}
+
+impl Record {
+    pub(super) fn new(every_move: bool, test: u64) -> Self {
+        Record { every_move, test: format!("{test:016x}"), seconds: 0.0, measuring: 0.0, steps: Vec::new() }
+    }
+
+    /// The record beside a network's state.
+    fn path(state: &Path) -> PathBuf {
+        state.with_extension("toml")
+    }
+
+    /// Saves record and network.
+    pub(super) fn save(&self, network: &Network, state: &Path) -> Result<()> {
+        let path = Record::path(state);
+        let text = toml::to_string(self).map_err(|error| {
+            Error::format(path.display().to_string(), 0, "a record that TOML can hold", error.to_string())
+        })?;
+        replace(&path, text.as_bytes())?;
+        crate::systems::Learner::save(network, state)
+    }
+
+    /// Reads the record beside a network's state.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be read, [`Error::Format`] if it is none or of another network, [`Error::Setting`] if it is of other images or of
+    /// another choice of what is measured than this one.
+    pub(super) fn load(&self, network: &Network, state: &Path) -> Result<Self> {
+        let path = Record::path(state);
+        let text = fs::read_to_string(&path).map_err(|error| Error::io("read", &path, error))?;
+        let wrong = |expected: &str, found: String| Error::format(path.display().to_string(), 0, expected, found);
+        let mut read: Record =
+            toml::from_str(&text).map_err(|error| wrong("what a run has measured", error.message().to_owned()))?;
+        if (read.every_move, &read.test) != (self.every_move, &self.test) {
+            let expected = format!("test images and steps as in {}; move it away or use the same", path.display());
+            return Err(Error::setting("measurements", expected, "others"));
+        }
+        read.steps.retain(|step| step.trainings <= network.trainings);
+        let (units, map) = (network.geometry.latents().len(), network.geometry.map());
+        for Step { measured, .. } in &read.steps {
+            let counts = [measured.entropies.len(), measured.fields.len(), measured.activity.len()];
+            if counts != [units, units, map.len()] {
+                let expected = format!("entropies and fields of {units} units, and a map of {} cells", map.len());
+                return Err(wrong(&expected, format!("{counts:?}")));
+            }
+            for field in &measured.fields {
+                let checked = ReceptiveField::check(map, field);
+                checked.map_err(|error| wrong("receptive fields on the map", error.to_string()))?;
+            }
+        }
+        Ok(read)
+    }
+
+    pub(super) fn push(&mut self, network: &Network, measured: Measured) {
+        self.steps.push(Step { trainings: network.trainings, measured });
+    }
+
+    pub(super) fn pop(&mut self) {
+        self.steps.pop();
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// Whether the topology that a network answers by is still to be measured, before it learns on.
+    pub(super) fn owes(&self, network: &Network) -> bool {
+        network.best.is_some() && (self.steps.is_empty() || self.every_move && self.of_topology(network).is_none())
+    }
+
+    /// The last step, if it is of the topology that the network answers by.
+    fn of_topology(&self, network: &Network) -> Option<&Step> {
+        let bits = |entropies: &[f64]| entropies.iter().map(|entropy| entropy.to_bits()).collect::<Vec<_>>();
+        self.steps.last().filter(|Step { measured, .. }| {
+            let fields = network.fields().iter().map(ReceptiveField::rectangles);
+            bits(&measured.entropies) == bits(network.entropies())
+                && fields.eq(measured.fields.iter().map(Vec::as_slice))
+        })
+    }
+
+    /// The last step, if it is of the weights too that the network answers by: candidates since may have left theirs.
+    pub(super) fn of_network(&mut self, network: &Network, keeps_weights: bool) -> Option<&mut Measured> {
+        let last = self.of_topology(network)?;
+        if keeps_weights && last.trainings != network.trainings {
+            return None;
+        }
+        self.steps.last_mut().map(|step| &mut step.measured)
+    }
+
+    pub(super) fn into_steps(self) -> Vec<Measured> {
+        self.steps.into_iter().map(|step| step.measured).collect()
+    }
+}
