@@ -268,6 +268,7 @@ mod tests {
             let saving = Options { states: Some(folder.path().to_owned()), ..whole.clone() };
             let (straight, observed) = reproduce(&whole, usize::MAX);
             let straight = straight.unwrap().runs.remove(0);
+            let (state, early) = (folder.path().join("meta-seed-3.safetensors"), folder.path().join("early"));
             // In an epoch, in a read-out, and wherever it falls.
             let mut interruptions = 0;
             let (report, seen) = loop {
@@ -275,6 +276,9 @@ mod tests {
                 let report = report.unwrap();
                 if !report.interrupted {
                     break (report, seen);
+                }
+                if interruptions == 0 {
+                    std::fs::copy(&state, &early).unwrap();
                 }
                 interruptions += 1;
             };
@@ -286,6 +290,11 @@ mod tests {
             // What is finished is read, and trained no more.
             let (again, seen) = reproduce(&saving, 1);
             assert_eq!((seen, &again.unwrap().runs[0].steps), (0, &straight.steps));
+            // The process ended between a record and its network: the network is one of before.
+            std::fs::rename(early, state).unwrap();
+            let (again, seen) = reproduce(&saving, usize::MAX);
+            assert!(seen > 0);
+            assert_eq!(again.unwrap().runs[0].steps, straight.steps);
         }
     }
 
