@@ -9,50 +9,136 @@ mod common {
 
 use common::{answers::assert_close, contexts::contexts, groups::group, inputs::uniform};
 use criterion::{BenchmarkId, Criterion, Throughput};
-use neuropil::kernels::activation::{self, Axis, reference};
+use neuropil::kernels::activation::{self, Axis, Dropout, reference};
 use neuropil::kernels::loss;
-use neuropil::{MatRef, Matrix};
+use neuropil::random::Stream;
+use neuropil::{Context, MatMut, MatRef, Matrix};
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 
 const BATCH: usize = 2000;
 const UNITS: usize = 2000;
 const CLASSES: usize = 10;
 
+/// What is made of y, and for gradients of what entered the activation: exactly, by the plain loop, by ours; and how far they may differ.
+struct Map(&'static str, fn(f32, f32) -> f64, fn(&[f32], &mut [f32]), fn(&mut Context, MatRef<'_>, MatMut<'_>), f32);
+
+/// A loop of its own for every map, which the compiler may vectorise.
+fn each(x: &[f32], y: &mut [f32], map: impl Fn(f32, f32) -> f32) {
+    y.iter_mut().zip(x).for_each(|(y, x)| *y = map(*x, *y));
+}
+
+const MAPS: [Map; 8] = [
+    Map("relu", |_, y| reference::relu(y), |x, y| each(x, y, |_, y| y.max(0.0)), |c, _, y| activation::relu(c, y), 0.0),
+    Map("tanh", |_, y| reference::tanh(y), |x, y| each(x, y, |_, y| y.tanh()), |c, _, y| activation::tanh(c, y), 1e-6),
+    Map(
+        "gelu",
+        |_, y| reference::gelu(y.into()),
+        |x, y| each(x, y, |_, y| y * distribution(y)),
+        |c, _, y| activation::gelu(c, y),
+        1e-6,
+    ),
+    Map(
+        "power 1",
+        |_, y| reference::power(y, 1.0),
+        |x, y| each(x, y, |_, y| y.max(0.0)),
+        |c, _, y| activation::power(c, y, 1.0),
+        0.0,
+    ),
+    Map(
+        "power 1/2",
+        |_, y| reference::power(y, 0.5),
+        |x, y| each(x, y, |_, y| y.max(0.0).sqrt()),
+        |c, _, y| activation::power(c, y, 0.5),
+        1e-6,
+    ),
+    Map(
+        "power 4.5",
+        |_, y| reference::power(y, 4.5),
+        |x, y| each(x, y, |_, y| y.max(0.0).powf(4.5)),
+        |c, _, y| activation::power(c, y, 4.5),
+        1e-6,
+    ),
+    Map(
+        "gradient of relu",
+        reference::relu_gradient,
+        |x, y| each(x, y, |x, y| if x > 0.0 { y } else { 0.0 }),
+        activation::relu_gradient,
+        0.0,
+    ),
+    Map(
+        "gradient of gelu",
+        |x, y| reference::gelu_slope(x.into()) * f64::from(y),
+        |x, y| each(x, y, |x, y| (distribution(x) + x * (-0.5 * x * x).exp() / std::f32::consts::TAU.sqrt()) * y),
+        activation::gelu_gradient,
+        1e-6,
+    ),
+];
+
 fn maps(c: &mut Criterion) {
     let mut group = group(c, "activation/maps");
     group.throughput(Throughput::Elements((BATCH * UNITS) as u64));
-    let start = uniform(BATCH, UNITS, -1.0, 1.0, "1");
-    let exact = |of: &dyn Fn(f32) -> f64| start.as_slice().iter().map(|&v| of(v) as f32).collect::<Vec<f32>>();
+    let (entered, start) = (uniform(BATCH, UNITS, -3.0, 3.0, "0"), uniform(BATCH, UNITS, -1.0, 1.0, "1"));
     let mut y = start.clone();
-    let plain = |y: &mut [f32]| y.iter_mut().for_each(|v| *v = v.max(0.0));
-    plain(y.as_mut_slice());
-    let rectified = exact(&reference::relu);
-    assert_close("relu/plain", y.as_slice(), &rectified, 0.0);
-    group.bench_function("relu/plain", |b| b.iter(|| plain(y.as_mut_slice())));
-    let bounded = exact(&reference::tanh);
-    let powers = [("power 1", 1.0), ("power 1/2", 0.5), ("power 1/3", 1.0 / 3.0)];
-    let powers = powers.map(|(label, n)| (label, n, exact(&|v| reference::power(v, n))));
-    for (name, mut context) in contexts() {
-        let mut y = start.clone();
-        activation::relu(&mut context, y.view_mut());
-        assert_close(&name, y.as_slice(), &rectified, 0.0);
-        group.bench_function(BenchmarkId::new("relu", &name), |b| {
-            b.iter(|| activation::relu(&mut context, y.view_mut()));
-        });
-        y.clone_from(&start);
-        activation::tanh(&mut context, y.view_mut());
-        assert_close(&name, y.as_slice(), &bounded, 1e-6);
-        group.bench_function(BenchmarkId::new("tanh", &name), |b| {
-            b.iter(|| activation::tanh(&mut context, y.view_mut()));
-        });
-        // Powers of at most one keep the values away from zero, infinity and denormals however often they are taken.
-        for (label, n, exact) in &powers {
-            y.clone_from(&start);
-            activation::power(&mut context, y.view_mut(), *n);
-            assert_close(&format!("{label}, {name}"), y.as_slice(), exact, 1e-6);
-            group.bench_function(BenchmarkId::new(*label, &name), |b| {
-                b.iter(|| activation::power(&mut context, y.view_mut(), *n));
-            });
+    for Map(map, exact, plain, ours, tolerance) in MAPS {
+        let pairs = entered.as_slice().iter().zip(start.as_slice());
+        let exact: Vec<f32> = pairs.map(|(&x, &y)| exact(x, y) as f32).collect();
+        // In place, so every run begins with a copy; a map of its own results would end at zero, or among denormals.
+        let run = |y: &mut Matrix| {
+            y.as_mut_slice().copy_from_slice(start.as_slice());
+            plain(entered.as_slice(), y.as_mut_slice());
+        };
+        run(&mut y);
+        assert_close(&format!("{map}, plain"), y.as_slice(), &exact, tolerance);
+        group.bench_function(BenchmarkId::new(map, "plain"), |b| b.iter(|| run(&mut y)));
+        for (name, mut context) in contexts() {
+            let mut run = |y: &mut Matrix| {
+                y.as_mut_slice().copy_from_slice(start.as_slice());
+                ours(&mut context, entered.view(), y.view_mut());
+            };
+            run(&mut y);
+            assert_close(&format!("{map}, {name}"), y.as_slice(), &exact, tolerance);
+            group.bench_function(BenchmarkId::new(map, &name), |b| b.iter(|| run(&mut y)));
         }
+    }
+    group.finish();
+}
+
+/// The standard normal distribution by a polynomial and an exponential (Abramowitz and Stegun 7.1.26), as there is no erf in the standard library.
+fn distribution(x: f32) -> f32 {
+    let magnitude = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
+    let t = 1.0 / (1.0 + 0.327_591_1 * magnitude);
+    let polynomial = [1.061_405_4f32, -1.453_152, 1.421_413_8, -0.284_496_72, 0.254_829_6];
+    let tail = polynomial.iter().fold(0.0, |sum, c| (sum + c) * t) * (-magnitude * magnitude).exp();
+    0.5 * (2.0 - tail - if x < 0.0 { 2.0 - 2.0 * tail } else { 0.0 })
+}
+
+/// ReLU and dropout: masks are drawn where they are used.
+fn dropout(c: &mut Criterion) {
+    let mut group = group(c, "activation/relu_dropout");
+    group.throughput(Throughput::Elements((BATCH * UNITS) as u64));
+    let (start, rate) = (uniform(BATCH, UNITS, 0.5, 1.0, "2"), 0.2);
+    let (dropout, stream) = (Dropout::new(rate).expect("a share"), Stream::new(0, "dropout"));
+    let exact = reference::relu_dropout(start.as_slice(), BATCH, UNITS, dropout, stream);
+    let exact: Vec<f32> = exact.into_iter().map(|v| v as f32).collect();
+    let (mut y, mut generator) = (start.clone(), SmallRng::seed_from_u64(0));
+    let mut plain = |y: &mut Matrix| {
+        for (y, &start) in y.as_mut_slice().iter_mut().zip(start.as_slice()) {
+            *y = if generator.random::<f32>() < rate as f32 { 0.0 } else { start.max(0.0) * dropout.scale() };
+        }
+    };
+    plain(&mut y);
+    let dropped = y.as_slice().iter().filter(|&&y| y == 0.0).count() as f64 / (BATCH * UNITS) as f64;
+    assert!((dropped - rate).abs() < 0.002, "{dropped}");
+    group.bench_function("plain, rand", |b| b.iter(|| plain(&mut y)));
+    for (name, mut context) in contexts() {
+        let mut run = |y: &mut Matrix| {
+            y.as_mut_slice().copy_from_slice(start.as_slice());
+            activation::relu_dropout(&mut context, y.view_mut(), dropout, stream);
+        };
+        run(&mut y);
+        assert_close(&name, y.as_slice(), &exact, 1e-6);
+        group.bench_function(&name, |b| b.iter(|| run(&mut y)));
     }
     group.finish();
 }
@@ -129,6 +215,37 @@ fn losses(c: &mut Criterion) {
     group.finish();
 }
 
+fn softmax(c: &mut Criterion) {
+    let mut group = group(c, "loss/softmax");
+    group.throughput(Throughput::Elements((BATCH * CLASSES) as u64));
+    let start = uniform(BATCH, CLASSES, -1.0, 1.0, "5");
+    let mut y = start.clone();
+    let rows = start.view().iter_rows();
+    let exact: Vec<f32> = rows.flat_map(loss::reference::softmax).map(|v| v as f32).collect();
+    let plain = |y: &mut Matrix| {
+        y.as_mut_slice().copy_from_slice(start.as_slice());
+        for row in y.as_mut_slice().chunks_exact_mut(CLASSES) {
+            let max = row.iter().copied().fold(f32::MIN, f32::max);
+            row.iter_mut().for_each(|v| *v = (*v - max).exp());
+            let sum: f32 = row.iter().sum();
+            row.iter_mut().for_each(|v| *v /= sum);
+        }
+    };
+    plain(&mut y);
+    assert_close("plain", y.as_slice(), &exact, 1e-6);
+    group.bench_function("plain", |b| b.iter(|| plain(&mut y)));
+    for (name, mut context) in contexts() {
+        let mut run = |y: &mut Matrix| {
+            y.as_mut_slice().copy_from_slice(start.as_slice());
+            loss::softmax(&mut context, y.view_mut());
+        };
+        run(&mut y);
+        assert_close(&name, y.as_slice(), &exact, 1e-6);
+        group.bench_function(&name, |b| b.iter(|| run(&mut y)));
+    }
+    group.finish();
+}
+
 fn reference_mean(logits: MatRef<'_>, labels: &[u8]) -> f64 {
     let losses = logits.iter_rows().zip(labels);
     let sum: f64 = losses.map(|(row, &label)| loss::reference::softmax_cross_entropy(row, usize::from(label)).0).sum();
@@ -138,7 +255,9 @@ fn reference_mean(logits: MatRef<'_>, labels: &[u8]) -> f64 {
 fn main() {
     let mut c = Criterion::default().configure_from_args();
     maps(&mut c);
+    dropout(&mut c);
     zscores(&mut c);
+    softmax(&mut c);
     losses(&mut c);
     c.final_summary();
 }

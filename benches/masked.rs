@@ -71,6 +71,34 @@ fn sparse(criterion: &mut Criterion) {
     }
 }
 
+/// `y[b, i] = sum over the entries j of row i of z[b, j] w[i, j]`
+fn plain_nt(z: &Matrix, w: &SparseMatrix, y: &mut Matrix) {
+    for b in 0..z.rows() {
+        for i in 0..w.rows() {
+            let entries = w.pattern().row(i).iter().zip(&w.values()[w.pattern().range(i)]);
+            y[(b, i)] = entries.map(|(&j, w)| z[(b, j as usize)] * w).sum();
+        }
+    }
+}
+
+/// `(x^T z)[i, j]` for every entry of the pattern.
+fn plain_sampled(x: &Matrix, z: &Matrix, pattern: &Pattern, values: &mut [f32]) {
+    values.fill(0.0);
+    for b in 0..x.rows() {
+        for i in 0..x.cols() {
+            for (&j, value) in pattern.row(i).iter().zip(&mut values[pattern.range(i)]) {
+                *value += x[(b, i)] * z[(b, j as usize)];
+            }
+        }
+    }
+}
+
+/// Which input, unit and weight belong together, weight by weight.
+fn connections(layer: &FieldLayer) -> Vec<(usize, usize)> {
+    let fields = layer.fields().iter().enumerate();
+    fields.flat_map(|(unit, field)| field.columns().map(move |input| (input, unit))).collect()
+}
+
 /// What a step of training needs besides: back through the weights, the weights' gradient, activities from the left, compression.
 fn gradients(criterion: &mut Criterion) {
     let mut group = group(criterion, &format!("sparse gradients 256x{INPUTS}x{UNITS} at 0.1"));
@@ -85,6 +113,21 @@ fn gradients(criterion: &mut Criterion) {
     let activities = SparseMatrix::from_masked(z.view(), activities).expect("one shape");
     let active = activities.to_dense();
     let mut all = Matrix::zeros(INPUTS, UNITS);
+    plain_nt(&z, &w, &mut back);
+    matmul(
+        &mut Context::new().expect("an instruction set"),
+        z.view(),
+        weights_transposed.view(),
+        want.view_mut(),
+        Write::Replace,
+    );
+    assert_close("y w^T, plain loop", back.as_slice(), want.as_slice(), 1e-4);
+    group.bench_function("y w^T, plain loop", |bencher| bencher.iter(|| plain_nt(&z, &w, &mut back)));
+    plain_sampled(&x, &z, w.pattern(), &mut values);
+    assert_close("(x^T z) o m, plain loop", &values, &exact, 1e-4);
+    group.bench_function("(x^T z) o m, plain loop", |bencher| {
+        bencher.iter(|| plain_sampled(&x, &z, w.pattern(), &mut values));
+    });
     for (name, mut context) in contexts() {
         if context.isa() == Isa::Scalar {
             continue;
@@ -145,6 +188,41 @@ fn fields(criterion: &mut Criterion) {
     let slopes = rounded(reference::field_weight_gradient(x.view(), z.view(), &layer).sums);
     let (mut y, mut sent, mut gradient) =
         (Matrix::zeros(batch, 100), Matrix::zeros(batch, 900), vec![0.0; slopes.len()]);
+    // The weights field by field, as the layer has them: the loops go through them sample by sample.
+    let connections = connections(&layer);
+    let plain_forward = |y: &mut Matrix| {
+        for b in 0..batch {
+            y.row_mut(b).fill(0.0);
+            for (&(input, unit), w) in connections.iter().zip(weights.as_slice()) {
+                y[(b, unit)] += x[(b, input)] * w;
+            }
+        }
+    };
+    plain_forward(&mut y);
+    assert_close("forward, plain loop", y.as_slice(), &forward, 1e-4);
+    group.bench_function("forward, plain loop", |bencher| bencher.iter(|| plain_forward(&mut y)));
+    let plain_back = |sent: &mut Matrix| {
+        for b in 0..batch {
+            sent.row_mut(b).fill(0.0);
+            for (&(input, unit), w) in connections.iter().zip(weights.as_slice()) {
+                sent[(b, input)] += z[(b, unit)] * w;
+            }
+        }
+    };
+    plain_back(&mut sent);
+    assert_close("by inputs, plain loop", sent.as_slice(), &back, 1e-4);
+    group.bench_function("by inputs, plain loop", |bencher| bencher.iter(|| plain_back(&mut sent)));
+    let plain_slopes = |gradient: &mut [f32]| {
+        gradient.fill(0.0);
+        for b in 0..batch {
+            for (&(input, unit), slope) in connections.iter().zip(gradient.iter_mut()) {
+                *slope += x[(b, input)] * z[(b, unit)];
+            }
+        }
+    };
+    plain_slopes(&mut gradient);
+    assert_close("by weights, plain loop", &gradient, &slopes, 1e-4);
+    group.bench_function("by weights, plain loop", |bencher| bencher.iter(|| plain_slopes(&mut gradient)));
     let one = &layer.fields()[0];
     let mut copy = Matrix::zeros(batch, one.len());
     for (name, mut context) in contexts() {

@@ -32,6 +32,24 @@ fn seeds_of_the_fuzzers_are_valid() {
     assert!(read("idx").iter().all(|file| idx::Header::parse(&file[1..], "seed").is_ok()));
 }
 
+/// A fuzz target names the families of the kernels that it computes: each family has one.
+#[test]
+fn every_kernel_has_a_fuzz_target() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/fuzz_targets");
+    if !folder.exists() {
+        return;
+    }
+    let targets: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap())
+        .filter(|target| target.contains("differential("))
+        .collect();
+    for kernel in neuropil::kernels::verify::kernels() {
+        let family = format!("\"{}\"", kernel.split("::").next().unwrap());
+        assert!(targets.iter().any(|target| target.contains(&family)), "{kernel}");
+    }
+}
+
 fn write_seeds(folder: &Path) {
     let write = |target: &str, name: String, bytes: &[u8]| {
         std::fs::create_dir_all(folder.join(target)).unwrap();
