@@ -63,6 +63,12 @@ impl Threads {
         Ok(Threads { always: true, ..Threads::new(count)? })
     }
 
+    /// What each of several tasks gets of them: one at least.
+    pub(crate) fn shared_by(self, tasks: usize) -> Self {
+        let count = NonZeroUsize::new(self.get() / tasks.max(1)).unwrap_or(NonZeroUsize::MIN);
+        Threads { count, ..self }
+    }
+
     /// These threads if the work is worth sharing, one otherwise.
     pub(crate) fn for_work(self, multiply_adds: usize) -> Self {
         if multiply_adds < WORTH_SHARING && !self.always { Threads::ONE } else { self }

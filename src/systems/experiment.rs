@@ -9,7 +9,6 @@ use std::time::Instant;
 use super::{Learner, Observer, Progress};
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::parallel::Threads;
 
 /// How much is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,8 +123,8 @@ enum News<R> {
 /// Called with the task, how many are done, and where the task stands.
 pub(crate) type TaskObserver<'a> = dyn FnMut(usize, usize, &Progress<'_>) -> ControlFlow<()> + 'a;
 
-/// Does independent tasks, on each thread of the context one at a time, each on one thread; the observer is called by
-/// the calling thread alone. `run` gives nothing if its observer stopped it; what was stopped or never begun is nothing in
+/// Does independent tasks side by side, which share the threads of the context: each has one if there are as many tasks. The observer is
+/// called by the calling thread alone. `run` gives nothing if its observer stopped it; what was stopped or never begun is nothing in
 /// the result, which is in the order of the tasks.
 pub(crate) fn side_by_side<R: Send>(
     context: &Context,
@@ -137,7 +136,7 @@ pub(crate) fn side_by_side<R: Send>(
     let (sender, news) = mpsc::sync_channel(64);
     let mut finished: Vec<Option<R>> = (0..tasks).map(|_| None).collect();
     let mut failure = None;
-    let own = context.clone().with_threads(Threads::ONE);
+    let own = context.clone().with_threads(context.threads().shared_by(tasks));
     std::thread::scope(|scope| {
         for _ in 0..context.threads().get().min(tasks) {
             let (sender, mut context) = (sender.clone(), own.clone());
@@ -196,6 +195,8 @@ pub(crate) fn side_by_side<R: Send>(
 mod tests {
     use super::*;
 
+    use crate::parallel::Threads;
+
     fn context(threads: usize) -> Context {
         Context::new().unwrap().with_threads(Threads::always(threads).unwrap())
     }
@@ -225,6 +226,17 @@ mod tests {
                 .unwrap()
                 .is_empty()
         );
+    }
+
+    #[test]
+    fn threads_without_a_task_help_the_others() {
+        for (threads, tasks, expected) in [(4, 1, 4), (4, 2, 2), (5, 2, 2), (2, 5, 1), (1, 1, 1)] {
+            let run = |context: &mut Context, _, _: &mut dyn FnMut(&Progress<'_>) -> ControlFlow<()>| {
+                Ok(Some(context.threads().get()))
+            };
+            let found = side_by_side(&context(threads), tasks, run, &mut |_, _, _| ControlFlow::Continue(()));
+            assert_eq!(found.unwrap(), vec![Some(expected); tasks], "{threads} threads for {tasks} tasks");
+        }
     }
 
     #[test]

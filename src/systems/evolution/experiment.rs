@@ -75,7 +75,7 @@ pub const DEPARTURES: [&str; 12] = [
      are theorem 2's divided by the root of the number of genes: alleles get fixed, and weights of genotypes must lie closer together than the target is long.",
 ];
 
-/// Trains every row and measures it on the test images. Runs are independent: each thread of the context does one at a time, on its own.
+/// Trains every row and measures it on the test images. Runs are independent, and share out the threads of the context.
 ///
 /// The result depends on options and data alone: never on threads, instruction set or interruptions.
 ///

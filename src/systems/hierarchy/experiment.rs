@@ -77,8 +77,7 @@ pub const DEPARTURES: [&str; 8] = [
     "Entropies are in bits.",
 ];
 
-/// Trains every row and measures it on the test images. Runs are independent: each thread of the context does one at a
-/// time, on its own.
+/// Trains every row and measures it on the test images. Runs are independent, and share out the threads of the context.
 ///
 /// The result depends on options and data alone: never on threads, instruction set or interruptions.
 ///
