@@ -64,6 +64,7 @@ impl Threads {
     }
 
     /// What each of several tasks gets of them: one at least.
+    #[cfg(feature = "systems")]
     pub(crate) fn shared_by(self, tasks: usize) -> Self {
         let count = NonZeroUsize::new(self.get() / tasks.max(1)).unwrap_or(NonZeroUsize::MIN);
         Threads { count, ..self }
