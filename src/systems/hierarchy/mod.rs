@@ -34,12 +34,14 @@ mod base;
 pub mod config;
 pub mod experiment;
 mod images;
+mod moves;
 mod network;
 mod read_out;
 mod record;
 mod report;
 mod rows;
 mod run;
+mod saved;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -48,7 +50,8 @@ mod train;
 mod units;
 
 pub use config::{Base, Config, Criterion, FeatureMap, Form, Images, Meta, ReadOut, Rejected, Rule};
-pub use network::{Move, Network};
+pub use moves::Move;
+pub use network::Network;
 pub use topology::{Area, Geometry, Named, Topology};
 
 pub(crate) use network::KIND;
