@@ -286,9 +286,12 @@ mod tests {
             assert_eq!((&run.steps, &run.entropies), (&straight.steps, &straight.entropies));
             assert_eq!((run.accepted, run.candidates), (straight.accepted, straight.candidates));
             assert!(run.seconds > run.learning && run.learning > 0.0);
-            // What is finished is read, and trained no more.
+            // What is finished is read, trained no more, and left as it is.
+            let record = std::fs::read(state.with_extension("toml")).unwrap();
             let (again, seen) = reproduce(&saving, 1);
-            assert_eq!((seen, &again.unwrap().runs[0].steps), (0, &straight.steps));
+            let again = again.unwrap().runs.remove(0);
+            assert_eq!((seen, &again.steps, again.seconds), (0, &straight.steps, run.seconds));
+            assert_eq!(std::fs::read(state.with_extension("toml")).unwrap(), record);
             // The process ended between a record and its network: the network is one of before.
             std::fs::rename(early, state).unwrap();
             let (again, seen) = reproduce(&saving, usize::MAX);

@@ -23,9 +23,9 @@ pub(super) struct Record {
     every_move: bool,
     /// [`Dataset::digest`](crate::datasets::Dataset::digest) of the images measured on, in hexadecimal.
     test: String,
-    /// Seconds of the run, and those of them that measuring took.
+    /// Seconds of the run, and those of them that training took.
     pub(super) seconds: f64,
-    pub(super) measuring: f64,
+    pub(super) learning: f64,
     #[serde(default)]
     steps: Vec<Step>,
 }
@@ -40,7 +40,7 @@ struct Step {
 
 impl Record {
     pub(super) fn new(every_move: bool, test: u64) -> Self {
-        Record { every_move, test: format!("{test:016x}"), seconds: 0.0, measuring: 0.0, steps: Vec::new() }
+        Record { every_move, test: format!("{test:016x}"), seconds: 0.0, learning: 0.0, steps: Vec::new() }
     }
 
     /// The record beside a network's state.
@@ -101,7 +101,13 @@ impl Record {
         self.steps.len()
     }
 
-    /// Whether the topology that a network answers by is still to be measured, before it learns on.
+    /// Whether the same was measured as another record says, whatever time it took.
+    pub(super) fn says_as_much_as(&self, other: &Record) -> bool {
+        self.steps == other.steps
+    }
+
+    /// Whether the topology that a network answers by is still to be measured, before it learns on: the first, and each that a move led to
+    /// if each is asked for.
     pub(super) fn owes(&self, network: &Network) -> bool {
         network.best.is_some() && (self.steps.is_empty() || self.every_move && self.of_topology(network).is_none())
     }

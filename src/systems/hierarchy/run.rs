@@ -73,19 +73,26 @@ impl<'a> Bench<'a> {
         let material = Material::new(&config, self.train.clone())?;
         let (mut network, mut record) = self.begin(&config, path.as_deref().filter(|_| exists))?;
         network.journal.begin(self.train.len(), self.digests[0])?;
-        let before = record.seconds;
+        let (read, epochs) = (record.clone(), network.epochs);
         let mut session = Session::new(&network, &material)?;
         let mut saved = Instant::now();
         let flow = loop {
-            if self.measure_what_is_owed(context, &network, &material, &mut record, observer)?.is_break() {
-                break ControlFlow::Break(());
+            if record.owes(&network) {
+                let both = record.len() == 0;
+                let Some(found) = self.measure(context, &network, &material, both, observer)? else {
+                    break ControlFlow::Break(());
+                };
+                record.push(&network, found);
             }
             if let Some(path) = path.as_deref().filter(|_| saved.elapsed().as_secs_f64() > PAUSE) {
-                record.seconds = before + began.elapsed().as_secs_f64();
+                record.seconds = read.seconds + began.elapsed().as_secs_f64();
                 record.save(&network, path)?;
                 saved = Instant::now();
             }
-            match network.advance(context, &mut session, observer)? {
+            let start = Instant::now();
+            let advanced = network.advance(context, &mut session, observer)?;
+            record.learning += start.elapsed().as_secs_f64();
+            match advanced {
                 ControlFlow::Break(()) => break ControlFlow::Break(()),
                 ControlFlow::Continue(Advance::Done) => {
                     break self.measure_the_last(context, &network, &material, &mut record, observer)?;
@@ -93,14 +100,17 @@ impl<'a> Bench<'a> {
                 ControlFlow::Continue(_) => (),
             }
         };
-        record.seconds = before + began.elapsed().as_secs_f64();
-        if let Some(path) = &path {
-            record.save(&network, path)?;
+        // A run that was only read stays as it is, and took what it took.
+        if !exists || network.epochs != epochs || !record.says_as_much_as(&read) {
+            record.seconds = read.seconds + began.elapsed().as_secs_f64();
+            if let Some(path) = &path {
+                record.save(&network, path)?;
+            }
         }
         if flow.is_break() {
             return Ok(None);
         }
-        let (seconds, learning) = (record.seconds, record.seconds - record.measuring);
+        let (seconds, learning) = (record.seconds, record.learning);
         let entropies = network.entropy_history().map(<[f64]>::to_vec).collect();
         let (accepted, candidates) = (network.moves().len() as u64, network.trainings - 1);
         Ok(Some(Run {
@@ -116,27 +126,6 @@ impl<'a> Bench<'a> {
         }))
     }
 
-    /// Measures the first topology, and each that a move led to if each is asked for.
-    fn measure_what_is_owed(
-        &self,
-        context: &mut Context,
-        network: &Network,
-        material: &Material,
-        record: &mut Record,
-        observer: &mut Observer<'_>,
-    ) -> Result<ControlFlow<()>> {
-        if !record.owes(network) {
-            return Ok(ControlFlow::Continue(()));
-        }
-        let start = Instant::now();
-        let Some(found) = self.measure(context, network, material, record.len() == 0, observer)? else {
-            return Ok(ControlFlow::Break(()));
-        };
-        record.push(network, found);
-        record.measuring += start.elapsed().as_secs_f64();
-        Ok(ControlFlow::Continue(()))
-    }
-
     /// The latents of the last topology are classified by both read-outs, as those of the first: what is missing is trained.
     fn measure_the_last(
         &self,
@@ -146,7 +135,6 @@ impl<'a> Bench<'a> {
         record: &mut Record,
         observer: &mut Observer<'_>,
     ) -> Result<ControlFlow<()>> {
-        let start = Instant::now();
         let keeps_weights = network.config().meta.as_ref().is_some_and(|meta| meta.rejected == Rejected::KeepsWeights);
         if let Some(last) = record.of_network(network, keeps_weights) {
             if last.logistic.is_none() {
@@ -166,7 +154,6 @@ impl<'a> Bench<'a> {
             }
             record.push(network, whole);
         }
-        record.measuring += start.elapsed().as_secs_f64();
         Ok(ControlFlow::Continue(()))
     }
 
