@@ -142,10 +142,10 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
-    fn store_past_caches(self, value: Self::F32, to: &mut [f32; LANES]) {
+    fn store_past_caches(self, value: Self::F32, to: &mut [f32; LANES], _: super::private::FencesBeforeReading) {
         // Miri knows neither these stores nor their fence.
         if !cfg!(miri) && to.as_ptr().addr().is_multiple_of(64) {
-            // SAFETY: the token proves the feature; the array is writable and was just found aligned.
+            // SAFETY: the token proves the feature; the array is writable, was just found aligned, and is not read before a fence, which is promised.
             unsafe {
                 _mm256_stream_ps(to.as_mut_ptr(), value[0]);
                 _mm256_stream_ps(to.as_mut_ptr().add(8), value[1]);

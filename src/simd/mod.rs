@@ -69,11 +69,14 @@ pub trait Simd: Copy + Send + Sync + 'static + private::Sealed {
     fn load(self, from: &[f32; LANES]) -> Self::F32;
     /// `to[i]` is lane i.
     fn store(self, value: Self::F32, to: &mut [f32; LANES]);
-    /// As [`store`](Self::store), past the caches where the set can and `to` is aligned to 64 bytes. End with [`fence`](Self::fence).
-    fn store_past_caches(self, value: Self::F32, to: &mut [f32; LANES]) {
+    /// As [`store`](Self::store), past the caches where the set can and `to` is aligned to 64 bytes. For this library's own kernels: nothing may
+    /// read `to`, not even the same thread, before [`fence`](Self::fence), and only they can promise it.
+    #[doc(hidden)]
+    fn store_past_caches(self, value: Self::F32, to: &mut [f32; LANES], _: private::FencesBeforeReading) {
         self.store(value, to);
     }
-    /// Makes what was stored past the caches visible to other threads.
+    /// Ends stores past the caches.
+    #[doc(hidden)]
     fn fence(self) {}
     /// Asks for the cache line of a value to be near when it is needed. Changes no result.
     #[inline(always)]
@@ -263,7 +266,14 @@ fn fold(mut lanes: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
 
 mod private {
     pub trait Sealed {}
+
+    /// The promise that nothing reads what is stored past the caches before a fence.
+    #[derive(Clone, Copy, Debug)]
+    pub struct FencesBeforeReading(pub(super) ());
 }
+
+/// What a kernel hands to [`Simd::store_past_caches`], and then keeps.
+pub(crate) const FENCES_BEFORE_READING: private::FencesBeforeReading = private::FencesBeforeReading(());
 
 /// A computation written once for all instruction sets. Mark `run` and all it calls `#[inline(always)]`.
 pub trait Kernel {

@@ -16,6 +16,10 @@ fn awkward() -> Vec<f32> {
     values
 }
 
+/// Where stores past the caches do go past them.
+#[repr(align(64))]
+struct Line([f32; LANES]);
+
 /// Every operation of a token on lanes `a`, `b`, `c`, as bits. NaN payloads are not promised, so NaN is one value.
 struct Everything {
     a: [f32; LANES],
@@ -43,8 +47,8 @@ impl Kernel for Everything {
         let bytes = self.a.map(|v| v.to_bits() as u8);
         let mut partial = [9.0f32; 5];
         s.store_partial(a, &mut partial);
-        let mut streamed = [0.0; LANES];
-        s.store_past_caches(b, &mut streamed);
+        let mut streamed = Line([0.0; LANES]);
+        s.store_past_caches(b, &mut streamed.0, FENCES_BEFORE_READING);
         s.fence();
         let mut block = [a; LANES];
         for i in 0..LANES {
@@ -84,7 +88,7 @@ impl Kernel for Everything {
             ("rotate_left", unsigned(s.rotate_left::<11, 21>(p))),
             ("load_partial", float(s.load_partial(&self.b[..11]))),
             ("store_partial", float(s.load_partial(&partial))),
-            ("store_past_caches", streamed.map(canonical)),
+            ("store_past_caches", streamed.0.map(canonical)),
             ("compress", float(s.compress(s.mask_bits(s.lt(b, c)), a))),
             ("transpose", float(transposed[usize::from(self.a[0].to_bits() as u8) % LANES])),
             ("reduce_add", [canonical(s.reduce_add(b)); LANES]),

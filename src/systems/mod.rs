@@ -249,7 +249,7 @@ pub struct Outcome {
     pub spread: f64,
     /// Every run's figure, in order of the seeds.
     pub runs: Vec<f64>,
-    /// Time of all runs together.
+    /// Time of all runs together, from where each began or went on; a hierarchy's from its beginning.
     pub seconds: f64,
 }
 
@@ -340,6 +340,35 @@ mod tests {
         for error in errors {
             assert!(error.to_string().contains("at most 1073741824 values of a batch"), "{error}");
         }
+        // Small batches, but as many values of noise as weights for each draw, or each sixteenth of the batch.
+        for (draws, batch) in [(hebbian::Draws::PerBatch(1024), 1), (hebbian::Draws::PerSample, 500)] {
+            let output = hebbian::Output::Perturbation(hebbian::Perturbation { draws, batch, ..Default::default() });
+            let config = hebbian::Config { layers: vec![8, 1 << 19], feature_memory: 0, output, ..Default::default() };
+            let error = hebbian::Network::new(config, 784, 256).map(|_| ()).unwrap_err().to_string();
+            assert!(error.contains("at most 1073741824 values of noise"), "{error}");
+        }
+    }
+
+    #[test]
+    fn another_output_layer_is_held_to_what_memory_holds() {
+        use crate::systems::{baselines::krotov_hopfield, hebbian};
+        let data = crate::datasets::embedded().test;
+        let mut context = Context::new().unwrap();
+        let quick = read_out::Config { epochs: 1, batch: 500, ..Default::default() };
+        let large = read_out::Config { batch: 1 << 20, ..quick.clone() };
+        let output = hebbian::Output::Backpropagation(quick.clone());
+        let hidden = hebbian::Hidden { epochs: 1, ..Default::default() };
+        let config = hebbian::Config { layers: vec![1100], hidden, output, ..Default::default() };
+        let mut network = hebbian::Network::new(config, 784, 10).unwrap();
+        let mut go = |_: &Progress<'_>| ControlFlow::Continue(());
+        let _ = network.train(&mut context, &data, None, &mut go).unwrap();
+        let error = network.with_output(None, hebbian::Output::Backpropagation(large.clone())).unwrap_err().to_string();
+        assert!(error.contains("1073741824 values of a batch"), "{error}");
+        let config = krotov_hopfield::Config { layers: vec![1100], epochs: 1, output: quick, ..Default::default() };
+        let mut network = krotov_hopfield::Network::new(config, 784, 10).unwrap();
+        let _ = network.train(&mut context, &data, None, &mut go).unwrap();
+        let error = network.with_reading(krotov_hopfield::Reading::Relu, large).unwrap_err().to_string();
+        assert!(error.contains("1073741824 values of a batch"), "{error}");
     }
 
     #[test]

@@ -122,7 +122,16 @@ impl<F: Slope> Kernel for Backward<'_, '_, F> {
 /// `y = max(0, y)^n`: the read-out of Krotov and Hopfield (PNAS 116(16), 2019, eq. 1 of the classifier) takes n = 4.5.
 ///
 /// The whole part of `n` is raised by multiplication, a half by a square root, any other rest f by `exp(f ln y)`. The relative error
-/// is at most `(2n + 4 + f |ln y|)` times 2^-24, while the result is a normal number. NaN stays NaN.
+/// is at most `(2n + 4 + 3 f |ln y|)` times 2^-24, while the result is a normal number: the logarithm and its product with f are rounded, and
+/// the exponential makes relative errors of absolute ones. NaN stays NaN. One read and one write of y.
+///
+/// ```
+/// use neuropil::{Context, Matrix, kernels::activation};
+/// let mut y = Matrix::from_slice(&[-2.0, 4.0, 9.0], 1, 3)?;
+/// activation::power(&mut Context::new()?, y.view_mut(), 1.5);
+/// assert_eq!(y.as_slice(), &[0.0, 8.0, 27.0]);
+/// # Ok::<(), neuropil::Error>(())
+/// ```
 ///
 /// # Panics
 /// Unless `0 < n <= 64`.

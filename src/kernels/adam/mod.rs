@@ -27,6 +27,7 @@ pub mod reference;
 
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::kernels::finite;
 use crate::parallel;
 use crate::simd::{Kernel, LANES, Simd, dispatch};
 
@@ -97,10 +98,11 @@ impl Adam {
     /// Updates the parameters by their gradient.
     ///
     /// Each value has some fifteen roundings behind it; [`reference::error`] bounds what they do to parameter and moments. A NaN in the
-    /// gradient makes its parameter NaN, for good, and leaves the others alone. Some fifteen operations and 28 bytes of memory a parameter.
+    /// gradient makes its parameter NaN, for good, and leaves the others alone; so does an infinite one, and one whose square is beyond `f32` at
+    /// the step after it. Some fifteen operations and 28 bytes of memory a parameter.
     ///
     /// # Panics
-    /// If parameters, gradient and moments have different lengths, or the step's number is 0.
+    /// If parameters, gradient and moments have different lengths, the step's number is 0, or its rate, scale or decay is not finite.
     #[track_caller]
     pub fn update(&mut self, context: &mut Context, step: &Step, gradient: &[f32], parameters: &mut [f32]) {
         assert!(
@@ -116,6 +118,9 @@ impl Adam {
             self.first.len()
         );
         assert!(step.number > 0, "Adam: steps are counted from 1");
+        for (name, value) in [("rate", step.rate as f32), ("scale", step.scale), ("decay", step.decay)] {
+            finite("Adam", name, value);
+        }
         // Both corrections go into two numbers: w -= c m / (sqrt(v) + e).
         let exponent = step.number.min(1 << 30) as i32;
         let root = (1.0 - BETA2.powi(exponent)).sqrt();
@@ -238,6 +243,23 @@ mod tests {
         assert!((two[0] - expected).abs() < 1e-12, "{two:?}");
         let clamped = reference::update(&Step { non_negative: true, ..step(1) }, 1.0, [0.05, 0.0, 0.0]);
         assert_eq!(clamped[0], 0.0);
+    }
+
+    #[test]
+    fn what_is_no_number_or_too_large_ends_one_parameter_alone() {
+        let mut context = Context::on(Isa::best()).unwrap();
+        let (mut adam, mut w) = (Adam::new(4), [1.0f32; 4]);
+        adam.update(&mut context, &Step::default(), &[f32::NAN, f32::INFINITY, 2e19, 0.5], &mut w);
+        assert!(w[0].is_nan() && w[1].is_nan() && w[2] == 1.0 && w[3] < 1.0, "{w:?}");
+        adam.update(&mut context, &Step { number: 2, ..Step::default() }, &[0.5; 4], &mut w);
+        assert!(w[..3].iter().all(|w| w.is_nan()) && w[3].is_finite(), "{w:?}");
+    }
+
+    #[test]
+    #[should_panic(expected = "Adam: rate is NaN, not a finite number")]
+    fn a_rate_that_is_no_number_is_refused() {
+        let mut context = Context::on(Isa::Scalar).unwrap();
+        Adam::new(1).update(&mut context, &Step { rate: f64::NAN, ..Step::default() }, &[1.0], &mut [1.0]);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! h = ReLU(w_edges x),  l = w_output h,  L = ln sum_c exp(l_c) - l_label
-//! delta = mean over samples of max(0, a^2 - L^2),  a = ln(classes)                 section 3.1
+//! delta = mean over samples of max(0, a^2 - L^2),  a = ln(classes)                 section 3.1: ln 10
 //! f(i) = sum delta x(i) / sum x(i),  f0(i) = sum delta (1 - x(i)) / sum (1 - x(i))
 //! p'(i) = p (1 + e f) / (1 + e f0 + e p (f - f0))                                  equation 3
 //! ```

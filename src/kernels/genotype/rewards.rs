@@ -6,7 +6,7 @@
 //!     sums[b] = sum of rewards[l] over the bits l of b, all 256 of them                       (1)
 //!     for each gene: present += sums[byte], absent += sums[not byte]
 //! ```
-//! 1. The method of the four Russians: 8 genotypes cost one addition a gene. Sums of 8 are in ascending order, and added in ascending order.
+//! 1. The method of the four Russians: 8 genotypes cost two additions a gene. Sums of 8 are in ascending order, and added in ascending order.
 
 use super::population::{GROUP, Population};
 use crate::context::Context;
@@ -56,7 +56,7 @@ const TABLE: usize = 8;
 ///
 /// In `f64`: each is within `(n + 1) 2^-53 sum |r| / carriers` of the exact one for n genotypes, in an order that neither threads nor
 /// instruction set change. A reward that is NaN makes NaN of f or f0 of every gene, which [`update`](super::AlleleFrequencies::update) refuses.
-/// Cost: an addition for 8 genotypes and each gene.
+/// Cost: two additions for 8 genotypes and each gene, and 256 for every 8 genotypes and 256 genes.
 ///
 /// # Panics
 /// If there are not as many rewards as genotypes.

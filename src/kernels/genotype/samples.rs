@@ -13,10 +13,11 @@ use crate::simd::{Kernel, LANES, Simd, dispatch};
 #[repr(align(64))]
 pub(super) struct Line(pub(super) [f32; LANES]);
 
-/// Images and their labels, laid out for a [`Graph`]: 16 images a tile, pixel by pixel, and for each image which edges of each hidden unit
-/// lead from a pixel that is not zero.
+/// Images and their labels, laid out for a [`Graph`]: 16 images a tile, pixel by pixel, and for every 4 and every 16 images which edges of
+/// each hidden unit lead from a pixel that is not zero in one of them.
 ///
-/// Memory: 4 bytes a pixel and a bit an edge of every image (2000 images, 784 pixels, 78,400 edges: 6 and 32 MB). Prepare them once and
+/// Memory: 4 bytes a pixel, and for each edge a bit for 4 images and one for 16, in blocks of 128 edges of a unit (2000 images, 784 pixels, 1000
+/// units of some 78 edges: 6 and 10 MB). Prepare them once and
 /// keep them, as the generations go by; a mini-batch is prepared in the time of some dozen genotypes.
 #[derive(Clone, Debug)]
 pub struct Samples {

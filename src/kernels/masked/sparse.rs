@@ -24,7 +24,7 @@ use crate::kernels::dense::Write;
 use crate::kernels::dense::blocked::{pack_panel, packed_len};
 use crate::matrix::{MatMut, MatRef};
 use crate::parallel::{Threads, for_each_with};
-use crate::simd::{Kernel, LANES, Simd, dispatch};
+use crate::simd::{FENCES_BEFORE_READING, Kernel, LANES, Simd, dispatch};
 
 /// `p = x w` for x \[batch, inputs\], w \[inputs, units\] sparse, y \[batch, units\].
 ///
@@ -337,7 +337,7 @@ pub(super) fn write_transposed<S: Simd, const V: usize>(
         // Two loops, each small enough to unroll: the rows stay in registers.
         if past_caches {
             for i in 0..LANES {
-                s.store_past_caches(block[i], sixteen(y.row_mut(v * LANES + i), col));
+                s.store_past_caches(block[i], sixteen(y.row_mut(v * LANES + i), col), FENCES_BEFORE_READING);
             }
         } else {
             for i in 0..LANES {

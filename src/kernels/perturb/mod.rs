@@ -22,6 +22,8 @@ pub(crate) mod gaussian;
 mod per_sample;
 
 pub use gaussian::gaussian;
+#[cfg(feature = "systems")]
+pub(crate) use per_sample::PARTS;
 pub use per_sample::{noise_of_sample, perturbed_per_sample, reward_update_per_sample};
 
 use crate::context::Context;

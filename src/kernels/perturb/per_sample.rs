@@ -16,7 +16,7 @@ use crate::simd::{Kernel, LANES, Simd, dispatch};
 /// Samples of a work item of the outputs.
 const SAMPLES: usize = 16;
 /// Parts the batch is cut into for the update, whatever the number of threads; each has a sum of its own.
-const PARTS: usize = 16;
+pub(crate) const PARTS: usize = 16;
 /// What a noise value costs, in multiply-adds.
 const COST: usize = 16;
 

@@ -4,7 +4,7 @@ pub mod reference;
 
 use crate::context::Context;
 use crate::parallel::for_each;
-use crate::simd::{Kernel, LANES, Simd, dispatch};
+use crate::simd::{FENCES_BEFORE_READING, Kernel, LANES, Simd, dispatch};
 
 /// Bytes a work item converts.
 const BYTES: usize = 1 << 16;
@@ -56,7 +56,7 @@ impl Kernel for ToF32<'_> {
         let (to, to_tail) = self.out.as_chunks_mut::<LANES>();
         if self.stream {
             for (from, to) in from.iter().zip(to) {
-                s.store_past_caches(s.mul_add(s.load_u8(from), scale, offset), to);
+                s.store_past_caches(s.mul_add(s.load_u8(from), scale, offset), to, FENCES_BEFORE_READING);
             }
             s.fence();
         } else {

@@ -185,6 +185,16 @@ fn apply(context: &mut Context, reading: Reading, out: MatMut<'_>) {
     }
 }
 
+/// Checks that memory can hold the weights and batches of a network; its widths, from inputs to classes.
+fn fits(config: &Config, inputs: usize, classes: usize) -> Result<Vec<usize>> {
+    let widths = [&[inputs], &config.layers[..], &[classes]].concat();
+    settings::weights("layers", &widths)?;
+    let widest = widths.iter().copied().max().unwrap_or(1);
+    settings::batch("batch", config.batch, widest)?;
+    settings::batch("output.batch", config.output.batch, widest)?;
+    Ok(widths)
+}
+
 impl Network {
     /// An untrained network: hidden weights are Gaussian with standard deviation 1 (their magnitudes, if they may not be
     /// negative).
@@ -195,11 +205,7 @@ impl Network {
     pub fn new(config: Config, inputs: usize, classes: usize) -> Result<Self> {
         config.validate()?;
         settings::shape(inputs, classes)?;
-        let widths = [&[inputs], &config.layers[..], &[classes]].concat();
-        settings::weights("layers", &widths)?;
-        let widest = widths.iter().copied().max().unwrap_or(1);
-        settings::batch("batch", config.batch, widest)?;
-        settings::batch("output.batch", config.output.batch, widest)?;
+        let widths = fits(&config, inputs, classes)?;
         let mut context = Context::new()?;
         let stream = Stream::new(config.seed, "hidden weights");
         let mut hidden = Vec::with_capacity(config.layers.len());
@@ -267,6 +273,7 @@ impl Network {
         }
         let config = Config { reading, output, ..self.config.clone() };
         config.validate()?;
+        fits(&config, self.inputs(), self.classes())?;
         let output = new_output(&mut Context::new()?, &config, self.classes());
         let mut journal = self.journal.clone();
         journal.restart("hidden");

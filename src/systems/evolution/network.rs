@@ -260,6 +260,10 @@ impl Network {
     /// Whether what is prepared of so many images can be held, some 3 GiB: a bit for every four images and edge, of which each unit has
     /// whole blocks of 128.
     fn preparable(&self, images: usize) -> Result<()> {
+        settings::batch("batch", images, self.inputs)?;
+        // Sums of 64 genotypes on 64 images, 1280 bytes each.
+        let sums = self.config.population.div_ceil(64) as u64 * images.div_ceil(64) as u64;
+        settings::within("population x batch, in blocks of 64 x 64", sums, 0, 1 << 20)?;
         const MOST: f64 = (1u64 << 36) as f64;
         let edges = self.config.edge_probability * self.inputs as f64;
         let of_a_unit = edges + 128.0 * edges.min(1.0);

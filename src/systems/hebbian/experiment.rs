@@ -102,6 +102,7 @@ pub fn reproduce(
                 report.interrupted = true;
                 return Ok(report);
             }
+            let seconds = start.elapsed().as_secs_f64();
             // The paper's figures 3 and 4 are of MNIST.
             let (mut attacked, mut fitted) = (None, None);
             if ATTACKED.contains(&row.name) && options.images != Images::Cifar10 {
@@ -118,7 +119,7 @@ pub fn reproduce(
                 config: learner.config_toml(),
                 accuracy: 100.0 * learner.accuracy(context, &data.test)?,
                 zeros: 100.0 * learner.zero_share(),
-                seconds: start.elapsed().as_secs_f64(),
+                seconds,
                 curve: learner.curve().to_vec(),
                 fields: (run == 0).then(|| learner.receptive_fields()),
             });
@@ -243,7 +244,8 @@ pub const DEPARTURES: [&str; 13] = [
     "Without the non-negativity constraint the hidden layer learns with plain ReLU, as printed, but the output layer reads it through rule \
      (6) (z-score of the magnitudes of a sample, then ReLU). With plain ReLU read-outs reach some half (backpropagation) to one per cent \
      (weight perturbation) less.",
-    "Rule (6) does not rescale activities to [0, 1]: what reads them is trained on features scaled by one number of its own.",
+    "Rule (6) does not rescale activities to [0, 1]: read-outs by backpropagation take them as they are, those by weight perturbation scaled by \
+     one number. Krotov and Hopfield's read-outs take activities scaled by one number to a root mean square length of 40.",
     "Backpropagation's hidden weights begin as He's Gaussians, not as the paper's (standard deviation 0.01, or uniform in [0.01, 0.1]). \
      Krotov and Hopfield's rows keep hidden weights alone at zero or above, not their read-out's; in the quick run they have 400 units.",
     "Figure 3: distributions are fitted by maximum likelihood to the weights from 0.005 of the largest on, as truncated there; their distance is \

@@ -86,7 +86,15 @@ fn backward(context: &Context, activation: Activation, y: MatRef<'_>, gradient: 
             let (y, gradient) = (y.row(block * 4 + row), rows.row_mut(row));
             match activation {
                 Activation::Relu => {
-                    gradient.iter_mut().zip(y).for_each(|(g, &y)| *g = if y > 0.0 { *g } else { 0.0 });
+                    gradient.iter_mut().zip(y).for_each(|(g, &y)| {
+                        *g = if y > 0.0 {
+                            *g
+                        } else if y.is_nan() {
+                            y
+                        } else {
+                            0.0
+                        }
+                    });
                 }
                 Activation::MagnitudeZscore { rescale, .. } => magnitude_zscore_backward(y, gradient, rescale),
             }

@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::datasets::Dataset;
 use crate::error::{Error, Result};
 use crate::kernels::dense::{self, Write};
-use crate::kernels::{activation, hebbian};
+use crate::kernels::{activation, hebbian, perturb};
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::random::Stream;
 use crate::systems::checkpoint::{Reader, Writer};
@@ -113,29 +113,38 @@ fn new_head(context: &mut Context, config: &Config, classes: usize) -> Head {
     }
 }
 
+/// Checks that memory can hold the weights, batches and noise of a network.
+fn fits(config: &Config, inputs: usize, classes: usize) -> Result<()> {
+    let widths = [&[inputs], &config.layers[..], &[classes]].concat();
+    settings::weights("layers", &widths)?;
+    let widest = widths.iter().copied().max().unwrap_or(1);
+    settings::batch("hidden.batch", config.hidden.batch, widest)?;
+    match &config.output {
+        Output::Backpropagation(output) => settings::batch("output.backpropagation.batch", output.batch, widest),
+        Output::Perturbation(output) => {
+            // Noise of each sample's own is not kept, but its sums over parts of the batch are.
+            let (draws, copies) = match output.draws {
+                Draws::PerBatch(draws) => (draws as usize, draws as usize),
+                Draws::PerSample => (1, output.batch.min(perturb::PARTS)),
+            };
+            settings::batch("output.perturbation.batch", output.batch, widest.max(classes * draws))?;
+            let features = config.layers.last().copied().unwrap_or(inputs);
+            let noise = features as u128 * classes as u128 * copies as u128;
+            settings::values("output.perturbation.draws", "values of noise", noise)
+        }
+    }
+}
+
 impl Network {
     /// An untrained network for images of `inputs` values.
     ///
     /// # Errors
-    /// As [`Config::validate`]; [`Error::Setting`] if inputs or classes are out of range, or weights or a batch would be more than 2^30
-    /// values; [`Error::InstructionSet`] if the environment names a set this CPU lacks.
+    /// As [`Config::validate`]; [`Error::Setting`] if inputs or classes are out of range, or weights, a batch or noise would be more than
+    /// 2^30 values; [`Error::InstructionSet`] if the environment names a set this CPU lacks.
     pub fn new(config: Config, inputs: usize, classes: usize) -> Result<Self> {
         config.validate()?;
         settings::shape(inputs, classes)?;
-        let widths = [&[inputs], &config.layers[..], &[classes]].concat();
-        settings::weights("layers", &widths)?;
-        let widest = widths.iter().copied().max().unwrap_or(1);
-        settings::batch("hidden.batch", config.hidden.batch, widest)?;
-        match &config.output {
-            Output::Backpropagation(output) => settings::batch("output.backpropagation.batch", output.batch, widest)?,
-            Output::Perturbation(output) => {
-                let draws = match output.draws {
-                    Draws::PerBatch(draws) => draws as usize,
-                    Draws::PerSample => 1,
-                };
-                settings::batch("output.perturbation.batch", output.batch, widest.max(classes * draws))?;
-            }
-        }
+        fits(&config, inputs, classes)?;
         let mut context = Context::new()?;
         let stream = Stream::new(config.seed, "hidden weights");
         let mut below = inputs;
@@ -223,6 +232,7 @@ impl Network {
         }
         let config = Config { reading, output, ..self.config.clone() };
         config.validate()?;
+        fits(&config, self.inputs(), self.classes())?;
         let output = new_head(&mut Context::new()?, &config, self.classes());
         let mut journal = self.journal.clone();
         journal.restart("hidden");

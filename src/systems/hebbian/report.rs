@@ -73,7 +73,7 @@ pub struct Run {
     pub accuracy: f64,
     /// Hidden weights that are exactly zero, in per cent.
     pub zeros: f64,
-    /// Time of the training. Hidden layers that several rows share are counted with the first.
+    /// Time of the training, from where it began or went on. Hidden layers that several rows share are counted with the first.
     pub seconds: f64,
     /// The learning curve; accuracies (0 to 1) on the test images, but for networks that learn from few.
     pub curve: Vec<CurvePoint>,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::sweep::SAMPLES;
 use super::topology::{self, Area, Geometry, Topology};
 use crate::datasets::Shape;
 use crate::error::{Error, Result};
@@ -324,7 +325,11 @@ impl Config {
         let most = fields.iter().map(|rectangles| rectangles.len() as u128).max().unwrap_or(0);
         settings::values("map", "initial weights of a unit, for every cell of the map", 2 * hidden * map * most)?;
         let values = inputs().map(|inputs| 2 * (inputs + hidden)).sum::<u128>() + map;
-        settings::values("base.batch", "values of a batch", self.base.batch as u128 * values)?;
+        settings::values(
+            "base.batch",
+            "values of a batch",
+            self.base.batch.next_multiple_of(SAMPLES) as u128 * values,
+        )?;
         let (latents, own) = (units * hidden, self.read_out.hidden as u128);
         settings::values("read_out.hidden", "weights between latents and hidden units", latents * own)?;
         settings::values("read_out.batch", "values of a batch", self.read_out.batch as u128 * (latents + own))

@@ -129,10 +129,10 @@ mod tests {
     use std::ops::ControlFlow;
 
     use super::*;
-    use crate::datasets::embedded;
+    use crate::datasets::{Dataset, embedded};
     use crate::error::Error;
     use crate::parallel::Threads;
-    use crate::systems::hierarchy::{Named, Rejected, Rule};
+    use crate::systems::hierarchy::{Named, Network, Rejected, Rule};
     use crate::systems::{Outcome, Progress};
 
     fn quick(only: &[&str]) -> Options {
@@ -258,11 +258,12 @@ mod tests {
             });
             (report, seen)
         };
+        let mut unmoved = 0;
         for (rejected, every_move) in
             [(Rejected::Undone, true), (Rejected::KeepsWeights, true), (Rejected::Undone, false)]
         {
             let folder = tempfile::tempdir().unwrap();
-            let meta = Meta { steps: 3, epochs: Some(1), rejected, ..Meta::default() };
+            let meta = Meta { steps: 8, perturbations: 1, epochs: Some(1), rejected, ..Meta::default() };
             let whole = Options { meta: Some(meta), every_move, ..quick(&["meta"]) };
             let saving = Options { states: Some(folder.path().to_owned()), ..whole.clone() };
             let (straight, observed) = reproduce(&whole, usize::MAX);
@@ -286,6 +287,12 @@ mod tests {
             assert_eq!((&run.steps, &run.entropies), (&straight.steps, &straight.entropies));
             assert_eq!((run.accepted, run.candidates), (straight.accepted, straight.candidates));
             assert!(run.seconds > run.learning && run.learning > 0.0);
+            // Each topology stands at the meta-step that led to it, the last one too.
+            let moves = Network::load(&state).unwrap().moves().map(|made| made.step + 1).collect::<Vec<_>>();
+            let steps: Vec<u64> = run.steps[1..].iter().map(|step| step.meta_step).collect();
+            let expected = if every_move { &moves[..] } else { &moves[moves.len().saturating_sub(1)..] };
+            assert_eq!((run.first().meta_step, &steps[..]), (0, expected));
+            unmoved += usize::from(moves.last() < Some(&8));
             // What is finished is read, trained no more, and left as it is.
             let record = std::fs::read(state.with_extension("toml")).unwrap();
             let (again, seen) = reproduce(&saving, 1);
@@ -298,6 +305,18 @@ mod tests {
             assert!(seen > 0);
             assert_eq!(again.unwrap().runs[0].steps, straight.steps);
         }
+        assert!(unmoved > 0, "a run whose last step accepts nothing");
+    }
+
+    #[test]
+    fn test_images_of_other_classes_are_refused() {
+        let (mut context, split) = (Context::new().unwrap(), embedded());
+        let images: Vec<u8> = (0..split.test.len()).flat_map(|index| split.test.image(index).to_vec()).collect();
+        let test = Dataset::new(images, split.test.labels().to_vec(), split.test.shape(), 11).unwrap();
+        let split = Split { test, ..split };
+        let error =
+            reproduce(&mut context, &split, &quick(&["a2"]), &mut |_, _| ControlFlow::Continue(())).unwrap_err();
+        assert!(error.to_string().contains("classes: expected 10"), "{error}");
     }
 
     #[test]

@@ -17,7 +17,7 @@ const TABLE_2: [[f64; 5]; 2] = [[91.24, 92.40, 96.22, 0.009, 0.75], [33.12, 32.4
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Measured {
-    /// Meta-steps done.
+    /// Meta-steps that led to it: the step that accepted its last move is among them, later ones without any are not.
     pub meta_step: u64,
     /// Test accuracy in per cent with the hidden-layer read-out.
     pub accuracy: f64,

@@ -18,9 +18,9 @@ use crate::context::Context;
 use crate::datasets::{Dataset, Split};
 use crate::error::Result;
 use crate::random::Stream;
-use crate::systems::Observer;
 use crate::systems::experiment::{self, PAUSE};
 use crate::systems::journal::Journal;
+use crate::systems::{Observer, settings};
 
 /// What all runs share.
 pub(super) struct Bench<'a> {
@@ -34,6 +34,7 @@ pub(super) struct Bench<'a> {
 
 impl<'a> Bench<'a> {
     pub(super) fn new(context: &Context, data: &Split, options: &'a Options) -> Result<Self> {
+        settings::fits(&data.test, data.train.pixels(), data.train.classes())?;
         let prepared = |set: &Dataset| Prepared::new(context, options.images, set);
         Ok(Bench {
             options,
@@ -143,7 +144,6 @@ impl<'a> Bench<'a> {
                 };
                 last.logistic = Some(found.test());
             }
-            last.meta_step = network.meta_steps;
         } else {
             let Some(whole) = self.measure(context, network, material, true, observer)? else {
                 return Ok(ControlFlow::Break(()));
@@ -178,7 +178,7 @@ impl<'a> Bench<'a> {
         };
         let activity = network.activity(context, test, &[0]);
         Ok(Some(Measured {
-            meta_step: network.meta_steps,
+            meta_step: network.moves().last().map_or(0, |made| made.step + 1),
             accuracy: own.test(),
             correct: (own.shares[0] * test.len() as f64).round() as usize,
             validation: 100.0 * own.shares[1],

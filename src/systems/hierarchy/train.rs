@@ -24,6 +24,7 @@ use super::images::Prepared;
 use super::moves::Move;
 use super::network::{Network, Reading, Situation};
 use super::read_out::{Classifier, Samples};
+use super::sweep::SAMPLES;
 use super::topology;
 use crate::context::Context;
 use crate::datasets::Dataset;
@@ -73,14 +74,12 @@ pub(super) struct Session<'a> {
 impl<'a> Session<'a> {
     pub(super) fn new(network: &Network, material: &'a Material) -> Result<Self> {
         let config = &network.config;
-        // The read-out learns from all of them: refused before the units learn.
-        settings::activities(
-            "map",
-            material.train.len(),
-            network.geometry.latents().len() * network.geometry.hidden(),
-        )?;
+        // Of an epoch all are kept, a batch in whole blocks of samples; the read-out learns from as many: refused before the units learn.
+        let batch = config.base.batch;
+        let kept = material.train.len().div_ceil(batch).saturating_mul(batch.next_multiple_of(SAMPLES));
+        settings::activities("map", kept, network.geometry.latents().len() * network.geometry.hidden())?;
         let stream = Stream::new(config.seed, "hierarchy batches");
-        let batches = material.batches(config.base.batch, network.classes, stream)?;
+        let batches = material.batches(batch, network.classes, stream)?;
         Ok(Session { material, engine: Engine::new(), batches })
     }
 }

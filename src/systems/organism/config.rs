@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::particle::{Activation, Net};
 use crate::systems::settings;
 
@@ -143,6 +143,10 @@ impl Config {
 
     /// The particles' shape.
     pub(super) fn net(&self) -> Result<Net> {
-        Net::new(&self.particle, Activation::Linear)
+        Net::new(&self.particle, Activation::Linear).map_err(|error| match error {
+            // The particles' hidden layers, not the organism's.
+            Error::Setting { expected, found, .. } => Error::setting("particle", expected, found),
+            other => other,
+        })
     }
 }

@@ -214,19 +214,22 @@ fn only_self_replicators_are_tested_for_robustness() {
 
 #[test]
 fn settings_out_of_range_are_refused() {
-    let refuse = |change: fn(&mut Config)| {
+    let refuse = |key: &str, change: fn(&mut Config)| {
         let mut config = config();
         change(&mut config);
-        assert!(matches!(Network::new(config, 784, 10), Err(Error::Setting { .. })));
+        match Network::new(config, 784, 10).map(|_| ()) {
+            Err(Error::Setting { name, .. }) => assert_eq!(name, key),
+            other => panic!("{key}: {other:?}"),
+        }
     };
-    refuse(|c| c.particle = vec![0]);
-    refuse(|c| c.hidden = vec![0]);
-    refuse(|c| c.batch = 0);
-    refuse(|c| c.noise = f64::NAN);
-    refuse(|c| c.side = 0);
-    refuse(|c| c.epsilon = 0.0);
-    refuse(|c| c.task.momentum = 1.5);
-    refuse(|c| (c.side, c.hidden) = (1024, vec![1000]));
+    refuse("particle", |c| c.particle = vec![0]);
+    refuse("hidden", |c| c.hidden = vec![0]);
+    refuse("batch", |c| c.batch = 0);
+    refuse("noise", |c| c.noise = f64::NAN);
+    refuse("side", |c| c.side = 0);
+    refuse("epsilon", |c| c.epsilon = 0.0);
+    refuse("task.momentum", |c| c.task.momentum = 1.5);
+    refuse("widths", |c| (c.side, c.hidden) = (1024, vec![1000]));
     for (large, key) in [
         (Config { side: 1024, hidden: vec![15], particle: vec![64, 64], ..config() }, "particle"),
         (Config { batch: 1 << 24, ..config() }, "batch"),

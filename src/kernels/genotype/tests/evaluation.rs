@@ -209,6 +209,16 @@ fn sums_that_overflow_give_nan() {
         assert!(outcome.losses[0].is_nan() && outcome.rewards[0].is_nan());
         assert!(outcome.losses[1].is_finite() && outcome.rewards[1].is_finite());
     }
+    // Downwards: a silent unit leaves both classes alike; a class of minus infinity costs nothing as long as it is not the label's.
+    let samples = Samples::new(&mut context(), &graph, images.view(), &[0, 0]).unwrap();
+    let weights = [-1e30, 1.0, 1.0, 1.0, 1e8, 0.0, 1.0, -1e30, 1e8, 0.0, -1e30, 1.0];
+    let weights = Matrix::from_slice(&weights, 3, 4).unwrap();
+    for mut context in contexts() {
+        let outcome = evaluate_weights(&mut context, &samples, weights.view()).unwrap();
+        assert!(outcome.losses[0].is_finite() && outcome.rewards[0].is_finite(), "{outcome:?}");
+        assert!(outcome.losses[1] == 0.0 && (outcome.rewards[1] - 2f64.ln().powi(2)).abs() < 1e-6, "{outcome:?}");
+        assert_eq!((outcome.losses[2], outcome.rewards[2]), (f64::INFINITY, 0.0));
+    }
 }
 
 #[test]

@@ -210,3 +210,18 @@ fn gradients_by_the_images_are_those_of_the_printed_formulas() {
     let error = network.input_gradient(&mut context, images.view(), &[0, 1], gradient.view_mut()).unwrap_err();
     assert!(error.to_string().starts_with("activation: expected statistics of each image"), "{error}");
 }
+
+#[test]
+fn an_image_that_is_no_number_has_a_gradient_that_is_none() {
+    for activation in [Activation::Relu, Activation::MagnitudeZscore { axis: Axis::Sample, rescale: false }] {
+        let hidden = Hidden { activation, ..Hidden::default() };
+        let network = Network::new(Config { layers: vec![5], hidden, ..Config::default() }, INPUTS, CLASSES).unwrap();
+        let (mut images, mut gradient) = (Matrix::zeros(2, INPUTS), Matrix::zeros(2, INPUTS));
+        images.as_mut_slice().fill(0.5);
+        images[(1, 0)] = f32::NAN;
+        let mut context = Context::new().unwrap();
+        network.input_gradient(&mut context, images.view(), &[0, 1], gradient.view_mut()).unwrap();
+        assert!(gradient.row(0).iter().all(|value| value.is_finite()), "{activation:?}");
+        assert!(gradient.row(1).iter().all(|value| value.is_nan()), "{activation:?}: {:?}", gradient.row(1));
+    }
+}

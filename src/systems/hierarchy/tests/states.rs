@@ -184,9 +184,16 @@ fn latents_that_no_memory_holds_are_refused() {
     let latents = network.geometry.latents().len() * network.geometry.hidden();
     // One image over and over has as many latents as different ones, and is refused for that where there are not too many.
     for (more, expected) in [(0, "every image once"), (1, "activities of the training images")] {
-        let train = vec![0; (1 << 30) / latents + more];
+        let train = vec![0; (1 << 30) / latents / config.base.batch * config.base.batch + more];
         let material = Material { images: images.clone(), train, validation: Vec::new() };
         let error = Session::new(&network, &material).err().unwrap().to_string();
         assert!(error.contains(expected), "{error}");
     }
+    // A batch of one image takes the memory of a block of samples.
+    let base = Base { batch: 1, ..config.base.clone() };
+    let network = self::network(&Config { base, ..config });
+    let train = vec![0; (1 << 30) / latents / 32 + 1];
+    let material = Material { images, train, validation: Vec::new() };
+    let error = Session::new(&network, &material).err().unwrap().to_string();
+    assert!(error.contains("activities of the training images"), "{error}");
 }
