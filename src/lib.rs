@@ -38,7 +38,7 @@
 //! | the clamp at zero | a field `non_negative` of the rule: [`Update`](kernels::hebbian::Update), [`KrotovHopfield`](kernels::hebbian::KrotovHopfield), [`WeightPerturbation`](kernels::perturb::WeightPerturbation) | an argument of [`reward_update`](kernels::perturb::reward_update) and [`reward_update_per_sample`](kernels::perturb::reward_update_per_sample); [`Write::AddNonNegative`](kernels::dense::Write) of products |
 //! | the rate | in the rule | an argument of `krotov_hopfield`, [`sign_descent`](kernels::plasticity::sign_descent), [`reward_modulated`](kernels::plasticity::reward_modulated) and [`effective_weight_step`](kernels::particle::effective_weight_step) |
 //! | mean or sum over the batch | a [`Reduction`](kernels::hebbian::Reduction) | neither in `krotov_hopfield`, whose step is scaled by its largest change; a sum in `plasticity` |
-//! | order of arguments | context, inputs, what changes, the rule, workspace | a stream follows the inputs and comes before what is drawn from it ([`gaussian`](kernels::perturb::gaussian), `perturbed_per_sample`, [`Population::sample`](kernels::genotype::Population::sample)); it comes last in [`relu_dropout`](kernels::activation::relu_dropout) and [`Pattern::random`](kernels::masked::Pattern::random), and before the workspace in [`weight_perturbation`](kernels::perturb::weight_perturbation) |
+//! | order of arguments | context, inputs, what changes, the rule, workspace | a stream follows the inputs and comes before what is drawn from it ([`gaussian`](kernels::perturb::gaussian), `perturbed_per_sample`, [`Population::sample`](kernels::genotype::Population::sample)); it comes before the inputs in [`reward_update_per_sample`](kernels::perturb::reward_update_per_sample) and [`noise_of_sample`](kernels::perturb::noise_of_sample), last in [`relu_dropout`](kernels::activation::relu_dropout) and [`Pattern::random`](kernels::masked::Pattern::random), and before the workspace in [`weight_perturbation`](kernels::perturb::weight_perturbation); [`reward_signal`](kernels::plasticity::reward_signal) has the rule first, and no context |
 //! | labels | `&[u8]`, below the number of classes | so at most 256 classes everywhere; [`softmax`](kernels::loss::softmax) takes any width |
 //!
 //! **Errors.** Whatever comes from outside the program (files, settings, environment) is checked once and reported as an [`Error`] that
@@ -99,6 +99,7 @@ pub use faer;
 #[cfg(feature = "ndarray")]
 pub use ndarray;
 pub use rand_core;
+pub use rand_pcg;
 
 /// The examples of README.md.
 #[cfg(all(doctest, feature = "systems"))]

@@ -7,9 +7,11 @@
 //! ```
 //! and then `c = p`, `c += s p` or `c = max(0, c + s p)`, as [`Write`] says. A layer's bias is added by [`add_bias`].
 //!
-//! **Error.** With gamma = 2^-24 and n terms, |p - exact| <= 1.01 n gamma sum_k |a b|: each output is a chain of fused
-//! multiply-adds over blocks of 256 terms, blocks added in order. **Determinism.** That order depends on neither threads nor
-//! instruction set, so neither do the bits. **NaN and infinity** spread as in the sums above; nothing is skipped for being zero.
+//! **Error.** With u = 2^-24, g(n) = n u / (1 - n u) and k terms, |p - exact| <= g(k) sum_k |a b|: each output is a chain of fused
+//! multiply-adds over blocks of 256 terms, blocks added in order. Where a product is added, every block is added to c by itself, so that
+//! with t = k / 256, rounded up, a new c is within `g(k + 2 t) |s| sum_k |a b| + g(2 t) (|c| + |old c|)` of the exact c.
+//! **Determinism.** That order depends on neither threads nor instruction set, so neither do the bits.
+//! **NaN and infinity** spread as in the sums above; nothing is skipped for being zero.
 //! **Cost.** m n k multiply-adds; `b` is copied once into panels.
 //!
 //! ```

@@ -98,7 +98,16 @@ pub fn range(context: &mut Context, x: MatRef<'_>) -> Option<Range> {
     extent::whole(context, x)
 }
 
-/// The range of the finite values of every column, as [`range`].
+/// The range of the finite values of every column, as [`range`]; `None` for a column that has none.
+///
+/// One read of `x`, and a second if an infinity is the largest or smallest value of a column.
+///
+/// ```
+/// use neuropil::{Context, Matrix, kernels::entropy::{Range, column_ranges}};
+/// let x = Matrix::from_slice(&[1.0, f32::NAN, -2.0, f32::INFINITY, 3.0, f32::NAN], 3, 2)?;
+/// assert_eq!(column_ranges(&mut Context::new()?, x.view()), [Some(Range::new(-2.0, 3.0)?), None]);
+/// # Ok::<(), neuropil::Error>(())
+/// ```
 pub fn column_ranges(context: &mut Context, x: MatRef<'_>) -> Vec<Option<Range>> {
     extent::columns(context, x)
 }
@@ -256,6 +265,18 @@ impl Histogram {
 /// Counts the values of every column of `x` in the histogram of that column.
 ///
 /// One read of `x`. Wider matrices go by groups of columns whose counters stay in the first-level cache: 128 of 100 bins.
+///
+/// ```
+/// use neuropil::kernels::entropy::{Histogram, Range, add_columns};
+/// use neuropil::{Context, Matrix};
+/// let mut histograms = vec![Histogram::new(Range::new(0.0, 1.0)?, 2)?, Histogram::new(Range::new(0.0, 8.0)?, 2)?];
+/// for batch in [[0.25, 0.25, 0.75, 4.0], [1.5, 7.0, f32::NAN, 8.0]] {
+///     add_columns(&mut Context::new()?, Matrix::from_slice(&batch, 2, 2)?.view(), &mut histograms);
+/// }
+/// assert_eq!((histograms[0].counts(), histograms[1].counts()), (&[1, 1][..], &[1, 3][..]));
+/// assert_eq!((histograms[0].above(), histograms[0].nan()), (1, 1));
+/// # Ok::<(), neuropil::Error>(())
+/// ```
 ///
 /// # Panics
 /// Unless there is a histogram for every column, all with the same number of bins.

@@ -32,6 +32,8 @@ impl Population {
     /// machines, with the same bits: parts are ranges. Give every generation a stream of its own, as
     /// `Stream::new(seed, "population").item(generation)`. Frequencies are taken to the nearest multiple of 2^-32; 0 and 1 are exact.
     ///
+    /// Cost: half a random word of 64 bits an allele, genes of a genotype in pairs. Memory: a bit an allele, for a multiple of 64 genotypes.
+    ///
     /// ```
     /// use neuropil::kernels::genotype::{AlleleFrequencies, Population};
     /// use neuropil::{Context, random::Stream};

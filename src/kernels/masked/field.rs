@@ -267,6 +267,21 @@ fn forward<S: Simd, const V: usize>(s: S, mut work: Forward<'_, '_, '_>) {
 ///
 /// Cost: batch x weights multiply-adds. See [the module](super) for error, NaN and determinism.
 ///
+/// ```
+/// use neuropil::kernels::dense::Write;
+/// use neuropil::kernels::masked::{FieldLayer, Map, Rectangle, ReceptiveField, field_matmul_nt};
+/// use neuropil::{Context, Matrix};
+/// let map = Map { rows: 2, cols: 3 };
+/// let field = |rectangle| ReceptiveField::new(map, &[rectangle]);
+/// let layer = FieldLayer::new(vec![field(Rectangle::new(0..1, 0..3))?, field(Rectangle::new(0..2, 2..3))?])?;
+/// let weights = [1.0, 2.0, 3.0, 10.0, 100.0];
+/// let y = Matrix::from_slice(&[1.0, 0.5], 1, 2)?;
+/// let mut x = Matrix::zeros(1, 6);
+/// field_matmul_nt(&mut Context::new()?, y.view(), &layer, &weights, x.view_mut(), Write::Replace);
+/// assert_eq!(x.as_slice(), &[1.0, 2.0, 8.0, 0.0, 0.0, 50.0]);
+/// # Ok::<(), neuropil::Error>(())
+/// ```
+///
 /// # Panics
 /// If the shapes disagree.
 #[track_caller]
@@ -357,6 +372,20 @@ fn backward<S: Simd, const V: usize>(s: S, mut work: Backward<'_, '_, '_>) {
 ///
 /// g lies as the weights do; a column listed twice by a field has the same gradient twice.
 /// Cost: batch x weights multiply-adds, and 1/8 as much for folding lanes. See [the module](super) for error, NaN and determinism.
+///
+/// ```
+/// use neuropil::kernels::masked::{FieldLayer, Map, Rectangle, ReceptiveField, field_weight_gradient};
+/// use neuropil::{Context, Matrix};
+/// let map = Map { rows: 2, cols: 3 };
+/// let field = |rectangle| ReceptiveField::new(map, &[rectangle]);
+/// let layer = FieldLayer::new(vec![field(Rectangle::new(0..1, 0..3))?, field(Rectangle::new(0..2, 2..3))?])?;
+/// let x = Matrix::from_slice(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0], 1, 6)?;
+/// let y = Matrix::from_slice(&[1.0, 10.0], 1, 2)?;
+/// let mut gradient = vec![f32::NAN; layer.weights()];
+/// field_weight_gradient(&mut Context::new()?, x.view(), y.view(), &layer, &mut gradient);
+/// assert_eq!(gradient, [0.0, 1.0, 2.0, 20.0, 50.0]);
+/// # Ok::<(), neuropil::Error>(())
+/// ```
 ///
 /// # Panics
 /// If the shapes disagree.

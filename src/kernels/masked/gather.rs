@@ -13,7 +13,7 @@ const ROWS: usize = 64;
 
 /// Copies a field of every map: `out[b, k] = x[b, column of the field's value k]`, for x \[batch, map\] and out \[batch, field\].
 ///
-/// Exact: every bit is copied, NaN included; columns outside the field are not read.
+/// Exact: every bit is copied, NaN included; columns outside the field are not read. Cost: four bytes read and four written a value of the field.
 ///
 /// ```
 /// use neuropil::kernels::masked::{Map, Rectangle, ReceptiveField, gather};
@@ -41,7 +41,21 @@ pub fn gather(context: &mut Context, x: MatRef<'_>, field: &ReceptiveField, out:
 
 /// Adds back what [`gather`] copied out: `x[b, column of the field's value k] += from[b, k]`, for from \[batch, field\] and x \[batch, map\].
 ///
-/// A column listed twice is added to twice, in order. Columns outside the field are not touched.
+/// A column listed twice is added to twice, in order. Columns outside the field are not touched. NaN and infinity of either spread as in the
+/// sum, to their own column of their own sample. One rounding an addition; the same bits on every instruction set and for any number of threads.
+/// Cost: an addition, eight bytes read and four written a value of the field.
+///
+/// ```
+/// use neuropil::kernels::masked::{Map, Rectangle, ReceptiveField, scatter_add};
+/// use neuropil::{Context, Matrix};
+/// // The last column of the map is seen by both rectangles.
+/// let field = ReceptiveField::new(Map { rows: 1, cols: 3 }, &[Rectangle::new(0..1, 1..3), Rectangle::new(0..1, 2..3)])?;
+/// let from = Matrix::from_slice(&[1.0, 2.0, 3.0], 1, 3)?;
+/// let mut x = Matrix::from_slice(&[10.0, 20.0, 30.0], 1, 3)?;
+/// scatter_add(&mut Context::new()?, from.view(), &field, x.view_mut());
+/// assert_eq!(x.as_slice(), &[10.0, 21.0, 35.0]);
+/// # Ok::<(), neuropil::Error>(())
+/// ```
 ///
 /// # Panics
 /// If the shapes disagree.

@@ -2,11 +2,13 @@
 //!
 //! With x \[batch, inputs\], w \[inputs, units\], y \[batch, units\] and a mask m of zeros and ones,
 //!
-//! | product | of any pattern | of receptive fields | chosen by shape and density |
+//! | product | of any pattern | of receptive fields | chosen by batch and density |
 //! |---|---|---|---|
 //! | `x (w o m)` | [`sparse_matmul`] | [`field_matmul`] | [`MaskedWeights::forward`] |
 //! | `y (w o m)^T`, the gradient by x | [`sparse_matmul_nt`] | [`field_matmul_nt`] | [`MaskedWeights::backward`] |
 //! | `(x^T y) o m`, the gradient by w | [`sampled_product`] | [`field_weight_gradient`] | [`MaskedWeights::gradient`] |
+//!
+//! [`Plan`] chooses; what it stands on was measured for layers of 784 x 2000, and for 100 units on maps of 30 x 30.
 //!
 //! A [`Pattern`] is any set of entries, a [`SparseMatrix`] a pattern with values; a dense matrix with many zeros is
 //! [compressed](SparseMatrix::compress) into one, and [`sparse_times_dense`] multiplies with one from the left. A unit that sees part of a map
@@ -17,8 +19,9 @@
 //! What is there spreads as the sums say: nothing is skipped for being zero.
 //! **Error.** With gamma = 2^-24 and n the entries of an output, |p - exact| <= 1.01 n gamma sum |a b|; of gradients by the weights, over b
 //! samples, 1.01 (12 + b / 128) gamma sum |a b|: a lane's chain, the fold of 16 lanes, a sum over panels (1.01 b gamma sum |a b| where
-//! [`MaskedWeights::gradient`] takes the dense product). Adding to what is there rounds
-//! once more. **Determinism.** Every order is fixed, so the bits depend on neither threads nor instruction set.
+//! [`MaskedWeights::gradient`] takes the dense product). Adding to what is there rounds once more, or where [`MaskedWeights`] takes the
+//! dense product as often as [`dense`](super::dense) says. **Determinism.** Every order is fixed, so the bits depend on neither threads nor
+//! instruction set.
 
 mod choose;
 mod compress;

@@ -1,4 +1,5 @@
-//! A dense product of which only a pattern's entries are wanted: legal for any pattern; wins below a density of some 40 %.
+//! A dense product of which only a pattern's entries are wanted: legal for any pattern; wins below a density of 4 % (few
+//! samples) to 30 % (97 and more).
 //!
 //! ```text
 //! for each panel of 128 samples                       x and z transposed: 8 vectors a column

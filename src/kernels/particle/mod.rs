@@ -140,6 +140,20 @@ fn threads_for(context: &Context, particles: &Particles, evaluations: usize) -> 
 /// Cost: P multiply-adds a particle and 5 a value if linear, P a value otherwise. Error: `g` (see the [module](self)) times the same
 /// net of absolute values, 5.2e-6 of it for 5-3-3-1.
 ///
+/// ```
+/// use neuropil::kernels::particle::{Activation, Net, Particles, forward};
+/// use neuropil::{Context, Matrix};
+/// let net = Net::new(&[1], Activation::Linear)?; // 5-1-1
+/// let mut particles = Particles::zeros(&net, 2);
+/// particles.set(0, &[1.0, 2.0, 3.0, 4.0, 5.0, 10.0]);
+/// particles.set(1, &[0.0, 0.0, 0.0, 0.0, 1.0, -1.0]);
+/// let x = Matrix::from_slice(&[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0], 2, 5)?;
+/// let mut out = Matrix::zeros(2, 2);
+/// forward(&mut Context::new()?, &particles, x.view(), out.view_mut());
+/// assert_eq!(out.as_slice(), &[60.0, -1.0, 20.0, 0.0]);
+/// # Ok::<(), neuropil::Error>(())
+/// ```
+///
 /// # Panics
 /// If x has not five columns, or out is not \[batch, particles\].
 #[track_caller]
@@ -157,6 +171,21 @@ pub fn forward(context: &mut Context, particles: &Particles, x: MatRef<'_>, out:
 }
 
 /// The same for inputs of each particle's own: `x` is \[5 batch, particles\], row `5 b + i` holding the input i of sample b.
+///
+/// For out \[batch, particles\]. Cost: the multiply-adds of [`forward`], and five reads and a write a value. Error as there.
+///
+/// ```
+/// use neuropil::kernels::particle::{Activation, Net, Particles, forward_each};
+/// use neuropil::{Context, Matrix};
+/// let net = Net::new(&[], Activation::Linear)?; // five weights, one for each input
+/// let rows = [[1.0, 2.0, 3.0, 4.0, 5.0], [1.0, 1.0, 1.0, 1.0, 1.0]];
+/// let particles = Particles::from_rows(&net, Matrix::from_slice(rows.as_flattened(), 2, 5)?.view())?;
+/// let x = Matrix::from_slice(&[0.0, 1.0, 1.0, 1.0, 0.0, 1.0, 0.0, 1.0, 10.0, 1.0], 5, 2)?; // a column a particle
+/// let mut out = Matrix::zeros(1, 2);
+/// forward_each(&mut Context::new()?, &particles, x.view(), out.view_mut());
+/// assert_eq!(out.as_slice(), &[52.0, 5.0]);
+/// # Ok::<(), neuropil::Error>(())
+/// ```
 ///
 /// # Panics
 /// If the shapes disagree.

@@ -82,8 +82,17 @@ pub fn clean_and_perturbed(
 /// `w += gain * noise` where `w != 0`: the update of weight perturbation with `gain = -(eta / sigma^2) (E_perturbed - E)`.
 ///
 /// "On the support only": a weight that is zero (of either sign) stays as it is, so that what became sparse stays sparse. With
-/// `non_negative` the result is `max(0, .)`, of NaN it is NaN. One fused rounding a weight. The gain is a result, not a setting, so one that is NaN or
-/// infinite is no panic: NaN makes every non-zero weight NaN, so check the losses before. Traffic: w twice, noise once.
+/// `non_negative` the result is `max(0, .)`, of NaN it is NaN. One fused rounding a weight. The gain is a result, not a setting, so one that is
+/// NaN or infinite is no panic: NaN makes every non-zero weight NaN, so check the losses before. Traffic: w twice, noise once.
+///
+/// ```
+/// use neuropil::{Context, Matrix, kernels::perturb};
+/// let noise = Matrix::from_slice(&[0.5, 0.5, 0.5], 1, 3)?;
+/// let mut w = Matrix::from_slice(&[1.0, 0.0, -3.0], 1, 3)?;
+/// perturb::reward_update(&mut Context::new()?, noise.view(), 2.0, w.view_mut(), false);
+/// assert_eq!(w.as_slice(), &[2.0, 0.0, -2.0]);
+/// # Ok::<(), neuropil::Error>(())
+/// ```
 ///
 /// # Panics
 /// If shapes disagree.

@@ -23,6 +23,21 @@ const COST: usize = 16;
 /// The noise that [`perturbed_per_sample`] adds to the weights for one sample, into a matrix [inputs, outputs]: for checks and curiosity,
 /// as the kernels never store it.
 ///
+/// These are the bits that the kernels use; their error is that of [`gaussian`](super::gaussian). Cost: a draw and a copy a weight.
+/// Memory: another copy of `out`.
+///
+/// ```
+/// use neuropil::{Context, Matrix, kernels::perturb, random::Stream};
+/// let (context, stream) = (&mut Context::new()?, Stream::new(1, "noise"));
+/// let z = Matrix::from_slice(&[1.0, 0.0, 0.0, 1.0], 2, 2)?; // sample 0 sees the first weight of an output alone, sample 1 the second
+/// let (clean, mut perturbed, mut noise) = (Matrix::zeros(2, 3), Matrix::zeros(2, 3), Matrix::zeros(2, 3));
+/// perturb::perturbed_per_sample(context, z.view(), clean.view(), stream, 0.5, perturbed.view_mut());
+/// perturb::noise_of_sample(context, stream, 1, 0.5, noise.view_mut());
+/// assert_eq!(perturbed.row(1), noise.row(1));
+/// assert_ne!(perturbed.row(0), noise.row(0)); // that was noise of another sample
+/// # Ok::<(), neuropil::Error>(())
+/// ```
+///
 /// # Panics
 /// If `sigma` is negative or not finite.
 #[track_caller]
@@ -41,8 +56,24 @@ pub fn noise_of_sample(context: &mut Context, stream: Stream, sample: u64, sigma
 /// `perturbed_b = clean_b + z_b N_b`, with noise `N_b` ~ N(0, sigma^2) of its own for every sample b: the outputs that perturbed weights
 /// give, from those of the weights themselves. z [batch, inputs], clean and perturbed [batch, outputs].
 ///
-/// [`noise_of_sample`] tells `N_b`. Error beside that of `clean`: `(n/16 + 6) 2^-24 sum |z| |N_b|` for n inputs. Cost: a draw and a
-/// multiply-add for each weight and sample.
+/// [`noise_of_sample`] tells `N_b`. Error beside that of `clean`: `2^-24 ((n/16 + 6) sum |z| |N_b| + |result|)` for n inputs, the last for the
+/// rounding of the addition. **NaN and infinity** in z reach all outputs of their sample: a NaN makes them NaN, an infinity infinite, or NaN
+/// where it meets noise of zero or another infinity; in `clean` they reach their own output alone. Cost: a draw and a multiply-add for each
+/// weight and sample.
+///
+/// ```
+/// use neuropil::{Context, Matrix, kernels::perturb, random::Stream};
+/// let z = Matrix::from_fn(2, 400, |_, _| 1.0);
+/// let clean = Matrix::from_slice(&[1.0, -1.0], 2, 1)?;
+/// let mut perturbed = Matrix::zeros(2, 1);
+/// let (context, stream) = (&mut Context::new()?, Stream::new(1, "noise"));
+/// perturb::perturbed_per_sample(context, z.view(), clean.view(), stream, 0.0, perturbed.view_mut());
+/// assert_eq!(perturbed, clean);
+/// perturb::perturbed_per_sample(context, z.view(), clean.view(), stream, 0.1, perturbed.view_mut());
+/// let [a, b] = [perturbed[(0, 0)] - 1.0, perturbed[(1, 0)] + 1.0]; // two draws from N(0, 4)
+/// assert!(a != b && a.abs() < 10.0 && b.abs() < 10.0);
+/// # Ok::<(), neuropil::Error>(())
+/// ```
 ///
 /// # Panics
 /// If shapes disagree, or `sigma` is negative or not finite.
@@ -134,9 +165,20 @@ fn at<S: Simd>(s: S, normals: Normals<S>, stream: Stream, position: usize, sigma
 /// gains `-(eta / sigma^2) (E_perturbed,b - E_b) / batch` this is weight perturbation with a draw a sample.
 ///
 /// The support is as in [`reward_update`](super::reward_update), and so is `non_negative`. The sum over the batch runs in 16 parts, each in
-/// the order of the samples, added in order: error `(batch/16 + 17) 2^-24 sum_b |gains[b] N_b|`. A NaN gain reaches every non-zero
-/// weight; without gains nothing is added, but the clamp still holds afterwards. Cost: a draw and a multiply-add for each weight and sample.
-/// Memory: 16 copies of w.
+/// the order of the samples, added in order: error `2^-24 ((batch/16 + 17) sum_b |gains[b] N_b| + |w + sum|)`, the last for the rounding of
+/// the new weight. A NaN gain reaches every non-zero weight; without gains nothing is added, but the clamp still holds afterwards. Cost: a
+/// draw and a multiply-add for each weight and sample. Memory: 16 copies of w.
+///
+/// ```
+/// use neuropil::{Context, Matrix, kernels::perturb, random::Stream};
+/// let (context, stream) = (&mut Context::new()?, Stream::new(1, "noise"));
+/// let mut noise = Matrix::zeros(2, 2);
+/// perturb::noise_of_sample(context, stream, 1, 0.5, noise.view_mut());
+/// let mut w = Matrix::from_slice(&[1.0, 0.0, 0.0, 3.0], 2, 2)?;
+/// perturb::reward_update_per_sample(context, stream, 0.5, &[0.0, -2.0], w.view_mut(), false);
+/// assert_eq!(w.as_slice(), &[1.0 - 2.0 * noise[(0, 0)], 0.0, 0.0, 3.0 - 2.0 * noise[(1, 1)]]);
+/// # Ok::<(), neuropil::Error>(())
+/// ```
 ///
 /// # Panics
 /// If `sigma` is negative or not finite.

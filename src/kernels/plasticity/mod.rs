@@ -91,7 +91,18 @@ pub fn reward_signal(reading: Reading, threshold: f32, losses: &[f32], mut diffe
     }
 }
 
-/// `g = d^T h`: g [units, inputs] of d [batch, units] and h [batch, inputs], replaced.
+/// `g = d^T h`: g [units, inputs] of d [batch, units] and h [batch, inputs], replaced; what g held is not read. See [the module](self) for error,
+/// NaN, determinism and cost.
+///
+/// ```
+/// use neuropil::{Context, Matrix, kernels::plasticity};
+/// let h = Matrix::from_slice(&[1.0, 0.0, 2.0, 1.0, 1.0, 0.0], 2, 3)?;
+/// let d = Matrix::from_slice(&[0.25, -0.25, 0.5, -0.5], 2, 2)?;
+/// let mut g = Matrix::zeros(2, 3);
+/// plasticity::gradient(&mut Context::new()?, h.view(), d.view(), g.view_mut());
+/// assert_eq!(g.as_slice(), &[0.75, 0.5, 0.5, -0.75, -0.5, -0.5]);
+/// # Ok::<(), neuropil::Error>(())
+/// ```
 ///
 /// # Panics
 /// If the shapes disagree.
@@ -113,6 +124,17 @@ pub fn sign_descent(context: &mut Context, h: MatRef<'_>, d: MatRef<'_>, w: MatM
 }
 
 /// `w -= rate s^T 1{h > 0}`: links that fired, changed as [`reward_signal`] says. Units whose signal is zero throughout are not visited.
+/// See [the module](self) for shapes, error, NaN, determinism and cost.
+///
+/// ```
+/// use neuropil::{Context, Matrix, kernels::plasticity::reward_modulated};
+/// let h = Matrix::from_slice(&[3.0, 0.0, -1.0, 0.5, 0.5, 0.0], 2, 3)?;
+/// let s = Matrix::from_slice(&[1.0, 0.0, 1.0, -1.0], 2, 2)?;
+/// let mut w = Matrix::zeros(2, 3);
+/// reward_modulated(&mut Context::new()?, h.view(), s.view(), w.view_mut(), 0.5);
+/// assert_eq!(w.as_slice(), &[-1.0, -0.5, 0.0, 0.5, 0.5, 0.0]); // how strongly an input fired does not count
+/// # Ok::<(), neuropil::Error>(())
+/// ```
 ///
 /// # Panics
 /// If the shapes disagree, or the rate is not finite.

@@ -6,7 +6,8 @@ use super::output::{Learning, Rule};
 use crate::error::{Error, Result};
 use crate::systems::{Schedule, settings};
 
-/// A population that evolves, and how. Every key has a default, the paper's where it says; unknown keys are refused.
+/// A population that evolves, and how. Every key has a default, the paper's where it says, but for those of `dawn`, which have to be given
+/// with it; unknown keys are refused.
 ///
 /// ```
 /// use neuropil::systems::evolution::Config;

@@ -38,7 +38,8 @@ use crate::systems::checkpoint::{Reader, Writer};
 use crate::systems::journal::Journal;
 use crate::systems::{CurvePoint, Learner, Observer, experiment, settings};
 
-/// A dopaminergic network and how it is trained. Every key has a default; unknown keys are refused.
+/// A dopaminergic network and how it is trained. Every key has a default, but for those of a dopaminergic rule (see
+/// [`Learning`]); unknown keys are refused.
 ///
 /// ```
 /// use neuropil::systems::evolution::dopaminergic::Config;

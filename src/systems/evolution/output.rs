@@ -19,7 +19,8 @@ use crate::systems::features::shaped;
 use crate::systems::journal::{Journal, Phase};
 use crate::systems::{Observer, Schedule, settings};
 
-/// How an output layer learns. Every key has a default; unknown keys are refused.
+/// How an output layer learns. Every key has a default, but for those of a dopaminergic rule (`reading`, `loss`), which have to be given with
+/// it; unknown keys are refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Learning {

@@ -8,7 +8,8 @@ use crate::systems::{Schedule, read_out, settings};
 pub use crate::kernels::activation::Axis;
 pub use crate::kernels::hebbian::Reduction;
 
-/// A Hebbian network and how it is trained. Every key has a default; unknown keys are refused.
+/// A Hebbian network and how it is trained. Every key has a default, but for those of an activation (`axis`, `rescale`) and of a rule (`k`,
+/// `temperature`), which have to be given with it; unknown keys are refused.
 ///
 /// ```
 /// use neuropil::systems::hebbian::Config;

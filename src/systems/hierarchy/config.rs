@@ -11,7 +11,8 @@ use crate::kernels::entropy::MAX_BINS;
 use crate::kernels::masked::Rectangle;
 use crate::systems::settings;
 
-/// A hierarchy and how it is trained. Every key has a default; unknown keys are refused.
+/// A hierarchy and how it is trained. Every key has a default, but for those of a `map`, which have to be given with it; unknown keys are
+/// refused.
 ///
 /// ```
 /// use neuropil::systems::hierarchy::{Config, Named, Topology};

@@ -63,7 +63,8 @@ pub const DEPARTURES: [&str; 8] = [
     "Training images are split at random, by the seed, into four fifths to learn from and one fifth for validation (MNIST: 48,000 and 12,000); \
      validation stops the read-outs and nothing else.",
     "Weights belong to places within a receptive field and move with it (the authors' code); the masked form of the paper's text is there \
-     too (form = \"masked\") and agrees to the bit while the fields stand still.",
+     too (form = \"masked\") and agrees to the bit while the fields stand still, but for A2: where a unit sees a square twice, one indicator \
+     holds it once, with 100 inputs for the 200 of the gathered form.",
     "In meta-learning a candidate is trained by algorithm 1, all its epochs, from the best topology's weights, with Adam starting anew; if it is \
      not accepted its training is undone. The paper says neither how long candidates are trained nor what becomes of their weights.",
     "One epoch a candidate was tried first, and its result on the test images seen; that a candidate is trained for all five was then chosen on \

@@ -172,7 +172,12 @@ impl Network {
         base::latents(context, &self.plan(situation), &situation.units, images, indices, None)
     }
 
-    /// What lies on the feature map after the last sweep, `[images, cells]`, for images `[images, inputs]` in 0 to 1.
+    /// What lies on the feature map after the last sweep, `[images, cells]`, for images `[images, inputs]` in 0 to 1, without dropout.
+    ///
+    /// Images are taken back to the nearest byte, as training prepares bytes: NaN becomes 0, and so does what is below 0; above 1 is 255.
+    ///
+    /// Cost: that of an answer without the read-out, all sweeps of the encoders, and the maps: four bytes written an image and cell. Images are
+    /// prepared on the calling thread.
     ///
     /// # Panics
     /// If the images have another size.

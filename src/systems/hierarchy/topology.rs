@@ -54,7 +54,8 @@ pub enum Named {
     Ar2,
     /// The third.
     Ar3,
-    /// Every unit at a place of its own, upright or lying, all equally likely; for any number of units.
+    /// Every unit at a place of its own: upright or lying with equal probability, then at any place for that, all equally likely; for any
+    /// number of units.
     Random,
 }
 
