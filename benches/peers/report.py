@@ -175,7 +175,17 @@ A rewrite of ours in torch ("torch, our algebra") stands in the record and is no
 | | best peer | ours is faster |
 |---|---|---:|
 {chr(10).join(table)}
+
+{slower(found)}
 {README[1]}"""
+
+
+def slower(found):
+    """Where a peer is faster, said beside what the summary shows."""
+    beside = [(row, one) for row in found["peers"] if "error" not in row and (one := judged(row, {"least": 1}))]
+    lost = [f"{row['kernel']}, {row['label']}: {one['ratio']:.2f}" for row, one in beside if not one["met"]]
+    text = f"Of the record's {len(beside)} rows the best peer is faster in {len(lost)}"
+    return text + (f" ({'; '.join(lost)})." if lost else ".")
 
 
 def short(value):

@@ -206,7 +206,8 @@ impl Dataset {
         Dataset::new(images.pixels, labels.to_vec(), shape, classes)
     }
 
-    /// A dataset of CIFAR-10 records from any number of files, one after the other.
+    /// A dataset of CIFAR-10 records from any number of files, one after the other. A file may be compressed by gzip if it holds no more than 10,000
+    /// records, as each of the set's does.
     ///
     /// # Errors
     /// [`Error::Io`] if a file cannot be opened, [`Error::Format`] if it is not made of [records](cifar::records),
@@ -219,8 +220,11 @@ impl Dataset {
         let (mut parts, mut labels) = (Vec::new(), Vec::new());
         for path in files {
             let path = path.as_ref();
-            let bytes = Bytes::open(path)?;
-            check(&bytes, &path.display().to_string())?;
+            let (mut bytes, origin) = (Bytes::open(path)?, path.display().to_string());
+            if gz::is_gzip(&bytes) {
+                bytes = gz::decompress(&bytes, cifar::RECORD * cifar::RECORDS_PER_FILE, &origin)?.into();
+            }
+            check(&bytes, &origin)?;
             let start = labels.len();
             labels.extend(bytes.iter().step_by(cifar::RECORD));
             parts.push(Part { bytes, first: 1, stride: cifar::RECORD, start });

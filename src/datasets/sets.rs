@@ -43,13 +43,13 @@ fn plain_or_gz(folder: &Path, name: &str) -> PathBuf {
     if !plain.exists() && gz.exists() { gz } else { plain }
 }
 
-/// CIFAR-10 in its binary version: a folder of [`cifar::TRAIN_FILES`] and [`cifar::TEST_FILE`].
+/// CIFAR-10 in its binary version: a folder of [`cifar::TRAIN_FILES`] and [`cifar::TEST_FILE`], each plain, or with `.gz`.
 ///
 /// # Errors
 /// [`Error::Io`] if a file cannot be opened, [`Error::Format`] if one does not hold 10,000 sound records.
 pub fn cifar10(folder: &Path) -> Result<Split> {
-    let train = Dataset::of_records(&cifar::TRAIN_FILES.map(|name| folder.join(name)), cifar::batch)?;
-    let test = Dataset::of_records(&[folder.join(cifar::TEST_FILE)], cifar::batch)?;
+    let train = Dataset::of_records(&cifar::TRAIN_FILES.map(|name| plain_or_gz(folder, name)), cifar::batch)?;
+    let test = Dataset::of_records(&[plain_or_gz(folder, cifar::TEST_FILE)], cifar::batch)?;
     Ok(Split { train, test })
 }
 
@@ -109,9 +109,9 @@ impl Set {
         }
     }
 
-    /// Whether all of the set's files are in this folder, whatever they hold.
-    fn lies_in(self, folder: &Path) -> bool {
-        self.files().iter().all(|name| plain_or_gz(folder, name).exists())
+    /// Those of the set's files that are not in this folder, whatever the others hold.
+    fn missing_in(self, folder: &Path) -> Vec<&'static str> {
+        self.files().into_iter().filter(|name| !plain_or_gz(folder, name).exists()).collect()
     }
 }
 
@@ -164,15 +164,24 @@ pub(super) fn locate_in(set: Set, given: Option<&Path>, default: Option<&Path>) 
         Some(given) => vec![given.to_owned(), given.join(set.folder())],
         None => default.iter().map(|folder| folder.join(set.folder())).collect(),
     };
-    if let Some(folder) = searched.iter().find(|folder| set.lies_in(folder)) {
-        return Ok(folder.clone());
+    let missing: Vec<_> = searched.iter().map(|folder| set.missing_in(folder)).collect();
+    if let Some(at) = missing.iter().position(Vec::is_empty) {
+        return Ok(searched[at].clone());
     }
     let remedy = match given {
         Some(given) => format!("`neuropil data fetch {set} --into {}` downloads them", given.display()),
         None if searched.is_empty() => "set NEUROPIL_DATA to the folder that holds them".to_owned(),
         None => format!("`neuropil data fetch {set}` downloads them, NEUROPIL_DATA names another folder"),
     };
-    Err(Error::Missing { what: format!("the files of {set} ({}, ...)", set.files()[0]), searched, remedy })
+    // Where only some are missing, these.
+    let all = set.files().len();
+    let what = match missing.iter().zip(&searched).find(|(missing, _)| missing.len() < all) {
+        Some((missing, folder)) => {
+            format!("{} of {set}, beside the others in {},", missing.join(", "), folder.display())
+        }
+        None => format!("the files of {set} ({}, ...)", set.files()[0]),
+    };
+    Err(Error::Missing { what, searched, remedy })
 }
 
 /// Finds a set as [`locate`] does and opens it.

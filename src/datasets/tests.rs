@@ -345,8 +345,36 @@ fn sets_are_found_where_they_are_and_missed_with_advice() {
     assert_eq!(locate(None).unwrap(), default.path().join("mnist"));
     assert_eq!(locate(Some(default.path())).unwrap(), default.path().join("mnist"));
     fs::remove_file(default.path().join("mnist/t10k-labels-idx1-ubyte")).unwrap();
-    assert!(locate(None).is_err(), "a set of three files is none");
+    let error = locate(None).unwrap_err().to_string();
+    let words =
+        format!("t10k-labels-idx1-ubyte of mnist, beside the others in {}", default.path().join("mnist").display());
+    assert!(error.starts_with(&words), "{error}");
     assert!(locate_in(Set::Cifar10, None, None).unwrap_err().to_string().contains("set NEUROPIL_DATA"));
+}
+
+#[test]
+fn a_compressed_cifar10_is_the_same_as_a_plain_one() {
+    use std::io::Write;
+
+    let (plain, packed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for (number, name) in (0u8..).zip(Set::Cifar10.files()) {
+        let mut records = vec![number; cifar::RECORD * cifar::RECORDS_PER_FILE];
+        records.iter_mut().step_by(cifar::RECORD).zip((0..10).cycle()).for_each(|(label, class)| *label = class);
+        fs::write(plain.path().join(name), &records).unwrap();
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(&records).unwrap();
+        fs::write(packed.path().join(format!("{name}.gz")), encoder.finish().unwrap()).unwrap();
+    }
+    let [plain, whole] = [&plain, &packed].map(|folder| open(Set::Cifar10, Some(folder.path())).unwrap());
+    for (plain, packed) in [(plain.train, whole.train), (plain.test, whole.test)] {
+        assert_eq!((plain.len(), plain.digest()), (packed.len(), packed.digest()));
+    }
+    // One record more than a file of the set has.
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(&vec![0; cifar::RECORD * (cifar::RECORDS_PER_FILE + 1)]).unwrap();
+    fs::write(packed.path().join("test_batch.bin.gz"), encoder.finish().unwrap()).unwrap();
+    let error = open(Set::Cifar10, Some(packed.path())).unwrap_err().to_string();
+    assert!(error.contains("test_batch.bin.gz") && error.contains("30730000"), "{error}");
 }
 
 #[test]

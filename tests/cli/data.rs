@@ -55,6 +55,10 @@ fn files_are_described_one_by_one_and_by_their_headers_first() {
     assert!(out.starts_with(text(&labels)) && out.contains("classes  0: 2, 3: 2, 9: 1"), "{out}");
     assert!(err.contains("absent: cannot open") && err.contains("2 of 3 files"), "{err}");
     assert!(err.contains("expected 78416 bytes for 100 x 28 x 28 unsigned bytes, found a file of 6146 bytes"), "{err}");
+    let (out, err) = run(&["data", "info", "--json", text(&absent), text(&cut), text(&labels)], 1);
+    let described: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((described.as_array().unwrap().len(), &described[0]["file"]), (1, &text(&labels).into()), "{out}");
+    assert!(err.contains("absent: cannot open") && err.contains("2 of 3 files"), "{err}");
     fails(&["data", "info", text(&cut)], 1, &["found a file of 6146 bytes"]);
     // Labels in more pieces than one.
     fs::write(&labels, idx::encode(&[200_000], &vec![7; 200_000]).unwrap()).unwrap();

@@ -81,7 +81,7 @@ fn wrong_usage_is_told_apart_from_failure() {
     fails(&["verify", "--shapes", "0"], 2, &["--shapes"]);
     // Configurations hold seeds up to 2^63 - 1; what is beyond would be another seed.
     fails(&["reproduce", "--quick", "--seed", "9223372036854775808"], 2, &["--seed", "9223372036854775807"]);
-    fails(&["reproduce", "--quick", "--seed", "9223372036854775807", "--runs", "2"], 1, &["--seed", "2 runs"]);
+    fails(&["reproduce", "--quick", "--seed", "9223372036854775807", "--runs", "2"], 2, &["--seed", "2 runs"]);
     fails(&["completions", "elvish-but-wrong"], 2, &["bash", "zsh"]);
 }
 

@@ -50,10 +50,14 @@ fn a_reproduction_writes_report_results_and_figures() {
     let again: Value = serde_json::from_str(&again).unwrap();
     assert_eq!(again[0]["runs"], result["runs"]);
 
-    fails(&["reproduce", "--quick", "--only", "softmacks", "--out", text(&out)], 1, &["softmacks", "hebbian-wp"]);
+    fails(
+        &["reproduce", "--quick", "--only", "softmacks", "--out", text(&out)],
+        2,
+        &["--only", "softmacks", "hebbian-wp"],
+    );
     // The images of another set would be answered with those of this one.
     for system in ["organism", "evolution"] {
-        fails(&["reproduce", system, "--set", "cifar10", "--out", text(&out)], 1, &["MNIST alone", "--set"]);
+        fails(&["reproduce", system, "--set", "cifar10", "--out", text(&out)], 2, &["MNIST alone", "--set"]);
     }
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
@@ -181,7 +185,7 @@ fn the_hierarchy_is_reproduced_with_its_figures() {
     let (again, _) = run(&["reproduce", "--quick", "--only", "a3", "--threads", "1", "--out", text(&out), "--json"], 0);
     let again: Value = serde_json::from_str(&again).unwrap();
     assert_eq!(again[0]["runs"], results[0]["runs"], "threads do not show");
-    fails(&["reproduce", "hierarchy", "--quick", "--only", "softmax", "--out", text(&out)], 1, &["softmax", "ar3"]);
+    fails(&["reproduce", "hierarchy", "--quick", "--only", "softmax", "--out", text(&out)], 2, &["softmax", "ar3"]);
 }
 
 #[test]
@@ -233,8 +237,8 @@ fn an_organism_is_reproduced_trained_and_continued() {
     }
     assert!(!out.join("pixels.tsv").exists(), "no images");
     assert!(fs::read_to_string(out.join("report.md")).unwrap().contains("- images: none\n"));
-    fails(&["reproduce", "organism", "--quick", "--only", "a3", "--out", text(&out)], 1, &["a3", "images-linear"]);
-    fails(&["reproduce", "organism", "--set", "cifar10", "--out", text(&out)], 1, &["MNIST alone"]);
+    fails(&["reproduce", "organism", "--quick", "--only", "a3", "--out", text(&out)], 2, &["a3", "images-linear"]);
+    fails(&["reproduce", "organism", "--set", "cifar10", "--out", text(&out)], 2, &["MNIST alone"]);
 
     let (config, state) = (folder.path().join("o.toml"), folder.path().join("o.safetensors"));
     fs::write(&config, "batch = 200\nepochs = 2\nside = 7\n[self_replication]\nsteps = 2\n").unwrap();

@@ -37,6 +37,15 @@ fn states_resume_and_damaged_ones_are_refused() {
     assert!(out.contains("2000 training images") && out.contains("% test"), "{out}");
     let saved = fs::read(&state).unwrap();
 
+    // What is there is not begun anew, and neither is another file written over: the configuration say.
+    for there in [&state, &config] {
+        let before = fs::read(there).unwrap();
+        let anew = ["train", "softmax", "--config", text(&config), "--save", text(there)];
+        fails(&anew, 1, &[text(there), "is there already", "--resume"]);
+        fails(&["train", "softmax", "--resume", text(&state), "--save", text(&config)], 1, &["is there already"]);
+        assert!(fs::read(there).unwrap() == before);
+    }
+
     // Finished: resuming only measures.
     let (again, _) = run(&["train", "softmax", "--resume", text(&state)], 0);
     let accuracies = |out: &str| out.lines().find(|line| line.starts_with("accuracy")).map(str::to_owned);
@@ -150,7 +159,7 @@ fn printed_configurations_are_those_of_an_empty_file() {
     for (system, key) in
         [("softmax", "[output]"), ("hebbian", "layers"), ("hierarchy", "topology"), ("evolution", "genes")]
     {
-        let (printed, _) = run(&["train", system, "--print-config"], 0);
+        let (printed, _) = run(&["train", system, "--print-config", "--set", "cifar10"], 0);
         assert!(printed.contains(key), "{system}: {printed}");
         // Read again, and refused for the sake of what was added alone.
         fs::write(&config, format!("lairs = 3\n{printed}")).unwrap();

@@ -281,13 +281,10 @@ fn count<'a>(counts: &mut Counts, values: impl Iterator<Item = &'a u8>) {
 
 /// Describes every file that can be described; those that cannot are reported too, and fail the command in the end.
 fn info(files: &[PathBuf], as_json: bool) -> Result<(), Failure> {
-    if as_json {
-        let descriptions = files.iter().map(|file| Description::of(file)).collect::<Result<Vec<_>, _>>()?;
-        return json(&serde_json::json!(descriptions));
-    }
-    let mut failed = 0;
+    let (mut failed, mut described) = (0, Vec::new());
     for file in files {
         match Description::of(file) {
+            Ok(description) if as_json => described.push(description),
             Ok(description) => print(&description.text())?,
             Err(failure) if files.len() == 1 => return Err(failure),
             Err(failure) => {
@@ -295,6 +292,9 @@ fn info(files: &[PathBuf], as_json: bool) -> Result<(), Failure> {
                 failed += 1;
             }
         }
+    }
+    if as_json {
+        json(&serde_json::json!(described))?;
     }
     match failed {
         0 => Ok(()),

@@ -10,16 +10,19 @@ pub(crate) enum Failure {
     Library(neuropil::Error),
     /// Something only the command line knows of, with what to do about it.
     Message(String),
+    /// Arguments that are each possible but not together, or not in this place.
+    Usage(String),
     /// Ctrl-C: what was to be saved is saved. The text says where, or that nothing was.
     Interrupted(String),
 }
 
 impl Failure {
-    /// 130, as shells report a process that Ctrl-C ended, or 1.
+    /// 130, as shells report a process that Ctrl-C ended, 2 for arguments that cannot be, or 1.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Failure::Interrupted(_) => crate::interrupt::EXIT_CODE,
-            _ => 1,
+            Failure::Usage(_) => 2,
+            Failure::Library(_) | Failure::Message(_) => 1,
         })
     }
 }
@@ -28,7 +31,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Library(error) => write!(f, "error: {error}"),
-            Failure::Message(message) => write!(f, "error: {message}"),
+            Failure::Message(message) | Failure::Usage(message) => write!(f, "error: {message}"),
             Failure::Interrupted(message) => write!(f, "interrupted: {message}"),
         }
     }

@@ -28,14 +28,25 @@ pub(crate) struct Circumstances {
 /// Columns of both tables: what the paper has, what we have, and by how much ours is higher.
 const HEADER: [&str; 5] = ["experiment", "quantity", "paper", "ours", "difference"];
 
+/// A figure with two decimals, or more where they would say nothing.
+fn number(value: f64) -> String {
+    match value.abs() {
+        0.0 | 0.1.. => format!("{value:.2}"),
+        0.001.. => format!("{value:.3}"),
+        _ if value.is_nan() => format!("{value}"),
+        _ => format!("{value:.1e}"),
+    }
+}
+
 fn cells(outcome: &Outcome) -> [String; 5] {
     let spread = if outcome.runs.len() > 1 { format!(" ± {:.2}", outcome.spread) } else { String::new() };
+    let signed = |difference: f64| format!("{}{}", if difference < 0.0 { "" } else { "+" }, number(difference));
     [
         outcome.experiment.clone(),
         outcome.quantity.clone(),
-        outcome.paper.map_or("-".to_owned(), |paper| format!("{paper:.2}")),
-        format!("{:.2}{spread}", outcome.ours),
-        outcome.paper.map_or(String::new(), |paper| format!("{:+.2}", outcome.ours - paper)),
+        outcome.paper.map_or("-".to_owned(), number),
+        number(outcome.ours) + &spread,
+        outcome.paper.map_or(String::new(), |paper| signed(outcome.ours - paper)),
     ]
 }
 
@@ -81,8 +92,8 @@ fn shortfall(outcome: &Outcome) -> Option<String> {
         () if difference < 0.0 => "below",
         () => "above",
     };
-    let Outcome { experiment, quantity, .. } = outcome;
-    Some(format!("- {}: {}: {:.2} {place} the paper's {paper:.2}", cell(experiment), cell(quantity), difference.abs()))
+    let (Outcome { experiment, quantity, .. }, away) = (outcome, (outcome.ours - paper).abs());
+    Some(format!("- {}: {}: {} {place} the paper's {}", cell(experiment), cell(quantity), number(away), number(paper)))
 }
 
 /// A text within a table of Markdown, whose cells end at a bar.
@@ -103,6 +114,7 @@ pub(crate) fn markdown(about: &Circumstances, outcomes: &[Outcome], figures: &[F
     text += &format!("- {} in all, {} with {threads}{cpu}\n", duration(about.seconds), about.isa);
     text += &format!("- neuropil {}\n\n", env!("CARGO_PKG_VERSION"));
     text += "Accuracies are on the test images, after the last step of a schedule fixed beforehand. ";
+    text += "Times are from where a run began, or went on after an interruption (a hierarchy's from its beginning). ";
     text += if about.runs > 1 {
         "Ours is the mean over the runs ± the sample standard deviation.\n\n"
     } else {
@@ -132,7 +144,7 @@ pub(crate) fn markdown(about: &Circumstances, outcomes: &[Outcome], figures: &[F
     if about.runs > 1 {
         text += "\n## Seed by seed\n\n";
         for outcome in outcomes {
-            let runs: Vec<String> = outcome.runs.iter().map(|value| format!("{value:.2}")).collect();
+            let runs: Vec<String> = outcome.runs.iter().map(|&value| number(value)).collect();
             text += &format!("- {}: {}: {}\n", cell(&outcome.experiment), cell(&outcome.quantity), runs.join(", "));
         }
     }
@@ -203,6 +215,15 @@ mod tests {
             seed: 0,
             seconds: 100.0,
         }
+    }
+
+    #[test]
+    fn small_figures_have_the_digits_that_say_something() {
+        let all = [96.604, 0.1, 0.0, 0.0371, -0.009, 1.2e-17, f64::NAN];
+        assert_eq!(all.map(number), ["96.60", "0.10", "0.00", "0.037", "-0.009", "1.2e-17", "NaN"]);
+        let p = Outcome::new("x", "e", "p", Better::Less, Some(0.009), vec![0.037], 0.0);
+        assert_eq!(cells(&p)[2..], ["0.009", "0.037", "+0.028"]);
+        assert_eq!(shortfall(&p).unwrap(), "- e: p: 0.028 above the paper's 0.009");
     }
 
     #[test]

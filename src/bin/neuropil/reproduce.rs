@@ -125,7 +125,12 @@ pub(crate) struct Arguments {
     machine: Machine,
     /// Where the report, the results and the figures go: a folder for each system if there are several. All but the
     /// organism's networks save themselves there too (unless --quick), in `states`; the same command goes on from them
-    #[arg(long, value_name = "DIR", default_value = "reproduction")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "reproduction",
+        default_value_if("quick", "true", "reproduction/quick")
+    )]
     out: PathBuf,
     /// Only these experiments, by their short names (--help lists them), separated by commas
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = trimmed, long_help = only_help())]
@@ -146,12 +151,13 @@ impl Arguments {
         Ok((datasets::open(set, self.data.as_deref())?, name))
     }
 
-    /// The digits of a paper that has figures for no other images: how much is trained, the images, and their name.
-    fn digits(&self, paper: &str) -> Result<(Scale, Split, &'static str), Failure> {
+    /// The digits of a paper that has figures for no other images: how much is trained, the images, and their name. Where no experiment looks at
+    /// any, they need not be there.
+    fn digits(&self, paper: &str, images: bool) -> Result<(Scale, Split, &'static str), Failure> {
         if self.set != ImageSet::Mnist {
-            return Err(Failure::Message(format!("{paper} has figures for MNIST alone: leave out --set")));
+            return Err(Failure::Usage(format!("{paper} has figures for MNIST alone: leave out --set")));
         }
-        let (data, name) = self.images()?;
+        let (data, name) = if images { self.images()? } else { (datasets::embedded(), "none") };
         Ok((if self.quick { Scale::Quick } else { Scale::Full }, data, name))
     }
 
@@ -197,13 +203,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut context = arguments.machine.context()?;
     let systems = systems(arguments)?;
     if arguments.seed > LARGEST_SEED - u64::from(arguments.runs - 1) {
-        let expected = format!("at most {LARGEST_SEED} for the last of the runs");
-        return Err(neuropil::Error::setting(
-            "--seed",
-            expected,
-            format!("{}, {} runs", arguments.seed, arguments.runs),
-        )
-        .into());
+        let found = format!("{}, {} runs", arguments.seed, arguments.runs);
+        return Err(Failure::Usage(format!(
+            "--seed: expected at most {LARGEST_SEED} for the last of the runs, found {found}"
+        )));
     }
     // Each with a folder of its own, and all that a system leaves goes there.
     let own = |system: System| match systems.len() {
@@ -282,7 +285,7 @@ fn systems(arguments: &Arguments) -> Result<Vec<(System, Vec<String>)>, Failure>
         .collect();
     let known: Vec<&str> = among.iter().flat_map(|system| system.experiments()).collect();
     if let Some(unknown) = arguments.only.iter().find(|name| !known.contains(&name.as_str())) {
-        return Err(neuropil::Error::setting("row", format!("one of {}", known.join(", ")), unknown).into());
+        return Err(Failure::Usage(format!("--only: expected some of {}, found {unknown}", known.join(", "))));
     }
     let mut systems = Vec::new();
     for system in among {

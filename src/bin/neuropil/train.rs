@@ -149,6 +149,10 @@ pub(crate) struct Arguments {
 
 /// Trains, prints the accuracies and saves.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if arguments.print_config {
+        // Of whatever images: a configuration does not hold them.
+        return output::print(&arguments.system.create("", "defaults", 784, 10)?.config_toml());
+    }
     let mut context = arguments.machine.context()?;
     let (name, data) = arguments.source.open()?;
     let mut learner = match (&arguments.resume, &arguments.config) {
@@ -159,10 +163,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             arguments.system.create(&text, &origin, data.train.pixels(), data.train.classes())?
         }
         (None, None) => {
-            let empty = arguments.system.create("", "defaults", data.train.pixels(), data.train.classes())?;
-            return output::print(&empty.config_toml());
+            return Err(Failure::Usage("--config, --resume or --print-config says what to train".to_owned()));
         }
     };
+    if let Some(path) = arguments.save.as_deref().filter(|path| is_another(path, arguments.resume.as_deref())) {
+        let message =
+            "is there already: --resume goes on with a state; give --save another name, or move the file away";
+        return Err(Failure::Message(format!("{} {message}", path.display())));
+    }
     // What is finished is only measured: its file stays as it is, unless another is asked for.
     let save = arguments.save.as_ref().or(arguments.resume.as_ref().filter(|_| !learner.finished()));
     // Found out before training, not after.
@@ -196,6 +204,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let took = duration(began.elapsed().as_secs_f64());
     report(&mut context, &learner, name, &data, &took)
+}
+
+/// Whether a file is there that the state resumed from is not: it would be lost.
+fn is_another(path: &Path, resumed: Option<&Path>) -> bool {
+    match (path.canonicalize(), resumed.map(Path::canonicalize)) {
+        (Ok(path), Some(Ok(resumed))) => path.is_file() && path != resumed,
+        (Ok(path), _) => path.is_file(),
+        (Err(_), _) => false,
+    }
 }
 
 /// The text of a file, as far as a configuration can be long: one byte more is refused by those who read it.

@@ -170,6 +170,11 @@ pub fn reproduce(
     observer: &mut RunObserver<'_>,
 ) -> Result<Report> {
     check(options.runs, &options.only, ROWS.into_iter())?;
+    // Found out before anything is trained: what is finished would be lost with an error.
+    if ROWS[1..].iter().any(|name| wanted(&options.only, name)) {
+        let config = config(options.scale, options.seed);
+        Network::new(config, data.train.pixels(), data.train.classes())?.takes(&data.train, Some(&data.test))?;
+    }
     let mut report = Report { additions: Vec::new(), images: Vec::new(), interrupted: false };
     for seed in seeds(options.seed, options.runs) {
         if wanted(&options.only, "addition") {

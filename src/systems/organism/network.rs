@@ -175,6 +175,16 @@ impl Network {
         right.count() as f64 / labels.len() as f64
     }
 
+    /// Whether it can be trained on these images, and watched by those.
+    pub(super) fn takes(&self, data: &Dataset, monitor: Option<&Dataset>) -> Result<()> {
+        settings::both_fit(data, monitor, self.inputs, self.classes())?;
+        if data.len() < self.config.batch {
+            let expected = format!("at most the {} training images", data.len());
+            return Err(Error::setting("batch", expected, self.config.batch));
+        }
+        Ok(())
+    }
+
     /// Trains as [`Learner::train`] does, calling `watch` before training and after every epoch.
     ///
     /// # Errors
@@ -187,11 +197,7 @@ impl Network {
         observer: &mut Observer<'_>,
         watch: &mut Watch<'_>,
     ) -> Result<ControlFlow<()>> {
-        settings::both_fit(data, monitor, self.inputs, self.classes())?;
-        if data.len() < self.config.batch {
-            let expected = format!("at most the {} training images", data.len());
-            return Err(Error::setting("batch", expected, self.config.batch));
-        }
+        self.takes(data, monitor)?;
         self.journal.begin(data.len(), data.digest())?;
         let stream = Stream::new(self.config.seed, "batches");
         let mut batches =

@@ -15,10 +15,19 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     ROWS.iter().map(|row| row.name)
 }
 
+/// The row of the linear target, which is a function and no image.
+const THEORY: &str = "theory";
+
+/// Whether any of these rows, all if there are none, looks at images.
+fn needs_images(only: &[String]) -> bool {
+    only.is_empty() || only.iter().any(|name| name != THEORY)
+}
+
 /// Trains and measures.
 pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String]) -> Result<Reproduction, Failure> {
-    let (scale, data, name) = arguments.digits("the paper on evolution")?;
+    let (scale, data, name) = arguments.digits("the paper on evolution", needs_images(only))?;
     let states = arguments.states()?;
+    let looks_at_images = needs_images(only);
     let (runs, seed, only) = (arguments.runs as usize, arguments.seed, only.to_vec());
     let options = Options { scale, runs, seed, only, states };
     let mut monitor = Monitor::new();
@@ -37,7 +46,10 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
     ];
     Ok(Reproduction {
         title: TITLE,
-        images: format!("{name}: {} to draw 200 a class from, {} to test", data.train.len(), data.test.len()),
+        images: match looks_at_images {
+            true => format!("{name}: {} to draw 200 a class from, {} to test", data.train.len(), data.test.len()),
+            false => name.to_owned(),
+        },
         outcomes: report.outcomes(),
         figures: drawn.into_iter().flatten().collect(),
         files: vec![("populations.tsv".into(), curves(&report).into_bytes())],

@@ -19,9 +19,14 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     ROWS.into_iter()
 }
 
+/// Whether any of these experiments, all if there are none, looks at images.
+fn needs_images(only: &[String]) -> bool {
+    only.is_empty() || only.iter().any(|name| name != ROWS[0])
+}
+
 /// Trains and measures.
 pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String]) -> Result<Reproduction, Failure> {
-    let (scale, data, images) = arguments.digits("the organism's paper")?;
+    let (scale, data, images) = arguments.digits("the organism's paper", needs_images(only))?;
     let options = Options { scale, runs: arguments.runs as usize, seed: arguments.seed, only: only.to_vec() };
     let mut monitor = Monitor::new();
     let report = experiment::reproduce(context, &data, &options, &mut |name, seed, progress| {
