@@ -18,7 +18,7 @@
 //! **Error.** With gamma = 2^-24 and n the entries of an output, |p - exact| <= 1.01 n gamma sum |a b|; of gradients by the weights, over b
 //! samples, 1.01 (12 + b / 128) gamma sum |a b|: a lane's chain, the fold of 16 lanes, a sum over panels (1.01 b gamma sum |a b| where
 //! [`MaskedWeights::gradient`] takes the dense product). Adding to what is there rounds
-//! once more. **Determinism.** Every order is fixed, so the bits depend on neither threads nor instruction set.
+//! once more; where [`MaskedWeights`] take the dense product, once for every 256 that are summed over. **Determinism.** Every order is fixed, so the bits depend on neither threads nor instruction set.
 
 mod choose;
 mod compress;

@@ -530,6 +530,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_beside_a_matrix_is_seen() {
+        let memory = Matrix::from_fn(4, 5, |_, _| f32::from_bits(CANARY));
+        let mut laid = Laid { memory, rows: 1..3, cols: 1..3 };
+        laid.view_mut().fill(1.0);
+        assert_eq!(laid.values(), [1.0; 4]);
+        for (count, (row, col)) in (5..).zip([(0, 1), (1, 0), (2, 3), (3, 4)]) {
+            // Another NaN is something written too.
+            laid.memory[(row, col)] = f32::NAN;
+            assert_eq!(laid.values().len(), count, "{row}, {col}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_seen() {
         let (nan, inf) = (f64::NAN, f64::INFINITY);
         assert_eq!(worst_ratio(&[1.0, f32::NAN], &[1.0, nan], &[0.0, 0.0]), 0.0);
