@@ -125,7 +125,8 @@ fn rule(x: MatRef<'_>, w: MatRef<'_>, update: &Update, change: impl Fn(usize, us
 
 /// [`krotov_hopfield`](super::krotov_hopfield) by the obvious loops: the new weights \[units, inputs\] and `max |d|`.
 ///
-/// `None` if two of the activities that decide a rank are closer than `margin` times the largest possible: then rounding decides.
+/// `None` if two of the activities that decide a rank are closer than `margin` times the largest possible, or so small that underflow may
+/// have made the difference: then rounding decides. Infinite ones are equal whatever rounds, and of equals the first ranks higher.
 pub fn krotov_hopfield(
     x: MatRef<'_>,
     w: MatRef<'_>,
@@ -134,7 +135,7 @@ pub fn krotov_hopfield(
     margin: f64,
 ) -> Option<(Vec<f64>, f64)> {
     let (batch, inputs, units) = (x.rows(), x.cols(), w.rows());
-    let mut delta = vec![0.0f64; units * inputs];
+    let (mut delta, mut ranked) = (vec![0.0f64; units * inputs], vec![false; units]);
     for b in 0..batch {
         let (mut q, mut size) = (vec![0.0f64; units], 0.0f64);
         for u in 0..units {
@@ -145,26 +146,38 @@ pub fn krotov_hopfield(
                 q[u] += term;
                 magnitude += term.abs();
             }
-            size = size.max(magnitude);
+            if magnitude.is_finite() {
+                size = size.max(magnitude);
+            }
         }
-        let mut order: Vec<usize> = (0..units).filter(|&u| !q[u].is_nan()).collect();
+        // Neither NaN nor minus infinity ranks.
+        let mut order: Vec<usize> = (0..units).filter(|&u| q[u] > f64::NEG_INFINITY).collect();
         order.sort_by(|&a, &b| q[b].total_cmp(&q[a]));
-        // Not "closer": infinities are apart from all but themselves.
-        let apart = |rank: usize| rank + 1 >= order.len() || q[order[rank]] - q[order[rank + 1]] >= margin * size;
+        // Half the smallest denormal for every operation on both sides; where all terms are zero, nothing underflows.
+        let underflow = ((inputs + 1) * rule.p as usize) as f64 * f64::from(f32::from_bits(1));
+        let margin = if size == 0.0 { 0.0 } else { margin * size + underflow };
+        let apart = |rank: usize| {
+            let Some(&next) = order.get(rank + 1) else { return true };
+            q[order[rank]].is_infinite() || q[order[rank]] - q[next] >= margin
+        };
         if !(apart(0) && apart(rule.k - 1) && apart(rule.k - 2)) {
             return None;
         }
         for (rank, gate) in [(0, 1.0), (rule.k - 1, -f64::from(rule.delta))] {
             let Some(&u) = order.get(rank) else { continue };
+            ranked[u] = true;
             for i in 0..inputs {
                 delta[u * inputs + i] += gate * (f64::from(x.row(b)[i]) - q[u] * f64::from(w.row(u)[i]));
             }
         }
     }
-    let largest = delta.iter().fold(0.0f64, |largest, d| if d.is_nan() { f64::NAN } else { largest.max(d.abs()) });
+    let nan = delta.iter().any(|d| d.is_nan());
+    let largest = if nan { f64::NAN } else { delta.iter().fold(0.0f64, |largest, d| largest.max(d.abs())) };
     let step = if largest < 1e-30 { 0.0 } else { f64::from(rate) / largest };
     let new = (0..units * inputs).map(|at| {
-        let new = f64::from(w.row(at / inputs)[at % inputs]) + step * delta[at];
+        // A step that is no number is taken by those that ranked.
+        let change = if ranked[at / inputs] { step * delta[at] } else { 0.0 };
+        let new = f64::from(w.row(at / inputs)[at % inputs]) + change;
         if rule.non_negative && new < 0.0 { 0.0 } else { new }
     });
     Some((new.collect(), largest))

@@ -1,8 +1,8 @@
 //! Checks of the dense products.
 
-use super::{Case, Check, Dim, gamma};
+use super::{Case, Check, Dim, gamma, strict};
 use crate::kernels::dense::{self, Write, reference};
-use crate::{Context, MatMut, MatRef, Matrix};
+use crate::{Context, MatMut, MatRef};
 
 const DIMS: &[Dim] =
     &[Dim { name: "m", min: 0, max: 150 }, Dim { name: "n", min: 0, max: 400 }, Dim { name: "k", min: 0, max: 600 }];
@@ -24,11 +24,13 @@ fn bias(case: &mut Case<'_>) {
     let [batch, units] = case.sizes();
     let (y, bias) = (case.matrix(batch, units, -1.0, 1.0), case.matrix(1, units, -1.0, 1.0));
     let exact = dense::reference::add_bias(y.view(), bias.as_slice());
-    let bound: Vec<f64> = exact.iter().map(|sum| gamma(1.0) * sum.abs()).collect();
+    let mut bound: Vec<f64> = exact.iter().map(|sum| gamma(1.0) * sum.abs()).collect();
+    strict(&exact, &mut bound);
+    let y = case.lay(&y);
     case.compare(&exact, &bound, |context| {
         let mut y = y.clone();
         dense::add_bias(context, y.view_mut(), bias.as_slice());
-        y.as_slice().to_vec()
+        y.values()
     });
 }
 
@@ -37,12 +39,13 @@ type Product = fn(&mut Context, MatRef<'_>, MatRef<'_>, MatMut<'_>, Write);
 fn product(case: &mut Case<'_>, kernel: Product, a_transposed: bool, b_transposed: bool) {
     let [m, n, k] = case.sizes();
     let (a, b, old) = (case.matrix(m, k, -1.0, 1.0), case.matrix(k, n, -1.0, 1.0), case.matrix(m, n, -1.0, 1.0));
-    let left = if a_transposed { a.transposed() } else { a.clone() };
-    let right = if b_transposed { b.transposed() } else { b.clone() };
+    let left = case.lay(&if a_transposed { a.transposed() } else { a.clone() });
+    let right = case.lay(&if b_transposed { b.transposed() } else { b.clone() });
     let sums = reference::product(m, n, k, |i, k| a[(i, k)], |k, j| b[(k, j)]);
+    let poisoned = Case::poisoned(m, n);
     for write in [Write::Replace, Write::Add(0.5), Write::AddNonNegative(-0.25)] {
         // What is replaced must not be read.
-        let start = if write == Write::Replace { Case::poisoned(m, n) } else { old.clone() };
+        let start = case.lay(if write == Write::Replace { &poisoned } else { &old });
         let scale = match write {
             Write::Replace => 1.0,
             Write::Add(scale) | Write::AddNonNegative(scale) => f64::from(scale.abs()),
@@ -61,9 +64,9 @@ fn product(case: &mut Case<'_>, kernel: Product, a_transposed: bool, b_transpose
             });
         }
         case.compare(&exact, &bound, |context| {
-            let mut c: Matrix = start.clone();
+            let mut c = start.clone();
             kernel(context, left.view(), right.view(), c.view_mut(), write);
-            c.as_slice().to_vec()
+            c.values()
         });
     }
 }
@@ -74,9 +77,10 @@ fn skinny(case: &mut Case<'_>) {
     let product = reference::product(m, n, k, |i, k| a[(i, k)], |k, j| b[(k, j)]);
     // Sixteen chains, and the fold of their sums.
     let bound: Vec<f64> = product.magnitudes.iter().map(|size| gamma(k as f64 / 16.0 + 6.0) * size).collect();
+    let (a, b, c) = (case.lay(&a), case.lay(&b), case.lay(&Case::poisoned(m, n)));
     case.compare(&product.sums, &bound, |context| {
-        let mut c = Case::poisoned(m, n);
+        let mut c = c.clone();
         dense::matmul_skinny(context, a.view(), b.view(), c.view_mut());
-        c.as_slice().to_vec()
+        c.values()
     });
 }

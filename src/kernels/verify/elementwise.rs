@@ -1,6 +1,6 @@
 //! Checks of what treats values one by one or row by row: elementary functions, activations, losses, pixels.
 
-use super::{Case, Check, Dim, gamma};
+use super::{Case, Check, Dim, gamma, strict};
 use crate::Matrix;
 use crate::kernels::activation::{self, Axis, Dropout, magnitude_zscore};
 use crate::kernels::adam::{self, Adam};
@@ -11,7 +11,7 @@ use crate::random::below;
 use crate::simd::{Kernel, LANES, Simd, dispatch, math};
 
 const VALUES: &[Dim] = &[Dim { name: "values", min: 0, max: 5000 }];
-const BATCH: &[Dim] = &[Dim { name: "batch", min: 1, max: 150 }, Dim { name: "units", min: 1, max: 300 }];
+const BATCH: &[Dim] = &[Dim { name: "batch", min: 0, max: 150 }, Dim { name: "units", min: 0, max: 300 }];
 const LOGITS: &[Dim] = &[Dim { name: "batch", min: 0, max: 100 }, Dim { name: "classes", min: 1, max: 2100 }];
 
 pub(super) const CHECKS: &[Check] = &[
@@ -35,6 +35,13 @@ pub(super) const CHECKS: &[Check] = &[
     Check { kernel: "pixels::to_f32", dims: VALUES, run: bytes },
 ];
 
+/// Enough values to be written past the caches.
+pub(super) const PAST_CACHES: Check = Check {
+    kernel: "pixels::to_f32, past the caches",
+    dims: &[Dim { name: "values", min: 1 << 20, max: (1 << 20) + 100 }],
+    run: bytes,
+};
+
 #[derive(Clone, Copy)]
 enum Function {
     Exp,
@@ -55,6 +62,15 @@ impl Function {
             Function::Erf => (-4.5, 4.5, 6.0),
             Function::SinCos => (-1000.0, 1000.0, 2.0),
             Function::SinCos2Pi => (-8.0, 8.0, 2.0),
+        }
+    }
+
+    /// What every second argument is scaled by: the interval becomes the largest for which digits are promised.
+    fn reach(self) -> f32 {
+        match self {
+            Function::SinCos => 65536.0 / 1000.0,
+            Function::SinCos2Pi => 1_048_576.0 / 8.0,
+            _ => 1.0,
         }
     }
 
@@ -121,10 +137,12 @@ fn ulp(value: f64) -> f64 {
 fn function(case: &mut Case<'_>, function: Function) {
     let [values] = case.sizes();
     let (low, high, ulps) = function.domain();
-    let x = case.matrix(1, values, low, high);
+    let mut x = case.matrix(1, values, low, high);
+    x.as_mut_slice().iter_mut().step_by(2).for_each(|x| *x *= function.reach());
     let exact: Vec<[f64; 2]> = x.as_slice().iter().map(|&x| function.exact(f64::from(x))).collect();
     let exact: Vec<f64> = exact.iter().map(|pair| pair[0]).chain(exact.iter().map(|pair| pair[1])).collect();
-    let bound: Vec<f64> = exact.iter().map(|&value| ulps * ulp(value)).collect();
+    let mut bound: Vec<f64> = exact.iter().map(|&value| ulps * ulp(value)).collect();
+    strict(&exact, &mut bound);
     case.compare(&exact, &bound, |context| {
         let mut got = vec![f32::NAN; 2 * values];
         let (first, second) = got.split_at_mut(values);
@@ -160,7 +178,8 @@ fn tanh(case: &mut Case<'_>) {
     let [batch, units] = case.sizes();
     let y = case.matrix(batch, units, -9.0, 9.0);
     let exact: Vec<f64> = y.as_slice().iter().map(|&y| activation::reference::tanh(y)).collect();
-    let bound: Vec<f64> = exact.iter().map(|&value| Function::Tanh.domain().2 * ulp(value)).collect();
+    let mut bound: Vec<f64> = exact.iter().map(|&value| Function::Tanh.domain().2 * ulp(value)).collect();
+    strict(&exact, &mut bound);
     case.compare(&exact, &bound, |context| {
         let mut y = y.clone();
         activation::tanh(context, y.view_mut());
@@ -168,17 +187,25 @@ fn tanh(case: &mut Case<'_>) {
     });
 }
 
-/// The values, and what a gradient of one becomes.
+/// The values, and what a gradient becomes.
 fn gelu(case: &mut Case<'_>) {
     let [batch, units] = case.sizes();
-    let x = case.matrix(batch, units, -6.0, 6.0);
+    let (x, gradient) = (case.matrix(batch, units, -6.0, 6.0), case.matrix(batch, units, -2.0, 2.0));
     let unit = gamma(1.0);
     let values = x.as_slice().iter().map(|&x| f64::from(x));
     let value = values.clone().map(|x| (activation::reference::gelu(x), 5.0 * unit * x.abs()));
-    let slope = values.map(|x| (activation::reference::gelu_slope(x), 8.0 * unit));
-    let (exact, bound): (Vec<f64>, Vec<f64>) = value.chain(slope).unzip();
+    let passed = values.zip(gradient.as_slice()).map(|(x, &gradient)| {
+        let (slope, gradient) = (activation::reference::gelu_slope(x), f64::from(gradient));
+        // The factor's error, and one rounding of its product with the gradient.
+        let error = 8.0 * unit;
+        (slope * gradient, (error + unit * (slope.abs() + error)) * gradient.abs())
+    });
+    let (exact, mut bound): (Vec<f64>, Vec<f64>) = value.chain(passed).unzip();
+    let (values, _) = bound.split_at_mut(batch * units);
+    // Of an infinite gradient the sign is certain where the factor's is.
+    strict(&exact[..batch * units], values);
     case.compare(&exact, &bound, |context| {
-        let (mut y, mut gradient) = (x.clone(), Matrix::from_fn(batch, units, |_, _| 1.0));
+        let (mut y, mut gradient) = (x.clone(), gradient.clone());
         activation::gelu(context, y.view_mut());
         activation::gelu_gradient(context, x.view(), gradient.view_mut());
         [y.as_slice(), gradient.as_slice()].concat()
@@ -188,10 +215,13 @@ fn gelu(case: &mut Case<'_>) {
 fn relu_dropout(case: &mut Case<'_>) {
     let [batch, units] = case.sizes();
     let mut y = case.matrix(batch, units, -1.0, 1.0);
-    y[(0, 0)] = f32::NAN;
+    if let Some(first) = y.as_mut_slice().first_mut() {
+        *first = f32::NAN;
+    }
     let (stream, dropout) = (case.stream(), Dropout::new(0.2).expect("a rate below one"));
     let exact = activation::reference::relu_dropout(y.as_slice(), batch, units, dropout, stream);
-    let bound: Vec<f64> = exact.iter().map(|value| gamma(1.0) * value.abs()).collect();
+    let mut bound: Vec<f64> = exact.iter().map(|value| gamma(1.0) * value.abs()).collect();
+    strict(&exact, &mut bound);
     case.compare(&exact, &bound, |context| {
         let mut y = y.clone();
         activation::relu_dropout(context, y.view_mut(), dropout, stream);
@@ -201,23 +231,30 @@ fn relu_dropout(case: &mut Case<'_>) {
 
 fn power(case: &mut Case<'_>) {
     let [batch, units] = case.sizes();
-    let y = case.matrix(batch, units, -3.0, 2.0);
-    for n in [0.5f32, 2.0, 4.5] {
-        let exact: Vec<f64> = y.as_slice().iter().map(|&y| activation::reference::power(y, n)).collect();
-        let bounds = y.as_slice().iter().zip(&exact).map(|(&y, &exact)| {
-            if exact == 0.0 {
-                return 0.0;
-            }
-            // Products of whole powers, and for the rest the exponential of a logarithm.
-            let rest = f64::from(n.fract()) * f64::from(y.abs()).ln().abs();
-            gamma(2.0 * f64::from(n) + 4.0 + rest) * exact
-        });
-        let bound: Vec<f64> = bounds.collect();
-        case.compare(&exact, &bound, |context| {
-            let mut y = y.clone();
-            activation::power(context, y.view_mut(), n);
-            y.as_slice().to_vec()
-        });
+    let near = case.matrix(batch, units, -3.0, 2.0);
+    let exponents = case.finite(batch, units, -60.0, 60.0);
+    for n in [0.5f32, 0.99, 2.0, 3.3, 4.5] {
+        // Then over as many powers of two as leave the result a normal number.
+        let reach = (120.0 / n).min(60.0) / 60.0;
+        let far = Matrix::from_fn(batch, units, |row, col| (reach * exponents[(row, col)]).exp2());
+        for y in [&near, &far] {
+            let exact: Vec<f64> = y.as_slice().iter().map(|&y| activation::reference::power(y, n)).collect();
+            let bounds = y.as_slice().iter().zip(&exact).map(|(&y, &exact)| {
+                if exact == 0.0 {
+                    return 0.0;
+                }
+                // Products of whole powers and a root. Of exp(f ln y) the logarithm is off by up to 2 u, its product by one more.
+                let rest = if n.fract() == 0.5 { 0.0 } else { 3.0 * f64::from(n.fract()) };
+                gamma(2.0 * f64::from(n) + 4.0 + rest * f64::from(y.abs()).ln().abs()) * exact
+            });
+            let mut bound: Vec<f64> = bounds.collect();
+            strict(&exact, &mut bound);
+            case.compare(&exact, &bound, |context| {
+                let mut y = y.clone();
+                activation::power(context, y.view_mut(), n);
+                y.as_slice().to_vec()
+            });
+        }
     }
 }
 
@@ -227,7 +264,9 @@ fn zscore(case: &mut Case<'_>) {
     for axis in [Axis::Sample, Axis::Unit, Axis::Whole] {
         for rescale in [false, true] {
             let exact = activation::reference::magnitude_zscore(y.as_slice(), batch, units, axis, rescale);
-            let bound = activation::reference::magnitude_zscore_bounds(y.as_slice(), batch, units, axis, rescale);
+            let mut bound = activation::reference::magnitude_zscore_bounds(y.as_slice(), batch, units, axis, rescale);
+            // NaN takes all along the axis: there is no infinity.
+            strict(&exact, &mut bound);
             case.compare(&exact, &bound, |context| {
                 let mut y = y.clone();
                 magnitude_zscore(context, y.view_mut(), axis, rescale);
@@ -304,9 +343,10 @@ fn bytes(case: &mut Case<'_>) {
         // One fused operation: rounded once.
         let bound: Vec<f64> = exact.iter().map(|value| gamma(1.0) * value.abs()).collect();
         case.compare(&exact, &bound, |context| {
-            let mut out = vec![f32::NAN; values];
-            to_f32(context, &bytes, scale, offset, &mut out);
-            out
+            // On a boundary of 64 bytes, as large outputs must be to go past the caches.
+            let mut out = Case::poisoned(1, values);
+            to_f32(context, &bytes, scale, offset, out.as_mut_slice());
+            out.as_slice().to_vec()
         });
     }
 }

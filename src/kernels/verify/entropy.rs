@@ -44,6 +44,17 @@ fn counts(histogram: &Histogram) -> Vec<f32> {
     histogram.counts().iter().chain(&apart).map(|&count| count as f32).collect()
 }
 
+/// How far both entropies of a histogram are from the reference's, as shares of what they may be: the documented bound, of the
+/// histogram's and of the reference's own sum, which is no more exact.
+fn entropies(histogram: &Histogram) -> [f32; 2] {
+    let exact = reference::entropy_bits(histogram.counts());
+    let share = |found: f64, exact: f64| {
+        let bound = f64::EPSILON / 2.0 * ((histogram.bins() as f64 + 3.0) * exact + 1.5);
+        ((found - exact) / (2.0 * bound)) as f32
+    };
+    [share(histogram.entropy_bits(), exact), share(histogram.entropy_nats(), exact * std::f64::consts::LN_2)]
+}
+
 fn range(case: &mut Case<'_>) {
     let [len, bins] = case.sizes();
     let x = values(case, 1, len, bins);
@@ -56,12 +67,15 @@ fn histogram(case: &mut Case<'_>) {
     let x = values(case, 1, len, bins);
     let found = reference::range(x.as_slice()).unwrap_or_default();
     for range in [found, Range::new(0.0, 1.0).expect("a range"), Range::new(-0.3, 0.7).expect("a range")] {
-        let exact: Vec<f64> =
+        let mut exact: Vec<f64> =
             reference::counts(x.as_slice(), range, bins).into_iter().map(|count| count as f64).collect();
-        case.compare(&exact, &vec![0.0; exact.len()], |context| {
+        let mut bound = vec![0.0; exact.len()];
+        exact.extend([0.0; 2]);
+        bound.extend([1.0; 2]);
+        case.compare(&exact, &bound, |context| {
             let mut histogram = Histogram::new(range, bins).expect("bins within bounds");
             histogram.add(context, x.view());
-            counts(&histogram)
+            [&counts(&histogram)[..], &entropies(&histogram)].concat()
         });
     }
 }

@@ -1,6 +1,6 @@
 //! Checks of the Hebbian updates.
 
-use super::{Case, Check, Dim, Values, gamma, waive};
+use super::{Case, Check, Dim, UNDERFLOW, gamma, strict, waive};
 use crate::kernels::hebbian::reference::{self, Tied, Updated};
 use crate::kernels::hebbian::{
     self, Competition, KrotovHopfield, Reduction, SparseWorkspace, Update, krotov_hopfield, oja_excluding_self,
@@ -10,9 +10,9 @@ use crate::kernels::masked::SparseMatrix;
 use crate::{Context, MatMut, MatRef};
 
 const DIMS: &[Dim] = &[
-    Dim { name: "batch", min: 1, max: 70 },
-    Dim { name: "inputs", min: 1, max: 120 },
-    Dim { name: "units", min: 1, max: 140 },
+    Dim { name: "batch", min: 0, max: 70 },
+    Dim { name: "inputs", min: 0, max: 120 },
+    Dim { name: "units", min: 0, max: 140 },
 ];
 
 /// So many samples that the products go panel by panel.
@@ -24,12 +24,12 @@ const MANY: &[Dim] = &[
 
 /// Ranks need units.
 const RANKED: &[Dim] = &[
-    Dim { name: "batch", min: 1, max: 120 },
-    Dim { name: "inputs", min: 1, max: 200 },
+    Dim { name: "batch", min: 0, max: 120 },
+    Dim { name: "inputs", min: 0, max: 200 },
     Dim { name: "units", min: 7, max: 140 },
 ];
 
-const COMPETING: &[Dim] = &[Dim { name: "batch", min: 0, max: 120 }, Dim { name: "units", min: 1, max: 300 }];
+const COMPETING: &[Dim] = &[Dim { name: "batch", min: 0, max: 120 }, Dim { name: "units", min: 0, max: 300 }];
 
 pub(super) const CHECKS: &[Check] = &[
     Check { kernel: "hebbian::gates", dims: COMPETING, run: competing },
@@ -58,8 +58,17 @@ const UPDATES: [Update; 2] = [
 ];
 
 /// Two chained sums, over the units and over the batch, cut into blocks, and a few roundings around them.
-fn bound(updated: &Updated, batch: usize, units: usize) -> Vec<f64> {
-    let factor = gamma((batch + units + 56) as f64);
+fn two_sums(batch: usize, units: usize) -> usize {
+    batch + units + 56
+}
+
+/// Where a weight depends on its own unit only: a sum over the batch, and a few roundings around it.
+fn one_sum(batch: usize) -> usize {
+    batch + 8
+}
+
+fn bound(updated: &Updated, roundings: usize) -> Vec<f64> {
+    let factor = gamma(roundings as f64);
     updated.magnitudes.iter().map(|magnitude| factor * magnitude).collect()
 }
 
@@ -70,12 +79,14 @@ fn oja(case: &mut Case<'_>, rule: Rule, tied: Tied) {
     let (x, z) = (case.matrix(batch, inputs, 0.0, 1.0), case.matrix(batch, units, -0.3, 1.0));
     // In Sanger's rule a weight that is not finite spreads to the units of its block.
     let w = if tied == Tied::UpToSelf { Case::finite } else { Case::matrix }(case, inputs, units, -1.0, 1.0);
+    let roundings = if tied == Tied::SelfOnly { one_sum(batch) } else { two_sums(batch, units) };
+    let (x, z, w) = (case.lay(&x), case.lay(&z), case.lay(&w));
     for update in UPDATES {
         let exact = reference::oja(x.view(), z.view(), w.view(), tied, &update);
-        case.compare(&exact.weights, &bound(&exact, batch, units), |context| {
+        case.compare(&exact.weights, &bound(&exact, roundings), |context| {
             let mut w = w.clone();
             rule(context, x.view(), z.view(), w.view_mut(), &update);
-            w.as_slice().to_vec()
+            w.values()
         });
     }
 }
@@ -89,16 +100,17 @@ fn sparse(case: &mut Case<'_>) {
     for values in [&mut z, &mut w] {
         values.as_mut_slice().iter_mut().for_each(|value| *value = value.max(0.0));
     }
+    let (x, z, w) = (case.lay(&x), case.lay(&z), case.lay(&w));
     for update in UPDATES {
         let exact = reference::oja(x.view(), z.view(), w.view(), Tied::All, &update);
-        let bound = bound(&exact, batch, units);
+        let bound = bound(&exact, two_sums(batch, units));
         // What only meets weights of zero is passed over.
         let (exact, bound) = waive(exact.weights, bound);
         case.compare(&exact, &bound, |context| {
             let sparse = SparseMatrix::compress(context, w.view()).expect("a matrix of this size");
             let (mut w, workspace) = (w.clone(), &mut SparseWorkspace::default());
             oja_subspace_sparse(context, x.view(), z.view(), &sparse, w.view_mut(), &update, workspace);
-            w.as_slice().to_vec()
+            w.values()
         });
     }
 }
@@ -107,19 +119,22 @@ fn competitions(case: &mut Case<'_>) {
     let [batch, inputs, units] = case.sizes();
     let (x, z) = (case.matrix(batch, inputs, 0.0, 1.0), case.matrix(batch, units, -1.0, 1.0));
     let w = case.matrix(inputs, units, -1.0, 1.0);
+    let infinite: Vec<usize> = (0..inputs * units).filter(|&at| w.as_slice()[at].is_infinite()).collect();
+    let (x, z, w) = (case.lay(&x), case.lay(&z), case.lay(&w));
     for competition in [Competition::Hard, Competition::Top(units.min(5)), Competition::Soft { temperature: 0.2 }] {
         for update in UPDATES {
             let mut exact = reference::winner_take_all(x.view(), z.view(), w.view(), competition, &update);
-            // Soft gates add the error of an exponential and of a sum over the units: within the same count of roundings.
-            let mut bound = bound(&exact, batch, units);
+            // Soft gates add the error of an exponential and of a sum over the units.
+            let soft = matches!(competition, Competition::Soft { .. });
+            let mut bound = bound(&exact, if soft { two_sums(batch, units) } else { one_sum(batch) });
             // What becomes of an infinite weight depends on the order of operations.
-            for (at, _) in w.as_slice().iter().enumerate().filter(|(_, w)| w.is_infinite()) {
+            for &at in &infinite {
                 (exact.weights[at], bound[at]) = (0.0, f64::INFINITY);
             }
             case.compare(&exact.weights, &bound, |context| {
                 let mut w = w.clone();
                 winner_take_all(context, x.view(), z.view(), w.view_mut(), competition, &update);
-                w.as_slice().to_vec()
+                w.values()
             });
         }
     }
@@ -128,6 +143,7 @@ fn competitions(case: &mut Case<'_>) {
 fn competing(case: &mut Case<'_>) {
     let [batch, units] = case.sizes();
     let z = case.matrix(batch, units, -1.0, 1.0);
+    let z = case.lay(&z);
     const T: f32 = 0.2;
     for competition in [Competition::Hard, Competition::Top(units.min(5)), Competition::Soft { temperature: T }] {
         let exact = reference::gates(z.view(), competition);
@@ -141,10 +157,11 @@ fn competing(case: &mut Case<'_>) {
                 _ => 0.0,
             })
             .collect();
+        let gates = case.lay(&Case::poisoned(batch, units));
         case.compare(&exact, &bound, |context| {
-            let mut gates = Case::poisoned(batch, units);
+            let mut gates = gates.clone();
             hebbian::gates(context, z.view(), competition, gates.view_mut());
-            gates.as_slice().to_vec()
+            gates.values()
         });
     }
 }
@@ -152,40 +169,41 @@ fn competing(case: &mut Case<'_>) {
 fn ranks(case: &mut Case<'_>) {
     let [batch, inputs, units] = case.sizes();
     let (x, w) = (case.matrix(batch, inputs, 0.0, 1.0), case.matrix(units, inputs, -1.0, 1.0));
+    let (x, w) = (case.lay(&x), case.lay(&w));
     const RATE: f32 = 0.04;
     for rule in [
         KrotovHopfield { p: 2, k: 2, delta: 0.2, non_negative: false },
         KrotovHopfield { p: 3, k: 7, delta: 0.4, non_negative: true },
     ] {
+        // What the step was divided by, then the weights.
         let kernel = |context: &mut Context| {
             let mut w = w.clone();
-            krotov_hopfield(context, x.view(), w.view_mut(), &rule, RATE);
-            w.as_slice().to_vec()
+            let largest = krotov_hopfield(context, x.view(), w.view_mut(), &rule, RATE);
+            [&[largest], &w.values()[..]].concat()
         };
-        // Where activities may underflow, so may what tells them apart.
-        let exact = match case.values {
-            Values::Ordinary => reference::krotov_hopfield(x.view(), w.view(), &rule, RATE, 1e-5),
-            Values::Tiny | Values::Special => None,
-        };
-        match exact {
-            Some((exact, largest)) => {
-                // An entry of the step is a sum over the batch of x and of q w, q itself a sum over the inputs; all entries are
-                // divided by the largest, which carries the same error.
-                let sizes = step_magnitudes(x.view(), w.view(), &rule);
-                let share = f64::from(RATE) / largest * gamma((2 * batch + inputs + 8 * rule.p as usize) as f64);
-                let size = sizes.iter().copied().fold(0.0, f64::max);
-                let steps = exact.iter().zip(w.as_slice()).map(|(new, &old)| (new - f64::from(old)).abs());
-                let bound: Vec<f64> = steps
-                    .zip(sizes.iter().zip(&exact))
-                    .map(|(step, (own, new))| {
-                        share * (own + size * step / f64::from(RATE)) + gamma(3.0) * (new.abs() + step)
-                    })
-                    .collect();
-                case.compare(&exact, &bound, kernel);
-            }
+        // Activities are sums over the inputs of powers, both off by as much.
+        let margin = 2.0 * gamma((inputs + rule.p as usize) as f64);
+        let Some((weights, largest)) = reference::krotov_hopfield(x.view(), w.view(), &rule, RATE, margin) else {
             // Two activities are so close that rounding decides who wins; the bits are still the same everywhere.
-            None => case.judge(kernel, |_| 0.0),
+            case.judge(kernel, |_| 0.0);
+            continue;
+        };
+        // An entry of the step is a sum over the batch of x and of q w, q itself a sum over the inputs; all entries are
+        // divided by the largest, which carries the same error.
+        let error = |size: f64| gamma((2 * batch + inputs + 8 * rule.p as usize) as f64) * size + UNDERFLOW;
+        let sizes = step_magnitudes(x.view(), w.view(), &rule);
+        let of_largest = error(sizes.iter().copied().fold(0.0, f64::max));
+        let mut bound = vec![of_largest];
+        for ((&new, old), &size) in weights.iter().zip(w.values()).zip(&sizes) {
+            let step = (new - f64::from(old)).abs();
+            // A step of nothing changes nothing, and one that is divided by an infinity only what is infinite itself.
+            let exact = largest < 1e-30 || !largest.is_finite();
+            let of_step = (f64::from(RATE) * error(size) + of_largest * step) / largest;
+            bound.push(if exact { 0.0 } else { of_step + gamma(3.0) * (new.abs() + step) });
         }
+        let exact = [&[largest], &weights[..]].concat();
+        strict(&exact, &mut bound);
+        case.compare(&exact, &bound, kernel);
     }
 }
 
@@ -199,9 +217,10 @@ fn step_magnitudes(x: MatRef<'_>, w: MatRef<'_>, rule: &KrotovHopfield) -> Vec<f
             w.row(unit).iter().zip(x).map(move |(&w, &x)| power(f64::from(w)) * f64::from(x))
         };
         let mut order: Vec<(f64, usize)> = (0..units).map(|unit| (terms(unit).sum(), unit)).collect();
+        order.retain(|&(activity, _)| activity > f64::NEG_INFINITY);
         order.sort_by(|a, b| b.0.total_cmp(&a.0));
         for (rank, gate) in [(0, 1.0), (rule.k - 1, f64::from(rule.delta))] {
-            let unit = order[rank].1;
+            let Some(&(_, unit)) = order.get(rank) else { continue };
             let activity: f64 = terms(unit).map(f64::abs).sum();
             for (at, (&x, &w)) in x.iter().zip(w.row(unit)).enumerate() {
                 sizes[unit * inputs + at] += gate * (f64::from(x).abs() + activity * f64::from(w).abs());

@@ -18,6 +18,9 @@ pub(super) const CHECKS: &[Check] = &[
     Check { kernel: "particle::effective_weight_step", dims: DIMS, run: effective },
 ];
 
+/// Of a run of several steps.
+const STEPS: usize = 3;
+
 /// Particles and cells. The reference takes the fourth power of the cells: of wide particles there are at most a vector and one.
 fn sizes(case: &Case<'_>) -> [usize; 2] {
     let [particles, cells] = case.sizes();
@@ -101,6 +104,25 @@ fn replications(case: &mut Case<'_>) {
             self_replicate(context, &mut moving, Some(&mut velocity), &rule);
             [rested, moving, velocity].map(|values| values.to_rows().as_slice().to_vec()).concat()
         });
+        // More steps are as many calls that hand the velocity on, which starts at zero if none is given.
+        let still = Particles::from_rows(&net, Matrix::zeros(particles.len(), net.weights()).view());
+        let still = still.expect("a value for every weight");
+        let mut parts = [particles.clone(), still, particles.clone(), velocity.clone()];
+        let [rested, from_rest, moving, moved] = &mut parts;
+        for _ in 0..STEPS {
+            self_replicate(&mut case.contexts[0], rested, Some(from_rest), &rule);
+            self_replicate(&mut case.contexts[0], moving, Some(moved), &rule);
+        }
+        let [rested, _, moving, moved] = parts;
+        let values = [rested, moving, moved].map(|values| values.to_rows().as_slice().to_vec()).concat();
+        let exact: Vec<f64> = values.into_iter().map(f64::from).collect();
+        let several = SelfReplication { steps: STEPS, ..rule };
+        case.compare(&exact, &vec![0.0; exact.len()], |context| {
+            let (mut rested, mut moving, mut velocity) = (particles.clone(), particles.clone(), velocity.clone());
+            self_replicate(context, &mut rested, None, &several);
+            self_replicate(context, &mut moving, Some(&mut velocity), &several);
+            [rested, moving, velocity].map(|values| values.to_rows().as_slice().to_vec()).concat()
+        });
     }
 }
 
@@ -109,7 +131,7 @@ fn examinations(case: &mut Case<'_>) {
     for net in nets(cells) {
         let (rows, particles) = drawn(case, &net, particles);
         let gamma = gamma(reference::roundings(&net));
-        let (exact, bound) = split(
+        let (mut exact, mut bound) = split(
             &net,
             rows.view().iter_rows().flat_map(|w| {
                 let deviations = reference::deviations(&net, w);
@@ -124,8 +146,15 @@ fn examinations(case: &mut Case<'_>) {
                 [(squares.0 / weights, squares.1 / weights), largest]
             }),
         );
+        // The largest weight is exact, NaN if one is not finite.
+        let finite = |w: &[f32]| w.iter().all(|w| w.is_finite());
+        let largest = |w: &[f32]| w.iter().fold(0.0f32, |largest, w| largest.max(w.abs()));
+        exact.extend(rows.view().iter_rows().map(|w| if finite(w) { largest(w).into() } else { f64::NAN }));
+        bound.resize(exact.len(), 0.0);
         case.compare(&exact, &bound, |context| {
-            examine(context, &particles).iter().flat_map(|seen| [seen.loss, seen.deviation]).collect()
+            let seen = examine(context, &particles);
+            let judged = seen.iter().flat_map(|seen| [seen.loss, seen.deviation]);
+            judged.chain(seen.iter().map(|seen| seen.magnitude)).collect()
         });
     }
 }

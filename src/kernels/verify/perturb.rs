@@ -1,6 +1,6 @@
 //! Checks of weight perturbation and its noise.
 
-use super::{Case, Check, Dim, gamma};
+use super::{Case, Check, Dim, gamma, strict, worst_ratio};
 use crate::kernels::perturb::{
     Draws, WeightPerturbation, Workspace, clean_and_perturbed, gaussian, noise_of_sample, perturbed_per_sample,
     reference, reward_update, reward_update_per_sample, weight_perturbation,
@@ -24,29 +24,39 @@ pub(super) const CHECKS: &[Check] = &[
     Check { kernel: "perturb::weight_perturbation", dims: DIMS, run: step },
 ];
 
-/// No value has an exact counterpart; their distribution has. The "error" is Kolmogorov and Smirnov's distance from the normal
-/// distribution, the bound what one sound sample in a thousand million exceeds.
+/// From so many values on, their distribution is measured too.
+const MANY: usize = 1000;
+
+/// Every value by its reference, so that the stream is the one defined; and of many also the distance from the normal distribution,
+/// so that what is defined is the right thing.
 fn noise(case: &mut Case<'_>) {
     let [values] = case.sizes();
     let stream = case.stream();
     let sigma = 0.5f32;
+    let (exact, bound) = reference::gaussian(stream, sigma, values);
     let kernel = |context: &mut Context| {
         let mut out = vec![f32::NAN; values];
         gaussian(context, stream, sigma, &mut out);
         out
     };
     case.judge(kernel, |got| {
-        let mut sorted = got.to_vec();
-        sorted.sort_by(f32::total_cmp);
-        let n = sorted.len() as f64;
-        let distance = sorted.iter().enumerate().map(|(index, &value)| {
-            let p = reference::normal_distribution(f64::from(value) / f64::from(sigma));
-            (p - index as f64 / n).abs().max(((index + 1) as f64 / n - p).abs())
-        });
-        let limit = ((2e9f64).ln() / (2.0 * n)).sqrt();
-        distance.fold(0.0, |worst, distance| if distance.is_nan() { f64::INFINITY } else { f64::max(worst, distance) })
-            / limit
+        let distance = if values < MANY { 0.0 } else { distance(got, sigma) };
+        worst_ratio(got, &exact, &bound).max(distance)
     });
+}
+
+/// Kolmogorov and Smirnov's distance from the normal distribution, as a share of what one sound sample in a thousand million exceeds.
+fn distance(got: &[f32], sigma: f32) -> f64 {
+    let mut sorted = got.to_vec();
+    sorted.sort_by(f32::total_cmp);
+    let n = sorted.len() as f64;
+    let distance = sorted.iter().enumerate().map(|(index, &value)| {
+        let p = reference::normal_distribution(f64::from(value) / f64::from(sigma));
+        (p - index as f64 / n).abs().max(((index + 1) as f64 / n - p).abs())
+    });
+    let limit = ((2e9f64).ln() / (2.0 * n)).sqrt();
+    distance.fold(0.0, |worst, distance| if distance.is_nan() { f64::INFINITY } else { f64::max(worst, distance) })
+        / limit
 }
 
 /// 16 partial sums in parallel, then a tree over them.
@@ -95,7 +105,8 @@ fn reward(case: &mut Case<'_>) {
         let exact: Vec<f64> =
             pairs.map(|(&w, &noise)| reference::reward_update(w, f64::from(gain), noise, non_negative)).collect();
         // One fused operation: rounded once.
-        let bound: Vec<f64> = exact.iter().map(|value| gamma(1.0) * value.abs()).collect();
+        let mut bound: Vec<f64> = exact.iter().map(|value| gamma(1.0) * value.abs()).collect();
+        strict(&exact, &mut bound);
         case.compare(&exact, &bound, |context| {
             let mut w = w.clone();
             reward_update(context, noise.view(), gain, w.view_mut(), non_negative);

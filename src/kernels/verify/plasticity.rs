@@ -1,6 +1,6 @@
 //! Checks of the plasticity of output layers.
 
-use super::{Case, Check, Dim, UNDERFLOW, gamma};
+use super::{Case, Check, Dim, UNDERFLOW, gamma, strict};
 use crate::kernels::plasticity::{self, Reading, reference};
 use crate::matrix::Matrix;
 
@@ -56,13 +56,14 @@ fn sign_descent(case: &mut Case<'_>) {
         plasticity::sign_descent(context, h.view(), d.view(), w.view_mut(), rate);
         w.as_slice().to_vec()
     };
-    // The sign is certain where the sum is beyond its error; elsewhere any of the three is right.
+    // The sign is certain where the sum is beyond its error, an infinity or NaN, whose sign is zero; elsewhere any of the three is right.
     case.judge(changed, |got| {
         let right = |(i, &got): (usize, &f32)| {
             let (old, bound) = (w.as_slice()[i], gamma(batch as f64) * sizes[i] + UNDERFLOW);
             let steps: &[f32] = match exact[i] {
-                sum if sum > bound => &[-1.0],
-                sum if sum < -bound => &[1.0],
+                sum if sum.is_nan() => &[0.0],
+                sum if sum > bound || sum == f64::INFINITY => &[-1.0],
+                sum if sum < -bound || sum == f64::NEG_INFINITY => &[1.0],
                 _ => &[-1.0, 0.0, 1.0],
             };
             old.is_nan() && got.is_nan() || steps.iter().any(|step| got == old + step * rate)
@@ -95,7 +96,8 @@ fn reward_modulated(case: &mut Case<'_>) {
     let s = Matrix::from_fn(batch, units, |b, j| drawn.row(b)[j].round());
     let w = case.matrix(units, inputs, -1.0, 1.0);
     let exact = reference::reward_modulated(h.view(), s.view(), w.view(), 0.3);
-    let bound: Vec<f64> = exact.iter().map(|value| gamma(1.0) * value.abs()).collect();
+    let mut bound: Vec<f64> = exact.iter().map(|value| gamma(1.0) * value.abs()).collect();
+    strict(&exact, &mut bound);
     case.compare(&exact, &bound, |context| {
         let mut w = w.clone();
         plasticity::reward_modulated(context, h.view(), s.view(), w.view_mut(), 0.3);
