@@ -31,7 +31,7 @@ const HEADER: [&str; 5] = ["experiment", "quantity", "paper", "ours", "differenc
 /// A figure with two decimals, or more where they would say nothing.
 fn number(value: f64) -> String {
     match value.abs() {
-        0.0 | 0.1.. => format!("{value:.2}"),
+        0.0 | 0.0995.. => format!("{value:.2}"),
         0.001.. => format!("{value:.3}"),
         _ if value.is_nan() => format!("{value}"),
         _ => format!("{value:.1e}"),
