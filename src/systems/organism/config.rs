@@ -119,7 +119,7 @@ impl Config {
     /// Checks every value.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) for the first that is out of range.
+    /// [`Error::Setting`] for the first that is out of range.
     pub fn validate(&self) -> Result<()> {
         settings::seed(self.seed)?;
         settings::within("hidden", self.hidden.len() as u64, 0, 16)?;
