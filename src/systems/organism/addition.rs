@@ -10,6 +10,7 @@ use crate::kernels::particle::{Activation, Net, SelfReplication};
 use crate::kernels::perturb::gaussian;
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::random::Stream;
+use crate::systems::settings;
 
 /// How an organism learns to add. The defaults are the paper's.
 #[derive(Clone, Debug, PartialEq)]
@@ -131,11 +132,19 @@ impl Addition {
     /// Trains an organism; `watch` sees it before training and after every epoch.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a batch of zero or larger than the samples, or shapes that [`Net`] or [`Organism`] refuse.
+    /// [`Error::Setting`] for a batch of zero or larger than the samples, rates, momenta or an epsilon out of range, or shapes that [`Net`] or
+    /// [`Organism`] refuse.
     pub fn train(&self, context: &mut Context, watch: &mut dyn FnMut(&Organism, &Epoch)) -> Result<Added> {
         if self.batch == 0 || self.batch > self.samples {
             return Err(Error::setting("batch", format!("1 to {} samples", self.samples), self.batch));
         }
+        let (task, own) = (self.task, &self.self_replication);
+        for (part, rate, momentum) in [("task", task.rate, task.momentum), ("self_replication", own.rate, own.momentum)]
+        {
+            settings::not_negative(&format!("{part}.rate"), rate.into())?;
+            settings::between(&format!("{part}.momentum"), momentum.into(), 0.0, 1.0)?;
+        }
+        settings::positive("epsilon", self.epsilon.into())?;
         let net = Net::new(&self.particle, Activation::Linear)?;
         let widths: Vec<usize> = [2].into_iter().chain(self.hidden.iter().copied()).chain([1]).collect();
         let mut organism = Organism::new(&net, &widths, false, Stream::new(self.seed, "particles"))?;

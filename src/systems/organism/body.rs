@@ -164,6 +164,10 @@ impl Organism {
     }
 
     /// Steps of self-replication of every particle; momentum restarts with the call unless it is `persistent`.
+    ///
+    /// # Panics
+    /// If rate or momentum is not finite.
+    #[track_caller]
     pub fn replicate(&mut self, context: &mut Context, rule: &SelfReplication, persistent: bool) {
         if persistent && self.self_velocity.is_none() {
             self.self_velocity = Some(Particles::zeros(self.particles.net(), self.particles.len()));
@@ -176,7 +180,7 @@ impl Organism {
     /// particle follows it.
     ///
     /// # Panics
-    /// If x has not as many columns as the organism has inputs.
+    /// If x has not as many columns as the organism has inputs, or the descent's rate or momentum is not finite.
     #[track_caller]
     pub fn step(
         &mut self,

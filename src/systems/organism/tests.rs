@@ -213,6 +213,22 @@ fn only_self_replicators_are_tested_for_robustness() {
 }
 
 #[test]
+fn settings_of_the_addition_out_of_range_are_refused() {
+    let refuse = |key: &str, change: fn(&mut Addition)| {
+        let mut addition = Addition { epochs: 1, ..Addition::default() };
+        change(&mut addition);
+        let error = addition.train(&mut context(), &mut |_, _| ()).map(|_| ()).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{key}: ")), "{error}");
+    };
+    refuse("batch", |a| a.batch = 1001);
+    refuse("task.rate", |a| a.task.rate = f32::NAN);
+    refuse("task.momentum", |a| a.task.momentum = 1.5);
+    refuse("self_replication.rate", |a| a.self_replication.rate = f32::INFINITY);
+    refuse("self_replication.momentum", |a| a.self_replication.momentum = -0.1);
+    refuse("epsilon", |a| a.epsilon = f32::NAN);
+}
+
+#[test]
 fn settings_out_of_range_are_refused() {
     let refuse = |key: &str, change: fn(&mut Config)| {
         let mut config = config();
