@@ -176,6 +176,34 @@ fn evaluation_agrees_with_the_reference_on_every_set() {
 }
 
 #[test]
+fn parts_of_a_population_earn_the_same_bits() {
+    let (graph, p) = (Graph::random(20, 7, 3, 0.5, stream("g")).unwrap(), AlleleFrequencies::uniform(30, stream("p")));
+    let (w, p) = (WeightGeneration::random(graph.links(), 30, 0.5, stream("w")).unwrap(), p.unwrap());
+    let (images, labels) = images(70, 20, 3);
+    let sample = |context: &mut Context, range| Population::sample(context, &p, stream("s"), range).unwrap();
+    let all = sample(&mut context(), 0..300);
+    let samples = Samples::new(&mut context(), &graph, images.view(), &labels).unwrap();
+    let want = evaluate(&mut context(), &w, &samples, &all);
+    for parts in [1, 2, 3, 7, 300] {
+        for mut context in contexts() {
+            let mut got = Outcome { rewards: Vec::new(), losses: Vec::new(), correct: Vec::new() };
+            for part in 0..parts {
+                let own = sample(&mut context, 300 * part / parts..300 * (part + 1) / parts);
+                let outcome = evaluate(&mut context, &w, &samples, &own);
+                got.rewards.extend(outcome.rewards);
+                got.losses.extend(outcome.losses);
+                got.correct.extend(outcome.correct);
+            }
+            assert_eq!(got, want, "{parts} parts, {context:?}");
+            assert_eq!(
+                allele_rewards(&mut context, &all, &got.rewards),
+                allele_rewards(&mut self::context(), &all, &want.rewards)
+            );
+        }
+    }
+}
+
+#[test]
 fn unreachable_units_and_unread_inputs_do_not_matter() {
     // Unit 1 sees nothing, input 1 is seen by nobody.
     let graph = Graph::from_edges(3, 3, 2, &[(0, 0), (2, 0), (2, 2)]).unwrap();
