@@ -463,25 +463,51 @@ fn describe(dims: &[Dim], sizes: &[usize]) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn small_cases_of_every_kernel_pass_on_every_set() {
+    /// Small cases of every kernel of a family, on every set.
+    fn small_cases_pass(family: &[Check]) {
         let sets: Vec<Isa> = Isa::available().collect();
         let shapes = [[17, 3, 2, 18, 2], [1, 18, 5, 1, 3], [0, 0, 0, 0, 0], [3, 2, 17, 3, 19], [33, 16, 31, 2, 1]];
-        for kernel in kernels() {
+        for check in family {
             // Miri takes seconds to minutes for one.
             let shapes = if cfg!(miri) { &shapes[..1] } else { &shapes[..] };
             for (seed, sizes) in shapes.iter().enumerate() {
-                for report in case(kernel, &sets, sizes, seed as u64).unwrap() {
+                for report in case(check.kernel, &sets, sizes, seed as u64).unwrap() {
                     assert!(report.passed(), "{report:?}");
                 }
             }
         }
-        for check in LARGE.iter().filter(|_| !cfg!(miri)) {
+    }
+
+    /// A test for each family: Miri runs several at a time.
+    macro_rules! small_cases {
+        ($($family:ident)*) => {
+            mod small_cases {
+                $(
+                    #[test]
+                    fn $family() {
+                        super::small_cases_pass(super::$family::CHECKS);
+                    }
+                )*
+            }
+
+            #[test]
+            fn every_family_has_its_small_cases() {
+                let tested = [$($family::CHECKS),*];
+                assert!(tested.iter().copied().flatten().map(|check| check.kernel).eq(kernels()));
+            }
+        };
+    }
+
+    small_cases! { dense hebbian masked genotype particle perturb elementwise entropy plasticity }
+
+    #[test]
+    fn a_case_is_asked_for_by_the_name_of_its_kernel() {
+        for check in LARGE {
             let reports = case(check.kernel, &[Isa::best()], &[], 0).unwrap();
             assert!(reports[0].passed(), "{reports:?}");
         }
-        assert!(case("dense::matmul", &sets, &[1], 0).is_ok());
-        let error = case("dense::nothing", &sets, &[1], 0).unwrap_err().to_string();
+        assert!(case("dense::matmul", &[Isa::best()], &[1], 0).is_ok());
+        let error = case("dense::nothing", &[Isa::best()], &[1], 0).unwrap_err().to_string();
         assert!(error.contains("dense::nothing"), "{error}");
     }
 
