@@ -124,7 +124,8 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     machine: Machine,
     /// Where the report, the results and the figures go: a folder for each system if there are several. All but the
-    /// organism's networks save themselves there too (unless --quick), in `states`; the same command goes on from them
+    /// organism's networks save themselves there too (unless --quick), in `states`; the same command goes on from them.
+    /// Beside a report of more experiments or runs a smaller one goes as `report-some.md`, its files likewise
     #[arg(
         long,
         value_name = "DIR",
@@ -254,7 +255,7 @@ fn reproduce(
     let seconds = began.elapsed().as_secs_f64();
     let written = write(folder, arguments, system, context, &reproduction, seconds);
     outcomes.extend(reproduction.outcomes);
-    written?;
+    let suffix = written?;
     if reproduction.interrupted {
         let mut message = match reproduction.finished {
             0 => "no training was finished".to_owned(),
@@ -267,7 +268,9 @@ fn reproduce(
         }
         return Err(Failure::Interrupted(message));
     }
-    note(&format!("report.md, results.json and figures are in {}; {}", folder.display(), duration(seconds)));
+    let beside = if suffix.is_empty() { "" } else { " beside what is of more experiments or runs" };
+    let (folder, time) = (folder.display(), duration(seconds));
+    note(&format!("report{suffix}.md, results{suffix}.json and figures are in {folder}{beside}; {time}"));
     Ok(())
 }
 
@@ -305,9 +308,9 @@ fn write(
     context: &Context,
     reproduction: &Reproduction,
     seconds: f64,
-) -> Result<(), Failure> {
+) -> Result<&'static str, Failure> {
     if reproduction.finished == 0 {
-        return Ok(());
+        return Ok("");
     }
     let circumstances = Circumstances {
         title: reproduction.title,
@@ -322,8 +325,7 @@ fn write(
         seed: arguments.seed,
         seconds,
     };
-    // What an unfinished run has goes beside the results of a finished one, not over them.
-    let suffix = suffix(reproduction.interrupted);
+    let suffix = suffix(folder, reproduction);
     for figure in &reproduction.figures {
         let path = |extension| folder.join(format!("{}{suffix}.{extension}", figure.name));
         output::write_file(&path("svg"), figure.svg.as_bytes())?;
@@ -336,14 +338,45 @@ fn write(
     }
     let json = report::json(&reproduction.outcomes)?;
     output::write_file(&folder.join(format!("results{suffix}.json")), json.as_bytes())?;
-    let text = report::markdown(&circumstances, &reproduction.outcomes, &reproduction.figures, suffix);
+    let mut text = report::markdown(&circumstances, &reproduction.outcomes, &reproduction.figures, suffix);
+    // Captions name files as they are in a finished run.
+    for (name, _) in &reproduction.files {
+        text = text.replace(&**name, &suffixed(name, suffix));
+    }
     output::write_file(&folder.join(format!("report{suffix}.md")), text.as_bytes())?;
-    Ok(())
+    Ok(suffix)
 }
 
-/// What names of files have before their extension.
-fn suffix(interrupted: bool) -> &'static str {
-    if interrupted { "-partial" } else { "" }
+/// What names of files have before their extension: what an unfinished run has, or one of fewer experiments or runs, goes beside the results of a
+/// finished one, not over them.
+fn suffix(folder: &Path, reproduction: &Reproduction) -> &'static str {
+    if reproduction.interrupted {
+        "-partial"
+    } else if has_more(&folder.join("results.json"), &reproduction.outcomes) {
+        "-some"
+    } else {
+        ""
+    }
+}
+
+/// Whether a file of results tells of an experiment that these do not, or of more runs of one.
+fn has_more(file: &Path, outcomes: &[Outcome]) -> bool {
+    let Ok(text) = std::fs::read_to_string(file) else { return false };
+    // Something else of that name is no results, and not to be lost either, unless it is empty.
+    let Ok(former) = serde_json::from_str::<Vec<Former>>(&text) else { return !text.trim().is_empty() };
+    former.iter().any(|former| {
+        let same = |outcome: &&Outcome| outcome.experiment == former.experiment && outcome.quantity == former.quantity;
+        outcomes.iter().find(same).is_none_or(|outcome| outcome.runs.len() < former.runs.len())
+    })
+}
+
+/// What is compared of a result that was written before.
+#[derive(serde::Deserialize)]
+struct Former {
+    experiment: String,
+    quantity: String,
+    /// None is no number: JSON has no word for it.
+    runs: Vec<Option<f64>>,
 }
 
 /// Where a row's configuration stands beside the report.
@@ -373,17 +406,18 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupted_run_writes_over_nothing_of_a_finished_one() {
+    fn an_interrupted_or_smaller_run_writes_over_nothing_of_a_finished_one() {
         let folder = tempfile::tempdir().unwrap();
         let line = Line::parse_from(["neuropil", "--quick"]);
         let context = Context::new().unwrap();
-        let of = |interrupted: bool| Reproduction {
+        let outcome = |experiment, runs| Outcome::new("test", experiment, "b", Better::More, None, runs, 0.0);
+        let of = |interrupted: bool, outcomes| Reproduction {
             title: "Test",
             images: "none".to_owned(),
-            outcomes: vec![Outcome::new("test", "a", "b", Better::More, None, vec![1.0], 0.0)],
+            outcomes,
             figures: vec![Figure {
                 name: "figure",
-                caption: String::new(),
+                caption: "See populations.tsv.".to_owned(),
                 svg: interrupted.to_string(),
                 png: interrupted.to_string().into_bytes(),
             }],
@@ -398,14 +432,36 @@ mod tests {
             names.sort();
             names
         };
-        write(folder.path(), &line.arguments, System::Hebbian, &context, &of(false), 1.0).unwrap();
+        let both = || vec![outcome("a", vec![f64::NAN, 1.0]), outcome("c", vec![3.0, 4.0])];
+        let write = |reproduction: &Reproduction| {
+            write(folder.path(), &line.arguments, System::Hebbian, &context, reproduction, 1.0).unwrap()
+        };
+        let report = |suffix| std::fs::read_to_string(folder.path().join(format!("report{suffix}.md"))).unwrap();
+        assert_eq!(write(&of(false, both())), "");
+        assert!(report("").contains("See populations.tsv."));
         let finished = names();
         let contents =
             || finished.iter().map(|name| std::fs::read(folder.path().join(name)).unwrap()).collect::<Vec<_>>();
         let before = contents();
-        write(folder.path(), &line.arguments, System::Hebbian, &context, &of(true), 2.0).unwrap();
+        assert_eq!(write(&of(true, both())), "-partial");
         assert_eq!(contents(), before);
         assert_eq!(names().len(), 2 * finished.len());
         assert!(names().contains(&"populations-partial.tsv".to_owned()));
+        assert!(report("-partial").contains("See populations-partial.tsv."));
+        // One experiment of two, one run of two.
+        for fewer in [vec![outcome("c", vec![3.0, 4.0])], vec![outcome("a", vec![1.0, 2.0]), outcome("c", vec![3.0])]] {
+            assert_eq!(write(&of(false, fewer)), "-some");
+            assert_eq!(contents(), before);
+            assert_eq!(names().len(), 3 * finished.len());
+        }
+        let more = || [both(), vec![outcome("d", vec![5.0])]].concat();
+        assert_eq!(write(&of(false, more())), "", "all that was there, and more");
+        assert_ne!(contents(), before);
+        let results = folder.path().join("results.json");
+        std::fs::write(&results, "somebody's own").unwrap();
+        assert_eq!(write(&of(false, more())), "-some");
+        assert_eq!(std::fs::read(&results).unwrap(), b"somebody's own");
+        std::fs::write(&results, "").unwrap();
+        assert_eq!(write(&of(false, more())), "");
     }
 }

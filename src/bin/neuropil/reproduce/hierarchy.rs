@@ -45,8 +45,8 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
     if let Some(run) = longest(&report) {
         let sheets: Vec<Sheet> =
             run.steps.iter().map(|step| sheet(format!("step {}", step.meta_step), step, &report.geometry)).collect();
-        figures.extend(unit_entropies(&report, run)?);
-        figures.push(figures::feature_maps("topologies", topologies_caption(&report, run), &sheets)?);
+        figures.extend(unit_entropies(run)?);
+        figures.push(figures::feature_maps("topologies", topologies_caption(run), &sheets)?);
         files.push((ANIMATION.into(), figures::animation(ANIMATION, &sheets)?));
     }
     for row in &ROWS {
@@ -68,11 +68,6 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
 const ANIMATION: &str = "topologies-animated.png";
 const STEPS: &str = "steps.tsv";
 const ENTROPIES: &str = "entropies.tsv";
-
-/// A file as it is named beside the report.
-fn file(report: &Report, name: &str) -> String {
-    super::suffixed(name, super::suffix(report.interrupted))
-}
 
 /// What a row is trained by, for `neuropil train`.
 fn configuration(report: &Report, row: &Row) -> Option<String> {
@@ -144,9 +139,8 @@ fn by_step(report: &Report, images: &str) -> Result<Option<Figure>, Failure> {
         })
         .collect();
     let caption = format!(
-        "Figure 6: a classifier's accuracy after each move of a receptive field that was accepted, for each seed ({} has the numbers, \
-         entropies and fields).",
-        file(report, STEPS)
+        "Figure 6: a classifier's accuracy after each move of a receptive field that was accepted, for each seed ({STEPS} has the numbers, \
+         entropies and fields)."
     );
     let plot = Plot {
         title: &format!("Accuracy by meta-step on {images}"),
@@ -164,7 +158,7 @@ fn named(run: &Run) -> String {
 }
 
 /// Each unit's entropy in the topologies of a run.
-fn unit_entropies(report: &Report, run: &Run) -> Result<Option<Figure>, Failure> {
+fn unit_entropies(run: &Run) -> Result<Option<Figure>, Failure> {
     let series: Vec<Series> = (0..run.first().entropies.len())
         .map(|unit| Series {
             name: format!("unit {unit}"),
@@ -172,9 +166,8 @@ fn unit_entropies(report: &Report, run: &Run) -> Result<Option<Figure>, Failure>
         })
         .collect();
     let caption = format!(
-        "The entropy of each unit's latents after each move that was accepted, in the run that is drawn below ({} has every epoch of \
-         every run).",
-        file(report, ENTROPIES)
+        "The entropy of each unit's latents after each move that was accepted, in the run that is drawn below ({ENTROPIES} has every epoch of \
+         every run)."
     );
     let plot = Plot {
         title: &format!("Entropy of each unit by meta-step: {}", named(run)),
@@ -217,11 +210,10 @@ fn fixed(report: &Report) -> Result<Option<Figure>, Failure> {
     figures::feature_maps("fixed-topologies", caption, &sheets).map(Some)
 }
 
-fn topologies_caption(report: &Report, run: &Run) -> String {
-    let animation = file(report, ANIMATION);
+fn topologies_caption(run: &Run) -> String {
     format!(
         "The feature map of the first test image, at first and after each move that was accepted, in the run with most of them \
-         ({}). {LEGEND}. The same as an animation: [{animation}]({animation}).",
+         ({}). {LEGEND}. The same as an animation: [{ANIMATION}]({ANIMATION}).",
         named(run)
     )
 }
