@@ -317,6 +317,7 @@ pub fn expected_weights(w: &WeightGeneration, frequencies: &AlleleFrequencies, o
     for (link, out) in out.iter_mut().enumerate() {
         let (genes, values) = w.link(link);
         let terms = genes.iter().zip(values).map(|(&gene, &w)| f64::from(w) * frequencies.values()[gene as usize]);
-        *out = terms.sum::<f64>() as f32;
+        // From zero: sums of the standard library begin at -0.
+        *out = terms.fold(0.0, |sum, term| sum + term) as f32;
     }
 }

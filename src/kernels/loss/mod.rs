@@ -181,7 +181,7 @@ pub fn softmax_cross_entropy(
 
 /// The mean in `f64`, in order; zero for none.
 pub(crate) fn mean(losses: &[f32]) -> f64 {
-    losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / losses.len().max(1) as f64
+    losses.iter().fold(0.0, |sum, &loss| sum + f64::from(loss)) / losses.len().max(1) as f64
 }
 
 /// Losses, and gradients if wanted, of some samples whose labels were checked.

@@ -127,6 +127,13 @@ fn gradients_are_the_slopes_of_the_loss() {
 }
 
 #[test]
+fn an_empty_batch_has_no_loss() {
+    let logits = Matrix::zeros(0, 3);
+    let loss = softmax_cross_entropy(&mut Context::new().unwrap(), logits.view(), &[], None, None);
+    assert_eq!(loss.to_bits(), 0, "{loss:?}");
+}
+
+#[test]
 fn argmax_takes_the_first_of_equals_and_never_nan() {
     assert_eq!(argmax(&[1.0, 3.0, 3.0]), 1);
     assert_eq!(argmax(&[f32::NAN, -1.0, f32::NAN, -0.5]), 3);

@@ -105,6 +105,11 @@ fn expected_weights_are_sums_over_frequencies() {
     expected_weights(&w, &p, &mut out);
     let exact = reference::weights(&w, &Population::rounded(&p), 0);
     assert!(out.iter().zip(exact).all(|(&got, exact)| got == exact as f32));
+    // A link without entries has the weight zero, as it has in every genotype.
+    let empty = WeightGeneration::random(2, 40, 0.0, stream("w")).unwrap();
+    let mut out = [f32::NAN; 2];
+    expected_weights(&empty, &p, &mut out);
+    assert_eq!(out.map(f32::to_bits), [0; 2]);
 }
 
 #[test]
