@@ -29,7 +29,8 @@ const BLOCK: usize = 48;
 
 /// Sanger's rule (generalised Hebbian algorithm): `w_ij += rate sum_b z_bj (x_bi - sum_(k <= j) z_bk w_ik)`.
 ///
-/// For x \[batch, inputs\], z \[batch, units\], w \[inputs, units\].
+/// For x \[batch, inputs\], z \[batch, units\], w \[inputs, units\]. The activities are whatever the caller makes of x w: with ReLU or tanh it is
+/// the nonlinear Hebbian principal component analysis (HPCA) of FastHebb.
 ///
 /// Cost: (2 batch + 48) inputs units multiply-adds. Error: with gamma = 2^-24, a new weight is within `1.01 (batch + units + 56) gamma` times
 /// `|w_ij| + |rate| sum_b |z_bj| (|x_bi| + sum_(k <= j) |z_bk w_ik|)` of the exact one, rate divided by the batch for a mean.
