@@ -117,6 +117,14 @@ pub(crate) fn weights(name: &str, widths: &[usize]) -> Result<()> {
     held(name, "weights in all", all, || format!("{all}: {}", widths()))
 }
 
+/// The widths of a network from inputs to classes, and the widest, if its weights are not too many.
+pub(crate) fn chain(inputs: usize, layers: &[usize], classes: usize) -> Result<(Vec<usize>, usize)> {
+    let widths = [&[inputs], layers, &[classes]].concat();
+    weights("layers", &widths)?;
+    let widest = widths.iter().copied().max().unwrap_or(1);
+    Ok((widths, widest))
+}
+
 /// Not too many values of a batch: as many samples, each of this many.
 pub(crate) fn batch(name: &str, samples: usize, values: usize) -> Result<()> {
     let all = samples as u128 * values as u128;

@@ -109,14 +109,14 @@ pub fn write(inputs: &Inputs, _: Context) -> Prepared {
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)] // Only the kernels' own stores go past the caches otherwise.
 fn fill(values: &mut [f32], value: f32) {
-    use std::arch::x86_64::{_mm_set1_ps, _mm_sfence, _mm_stream_ps};
+    use std::arch::x86_64::{__m128, _mm_set1_ps, _mm_sfence, _mm_stream_ps};
     // SAFETY: every x86_64 CPU has SSE; each store is of four values that lie within the slice, from a multiple of 16 bytes on, and none is read
     // before the fence.
     unsafe {
         let vector = _mm_set1_ps(value);
-        let (_, aligned, _) = values.align_to_mut::<[std::arch::x86_64::__m128; 1]>();
+        let (_, aligned, _) = values.align_to_mut::<__m128>();
         for four in aligned {
-            _mm_stream_ps(four.as_mut_ptr().cast(), vector);
+            _mm_stream_ps(std::ptr::from_mut(four).cast(), vector);
         }
         _mm_sfence();
     }

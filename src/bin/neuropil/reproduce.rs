@@ -152,14 +152,23 @@ impl Arguments {
         Ok((datasets::open(set, self.data.as_deref())?, name))
     }
 
-    /// The digits of a paper that has figures for no other images: how much is trained, the images, and their name. Where no experiment looks at
-    /// any, they need not be there.
-    fn digits(&self, paper: &str, images: bool) -> Result<(Scale, Split, &'static str), Failure> {
+    /// The digits of a paper that has figures for no other images: how much is trained, the images, and their name, which is none where they need
+    /// not be there: if the one experiment of `only` is that which looks at none.
+    fn digits(
+        &self,
+        paper: &str,
+        only: &[String],
+        blind: &str,
+    ) -> Result<(Scale, Split, Option<&'static str>), Failure> {
         if self.set != ImageSet::Mnist {
             return Err(Failure::Usage(format!("{paper} has figures for MNIST alone: leave out --set")));
         }
-        let (data, name) = if images { self.images()? } else { (datasets::embedded(), "none") };
-        Ok((if self.quick { Scale::Quick } else { Scale::Full }, data, name))
+        let scale = if self.quick { Scale::Quick } else { Scale::Full };
+        if !only.is_empty() && only.iter().all(|name| name == blind) {
+            return Ok((scale, datasets::embedded(), None));
+        }
+        let (data, name) = self.images()?;
+        Ok((scale, data, Some(name)))
     }
 
     /// Where what is trained saves itself, and goes on from; the quick form does not.
@@ -259,7 +268,7 @@ fn reproduce(
     if reproduction.interrupted {
         let mut message = match reproduction.finished {
             0 => "no training was finished".to_owned(),
-            finished => format!("{finished} trainings were finished: {}/report-partial.md", folder.display()),
+            finished => format!("{finished} trainings were finished: {}/report{suffix}.md", folder.display()),
         };
         let states = folder.join(STATES);
         if !arguments.quick && has_files(&states) {

@@ -208,11 +208,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// Whether a file is there that the state resumed from is not: it would be lost.
 fn is_another(path: &Path, resumed: Option<&Path>) -> bool {
-    match (path.canonicalize(), resumed.map(Path::canonicalize)) {
-        (Ok(path), Some(Ok(resumed))) => path.is_file() && path != resumed,
-        (Ok(path), _) => path.is_file(),
-        (Err(_), _) => false,
-    }
+    let real = |path: &Path| path.canonicalize().ok();
+    path.is_file() && real(path) != resumed.and_then(real)
 }
 
 /// The text of a file, as far as a configuration can be long: one byte more is refused by those who read it.

@@ -235,9 +235,8 @@ impl Network {
     pub fn new(config: Config, inputs: usize, classes: usize) -> Result<Self> {
         config.validate()?;
         settings::shape(inputs, classes)?;
-        let widths = [&[inputs], &config.layers[..], &[classes]].concat();
-        settings::weights("layers", &widths)?;
-        settings::batch("batch", config.batch, widths.iter().copied().max().unwrap_or(1))?;
+        let (_, widest) = settings::chain(inputs, &config.layers, classes)?;
+        settings::batch("batch", config.batch, widest)?;
         let mut context = Context::new()?;
         let stream = Stream::new(config.seed, "hidden weights");
         let (mut below, mut hidden) = (inputs, Vec::with_capacity(config.layers.len()));

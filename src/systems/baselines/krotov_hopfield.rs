@@ -187,9 +187,7 @@ fn apply(context: &mut Context, reading: Reading, out: MatMut<'_>) {
 
 /// Checks that memory can hold the weights and batches of a network; its widths, from inputs to classes.
 fn fits(config: &Config, inputs: usize, classes: usize) -> Result<Vec<usize>> {
-    let widths = [&[inputs], &config.layers[..], &[classes]].concat();
-    settings::weights("layers", &widths)?;
-    let widest = widths.iter().copied().max().unwrap_or(1);
+    let (widths, widest) = settings::chain(inputs, &config.layers, classes)?;
     settings::batch("batch", config.batch, widest)?;
     settings::batch("output.batch", config.output.batch, widest)?;
     Ok(widths)

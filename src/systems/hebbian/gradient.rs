@@ -5,6 +5,7 @@ use super::network::{Head, Network, activate};
 use super::output::PerturbedOutput;
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::kernels::activation::relu_gradient;
 use crate::kernels::dense::{self, Write};
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::parallel;
@@ -79,25 +80,15 @@ impl PerturbedOutput {
 ///
 /// For z = max(0, s), s = (|y| - mean) / std over the units: with g = dL/ds where s > 0 and zero elsewhere,
 /// `dL/d|y| = (g - mean g - s mean(g s)) / std`. A maximum m that z is divided by takes part too: `dL/dm = -sum(dL/dz z) / m^2`.
-fn backward(context: &Context, activation: Activation, y: MatRef<'_>, gradient: MatMut<'_>) {
+fn backward(context: &mut Context, activation: Activation, y: MatRef<'_>, gradient: MatMut<'_>) {
+    let rescale = match activation {
+        Activation::Relu => return relu_gradient(context, y, gradient),
+        Activation::MagnitudeZscore { rescale, .. } => rescale,
+    };
     let threads = context.threads().for_work(y.rows() * y.cols() * 8);
     parallel::for_each(threads, gradient.row_blocks(4).enumerate(), |(block, mut rows)| {
         for row in 0..rows.rows() {
-            let (y, gradient) = (y.row(block * 4 + row), rows.row_mut(row));
-            match activation {
-                Activation::Relu => {
-                    gradient.iter_mut().zip(y).for_each(|(g, &y)| {
-                        *g = if y > 0.0 {
-                            *g
-                        } else if y.is_nan() {
-                            y
-                        } else {
-                            0.0
-                        }
-                    });
-                }
-                Activation::MagnitudeZscore { rescale, .. } => magnitude_zscore_backward(y, gradient, rescale),
-            }
+            magnitude_zscore_backward(y.row(block * 4 + row), rows.row_mut(row), rescale);
         }
     });
 }

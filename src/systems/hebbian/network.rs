@@ -115,9 +115,7 @@ fn new_head(context: &mut Context, config: &Config, classes: usize) -> Head {
 
 /// Checks that memory can hold the weights, batches and noise of a network.
 fn fits(config: &Config, inputs: usize, classes: usize) -> Result<()> {
-    let widths = [&[inputs], &config.layers[..], &[classes]].concat();
-    settings::weights("layers", &widths)?;
-    let widest = widths.iter().copied().max().unwrap_or(1);
+    let (_, widest) = settings::chain(inputs, &config.layers, classes)?;
     settings::batch("hidden.batch", config.hidden.batch, widest)?;
     match &config.output {
         Output::Backpropagation(output) => settings::batch("output.backpropagation.batch", output.batch, widest),

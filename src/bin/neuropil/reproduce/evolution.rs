@@ -18,16 +18,10 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 /// The row of the linear target, which is a function and no image.
 const THEORY: &str = "theory";
 
-/// Whether any of these rows, all if there are none, looks at images.
-fn needs_images(only: &[String]) -> bool {
-    only.is_empty() || only.iter().any(|name| name != THEORY)
-}
-
 /// Trains and measures.
 pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String]) -> Result<Reproduction, Failure> {
-    let (scale, data, name) = arguments.digits("the paper on evolution", needs_images(only))?;
+    let (scale, data, images) = arguments.digits("the paper on evolution", only, THEORY)?;
     let states = arguments.states()?;
-    let looks_at_images = needs_images(only);
     let (runs, seed, only) = (arguments.runs as usize, arguments.seed, only.to_vec());
     let options = Options { scale, runs, seed, only, states };
     let mut monitor = Monitor::new();
@@ -36,6 +30,7 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
         monitor.observe_one((stage.done, stage.all), &run, progress)
     })?;
     drop(monitor);
+    let name = images.unwrap_or_default();
     let drawn = [
         learning(&report, name)?,
         by_genes(&report, "genes-10", "genes-digits-0-9", "digits 0-9", name)?,
@@ -46,9 +41,9 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
     ];
     Ok(Reproduction {
         title: TITLE,
-        images: match looks_at_images {
-            true => format!("{name}: {} to draw 200 a class from, {} to test", data.train.len(), data.test.len()),
-            false => name.to_owned(),
+        images: match images {
+            None => "none".to_owned(),
+            Some(name) => format!("{name}: {} to draw 200 a class from, {} to test", data.train.len(), data.test.len()),
         },
         outcomes: report.outcomes(),
         figures: drawn.into_iter().flatten().collect(),

@@ -19,14 +19,9 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     ROWS.into_iter()
 }
 
-/// Whether any of these experiments, all if there are none, looks at images.
-fn needs_images(only: &[String]) -> bool {
-    only.is_empty() || only.iter().any(|name| name != ROWS[0])
-}
-
 /// Trains and measures.
 pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String]) -> Result<Reproduction, Failure> {
-    let (scale, data, images) = arguments.digits("the organism's paper", needs_images(only))?;
+    let (scale, data, images) = arguments.digits("the organism's paper", only, ROWS[0])?;
     let options = Options { scale, runs: arguments.runs as usize, seed: arguments.seed, only: only.to_vec() };
     let mut monitor = Monitor::new();
     let report = experiment::reproduce(context, &data, &options, &mut |name, seed, progress| {
@@ -35,9 +30,9 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
     drop(monitor);
     Ok(Reproduction {
         title: TITLE,
-        images: match report.images.is_empty() {
-            true => "none".to_owned(),
-            false => format!("{images}: {} to train, {} to test", data.train.len(), data.test.len()),
+        images: match images.filter(|_| !report.images.is_empty()) {
+            None => "none".to_owned(),
+            Some(name) => format!("{name}: {} to train, {} to test", data.train.len(), data.test.len()),
         },
         outcomes: report.outcomes(),
         figures: draw(&report)?,
