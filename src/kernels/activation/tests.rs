@@ -1,6 +1,6 @@
 use super::*;
 use crate::random::Stream;
-use crate::{Matrix, Threads};
+use crate::{Isa, Matrix, Threads};
 
 const EPS: f64 = 1.0 / (1u64 << 24) as f64;
 
