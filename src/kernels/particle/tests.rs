@@ -1,5 +1,5 @@
 use super::*;
-use crate::matrix::Matrix;
+use crate::matrix::{MatMut, Matrix};
 use crate::random::Stream;
 use crate::simd::Isa;
 

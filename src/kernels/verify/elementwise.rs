@@ -280,7 +280,8 @@ fn probabilities(case: &mut Case<'_>) {
     let [batch, classes] = case.sizes();
     let logits = case.matrix(batch, classes, -8.0, 8.0);
     let exact: Vec<f64> = logits.view().iter_rows().flat_map(loss::reference::softmax).collect();
-    let bound: Vec<f64> = logits.view().iter_rows().flat_map(loss::reference::softmax_bounds).collect();
+    let mut bound: Vec<f64> = logits.view().iter_rows().flat_map(loss::reference::softmax_bounds).collect();
+    strict(&exact, &mut bound);
     case.compare(&exact, &bound, |context| {
         let mut logits = logits.clone();
         softmax(context, logits.view_mut());
@@ -304,6 +305,7 @@ fn cross_entropy(case: &mut Case<'_>) {
         bound.extend(bounds.iter().map(|bound| bound + gamma(0.5)));
         exact.extend(gradient);
     }
+    strict(&exact, &mut bound);
     case.compare(&exact, &bound, |context| {
         let (mut losses, mut gradient) = (vec![f32::NAN; batch], Case::poisoned(batch, classes));
         let (into, view) = (Some(&mut losses[..]), Some(gradient.view_mut()));
@@ -370,7 +372,9 @@ fn adam_step(case: &mut Case<'_>) {
                 bound[part].push(errors[part]);
             }
         }
-        case.compare(&exact.concat(), &bound.concat(), |context| {
+        let (exact, mut bound) = (exact.concat(), bound.concat());
+        strict(&exact, &mut bound);
+        case.compare(&exact, &bound, |context| {
             let (m, v) = (first.as_slice().to_vec(), second.as_slice().to_vec());
             let (mut w, mut adam) = (w.as_slice().to_vec(), Adam::from_moments(m, v).expect("as many of both"));
             adam.update(context, &step, gradient.as_slice(), &mut w);
