@@ -464,12 +464,15 @@ mod tests {
     use super::*;
 
     /// Small cases of every kernel of a family, on every set.
+    ///
+    /// Miri, which takes seconds to minutes for one, is given the smallest that is a block and a part of the next, and none of the checks
+    /// whose shapes are never small.
     fn small_cases_pass(family: &[Check]) {
         let sets: Vec<Isa> = Isa::available().collect();
         let shapes = [[17, 3, 2, 18, 2], [1, 18, 5, 1, 3], [0, 0, 0, 0, 0], [3, 2, 17, 3, 19], [33, 16, 31, 2, 1]];
-        for check in family {
-            // Miri takes seconds to minutes for one.
-            let shapes = if cfg!(miri) { &shapes[..1] } else { &shapes[..] };
+        let shapes = if cfg!(miri) { &[[17, 1, 2, 2, 2]][..] } else { &shapes[..] };
+        let smallest = |check: &Check| check.dims.iter().map(|dim| dim.min.max(1)).product::<usize>();
+        for check in family.iter().filter(|check| !cfg!(miri) || smallest(check) < 500) {
             for (seed, sizes) in shapes.iter().enumerate() {
                 for report in case(check.kernel, &sets, sizes, seed as u64).unwrap() {
                     assert!(report.passed(), "{report:?}");
