@@ -39,6 +39,7 @@ pub fn hebbian_recipe(images: Images, seed: u64, non_negative: bool, layers: usi
     let (batch, epochs) = match (images, non_negative) {
         (Images::Embedded, _) => (50, 20),
         (Images::Mnist | Images::Cifar10, false) => (500, 10),
+        (Images::Mnist, true) if (3..=5).contains(&layers) => (500, 3),
         (Images::Mnist | Images::Cifar10, true) => (500, 6),
     };
     // Colour images have eight times the square length of digits, and rule (6) longer activities than either: deep layers that learn at
@@ -47,7 +48,15 @@ pub fn hebbian_recipe(images: Images, seed: u64, non_negative: bool, layers: usi
         (false, Images::Cifar10) => (Activation::Relu, 2e-3),
         (false, _) => (Activation::Relu, 0.02),
         (true, Images::Cifar10) => (RULE_6, 1e-4),
-        (true, _) => (RULE_6, if layers > 2 { 5e-5 } else { 5e-4 }),
+        (true, _) => (
+            RULE_6,
+            match layers {
+                ..=2 => 5e-4,
+                3..=5 => 1.5e-4,
+                // More would serve ten layers better, up to where all is lost; which is too near.
+                _ => 5e-5,
+            },
+        ),
     };
     let hidden = Hidden { activation, rate, batch, epochs, ..Hidden::default() };
     let batch = if images == Images::Embedded { 50 } else { 100 };
