@@ -18,7 +18,8 @@ pub(super) const CHECKS: &[Check] = &[
     Check { kernel: "particle::effective_weight_step", dims: DIMS, run: effective },
 ];
 
-/// Of a run of several steps, and the cells that particles have there at most: wide ones take the scalar set seconds, Miri an hour, and no other way.
+/// Of a run of several steps, and the cells that particles have there at most: wide ones take the scalar set seconds, any take Miri
+/// minutes, and none another way.
 const STEPS: usize = 3;
 const FEW: usize = if cfg!(miri) { 0 } else { 5 };
 

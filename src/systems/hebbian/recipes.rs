@@ -36,27 +36,20 @@ const RULE_6: Activation = Activation::MagnitudeZscore { axis: Axis::Sample, res
 /// The unconstrained hidden layers learn with plain ReLU, as in the paper; the output layer reads them through rule (6),
 /// which is worth half a per cent to backpropagation and one to weight perturbation.
 pub fn hebbian_recipe(images: Images, seed: u64, non_negative: bool, layers: usize) -> Config {
-    let (batch, epochs) = match (images, non_negative) {
-        (Images::Embedded, _) => (50, 20),
-        (Images::Mnist | Images::Cifar10, false) => (500, 10),
-        (Images::Mnist, true) if (3..=5).contains(&layers) => (500, 3),
-        (Images::Mnist | Images::Cifar10, true) => (500, 6),
-    };
     // Colour images have eight times the square length of digits, and rule (6) longer activities than either: deep layers that learn at
     // the rate of the first lose what tells classes apart.
-    let (activation, rate) = match (non_negative, images) {
-        (false, Images::Cifar10) => (Activation::Relu, 2e-3),
-        (false, _) => (Activation::Relu, 0.02),
-        (true, Images::Cifar10) => (RULE_6, 1e-4),
-        (true, _) => (
-            RULE_6,
-            match layers {
-                ..=2 => 5e-4,
-                3..=5 => 1.5e-4,
-                // More would serve ten layers better, up to where all is lost; which is too near.
-                _ => 5e-5,
-            },
-        ),
+    let (activation, rate, batch, epochs) = match (images, non_negative) {
+        (Images::Embedded, false) => (Activation::Relu, 0.02, 50, 20),
+        (Images::Mnist, false) => (Activation::Relu, 0.02, 500, 10),
+        (Images::Cifar10, false) => (Activation::Relu, 2e-3, 500, 10),
+        (Images::Embedded, true) => (RULE_6, if layers > 2 { 5e-5 } else { 5e-4 }, 50, 20),
+        (Images::Mnist, true) => match layers {
+            ..=2 => (RULE_6, 5e-4, 500, 6),
+            3..=5 => (RULE_6, 1.5e-4, 500, 3),
+            // Ten layers would learn more at up to 1.5e-4, where a fifth more batches lose it all.
+            _ => (RULE_6, 5e-5, 500, 6),
+        },
+        (Images::Cifar10, true) => (RULE_6, 1e-4, 500, 6),
     };
     let hidden = Hidden { activation, rate, batch, epochs, ..Hidden::default() };
     let batch = if images == Images::Embedded { 50 } else { 100 };
