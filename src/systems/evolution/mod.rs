@@ -29,6 +29,7 @@
 mod config;
 mod curve;
 pub mod dopaminergic;
+mod evolve;
 pub mod experiment;
 mod lifetime;
 pub mod linear;
@@ -37,12 +38,14 @@ mod output;
 mod recipes;
 mod report;
 mod rows;
+mod seen;
 #[cfg(test)]
 mod tests;
 
 pub use config::{Config, Dawn, Genotype, JudgedOn, Lifetime};
 pub use curve::{Distances, Point};
-pub use network::{Accuracies, Network};
+pub use network::Network;
 pub use output::{Learning, Reading, Rule};
+pub use seen::Accuracies;
 
 pub(crate) use network::KIND;

@@ -1,8 +1,8 @@
 //! What a reproduction of the paper's tables found: populations, output layers, the theory, and the figures made of them.
 
 use super::curve::{Distances, Point};
-use super::network::Accuracies;
 use super::rows::{Kind, ROWS, Row, table_1};
+use super::seen::Accuracies;
 use crate::systems::{Better, CurvePoint, Outcome};
 
 /// A population after its generations.

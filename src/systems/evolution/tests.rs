@@ -161,7 +161,7 @@ fn the_whole_sample_and_classes_of_choice() {
     let accuracy = network.accuracy(&mut context(), &embedded().test).unwrap();
     assert!((0.0..=1.0).contains(&accuracy));
     // Logits decide as the accuracy says.
-    let test = network::first_classes(&embedded().test, 3).unwrap();
+    let test = seen::first_classes(&embedded().test, 3).unwrap();
     let images = output::values(&mut context(), &test).unwrap();
     let mut logits = Matrix::zeros(test.len(), 3);
     network.predict(&mut context(), images.view(), logits.view_mut());
