@@ -98,7 +98,8 @@ fn only_help() -> String {
     for system in System::ALL {
         text += &format!("\n{}: {}", system.name(), system.experiments().join(", "));
     }
-    text
+    let quick: Vec<&str> = hebbian::quick_names().collect();
+    text + &format!("\n\nWith --quick hebbian has {} alone.", quick.join(", "))
 }
 
 /// Arguments of `neuropil reproduce`.
@@ -125,7 +126,8 @@ pub(crate) struct Arguments {
     machine: Machine,
     /// Where the report, the results and the figures go: a folder for each system if there are several. All but the
     /// organism's networks save themselves there too (unless --quick), in `states`; the same command goes on from them.
-    /// Beside a report of more experiments or runs a smaller one goes as `report-some.md`, its files likewise
+    /// Beside a report of more experiments or runs a smaller one goes as `report-some.md` (`report-some-2.md` beside
+    /// that of others), its files likewise
     #[arg(
         long,
         value_name = "DIR",
@@ -317,9 +319,9 @@ fn write(
     context: &Context,
     reproduction: &Reproduction,
     seconds: f64,
-) -> Result<&'static str, Failure> {
+) -> Result<String, Failure> {
     if reproduction.finished == 0 {
-        return Ok("");
+        return Ok(String::new());
     }
     let circumstances = Circumstances {
         title: reproduction.title,
@@ -341,31 +343,34 @@ fn write(
         output::write_file(&path("png"), &figure.png)?;
     }
     for (name, contents) in &reproduction.files {
-        let path = folder.join(suffixed(name, suffix));
+        let path = folder.join(suffixed(name, &suffix));
         path.parent().map_or(Ok(()), output::create_directory)?;
         output::write_file(&path, contents)?;
     }
     let json = report::json(&reproduction.outcomes)?;
     output::write_file(&folder.join(format!("results{suffix}.json")), json.as_bytes())?;
-    let mut text = report::markdown(&circumstances, &reproduction.outcomes, &reproduction.figures, suffix);
+    let mut text = report::markdown(&circumstances, &reproduction.outcomes, &reproduction.figures, &suffix);
     // Captions name files as they are in a finished run.
     for (name, _) in &reproduction.files {
-        text = text.replace(&**name, &suffixed(name, suffix));
+        text = text.replace(&**name, &suffixed(name, &suffix));
     }
     output::write_file(&folder.join(format!("report{suffix}.md")), text.as_bytes())?;
     Ok(suffix)
 }
 
 /// What names of files have before their extension: what an unfinished run has, or one of fewer experiments or runs, goes beside the results of a
-/// finished one, not over them.
-fn suffix(folder: &Path, reproduction: &Reproduction) -> &'static str {
-    if reproduction.interrupted {
+/// finished one, not over them; nor over those of another such run, of which there may be any number.
+fn suffix(folder: &Path, reproduction: &Reproduction) -> String {
+    let covered = |suffix: &str| !has_more(&folder.join(format!("results{suffix}.json")), &reproduction.outcomes);
+    let kind = if reproduction.interrupted {
         "-partial"
-    } else if has_more(&folder.join("results.json"), &reproduction.outcomes) {
-        "-some"
+    } else if covered("") {
+        return String::new();
     } else {
-        ""
-    }
+        "-some"
+    };
+    let numbered = (2..).map(|number| format!("{kind}-{number}"));
+    std::iter::once(kind.to_owned()).chain(numbered).find(|suffix| covered(suffix)).expect("a number that is not taken")
 }
 
 /// Whether a file of results tells of an experiment that these do not, or of more runs of one.
@@ -457,12 +462,20 @@ mod tests {
         assert_eq!(names().len(), 2 * finished.len());
         assert!(names().contains(&"populations-partial.tsv".to_owned()));
         assert!(report("-partial").contains("See populations-partial.tsv."));
-        // One experiment of two, one run of two.
-        for fewer in [vec![outcome("c", vec![3.0, 4.0])], vec![outcome("a", vec![1.0, 2.0]), outcome("c", vec![3.0])]] {
-            assert_eq!(write(&of(false, fewer)), "-some");
+        // One experiment of two, one run of two; then what one of these holds already.
+        let fewer = [
+            ("-some", vec![outcome("c", vec![3.0, 4.0])]),
+            ("-some-2", vec![outcome("a", vec![1.0, 2.0]), outcome("c", vec![3.0])]),
+            ("-some-3", vec![outcome("a", vec![6.0])]),
+            ("-some", vec![outcome("c", vec![3.0, 4.0])]),
+        ];
+        for (suffix, outcomes) in fewer {
+            assert_eq!(write(&of(false, outcomes)), suffix);
             assert_eq!(contents(), before);
-            assert_eq!(names().len(), 3 * finished.len());
         }
+        assert_eq!(write(&of(true, vec![outcome("a", vec![6.0])])), "-partial-2");
+        assert_eq!(contents(), before);
+        assert_eq!(names().len(), 6 * finished.len());
         let more = || [both(), vec![outcome("d", vec![5.0])]].concat();
         assert_eq!(write(&of(false, more())), "", "all that was there, and more");
         assert_ne!(contents(), before);

@@ -93,7 +93,7 @@ impl Range {
 
 /// The range of the finite values of a matrix; `None` if it has none. NaN and infinities are passed over.
 ///
-/// One read of `x`.
+/// One read of `x`, and a second if it holds an infinity, or nothing finite.
 pub fn range(context: &mut Context, x: MatRef<'_>) -> Option<Range> {
     extent::whole(context, x)
 }

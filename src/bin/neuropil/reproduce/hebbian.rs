@@ -19,6 +19,11 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     experiment::rows(Images::Mnist).iter().map(|row| row.name)
 }
 
+/// Those that the embedded images have.
+pub(super) fn quick_names() -> impl Iterator<Item = &'static str> {
+    experiment::rows(Images::Embedded).iter().map(|row| row.name)
+}
+
 /// Trains and measures.
 pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String]) -> Result<Reproduction, Failure> {
     let kind = match arguments.set {
