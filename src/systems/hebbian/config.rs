@@ -74,8 +74,10 @@ pub struct Hidden {
     pub rule: Rule,
     /// What makes activities of the sums.
     pub activation: Activation,
-    /// The learning rate at the beginning.
+    /// The first layer's learning rate at the beginning.
     pub rate: f64,
+    /// What part of the rate of the layer below each further layer learns at.
+    pub depth_factor: f64,
     /// How the rate develops.
     pub schedule: Schedule,
     /// What a batch contributes: the mean or the sum over its samples.
@@ -255,6 +257,7 @@ impl Default for Hidden {
             rule: Rule::OjaSubspace,
             activation: Activation::Relu,
             rate: 0.02,
+            depth_factor: 1.0,
             schedule: Schedule::Linear,
             reduction: Reduction::Mean,
             batch: 500,
@@ -283,6 +286,14 @@ impl Default for Perturbation {
     }
 }
 
+impl Hidden {
+    /// The learning rate of a layer, from 0, at the beginning: `rate * depth_factor^layer`.
+    pub fn rate_of(&self, layer: usize) -> f64 {
+        // Not `powi`, whose roundings are not the same everywhere.
+        (0..layer).fold(self.rate, |rate, _| rate * self.depth_factor)
+    }
+}
+
 settings::toml_form!(Config);
 
 impl Config {
@@ -297,6 +308,8 @@ impl Config {
         within("feature_memory", self.feature_memory, 0, 1 << 24)?;
         let hidden = &self.hidden;
         positive("hidden.rate", hidden.rate)?;
+        positive("hidden.depth_factor", hidden.depth_factor)?;
+        positive("hidden.rate * depth_factor^(layers - 1)", hidden.rate_of(self.layers.len() - 1))?;
         within("hidden.batch", hidden.batch as u64, 1, 1 << 20)?;
         within("hidden.epochs", hidden.epochs, 0, 1 << 20)?;
         match hidden.rule {

@@ -73,17 +73,18 @@ impl Layers {
     }
 }
 
-/// One application of the hidden layers' rule.
+/// One application of the hidden layers' rule to the weights of a layer, from 0.
 pub(super) fn learn(
     context: &mut Context,
     config: &Config,
+    layer: usize,
     factor: f64,
     x: MatRef<'_>,
     z: MatRef<'_>,
     weights: &mut Matrix,
 ) {
     let hidden = &config.hidden;
-    let rate = (hidden.rate * factor) as f32;
+    let rate = (hidden.rate_of(layer) * factor) as f32;
     let update = hebbian::Update { rate, reduction: hidden.reduction, non_negative: config.non_negative };
     let w = weights.view_mut();
     let mut compete = |w, competition| hebbian::winner_take_all(context, x, z, w, competition, &update);

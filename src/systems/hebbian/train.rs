@@ -123,7 +123,7 @@ fn hidden_layer(
         dense::matmul(context, x, weights.view(), z.view_mut(), Write::Replace);
         activate(context, activation, z.view_mut());
         let factor = config.hidden.schedule.factor(step, phase.steps);
-        learn(context, config, factor, x, z.view(), weights);
+        learn(context, config, index, factor, x, z.view(), weights);
         if journal.record(phase, step + 1, None, None, session.observer).is_break() {
             return Ok(ControlFlow::Break(()));
         }
@@ -241,7 +241,7 @@ fn joint(network: &mut Network, session: &mut Session<'_, '_>) -> Result<Control
         let factor = config.hidden.schedule.factor(step, phase.steps);
         for (index, weights) in layers.0.iter_mut().enumerate() {
             let input = if index == 0 { x } else { activities[index - 1].view() };
-            learn(context, config, factor, input, activities[index].view(), weights);
+            learn(context, config, index, factor, input, activities[index].view(), weights);
         }
         let accuracy = monitor.filter(|_| Journal::marks(&phase, step + 1)).map(|monitor| {
             let classes = data.classes();

@@ -166,3 +166,24 @@ fn a_new_output_on_trained_layers_is_the_one_a_whole_run_gives() {
     assert_eq!(second, whole);
     assert!(matches!(second.output, Head::Perturbation(_)));
 }
+
+#[test]
+fn further_layers_learn_at_their_part_of_the_rate() {
+    let data = data();
+    let trained = |mode, rate, depth_factor| {
+        // One batch, which both layers see before either has learned, if they learn jointly.
+        let hidden = Hidden { rate, depth_factor, batch: data.len(), epochs: 1, ..Hidden::default() };
+        let output = Output::Perturbation(Perturbation { batch: data.len(), steps: 1, ..Perturbation::default() });
+        let config = Config { layers: vec![6, 5], mode, hidden, output, ..Config::default() };
+        let mut network = Network::new(config, INPUTS, CLASSES).unwrap();
+        assert!(network.train(&mut Context::new().unwrap(), &data, None, &mut go).unwrap().is_continue());
+        network.layers.0
+    };
+    let joint = trained(Mode::Joint, 0.02, 0.25);
+    let (fast, slow) = (trained(Mode::Joint, 0.02, 1.0), trained(Mode::Joint, 0.005, 1.0));
+    assert_eq!((&joint[0], &joint[1]), (&fast[0], &slow[1]));
+    assert_ne!(slow[1], fast[1]);
+    let (layer_wise, fast) = (trained(Mode::LayerWise, 0.02, 0.25), trained(Mode::LayerWise, 0.02, 1.0));
+    assert_eq!(layer_wise[0], fast[0]);
+    assert_ne!(layer_wise[1], fast[1]);
+}
