@@ -2,13 +2,14 @@
 
   cargo build --release --bench side_by_side
   python3 -m venv /tmp/peers && /tmp/peers/bin/pip install -r benches/peers/requirements.txt
-  /tmp/peers/bin/python benches/peers/compare.py              # everything: some ten minutes
+  /tmp/peers/bin/python benches/peers/compare.py              # everything: some twenty-five minutes
   /tmp/peers/bin/python benches/peers/compare.py oja spmm     # some operations, printed only
   /tmp/peers/bin/python benches/peers/compare.py --quick      # few rounds, printed only
   /tmp/peers/bin/python benches/peers/compare.py --scaling    # how the time of each kernel grows
 
 Every row beside peers: answers compared, or ours judged; then rounds of (ours, peer, peer ...), each some 20 ms of calls (half a second for
-peers whose time is multiplied); medians, and the ratio of the best peer's median to ours. OpenBLAS is told to use AVX-512 where the CPU has it: NumPy's own choice, or an exported one, may not.
+peers whose time is multiplied); medians, and the ratio of the best peer's median to ours. All rows are gone through several times (`--passes`), minutes apart and
+in new processes, and the rounds put together: neighbours on a shared machine, and where memory happens to lie, then spoil a part of each row rather than all of one. OpenBLAS is told to use AVX-512 where the CPU has it: NumPy's own choice, or an exported one, may not.
 A full run writes benches/record/CPU/DATE.json, .md and .svg and the summary in README.md. Needs a quiet machine; `--priority` helps.
 With NEUROPIL_SIMD=avx2 on a CPU that has more, the peers are held to AVX2 as well, and the record is DATE-avx2.
 """
@@ -69,6 +70,21 @@ def measured(given, binary, table, index, limit):
         return about | {"error": (done.stderr.strip().splitlines() or ["no answer"])[-1]}
 
 
+def together(row, again):
+    """The rounds of two passes over a row. One that failed takes nothing from the other, but is told of."""
+    if "error" in again:
+        return row | {"failed": row.get("failed", []) + [again["error"]]}
+    if "error" in row:
+        return again | {"failed": row.get("failed", []) + [row["error"]]}
+    return row | {
+        # A peer that one pass went without has no place in the other.
+        "times": {name: seen + again["times"][name] for name, seen in row["times"].items() if name in again["times"]},
+        "missing": row["missing"] | again["missing"],
+        "distance": max((one["distance"] for one in (row, again) if one["distance"] is not None), default=None),
+        "repeated": row["repeated"] + again["repeated"],
+    }
+
+
 def one_row(given):
     import measure
 
@@ -93,8 +109,9 @@ def against(binary, other, operation, shape, threads, rounds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("operations", nargs="*", help="only these operations; nothing is written")
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--quick", action="store_true", help="three rounds a row; nothing is written")
+    parser.add_argument("--rounds", type=int, default=5, help="of a row in each pass (default: 5)")
+    parser.add_argument("--passes", type=int, default=3, help="over all rows (default: 3)")
+    parser.add_argument("--quick", action="store_true", help="one pass of three rounds a row; nothing is written")
     parser.add_argument("--priority", action="store_true", help="real-time priority for what is being timed, where the system allows it")
     parser.add_argument("--scaling", action="store_true", help="time against work and threads, instead of the peers")
     parser.add_argument("--report", metavar="JSON", help="write the report of a record again; nothing is measured")
@@ -107,7 +124,11 @@ def main():
     given.binary = given.binary or find_binary()
     if given.row:
         return one_row(given)
-    given.rounds = 3 if given.quick else given.rounds
+    if given.quick:
+        given.rounds, given.passes = 3, 1
+    known = sorted({row.operation for table in TABLES.values() for row in table})
+    if unknown := set(given.operations) - set(known):
+        parser.error(f"no row measures {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     wanted = lambda row: not given.operations or row.operation in given.operations
     if given.against:
         print("| operation | shape | threads | this build | the other | this / other |\n|---|---|---|---|---|---|", flush=True)
@@ -117,15 +138,19 @@ def main():
     order = priority.real_time if given.priority else priority.normal
     if given.scaling:
         return scaling.run(given.binary, wanted, given.quick, order)
-    found = {"date": datetime.date.today().isoformat(), **record.machine(given.binary), "held_to": record.held_to(), "priority": given.priority, "generations_compared": True, "rounds": given.rounds, "load": [os.getloadavg()[0]]}
+    found = {"date": datetime.date.today().isoformat(), **record.machine(given.binary), "held_to": record.held_to(), "priority": given.priority, "generations_compared": True, "rounds": given.rounds, "passes": given.passes, "load": [os.getloadavg()[0]]}
     found["limits"] = limits.measure(given.binary, given.rounds, order)
     found |= {"peers": [], "threads": []}
     print(report.header(found), flush=True)
-    for table in TABLES:
-        print(report.HEADS[table], flush=True)
-        for index, row in enumerate(TABLES[table]):
-            if wanted(row):
-                found[table].append(measured(given, given.binary, table, index, found["limits"]["multiply_adds"]))
+    for number in range(given.passes):
+        print(f"\nPass {number + 1} of {given.passes}: the rounds so far.", flush=True)
+        for table in TABLES:
+            print(report.HEADS[table], flush=True)
+            indices = [index for index, row in enumerate(TABLES[table]) if wanted(row)]
+            before, found[table] = found[table] or [None] * len(indices), []
+            for index, row in zip(indices, before):
+                again = measured(given, given.binary, table, index, found["limits"]["multiply_adds"])
+                found[table].append(together(row, again) if row else again)
                 print("\n".join(report.lines(table, found[table][-1], found["limits"])), flush=True)
     found["load"].append(os.getloadavg()[0])
     # First of all: what was measured stays, whatever its report comes upon.

@@ -101,9 +101,13 @@ def header(found):
     # Records from before were of peers on two threads, for less time, and nobody looked at their answers.
     generations = """,
 on one thread or two, whichever is faster: their losses are compared with ours, and a small generation of ours with the `f64` reference's""" if found.get("generations_compared") else ""
+    # Records from before are of one pass.
+    passes = found.get("passes", 1)
+    rounds = f"{found['rounds']} alternating rounds (three for whole generations, epochs, organisms)"
+    rounds = f"{passes} passes of {rounds}" if passes > 1 else rounds
     return f"""# {found['cpu']}, {found['cores']} cores, {found['isa']}, {found['date']}
 
-`benches/peers/compare.py`: milliseconds, medians of {found['rounds']} alternating rounds (three for whole generations, epochs, organisms), {priority}.
+`benches/peers/compare.py`: milliseconds, medians of {rounds}, {priority}.
 {libraries}. {sets} Both sides have the same inputs, and their answers are compared before they are
 timed: "answers within" is the largest difference as a part of the largest value (of the largest change, for updates); where both draw their own
 random numbers (-) ours are judged by themselves. "Of the floor" is the least time that the counted operations and bytes can take on one core with
@@ -147,7 +151,8 @@ def verdict(found):
         text += f"""
 A measurement counts if the machine gave whole cores before and after it (`cores.py`): {cores.WHOLE:.0%} of the limit of multiply-adds, and of two cores
 a gain of two such processes of {gained}. {sum(repeated)} were repeated for want of that."""
-    return text + ("".join(f"\n- Not met: {miss}" for miss in missed))
+    failed = [f"{row['kernel']}, {row['label']}: {why}" for table in HEADS for row in found[table] for why in row.get("failed", [])]
+    return text + "".join(f"\n- Not met: {miss}" for miss in missed) + "".join(f"\n- A pass failed: {one}" for one in failed)
 
 
 def summary(found, plot):
