@@ -1,7 +1,7 @@
 //! What every kernel call is given: the instruction set, the threads, and reusable scratch memory.
 
 use crate::error::Result;
-use crate::matrix::{LINE, aligned_buffer};
+use crate::matrix::{LINE, Matrix, aligned_buffer};
 use crate::parallel::Threads;
 use crate::simd::Isa;
 
@@ -21,6 +21,7 @@ pub struct Context {
     buffer: Vec<f32>,
     offset: usize,
     counters: Vec<u16>,
+    product: Matrix,
 }
 
 impl Context {
@@ -37,8 +38,11 @@ impl Context {
     /// # Errors
     /// [`Error::InstructionSet`](crate::Error::InstructionSet) if this CPU lacks it.
     pub fn on(isa: Isa) -> Result<Self> {
-        let (buffer, offset, counters) = (Vec::new(), 0, Vec::new());
-        Ok(Context { isa: isa.require()?, threads: Threads::ONE, buffer, offset, counters })
+        Ok(Context::empty(isa.require()?, Threads::ONE))
+    }
+
+    fn empty(isa: Isa, threads: Threads) -> Self {
+        Context { isa, threads, buffer: Vec::new(), offset: 0, counters: Vec::new(), product: Matrix::zeros(0, 0) }
     }
 
     /// The same with this many threads.
@@ -87,12 +91,26 @@ impl Context {
         }
         &mut self.counters[..length]
     }
+
+    /// What `with` makes of a matrix of this shape that holds whatever the last call left. The context is lent to it as well, for kernels
+    /// that need scratch memory.
+    pub(crate) fn with_product<R>(
+        &mut self,
+        rows: usize,
+        cols: usize,
+        with: impl FnOnce(&mut Context, &mut Matrix) -> R,
+    ) -> R {
+        let mut product = std::mem::replace(&mut self.product, Matrix::zeros(0, 0)).reshaped(rows, cols);
+        let result = with(self, &mut product);
+        self.product = product;
+        result
+    }
 }
 
 impl Clone for Context {
     /// The same settings; scratch memory is not shared.
     fn clone(&self) -> Self {
-        Context { isa: self.isa, threads: self.threads, buffer: Vec::new(), offset: 0, counters: Vec::new() }
+        Context::empty(self.isa, self.threads)
     }
 }
 
@@ -117,5 +135,20 @@ mod tests {
         assert_eq!([a.as_ptr() as usize % 64, b.as_ptr() as usize % 64], [0, 0]);
         let first = a.as_ptr();
         assert_eq!(context.scratch([16]).map(|s| s.as_ptr()), [first]);
+    }
+
+    #[test]
+    fn a_product_keeps_its_memory_beside_scratch() {
+        let mut context = Context::on(Isa::Scalar).unwrap();
+        let first = context.with_product(6, 10, |context, product| {
+            product.as_mut_slice().fill(1.0);
+            context.scratch([100])[0].fill(2.0);
+            assert!(product.as_slice().iter().all(|&v| v == 1.0));
+            product.as_slice().as_ptr()
+        });
+        let smaller =
+            context.with_product(4, 3, |_, product| (product.rows(), product.cols(), product.as_slice().as_ptr()));
+        assert_eq!(smaller, (4, 3, first));
+        assert_eq!(context.with_product(10, 10, |_, product| product.as_slice().to_vec()), [0.0; 100]);
     }
 }

@@ -83,6 +83,14 @@ impl Matrix {
         Ok(MatRef::new(values, rows, cols)?.to_owned())
     }
 
+    /// A matrix of another shape in the same memory, if that is enough, and of zeros otherwise.
+    pub(crate) fn reshaped(self, rows: usize, cols: usize) -> Self {
+        match rows.checked_mul(cols) {
+            Some(len) if len <= self.data.len() - self.offset => Matrix { rows, cols, ..self },
+            _ => Matrix::zeros(rows, cols),
+        }
+    }
+
     /// Number of rows.
     #[inline]
     pub fn rows(&self) -> usize {

@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::kernels::dense::{PackedMatrix, Write, matmul, matmul_nt, matmul_packed, matmul_tn};
 use crate::matrix::{MatMut, MatRef, Matrix};
+use crate::parallel::for_each;
 use crate::simd::{Isa, Kernel, LANES, Simd, dispatch};
 
 /// How a masked layer is computed.
@@ -43,6 +44,9 @@ const SPARSE: &Crossovers = &[(0, 0.20), (9, 0.25), (17, 0.35), (49, 0.44), (150
 const FIELD: &Crossovers = &[(0, 0.17), (9, 0.32), (17, 0.48), (33, 0.72)];
 /// Gradients by the weights, 784 x 2000; AVX2 showed the same.
 const SAMPLED: &Crossovers = &[(0, 0.04), (9, 0.06), (33, 0.18), (97, 0.30)];
+
+/// Rows whose entries are picked from a whole gradient as one item of parallel work.
+const PICKED_ROWS: usize = 32;
 
 /// The crossover that holds for a batch.
 fn crossover(table: &Crossovers, batch: usize) -> f64 {
@@ -342,8 +346,8 @@ impl MaskedWeights {
     ///
     /// Cost: of receptive fields, and of patterns up to a density of 0.04 (0.06 for a plan's batch from 9, 0.18 from 33, 0.30 from 97 on),
     /// batch x entries multiply-adds and 1/8 as much for folding lanes. Of denser patterns, whether the plan is dense or not, the whole
-    /// product is computed and the entries are picked from it: batch x inputs x units multiply-adds, and 4 x inputs x units bytes that are
-    /// made and dropped. Which it is, the plan's batch decides, not that of x.
+    /// product is computed and the entries are picked from it: batch x inputs x units multiply-adds, and 4 x inputs x units bytes that
+    /// the context keeps. Which it is, the plan's batch decides, not that of x.
     ///
     /// # Panics
     /// If the shapes disagree.
@@ -358,14 +362,20 @@ impl MaskedWeights {
                 sampled_product(context, x, y, matrix.pattern(), gradient);
             }
             Mask::Sparse(matrix) => {
-                let mut all = Matrix::zeros(x.cols(), y.cols());
-                matmul_tn(context, x, y, all.view_mut(), Write::Replace);
-                let pattern = matrix.pattern();
-                for row in 0..pattern.rows() {
-                    for (to, &col) in gradient[pattern.range(row)].iter_mut().zip(pattern.row(row)) {
-                        *to = all[(row, col as usize)];
-                    }
-                }
+                let (pattern, threads) = (matrix.pattern(), context.threads());
+                context.with_product(x.cols(), y.cols(), |context, all| {
+                    matmul_tn(context, x, y, all.view_mut(), Write::Replace);
+                    let all = &*all;
+                    for_each(threads.for_work(weights), pattern.blocks(gradient, PICKED_ROWS), |(rows, values)| {
+                        let mut values = values.iter_mut();
+                        for row in rows {
+                            let product = all.row(row);
+                            for (&col, to) in pattern.row(row).iter().zip(&mut values) {
+                                *to = product[col as usize];
+                            }
+                        }
+                    });
+                });
             }
         }
     }

@@ -220,6 +220,21 @@ impl Pattern {
         &self.indices
     }
 
+    /// The rows, so many at a time, and what belongs to their entries of one value for each.
+    pub(super) fn blocks<'v>(
+        &self,
+        mut values: &'v mut [f32],
+        rows: usize,
+    ) -> impl Iterator<Item = (std::ops::Range<usize>, &'v mut [f32])> + Send {
+        (0..self.rows).step_by(rows).map(move |first| {
+            let rows = first..self.rows.min(first + rows);
+            let count = (self.offsets[rows.end] - self.offsets[first]) as usize;
+            let (own, rest) = std::mem::take(&mut values).split_at_mut(count);
+            values = rest;
+            (rows, own)
+        })
+    }
+
     /// A pattern from parts that a kernel has made well.
     pub(super) fn from_checked(rows: usize, cols: usize, offsets: Vec<u32>, indices: Vec<u32>) -> Self {
         debug_assert!(Pattern::new(rows, cols, offsets.clone(), indices.clone()).is_ok());

@@ -78,15 +78,7 @@ pub fn sampled_product(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, patt
         let samples = first..batch.min(first + PANEL);
         let left = pack(isa, threads, x.rows_range(samples.clone()), left);
         let right = pack(isa, threads, z.rows_range(samples), right);
-        let mut rest = &mut *values;
-        let blocks = (0..pattern.rows()).step_by(ROWS).map(move |row| {
-            let rows = row..pattern.rows().min(row + ROWS);
-            let count = (pattern.offsets()[rows.end] - pattern.offsets()[row]) as usize;
-            let (own, after) = std::mem::take(&mut rest).split_at_mut(count);
-            rest = after;
-            (rows, own)
-        });
-        for_each(threads, blocks, |(rows, values)| {
+        for_each(threads, pattern.blocks(values, ROWS), |(rows, values)| {
             dispatch(isa, SampledRows { left, right, pattern, rows, values, add: first > 0 });
         });
     }
