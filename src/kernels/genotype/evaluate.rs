@@ -1,5 +1,6 @@
 //! How well every genotype does on a task.
 
+use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 
 use super::difference::{self, Differences};
@@ -85,8 +86,8 @@ pub(super) const CHUNK: usize = 4;
 /// output weights, for up to 16 classes; sums take 20 bytes for each genotype and 64 samples.
 /// **Extremes.** [`Samples`] and W hold finite values. A genotype whose sums overflow upwards all the same has NaN for loss and reward. A sum of
 /// minus infinity silences its unit, or makes its class impossible: L is infinite, and the reward 0, where that is the label's.
-/// **Determinism.** Neither threads nor instruction set show in the bits; the strategy is chosen by W, genotypes and samples alone. So a part of a
-/// population, evaluated by itself, may differ from the whole within the error where few genes vary, and has the same bits elsewhere.
+/// **Determinism.** Neither threads nor instruction set show in the bits; the strategy is chosen by W, genotypes and samples alone. So a population
+/// that is a part of another may differ from the whole within the error where few genes vary: [`evaluate_part`] gives the bits of the whole.
 /// **Cost.** At most images x links multiply-adds for 16 genotypes; pixels that are zero and hidden units that are silent in all of a group's
 /// genotypes are skipped. For 1000 genotypes two fifths of the time are left at 95 % of genes fixed, a twelfth at 99 %.
 ///
@@ -94,7 +95,41 @@ pub(super) const CHUNK: usize = 4;
 /// If W has not as many links as the samples' graph, or not as many genes as the population.
 #[track_caller]
 pub fn evaluate(context: &mut Context, w: &WeightGeneration, samples: &Samples, population: &Population) -> Outcome {
-    let links = samples.graph().links();
+    evaluate_part(context, w, samples, population, 0..population.genotypes())
+}
+
+/// The same for some genotypes of a population, with the bits that [`evaluate`] gives them: for machines that share a generation. Each draws all
+/// genotypes, which takes little time beside their evaluation, and evaluates its own.
+///
+/// Cost: that of the groups of 64 genotypes that the part touches; so let parts begin at multiples of [`GROUP`].
+///
+/// ```
+/// use neuropil::kernels::genotype::{AlleleFrequencies, Graph, Population, Samples, WeightGeneration, evaluate, evaluate_part};
+/// use neuropil::{Context, Matrix, random::Stream};
+/// let mut context = Context::new()?;
+/// let graph = Graph::random(4, 20, 2, 0.5, Stream::new(0, "graph"))?;
+/// let w = WeightGeneration::random(graph.links(), 50, 0.1, Stream::new(0, "weights"))?;
+/// let images = Matrix::from_slice(&[1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0], 2, 4)?;
+/// let samples = Samples::new(&mut context, &graph, images.view(), &[0, 1])?;
+/// let p = AlleleFrequencies::uniform(50, Stream::new(0, "frequencies"))?;
+/// let population = Population::sample(&mut context, &p, Stream::new(0, "population"), 0..200)?;
+/// let mut rewards = evaluate_part(&mut context, &w, &samples, &population, 0..128).rewards;
+/// rewards.extend(evaluate_part(&mut context, &w, &samples, &population, 128..200).rewards);
+/// assert_eq!(rewards, evaluate(&mut context, &w, &samples, &population).rewards);
+/// # Ok::<(), neuropil::Error>(())
+/// ```
+///
+/// # Panics
+/// As [`evaluate`], and if there are no such genotypes.
+#[track_caller]
+pub fn evaluate_part(
+    context: &mut Context,
+    w: &WeightGeneration,
+    samples: &Samples,
+    population: &Population,
+    part: Range<usize>,
+) -> Outcome {
+    let (links, genotypes) = (samples.graph().links(), population.genotypes());
     assert!(
         w.links() == links && w.genes() == population.genes(),
         "evaluate: w is {} x {}, the graph has {links} links, the genotypes {} genes",
@@ -102,14 +137,20 @@ pub fn evaluate(context: &mut Context, w: &WeightGeneration, samples: &Samples, 
         w.genes(),
         population.genes()
     );
-    let genotypes = population.genotypes();
-    if genotypes > GROUP
-        && let Some(differences) = Differences::of(w, samples.graph(), population)
-        && let Some(outcome) = by_differences(context, &differences, samples, genotypes)
-    {
-        return outcome;
-    }
-    run(context, samples, genotypes, |first| Source::Genes(w, population.group(first / GROUP)))
+    assert!(part.start <= part.end && part.end <= genotypes, "evaluate: genotypes {part:?} of {genotypes}");
+    let groups = part.start / GROUP..part.end.div_ceil(GROUP);
+    // Whole groups, as their alleles lie together.
+    let (before, all) = (part.start % GROUP, part.end - groups.start * GROUP);
+    let differences = if genotypes > GROUP { Differences::of(w, samples.graph(), population) } else { None };
+    let mut outcome = differences
+        .and_then(|differences| by_differences(context, &differences, samples, groups.start, all))
+        .unwrap_or_else(|| {
+            run(context, samples, all, |first| Source::Genes(w, population.group(groups.start + first / GROUP)))
+        });
+    outcome.rewards.drain(..before);
+    outcome.losses.drain(..before);
+    outcome.correct.drain(..before);
+    outcome
 }
 
 /// The same for weights that are given, \[genotypes, links\]: of one network, expected weights say, or of many.
@@ -216,11 +257,12 @@ fn in_pieces<const G: usize>(
     mean(samples, genotypes, |group| &sums[group * chunks..(group + 1) * chunks])
 }
 
-/// The same by what differs from the modal genotype, unless sums overflow that all genotypes share.
+/// The same by what differs from the modal genotype, of so many genotypes from a group on; unless sums overflow that all genotypes share.
 pub(super) fn by_differences(
     context: &mut Context,
     differences: &Differences,
     samples: &Samples,
+    first_group: usize,
     genotypes: usize,
 ) -> Option<Outcome> {
     let (isa, finite) = (context.isa(), AtomicBool::new(true));
@@ -231,7 +273,7 @@ pub(super) fn by_differences(
     let mut sums = vec![zero; chunks * groups];
     let workspaces: Vec<_> = (0..threads.get()).map(|_| difference::Work::new(differences)).collect();
     for_each_with(threads, workspaces, sums.chunks_mut(groups).enumerate(), |work, (chunk, sums)| {
-        dispatch(isa, difference::Evaluate { differences, samples, chunk, sums, work, finite: &finite });
+        dispatch(isa, difference::Evaluate { differences, samples, chunk, first_group, sums, work, finite: &finite });
     });
     finite.into_inner().then(|| mean(samples, genotypes, |group| sums.iter().skip(group).step_by(groups)))
 }

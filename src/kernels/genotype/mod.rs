@@ -15,7 +15,7 @@
 //! |---|---|
 //! | draw the genotypes | [`Population::sample`] |
 //! | their weights, where somebody wants to see them | [`decode`], [`expected_weights`] |
-//! | delta, mean L and hits of every genotype | [`evaluate`], [`evaluate_weights`] |
+//! | delta, mean L and hits of every genotype | [`evaluate`], [`evaluate_part`], [`evaluate_weights`] |
 //! | f and f0 | [`allele_rewards`] |
 //! | the next frequencies | [`AlleleFrequencies::update`] |
 //!
@@ -52,7 +52,7 @@ mod rewards;
 mod samples;
 mod weights;
 
-pub use evaluate::{Outcome, evaluate, evaluate_weights, forward};
+pub use evaluate::{Outcome, evaluate, evaluate_part, evaluate_weights, forward};
 pub use frequencies::AlleleFrequencies;
 pub use graph::Graph;
 pub use population::{GROUP, Population};

@@ -219,7 +219,8 @@ pub(super) struct Evaluate<'a> {
     pub(super) differences: &'a Differences,
     pub(super) samples: &'a Samples,
     pub(super) chunk: usize,
-    /// Of each group.
+    pub(super) first_group: usize,
+    /// Of each group from that on.
     pub(super) sums: &'a mut [Sums<GROUP>],
     pub(super) work: &'a mut Work,
     /// Made false if what all genotypes share is not: then the sums mean nothing.
@@ -231,7 +232,7 @@ impl Kernel for Evaluate<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Evaluate { differences, samples, chunk, sums, work, finite } = self;
+        let Evaluate { differences, samples, chunk, first_group, sums, work, finite } = self;
         tile::look_at_chunk(s, differences, samples, chunk, &mut work.tile);
         for (at, number) in (chunk * CHUNK..samples.tiles().min((chunk + 1) * CHUNK)).enumerate() {
             if !tile::look_at_tile(s, differences, samples, number, at, &mut work.tile) {
@@ -240,7 +241,7 @@ impl Kernel for Evaluate<'_> {
             }
             let labels = &samples.labels()[number * LANES..];
             for (group, sums) in sums.iter_mut().enumerate() {
-                let flips = &differences.flips[group * differences.genes..][..differences.genes];
+                let flips = &differences.flips[(first_group + group) * differences.genes..][..differences.genes];
                 for (image, &label) in work.tile.images.iter().zip(labels) {
                     for (v, logits) in work.group.logits(s, differences, image, flips).enumerate() {
                         score(s, logits, label.into(), v, sums);

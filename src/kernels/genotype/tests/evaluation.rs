@@ -106,7 +106,7 @@ fn differences_of_numbers_that_nothing_rounds_give_the_same_bits() {
         for mut context in contexts() {
             let samples = Samples::new(&mut context, &graph, images.view(), &labels).unwrap();
             let want = by_weights(&mut context, &w, &samples, &population);
-            let got = evaluate::by_differences(&mut context, &differences, &samples, genotypes);
+            let got = evaluate::by_differences(&mut context, &differences, &samples, 0, genotypes);
             assert_eq!(got.as_ref(), Some(&want), "{context:?}");
             assert_eq!(evaluate(&mut context, &w, &samples, &population), want, "{context:?}");
         }
@@ -123,7 +123,7 @@ fn what_overflows_in_some_genotypes_does_not_show_in_the_others() {
     let samples = Samples::new(&mut context(), &graph, images.view(), &[0, 1]).unwrap();
     let differences = difference::Differences::of(&w, &graph, &population).unwrap();
     for mut context in contexts() {
-        assert_eq!(evaluate::by_differences(&mut context, &differences, &samples, 70), None);
+        assert_eq!(evaluate::by_differences(&mut context, &differences, &samples, 0, 70), None);
         let outcome = evaluate(&mut context, &w, &samples, &population);
         for genotype in 0..70 {
             let (loss, reward) = (outcome.losses[genotype], outcome.rewards[genotype]);
@@ -201,6 +201,44 @@ fn parts_of_a_population_earn_the_same_bits() {
             );
         }
     }
+}
+
+#[test]
+fn parts_that_know_the_whole_earn_its_bits_where_genes_are_fixed_too() {
+    let graph = Graph::random(40, 20, 10, 0.5, stream("g")).unwrap();
+    let w = WeightGeneration::random(graph.links(), 60, 0.2, stream("w")).unwrap();
+    let (images, labels) = images(70, 40, 10);
+    let samples = Samples::new(&mut context(), &graph, images.view(), &labels).unwrap();
+    for varying in [3, 60] {
+        let population = converged(300, 60, varying);
+        assert_eq!(difference::Differences::of(&w, &graph, &population).is_some(), varying == 3);
+        let want = evaluate(&mut context(), &w, &samples, &population);
+        for parts in [1, 2, 3, 7] {
+            for mut context in contexts() {
+                let mut got = Outcome { rewards: Vec::new(), losses: Vec::new(), correct: Vec::new() };
+                for part in 0..parts {
+                    let range = 300 * part / parts..300 * (part + 1) / parts;
+                    let outcome = evaluate_part(&mut context, &w, &samples, &population, range);
+                    got.rewards.extend(outcome.rewards);
+                    got.losses.extend(outcome.losses);
+                    got.correct.extend(outcome.correct);
+                }
+                assert_eq!(got, want, "{parts} parts, {varying} genes vary, {context:?}");
+            }
+        }
+        let none = evaluate_part(&mut context(), &w, &samples, &population, 130..130);
+        assert!(none.rewards.is_empty() && none.losses.is_empty() && none.correct.is_empty());
+    }
+}
+
+#[test]
+#[should_panic(expected = "genotypes 60..71 of 70")]
+fn a_part_lies_within_its_population() {
+    let graph = Graph::random(5, 3, 2, 0.5, stream("g")).unwrap();
+    let w = WeightGeneration::random(graph.links(), 10, 0.5, stream("w")).unwrap();
+    let (images, labels) = images(4, 5, 2);
+    let samples = Samples::new(&mut context(), &graph, images.view(), &labels).unwrap();
+    evaluate_part(&mut context(), &w, &samples, &population(70, 10), 60..71);
 }
 
 #[test]
