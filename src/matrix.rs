@@ -78,7 +78,7 @@ impl Matrix {
     /// A copy of `rows * cols` values in row-major order.
     ///
     /// # Errors
-    /// [`Error::Length`] if `values` has another length.
+    /// As [`MatRef::new`].
     pub fn from_slice(values: &[f32], rows: usize, cols: usize) -> Result<Self> {
         Ok(MatRef::new(values, rows, cols)?.to_owned())
     }
@@ -215,7 +215,7 @@ impl<'a> MatRef<'a> {
     /// Sees a slice of exactly `rows * cols` values as a matrix.
     ///
     /// # Errors
-    /// [`Error::Length`] if the slice has another length.
+    /// [`Error::Length`] if the slice has another length, [`Error::Setting`] for a shape that fits in no memory.
     pub fn new(data: &'a [f32], rows: usize, cols: usize) -> Result<Self> {
         check("matrix", data.len(), rows, cols, cols)?;
         if data.len() > rows * cols {
@@ -227,7 +227,7 @@ impl<'a> MatRef<'a> {
     /// Sees a slice as rows that start `stride` values apart.
     ///
     /// # Errors
-    /// [`Error::Length`] if the slice ends before the last row does, [`Error::Setting`] if rows would overlap.
+    /// [`Error::Length`] if the slice ends before the last row does, [`Error::Setting`] if rows would overlap or no memory holds them.
     pub fn with_stride(data: &'a [f32], rows: usize, cols: usize, stride: usize) -> Result<Self> {
         check("matrix", data.len(), rows, cols, stride)?;
         Ok(MatRef(Rows::from_slice(data, rows, cols, stride)))
@@ -361,7 +361,7 @@ impl<'a> MatMut<'a> {
     /// Sees a slice of exactly `rows * cols` values as a matrix.
     ///
     /// # Errors
-    /// [`Error::Length`] if the slice has another length.
+    /// As [`MatRef::new`].
     pub fn new(data: &'a mut [f32], rows: usize, cols: usize) -> Result<Self> {
         MatRef::new(data, rows, cols)?;
         Ok(MatMut(RowsMut::from_slice(data, rows, cols, cols)))

@@ -267,6 +267,8 @@ fn fails_to_save(run: &Run, state: &Path, before: &[u8], output: &Output, words:
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(!text.contains("panicked") && text.contains(": cannot "), "{text}");
     assert!(words.iter().any(|word| text.contains(word)), "{text}");
+    // What came out is told all the same.
+    assert!(String::from_utf8_lossy(&output.stdout).contains("accuracy: "), "{text}");
     assert!(fs::read(state).unwrap() == before, "the state before is untouched");
     checkpoint::load(state).unwrap();
     assert_eq!(run.leftovers(), [""; 0]);
@@ -282,8 +284,11 @@ fn a_write_that_fails_leaves_the_state_before() {
     let command = run.command(&state);
     let mut limited = Command::new("sh");
     limited.args(["-c", "trap '' XFSZ; ulimit -f 16; exec \"$@\"", "sh"]).arg(command.get_program());
-    let output = limited.args(command.get_args()).env("HOME", "/nonexistent").output().unwrap();
+    let often = ["--save-every", "0.00001"];
+    let output = limited.args(command.get_args()).args(often).env("HOME", "/nonexistent").output().unwrap();
     fails_to_save(&run, &state, &before, &output, &["File too large"]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(text.matches("training goes on").count(), 1, "{text}");
     succeeds(run.command(&state).output().unwrap());
     assert!(fs::read(&state).unwrap() == whole, "and training goes on from it");
 }

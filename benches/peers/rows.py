@@ -102,8 +102,8 @@ ROWS = [
     generation(500, None, None),
     generation(950, 12, 40),
     generation(990, 40, 40),
-    Row("epoch of Oja's rule", "epoch", {"batch": 2000, "images": 12_000}, [], {}, 2, "12,000 images, batch 2000", slow=True),
-    Row("epoch of Oja's rule", "epoch", {"batch": 100, "images": 6000}, [], {}, 2, "6000 images, batch 100", slow=True),
+    Row("epoch of Oja's rule", "epoch", {"batch": 2000, "images": 12_000}, [Bar(1, against="NumPy"), Bar(2, against="torch")], {}, 2, "12,000 images, batch 2000", slow=True),
+    Row("epoch of Oja's rule", "epoch", {"batch": 100, "images": 6000}, [Bar(4, against="torch, Gram form")], {}, 2, "6000 images, batch 100", slow=True),
 ]
 
 ARITHMETIC, MEMORY = "arithmetic", "memory"

@@ -223,6 +223,11 @@ fn lines_correlate_fully() {
     let x = [1.0, 2.0, 3.0, 4.0, 5.0];
     let found = pearson(&x, &x.map(|x| 3.0 * x - 7.0)).unwrap();
     assert!(found.r > 1.0 - 1e-15 && found.p < 1e-20, "{found:?}");
+    // Milliseconds since 1970, and integers at the end of those that f64 has: no digit of their differences is lost.
+    for base in [1.7e12, 4e15] {
+        let found = pearson(&x.map(|x| base + x), &x).unwrap();
+        assert!(found.r > 1.0 - 1e-15, "{base}: {found:?}");
+    }
     let two = pearson(&[0.0, 1.0], &[5.0, -1.0]).unwrap();
     assert_eq!(two, Correlation { r: -1.0, p: 1.0, n: 2 });
     assert_eq!(two.confidence_95(), (-1.0, 1.0));

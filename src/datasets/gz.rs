@@ -6,7 +6,7 @@
 
 use std::io::{self, BufRead, Read};
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 
 use super::idx;
 use crate::error::{Error, Result};
@@ -37,8 +37,8 @@ pub fn decompress(compressed: &[u8], limit: usize, origin: &str) -> Result<Vec<u
 /// # Errors
 /// [`Error::Format`] as [`decompress`], and if what is inside is not a whole IDX file; [`Error::Io`] if there is no memory for it.
 pub fn decompress_idx(compressed: &[u8], origin: &str) -> Result<Vec<u8>> {
-    let damaged = |error| damaged(&error, compressed.len() as u64, origin);
-    let mut decoder = MultiGzDecoder::new(compressed);
+    let damaged = |error| damaged(error, compressed.len() as u64, origin);
+    let mut decoder = Members::new(compressed, compressed.len() as u64, origin);
     let mut header = Vec::with_capacity(idx::LONGEST_HEADER);
     decoder.by_ref().take(idx::LONGEST_HEADER as u64).read_to_end(&mut header).map_err(damaged)?;
     let length = idx::Header::parse(&header, origin)?.file_length() as u64;
@@ -60,7 +60,7 @@ pub fn for_each_piece(
     mut each: impl FnMut(&[u8]),
 ) -> Result<u64> {
     // One byte above the limit is read, and shows that there are more. The end is where lengths and checksums are verified.
-    let mut decoder = MultiGzDecoder::new(compressed).take(limit.saturating_add(1));
+    let mut decoder = Members::new(compressed, length, origin).take(limit.saturating_add(1));
     let (mut piece, mut found) = (vec![0; PIECE], 0);
     loop {
         match decoder.read(&mut piece) {
@@ -74,7 +74,7 @@ pub fn for_each_piece(
                 each(&piece[..count]);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(damaged(&error, length, origin)),
+            Err(error) => return Err(damaged(error, length, origin)),
         }
     }
 }
@@ -90,12 +90,54 @@ fn again(compressed: &[u8], length: u64, origin: &str) -> Result<Vec<u8>> {
         let short = io::Error::new(io::ErrorKind::OutOfMemory, format!("no memory for its {length} bytes"));
         return Err(Error::io("decompress", origin, short));
     }
-    let read = MultiGzDecoder::new(compressed).take(length).read_to_end(&mut out);
-    read.map_err(|error| damaged(&error, compressed.len() as u64, origin))?;
+    let read = Members::new(compressed, compressed.len() as u64, origin).take(length).read_to_end(&mut out);
+    read.map_err(|error| damaged(error, compressed.len() as u64, origin))?;
     Ok(out)
 }
 
-fn damaged(error: &io::Error, length: u64, origin: &str) -> Error {
+/// What the members of a file hold, one after the other. Unlike flate2's own decoder of several it says what follows them that is none.
+struct Members<'a, R> {
+    decoder: Option<GzDecoder<R>>,
+    length: u64,
+    origin: &'a str,
+}
+
+impl<'a, R: BufRead> Members<'a, R> {
+    fn new(compressed: R, length: u64, origin: &'a str) -> Self {
+        Members { decoder: Some(GzDecoder::new(compressed)), length, origin }
+    }
+}
+
+impl<R: BufRead> Read for Members<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(decoder) = &mut self.decoder {
+            let count = decoder.read(buffer)?;
+            if count > 0 || buffer.is_empty() {
+                return Ok(count);
+            }
+            let behind = decoder.get_mut().fill_buf()?;
+            if behind.is_empty() {
+                break;
+            }
+            // A reader may have no more than the first byte yet.
+            if !is_gzip(behind) && behind != [0x1f] {
+                let beginning: Vec<_> = behind.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+                let more = io::copy(decoder.get_mut(), &mut io::sink())?;
+                let found = format!("{more} bytes that begin with [{}]", beginning.join(" "));
+                let at = self.length.saturating_sub(more);
+                return Err(io::Error::other(Error::format(self.origin, at, "more gzip data or the end", found)));
+            }
+            self.decoder = self.decoder.take().map(|decoder| GzDecoder::new(decoder.into_inner()));
+        }
+        Ok(0)
+    }
+}
+
+fn damaged(error: io::Error, length: u64, origin: &str) -> Error {
+    let error = match error.downcast() {
+        Ok(said) => return said,
+        Err(error) => error,
+    };
     let (offset, found) = match error.kind() {
         io::ErrorKind::UnexpectedEof => (length, "the end of the compressed data".to_owned()),
         _ => (0, error.to_string()),
@@ -197,7 +239,29 @@ mod tests {
     #[test]
     fn rubbish_behind_the_data_is_refused() {
         let mut file = compress(&image_file());
-        file.extend(b"rubbish");
-        assert!(decompress_idx(&file, "file").is_err());
+        let whole = file.len();
+        for (rubbish, found) in [
+            (&b"rub"[..], "3 bytes that begin with [72 75 62]"),
+            (b"much more rubbish", "17 bytes that begin with [6d 75 63 68 20 6d 6f 72]"),
+        ] {
+            file.truncate(whole);
+            file.extend(rubbish);
+            let said = format!("file, byte {whole}: expected more gzip data or the end, found {found}");
+            assert_eq!(decompress_idx(&file, "file").unwrap_err().to_string(), said);
+            assert_eq!(decompress(&file, 76, "file").unwrap_err().to_string(), said);
+        }
+    }
+
+    #[test]
+    fn members_are_one_file() {
+        let file = image_file();
+        let (first, second) = file.split_at(30);
+        let members = [compress(first), compress(&[]), compress(second)].concat();
+        assert_eq!(decompress_idx(&members, "file").unwrap(), file);
+        // However little of them a reader has at a time.
+        let slow = io::BufReader::with_capacity(1, &members[..]);
+        let mut out = Vec::new();
+        for_each_piece(slow, members.len() as u64, 76, "file", |piece| out.extend_from_slice(piece)).unwrap();
+        assert_eq!(out, file);
     }
 }

@@ -169,6 +169,9 @@ pub(super) fn locate_in(set: Set, given: Option<&Path>, default: Option<&Path>) 
         return Ok(searched[at].clone());
     }
     let remedy = match given {
+        _ if let Some(file) = given.or(default).filter(|path| path.is_file()) => {
+            format!("a folder is expected, and {} is a file", file.display())
+        }
         Some(given) => format!("`neuropil data fetch {set} --into {}` downloads them", given.display()),
         None if searched.is_empty() => "set NEUROPIL_DATA to the folder that holds them".to_owned(),
         None => format!("`neuropil data fetch {set}` downloads them, NEUROPIL_DATA names another folder"),

@@ -341,6 +341,11 @@ fn sets_are_found_where_they_are_and_missed_with_advice() {
     assert!(error.contains("`neuropil data fetch mnist` downloads them"), "{error}");
     let error = locate(Some(default.path())).unwrap_err().to_string();
     assert!(error.contains(&format!("`neuropil data fetch mnist --into {}`", default.path().display())), "{error}");
+    let file = folder.path().join("t10k-labels-idx1-ubyte");
+    for error in [locate(Some(&file)), locate_in(Set::Mnist, None, Some(&file))] {
+        let error = error.unwrap_err().to_string();
+        assert!(error.ends_with(&format!("a folder is expected, and {} is a file", file.display())), "{error}");
+    }
     fs::rename(folder.path(), default.path().join("mnist")).unwrap();
     assert_eq!(locate(None).unwrap(), default.path().join("mnist"));
     assert_eq!(locate(Some(default.path())).unwrap(), default.path().join("mnist"));

@@ -389,7 +389,13 @@ impl Isa {
         match std::env::var_os("NEUROPIL_SIMD") {
             None => Ok(Isa::best()),
             Some(name) if name.is_empty() => Ok(Isa::best()),
-            Some(name) => name.to_string_lossy().parse(),
+            Some(name) => name.to_string_lossy().parse().map_err(|error| match error {
+                Error::InstructionSet { wanted, reason, available } => {
+                    let reason = format!("NEUROPIL_SIMD asks for it, but {reason}");
+                    Error::InstructionSet { wanted, reason, available }
+                }
+                other => other,
+            }),
         }
     }
 

@@ -128,7 +128,12 @@ impl ReadOut {
         &self.bias
     }
 
-    /// Logits `[batch, classes]` of features `[batch, features]`.
+    /// What sums of weighted features are multiplied by before the biases are added: 1, unless features of a given length were asked for.
+    pub fn scale(&self) -> f32 {
+        self.scale
+    }
+
+    /// Logits `[batch, classes]` of features `[batch, features]`: `s y W + b`, with the [`scale`](Self::scale) s.
     ///
     /// # Panics
     /// If the shapes disagree.
@@ -158,7 +163,7 @@ impl ReadOut {
     /// changes nothing, and its mean is zero.
     ///
     /// # Panics
-    /// If the shapes disagree, a label is no class, or `number` is zero.
+    /// If the shapes disagree, a label is no class, `number` is zero, or the rate is no finite `f32`.
     #[track_caller]
     pub fn step(
         &mut self,

@@ -13,12 +13,14 @@ macro_rules! toml_form {
             ///
             /// # Errors
             /// [`Error::Format`](crate::Error::Format) for text that is not TOML, unknown keys and wrong types, with byte and
-            /// line; [`Error::Setting`](crate::Error::Setting) for values out of range or at odds with each other.
+            /// line; [`Error::Setting`](crate::Error::Setting) for values out of range or at odds with each other, whose name
+            /// begins with the origin.
             pub fn from_toml(text: &str, origin: &str) -> $crate::error::Result<Self> {
                 Self::from_toml_within(text, origin, $crate::systems::LONGEST_CONFIG)
+                    .map_err(|error| $crate::systems::settings::of(origin, error))
             }
 
-            /// The same for a text of at most this many bytes.
+            /// The same for a text of at most this many bytes, with the settings' own names.
             pub(crate) fn from_toml_within(text: &str, origin: &str, most: usize) -> $crate::error::Result<Self> {
                 let config: Self = $crate::systems::settings::parse(text, origin, most)?;
                 config.validate()?;
@@ -59,9 +61,39 @@ pub(crate) fn parse<C: DeserializeOwned>(text: &str, origin: &str, most: usize) 
         let line = text.get(..offset).map_or(1, |before| before.matches('\n').count() + 1);
         // The line itself names the key, which the message often does not.
         let content: String = text.lines().nth(line - 1).unwrap_or_default().trim().chars().take(100).collect();
-        let found = format!("{} on line {line}, '{content}'", error.message());
+        let found = format!("{} on line {line}, '{content}'", plain(error.message()));
         Error::format(origin, offset as u64, "a configuration", found)
     })
+}
+
+/// What a message means to those who do not know how configurations are read.
+fn plain(message: &str) -> String {
+    /// What serde and toml say of choices that hold values.
+    const CHOICES: [(&str, &str); 4] = [
+        ("wanted exactly 1 element, found 0 elements", "an empty table where one key is expected, the choice"),
+        ("wanted exactly 1 element, more than 1 element", "a table of several keys where one is expected, the choice"),
+        ("unit variant, expected newtype variant", "a name alone, expected a table of the name and its value"),
+        ("unit variant, expected struct variant", "a name alone, expected a table of the name and a table of its keys"),
+    ];
+    let message = CHOICES.iter().fold(message.to_owned(), |message, (said, meant)| message.replace(said, meant));
+    // What follows is the name of a type.
+    match message.split_once("expected struct ") {
+        Some((before, _)) => format!("{before}expected a table"),
+        None => message,
+    }
+}
+
+/// A setting of a text says which.
+pub(crate) fn of(origin: &str, error: Error) -> Error {
+    match error {
+        Error::Setting { name, expected, found } => Error::setting(format!("{origin}, {name}"), expected, found),
+        other => other,
+    }
+}
+
+/// A number as it is written, but for those of hundreds of digits.
+pub(crate) fn number(value: f64) -> String {
+    if value == 0.0 || (1e-16..1e16).contains(&value.abs()) { value.to_string() } else { format!("{value:e}") }
 }
 
 /// An integer within a range.
@@ -78,7 +110,7 @@ pub(crate) fn positive(name: &str, value: f64) -> Result<()> {
     if (f64::from(f32::MIN_POSITIVE)..=f64::from(f32::MAX)).contains(&value) {
         Ok(())
     } else {
-        Err(Error::setting(name, "a finite number above 0, in the range of f32", value))
+        Err(Error::setting(name, "a finite number above 0, in the range of f32", number(value)))
     }
 }
 
@@ -87,7 +119,7 @@ pub(crate) fn not_negative(name: &str, value: f64) -> Result<()> {
     if (0.0..=f64::from(f32::MAX)).contains(&value) {
         Ok(())
     } else {
-        Err(Error::setting(name, "a finite number, 0 or above, in the range of f32", value))
+        Err(Error::setting(name, "a finite number, 0 or above, in the range of f32", number(value)))
     }
 }
 
@@ -175,6 +207,6 @@ pub(crate) fn between(name: &str, value: f64, low: f64, high: f64) -> Result<()>
     if (low..=high).contains(&value) {
         Ok(())
     } else {
-        Err(Error::setting(name, format!("a number from {low} to {high}"), value))
+        Err(Error::setting(name, format!("a number from {low} to {high}"), number(value)))
     }
 }

@@ -41,6 +41,19 @@ fn a_colour_set_is_cut_with_its_channels_and_never_over_its_source() {
     let (_, err) = expect(subset(&small), 1);
     assert!(err.contains("is there already"), "{err}");
     assert_eq!(fs::read(&images).unwrap(), before);
+    // A file where a folder belongs, or above it.
+    for into in [images.clone(), images.join("deep/down")] {
+        let (_, err) = expect(subset(&into), 1);
+        let obstacle = format!("{}: cannot create: expected a folder, found a file\n", images.display());
+        assert!(err.ends_with(&obstacle), "{err}");
+    }
+    #[cfg(unix)]
+    {
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("nowhere", &link).unwrap();
+        let (_, err) = expect(subset(&link), 1);
+        assert!(err.contains("link: cannot create: expected a folder, found a symbolic link to nothing"), "{err}");
+    }
 }
 
 #[test]
@@ -60,6 +73,8 @@ fn files_are_described_one_by_one_and_by_their_headers_first() {
     assert_eq!((described.as_array().unwrap().len(), &described[0]["file"]), (1, &text(&labels).into()), "{out}");
     assert!(err.contains("absent: cannot open") && err.contains("2 of 3 files"), "{err}");
     fails(&["data", "info", text(&cut)], 1, &["found a file of 6146 bytes"]);
+    let (out, err) = run(&["data", "info", "--json", text(&cut)], 1);
+    assert!(out == "[]\n" && err.contains("found a file of 6146 bytes"), "{out}{err}");
     // Labels in more pieces than one.
     fs::write(&labels, idx::encode(&[200_000], &vec![7; 200_000]).unwrap()).unwrap();
     assert!(run(&["data", "info", text(&labels)], 0).0.contains("classes  7: 200000\n"));
@@ -174,6 +189,7 @@ fn missing_data_are_reported_with_the_remedy() {
     let config = Path::new(folder).join("empty.toml");
     fs::write(&config, "").unwrap();
     fails(&["train", "softmax", "--config", text(&config), "--data", folder], 1, &["error: ", folder]);
+    fails(&["train", "softmax", "--config", text(&config), "--data", text(&config)], 1, &["a folder is expected"]);
     fails(
         &["train", "softmax", "--config", text(&config), "--set", "embedded", "--data", folder],
         1,

@@ -90,7 +90,8 @@ fn instruction_sets_that_cannot_be_had_are_refused() {
     for arguments in [&["info"][..], &["verify"]] {
         let output = neuropil(arguments).env("NEUROPIL_SIMD", "sse9").output().unwrap();
         let (_, err) = expect(output, 1);
-        assert!(err.starts_with("error: ") && err.contains("sse9") && err.contains("portable"), "{err}");
+        let said = "error: instruction set 'sse9' is not available: NEUROPIL_SIMD asks for it, but it is not one of ";
+        assert!(err.starts_with(said) && err.contains("portable"), "{err}");
     }
 }
 
@@ -106,7 +107,10 @@ fn info_tells_what_was_found_and_chosen() {
     let output = neuropil(&["info"]).env("NEUROPIL_SIMD", "scalar").output().unwrap();
     let (out, _) = expect(output, 0);
     assert!(out.contains("scalar (forced by NEUROPIL_SIMD)"), "{out}");
-    assert!(out.contains("neuropil data fetch mnist"), "{out}");
+    assert!(out.contains("`neuropil data fetch mnist` downloads it\n"), "{out}");
+    // Nowhere to download to, unless it is said.
+    let (out, _) = expect(neuropil(&["info"]).env_remove("HOME").env_remove("LOCALAPPDATA").output().unwrap(), 0);
+    assert!(out.contains("`neuropil data fetch mnist --into DIR` downloads it"), "{out}");
 }
 
 /// Folders may have names that are no text.
@@ -156,6 +160,7 @@ fn verify_reports_every_kernel_on_every_set() {
     let output = neuropil(&["verify", "--shapes", "2"]).env("NEUROPIL_SIMD", "portable").output().unwrap();
     let (out, _) = expect(output, 0);
     assert!(out.contains("checks passed on portable: ") && !out.contains("scalar  "), "{out}");
+    assert!(out.ends_with(" cases; 2 checks of large shapes were left out: they need --shapes 50\n"), "{out}");
 }
 
 /// A reader that goes away is no failure and no panic.

@@ -61,7 +61,7 @@ fn a_reproduction_writes_report_results_and_figures() {
     }
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
-    fails(&["reproduce", "--quick", "--out", text(&file)], 1, &["cannot create", "file"]);
+    fails(&["reproduce", "--quick", "--out", text(&file)], 1, &["file: cannot create", "a folder"]);
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn an_interrupted_run_saves_and_ends_bit_for_bit_where_the_whole_one_does() {
     let mut rest = String::new();
     err.read_to_string(&mut rest).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130), "{rest}");
-    assert!(rest.contains("interrupted: state saved; continue with --resume"), "{rest}");
+    assert!(rest.contains("interrupted: state saved; continue with `neuropil train hebbian --resume"), "{rest}");
     assert_ne!(fs::read(&part).unwrap(), fs::read(&whole).unwrap());
 
     // Without --save it is saved where it came from.
@@ -121,6 +121,32 @@ fn begun(first: &str, config: &str, state: &Path) -> (std::process::Child, impl 
 pub(crate) fn signal(child: &std::process::Child, signals: &[&str]) {
     let script: Vec<String> = signals.iter().map(|signal| format!("kill -{signal} {}", child.id())).collect();
     assert!(Command::new("sh").args(["-c", &script.join(" && ")]).status().unwrap().success());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_others_put_there_meanwhile_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, state) = (small(folder.path()), folder.path().join("state"));
+    let (mut child, mut err) = begun("", &config, &state);
+    fs::write(&state, "mine").unwrap();
+    signal(&child, &["INT"]);
+    let mut rest = String::new();
+    err.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest}");
+    let beside = format!("{}-2", text(&state));
+    assert!(rest.contains(&format!("--resume {beside}`")) && rest.contains("made by another meanwhile"), "{rest}");
+    assert_eq!(fs::read(&state).unwrap(), b"mine");
+    run(&["train", "hebbian", "--resume", &beside, "--threads", "1"], 0);
+}
+
+#[test]
+fn a_training_that_diverges_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("wild.toml");
+    fs::write(&config, "[output]\nepochs = 1\nrate = 1e38\n").unwrap();
+    let (out, err) = run(&["train", "softmax", "--config", text(&config)], 1);
+    assert!(out.contains("accuracy: ") && err.contains("training diverged"), "{out}{err}");
 }
 
 /// `timeout` signals the process and then its group, a terminal that closes hangs up and ends.
@@ -177,9 +203,10 @@ fn configurations_are_checked_before_anything_is_trained() {
     for (contents, words) in [
         ("layers = [", &["config.toml"][..]),
         ("lairs = [500]", &["config.toml", "lairs"]),
-        ("layers = [0]", &["layers[0]", "found 0"]),
+        ("layers = [0]", &["config.toml, layers[0]: expected", "found 0"]),
         ("layers = 'wide'", &["config.toml"]),
-        ("[hidden]\nrate = -1.0", &["hidden.rate"]),
+        ("[hidden]\nrate = -1.0", &["config.toml, hidden.rate: expected", "found -1\n"]),
+        ("[hidden]\nrate = 1e300", &["config.toml, hidden.rate: expected", "found 1e300\n"]),
         ("\u{0}", &["config.toml"]),
     ] {
         fs::write(&config, contents).unwrap();

@@ -316,7 +316,7 @@ fn a_body_without_end_is_bounded() {
     }
     fs::remove_file(fixture.path("train-labels-idx1-ubyte")).unwrap();
     let endless = Server::new(|_, stream| {
-        stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n\x1f\x8b")?;
         loop {
             stream.write_all(&[0x1f; 10_000])?;
         }
@@ -342,6 +342,21 @@ fn wrong_bytes_never_reach_their_place() {
     );
     assert_eq!(names(&fixture.path("")), [] as [String; 0]);
     fixture.fetched(Set::Mnist, &[&liar, &Server::of(&fixture.archives)]);
+}
+
+#[test]
+fn what_is_no_archive_from_its_first_bytes_on_is_not_kept() {
+    let fixture = Fixture::mnist();
+    for answer in [&b"abc"[..], b"", &[7; 50_000]] {
+        let other =
+            Server::new(move |request, stream| send(stream, &Request { from: None, ..request.clone() }, answer));
+        let (code, text) = fixture.fetch("mnist", &[&other]);
+        assert_eq!(code, 1);
+        assert!(text.contains("sent something other than the archive"), "{text}");
+        assert!(text.contains("nothing usable has arrived"), "{text}");
+        assert_eq!(other.asked(IMAGES), [None]);
+        assert_eq!(names(&fixture.path("")), [] as [String; 0]);
+    }
 }
 
 #[test]
@@ -439,6 +454,14 @@ fn an_archive_without_one_of_the_files_puts_none_in_place() {
     assert_eq!(code, 1);
     assert!(text.contains("test_batch.bin is not in the archive"), "{text}");
     assert_eq!(names(&fixture.folder.path().join("cifar-10-batches-bin")), [] as [String; 0]);
+}
+
+#[test]
+fn a_file_is_no_folder_to_fetch_into() {
+    let fixture = Fixture::mnist();
+    fs::write(fixture.folder.path().join("mnist"), "").unwrap();
+    let (code, text) = fixture.fetch("mnist", &[&Server::of(&fixture.archives)]);
+    assert!(code == 1 && text.contains("mnist: cannot create: expected a folder, found a file"), "{text}");
 }
 
 #[test]

@@ -40,6 +40,11 @@ fn info_says_what_files_are() {
             "expected an IDX file, or CIFAR-10 records of 3073 bytes, found 5 bytes that begin with [68",
         ),
         ("empty", b"", "found 0 bytes"),
+        (
+            "longer.gz",
+            &[&compressed[..], b"junk"].concat(),
+            "expected more gzip data or the end, found 4 bytes that begin with [6a 75 6e 6b]",
+        ),
         ("broken.gz", &compressed[..30], "expected gzip data, found the end of the compressed data"),
         ("labels", &[10; cifar::RECORD][..], "byte 0: expected a label below 10, found 10"),
     ] {

@@ -286,7 +286,12 @@ fn info(files: &[PathBuf], as_json: bool) -> Result<(), Failure> {
         match Description::of(file) {
             Ok(description) if as_json => described.push(description),
             Ok(description) => print(&description.text())?,
-            Err(failure) if files.len() == 1 => return Err(failure),
+            Err(failure) if files.len() == 1 => {
+                if as_json {
+                    json(&serde_json::json!([]))?;
+                }
+                return Err(failure);
+            }
             Err(failure) => {
                 note(&failure.to_string());
                 failed += 1;

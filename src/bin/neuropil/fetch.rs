@@ -23,6 +23,7 @@ use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 
 use crate::data::hexadecimal;
 use crate::failure::Failure;
+use crate::output::create_directory;
 
 /// SHA-256 by file name.
 pub(crate) type Digests = BTreeMap<String, String>;
@@ -167,7 +168,7 @@ pub(crate) fn fetch(
     digests: Option<&Digests>,
     timeout: Duration,
 ) -> Result<(), Failure> {
-    fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
+    create_directory(folder)?;
     let (public, targets) = source(set);
     let mirrors: Vec<&str> = match mirrors {
         [] => public.to_vec(),
@@ -371,11 +372,9 @@ fn download(
     }
     let response = request.call().map_err(|e| Trouble::Mirror(e.to_string()))?;
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-    // How much of what is here would give way to what arrives.
-    let replaced = if response.status() == StatusCode::OK { std::mem::take(&mut have) } else { 0 };
     match response.status() {
-        // The whole, asked for or not.
-        StatusCode::OK => {}
+        // The whole, asked for or not: what is here would give way to it.
+        StatusCode::OK => have = 0,
         StatusCode::PARTIAL_CONTENT if have > 0 => {
             let range = header(CONTENT_RANGE).unwrap_or("nothing");
             let start = range.strip_prefix("bytes ").and_then(|range| range.split_once('-')).map(|(start, _)| start);
@@ -398,7 +397,7 @@ fn download(
     let mut body =
         response.into_body().into_with_config().limit(u64::MAX).reader().take((limit + 1).saturating_sub(have));
     let mut beginning = Vec::new();
-    if replaced > 0 {
+    if have == 0 {
         let read = body.by_ref().take(2).read_to_end(&mut beginning);
         read.map_err(|error| Trouble::Mirror(format!("broke off at once: {error}")))?;
         if !gz::is_gzip(&beginning) {

@@ -50,10 +50,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         target(),
         sets.join(", "),
     );
+    // Without a data folder it has to be said where to put it, and where it is.
+    let (into, found) = match datasets::data_folder() {
+        Some(_) => ("", ""),
+        None => (" --into DIR", ", NEUROPIL_DATA=DIR has it found"),
+    };
     for (set, folder) in data {
         text += &match folder {
             Some(folder) => format!("{set}: {}\n", folder.display()),
-            None => format!("{set}: not found; `neuropil data fetch {set}` downloads it\n"),
+            None => format!("{set}: not found; `neuropil data fetch {set}{into}` downloads it{found}\n"),
         };
     }
     output::print(&text)

@@ -35,5 +35,15 @@ pub(crate) fn json(value: &serde_json::Value) -> Result<(), Failure> {
 
 /// Makes a directory and its parents, where they are missing.
 pub(crate) fn create_directory(path: &Path) -> Result<(), Failure> {
-    fs::create_dir_all(path).map_err(|error| Error::io("create", path, error).into())
+    fs::create_dir_all(path).map_err(|error| {
+        let there = path.ancestors().find(|above| above.symlink_metadata().is_ok());
+        match there.filter(|there| !there.is_dir()) {
+            Some(obstacle) => {
+                let found = if obstacle.exists() { "a file" } else { "a symbolic link to nothing" };
+                let reason = format!("expected a folder, found {found}");
+                Error::io("create", obstacle, io::Error::new(error.kind(), reason)).into()
+            }
+            None => Error::io("create", path, error).into(),
+        }
+    })
 }

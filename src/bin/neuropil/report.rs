@@ -101,14 +101,24 @@ fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }
 
+/// The line of a report that tells of the images: how it begins, and the rest.
+pub(crate) fn images(about: &Circumstances) -> (&'static str, String) {
+    ("- images: ", about.images.clone())
+}
+
+/// The line that tells of the seeds: how it begins, and what follows the number of runs.
+pub(crate) fn seeds(about: &Circumstances) -> (&'static str, String) {
+    ("- runs of each experiment: ", format!(", seeds from {}", about.seed))
+}
+
 /// `report.md`.
 pub(crate) fn markdown(about: &Circumstances, outcomes: &[Outcome], figures: &[Figure], suffix: &str) -> String {
     let mut text = format!("# {}: the paper's figures and ours\n\n", about.title);
     if about.interrupted {
         text += "**Interrupted**: only what was finished is here.\n\n";
     }
-    text += &format!("- images: {}\n", about.images);
-    text += &format!("- runs of each experiment: {}, seeds from {}\n", about.runs, about.seed);
+    let ((images, which), (runs, first)) = (images(about), seeds(about));
+    text += &format!("{images}{which}\n{runs}{}{first}\n", about.runs);
     let cpu = about.cpu.as_ref().map_or(String::new(), |cpu| format!(" on {cpu}"));
     let threads = if about.threads == 1 { "1 thread".to_owned() } else { format!("{} threads", about.threads) };
     text += &format!("- {} in all, {} with {threads}{cpu}\n", duration(about.seconds), about.isa);

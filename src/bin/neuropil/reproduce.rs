@@ -72,8 +72,9 @@ impl System {
     }
 
     /// Short names of its experiments.
-    fn experiments(self) -> Vec<&'static str> {
+    fn experiments(self, quick: bool) -> Vec<&'static str> {
         match self {
+            System::Hebbian if quick => hebbian::quick_names().collect(),
             System::Hebbian => hebbian::names().collect(),
             System::Hierarchy => hierarchy::names().collect(),
             System::Organism => organism::names().collect(),
@@ -96,9 +97,9 @@ pub(crate) enum ImageSet {
 fn only_help() -> String {
     let mut text = "Only these experiments, by their short names, separated by commas:\n".to_owned();
     for system in System::ALL {
-        text += &format!("\n{}: {}", system.name(), system.experiments().join(", "));
+        text += &format!("\n{}: {}", system.name(), system.experiments(false).join(", "));
     }
-    let quick: Vec<&str> = hebbian::quick_names().collect();
+    let quick = System::Hebbian.experiments(true);
     text + &format!("\n\nWith --quick hebbian has {} alone.", quick.join(", "))
 }
 
@@ -126,8 +127,8 @@ pub(crate) struct Arguments {
     machine: Machine,
     /// Where the report, the results and the figures go: a folder for each system if there are several. All but the
     /// organism's networks save themselves there too (unless --quick), in `states`; the same command goes on from them.
-    /// Beside a report of more experiments or runs a smaller one goes as `report-some.md` (`report-some-2.md` beside
-    /// that of others), its files likewise
+    /// Beside a report of more experiments or runs, of other images or seeds, another goes as `report-some.md`
+    /// (`report-some-2.md` beside that), its files likewise
     #[arg(
         long,
         value_name = "DIR",
@@ -156,15 +157,7 @@ impl Arguments {
 
     /// The digits of a paper that has figures for no other images: how much is trained, the images, and their name, which is none where they need
     /// not be there: if the one experiment of `only` is that which looks at none.
-    fn digits(
-        &self,
-        paper: &str,
-        only: &[String],
-        blind: &str,
-    ) -> Result<(Scale, Split, Option<&'static str>), Failure> {
-        if self.set != ImageSet::Mnist {
-            return Err(Failure::Usage(format!("{paper} has figures for MNIST alone: leave out --set")));
-        }
+    fn digits(&self, only: &[String], blind: &str) -> Result<(Scale, Split, Option<&'static str>), Failure> {
         let scale = if self.quick { Scale::Quick } else { Scale::Full };
         if !only.is_empty() && only.iter().all(|name| name == blind) {
             return Ok((scale, datasets::embedded(), None));
@@ -279,7 +272,7 @@ fn reproduce(
         }
         return Err(Failure::Interrupted(message));
     }
-    let beside = if suffix.is_empty() { "" } else { " beside what is of more experiments or runs" };
+    let beside = if suffix.is_empty() { "" } else { " beside the other results that are there" };
     let (folder, time) = (folder.display(), duration(seconds));
     note(&format!("report{suffix}.md, results{suffix}.json and figures are in {folder}{beside}; {time}"));
     Ok(())
@@ -291,19 +284,23 @@ fn has_files(folder: &Path) -> bool {
 
 /// The systems to run, each with the experiments asked for (none: all).
 fn systems(arguments: &Arguments) -> Result<Vec<(System, Vec<String>)>, Failure> {
+    if let Some(system) = arguments.system.filter(|system| !system.knows(arguments.set)) {
+        let name = system.name();
+        return Err(Failure::Usage(format!("{name}: its paper has figures for MNIST alone: leave out --set")));
+    }
     let among: Vec<System> = System::ALL
         .into_iter()
         .filter(|system| arguments.system.is_none_or(|asked| asked == *system))
         // Images that a paper has no figures for leave its system out, unless it was asked for.
         .filter(|system| arguments.system.is_some() || system.knows(arguments.set))
         .collect();
-    let known: Vec<&str> = among.iter().flat_map(|system| system.experiments()).collect();
+    let known: Vec<&str> = among.iter().flat_map(|system| system.experiments(arguments.quick)).collect();
     if let Some(unknown) = arguments.only.iter().find(|name| !known.contains(&name.as_str())) {
         return Err(Failure::Usage(format!("--only: expected some of {}, found {unknown}", known.join(", "))));
     }
     let mut systems = Vec::new();
     for system in among {
-        let own = system.experiments();
+        let own = system.experiments(arguments.quick);
         let only: Vec<String> = arguments.only.iter().filter(|name| own.contains(&name.as_str())).cloned().collect();
         if arguments.only.is_empty() || !only.is_empty() {
             systems.push((system, only));
@@ -336,7 +333,7 @@ fn write(
         seed: arguments.seed,
         seconds,
     };
-    let suffix = suffix(folder, reproduction);
+    let suffix = suffix(folder, reproduction, &circumstances);
     for figure in &reproduction.figures {
         let path = |extension| folder.join(format!("{}{suffix}.{extension}", figure.name));
         output::write_file(&path("svg"), figure.svg.as_bytes())?;
@@ -358,10 +355,14 @@ fn write(
     Ok(suffix)
 }
 
-/// What names of files have before their extension: what an unfinished run has, or one of fewer experiments or runs, goes beside the results of a
-/// finished one, not over them; nor over those of another such run, of which there may be any number.
-fn suffix(folder: &Path, reproduction: &Reproduction) -> String {
-    let covered = |suffix: &str| !has_more(&folder.join(format!("results{suffix}.json")), &reproduction.outcomes);
+/// What names of files have before their extension: what an unfinished run has, or one of fewer experiments or runs, of other images or other
+/// seeds, goes beside the results of a finished one, not over them; nor over those of another such run, of which there may be any number.
+fn suffix(folder: &Path, reproduction: &Reproduction, about: &Circumstances) -> String {
+    let covered = |suffix: &str| {
+        let file = |name| folder.join(name);
+        !has_more(&file(format!("results{suffix}.json")), &reproduction.outcomes)
+            && !is_of_others(&file(format!("report{suffix}.md")), about)
+    };
     let kind = if reproduction.interrupted {
         "-partial"
     } else if covered("") {
@@ -371,6 +372,16 @@ fn suffix(folder: &Path, reproduction: &Reproduction) -> String {
     };
     let numbered = (2..).map(|number| format!("{kind}-{number}"));
     std::iter::once(kind.to_owned()).chain(numbered).find(|suffix| covered(suffix)).expect("a number that is not taken")
+}
+
+/// Whether a report is of other images or seeds: results do not tell.
+fn is_of_others(report: &Path, about: &Circumstances) -> bool {
+    std::fs::read_to_string(report).is_ok_and(|text| {
+        let lines = [report::images(about), report::seeds(about)];
+        lines.into_iter().any(|(start, rest)| {
+            text.lines().find_map(|line| line.strip_prefix(start)).is_some_and(|found| !found.ends_with(&rest))
+        })
+    })
 }
 
 /// Whether a file of results tells of an experiment that these do not, or of more runs of one.
@@ -479,6 +490,16 @@ mod tests {
         let more = || [both(), vec![outcome("d", vec![5.0])]].concat();
         assert_eq!(write(&of(false, more())), "", "all that was there, and more");
         assert_ne!(contents(), before);
+        // As much as there is, but of other images, or of another seed.
+        let before = contents();
+        assert_eq!(write(&Reproduction { images: "others".to_owned(), ..of(false, more()) }), "-some-4");
+        let other_seed = Line::parse_from(["neuropil", "--quick", "--seed", "7"]).arguments;
+        let of_seed = |arguments| {
+            super::write(folder.path(), arguments, System::Hebbian, &context, &of(false, more()), 1.0).unwrap()
+        };
+        assert_eq!(of_seed(&other_seed), "-some-5");
+        assert_eq!(contents(), before);
+        assert_eq!(of_seed(&line.arguments), "");
         let results = folder.path().join("results.json");
         std::fs::write(&results, "somebody's own").unwrap();
         assert_eq!(write(&of(false, more())), "-some");

@@ -31,6 +31,13 @@ pub(crate) struct Source {
 }
 
 impl Source {
+    /// The arguments that lead to the same images, with a space before each.
+    pub(crate) fn as_typed(&self) -> String {
+        let set = self.set.as_ref().and_then(|set| set.to_possible_value());
+        let set = set.map_or(String::new(), |set| format!(" --set {}", set.get_name()));
+        set + &self.data.as_ref().map_or(String::new(), |folder| format!(" --data {}", folder.display()))
+    }
+
     /// Opens the set; also gives its name.
     pub(crate) fn open(&self) -> Result<(&'static str, Split), Failure> {
         let folder = self.data.as_deref();

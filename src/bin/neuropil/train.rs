@@ -1,5 +1,6 @@
 //! `neuropil train`: one network, from a configuration file to a saved state, or from a saved state onwards.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::{ControlFlow, Deref, DerefMut};
@@ -14,7 +15,7 @@ use neuropil::systems::{LONGEST_CONFIG, Learner, Progress, checkpoint, evolution
 use neuropil::{Context, Error};
 
 use crate::failure::Failure;
-use crate::progress::{Monitor, duration};
+use crate::progress::{Monitor, duration, note};
 use crate::source::{Machine, Source};
 use crate::{interrupt, output};
 
@@ -180,6 +181,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let began = Instant::now();
     let (mut monitor, label) = (Monitor::new(), learner.kind());
     let pause = arguments.save_every;
+    let mut saved = save.map(|path| Saved::new(path, arguments.resume.as_deref()));
     loop {
         // A pause saves, and training goes on with the same bits.
         let part = Instant::now();
@@ -188,22 +190,74 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             if due { ControlFlow::Break(()) } else { monitor.observe(label, progress) }
         };
         let flow = learner.train(&mut context, &data.train, Some(&data.test), observer)?;
-        if let Some(path) = save {
-            learner.save(path)?;
+        let ends = flow == ControlFlow::Continue(()) || learner.finished() || interrupt::requested();
+        if let Some(saved) = &mut saved {
+            saved.save(&learner, ends);
         }
-        if flow == ControlFlow::Continue(()) || learner.finished() || interrupt::requested() {
+        if ends {
             break;
         }
     }
     drop(monitor);
+    let saved = saved.map_or(Ok(None), Saved::end);
     if !learner.finished() {
-        return Err(Failure::Interrupted(match save {
-            Some(path) => format!("state saved; continue with --resume {}", path.display()),
+        return Err(Failure::Interrupted(match saved? {
+            Some(path) => {
+                let (system, images) = (learner.kind(), arguments.source.as_typed());
+                format!("state saved; continue with `neuropil train {system} --resume {}{images}`", path.display())
+            }
             None => "nothing was saved: there was no --save".to_owned(),
         }));
     }
     let took = duration(began.elapsed().as_secs_f64());
-    report(&mut context, &learner, name, &data, &took)
+    report(&mut context, &learner, name, &data, &took)?;
+    saved?;
+    if learner.receptive_fields().as_slice().iter().all(|weight| weight.is_finite()) {
+        Ok(())
+    } else {
+        Err(Failure::Message("training diverged: there are weights that are NaN or infinite".to_owned()))
+    }
+}
+
+/// Where a state is saved again and again.
+struct Saved<'a> {
+    path: Cow<'a, Path>,
+    resumed: Option<&'a Path>,
+    /// Whether what is there is ours.
+    ours: bool,
+    failure: Option<Error>,
+}
+
+impl<'a> Saved<'a> {
+    fn new(path: &'a Path, resumed: Option<&'a Path>) -> Self {
+        Saved { path: Cow::Borrowed(path), resumed, ours: false, failure: None }
+    }
+
+    /// Saves, beside what others have put there meanwhile. A failure costs no training: it is told of, and the next time may be better.
+    fn save(&mut self, learner: &Trained, last: bool) {
+        if !self.ours && is_another(&self.path, self.resumed) {
+            let beside = (2..).map(|number| {
+                let mut name = self.path.as_os_str().to_owned();
+                name.push(format!("-{number}"));
+                PathBuf::from(name)
+            });
+            let free = beside.into_iter().find(|path| path.symlink_metadata().is_err()).expect("a number that is free");
+            note(&format!("{} was made by another meanwhile: saving to {}", self.path.display(), free.display()));
+            self.path = Cow::Owned(free);
+        }
+        let before = std::mem::replace(&mut self.failure, learner.save(&self.path).err());
+        match &self.failure {
+            None => self.ours = true,
+            // Once, until it goes well again.
+            Some(error) if !last && before.is_none() => note(&format!("not saved: {error}; training goes on")),
+            Some(_) => (),
+        }
+    }
+
+    /// Where the state lies in the end.
+    fn end(self) -> Result<Option<Cow<'a, Path>>, Error> {
+        self.failure.map_or(Ok(Some(self.path)), Err)
+    }
 }
 
 /// Whether a file is there that the state resumed from is not: it would be lost.

@@ -12,7 +12,7 @@ use crate::output;
 /// Arguments of `neuropil verify`.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Shapes per kernel, 1 to 100000
+    /// Shapes per kernel, 1 to 100000; of the checks that take large ones alone, one in a hundred, and none below 50
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     shapes: u32,
     /// As many shapes as make a hundred thousand cases in all
@@ -45,7 +45,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if !arguments.json {
         let names: Vec<&str> = sets.iter().map(|isa| isa.name()).collect();
         let cases: usize = reports.iter().map(|report| report.shapes).sum();
-        output::line(&format!("all {} checks passed on {}: {cases} cases", reports.len(), names.join(", ")))?;
+        let (checks, names) = (reports.len(), names.join(", "));
+        let mut text = format!("all {checks} checks passed on {names}: {cases} cases");
+        let fewest = verify::FEWEST_WITH_LARGE;
+        if shapes < fewest {
+            let left_out = sets.len() * verify::large_kernels().count();
+            text += &format!("; {left_out} checks of large shapes were left out: they need --shapes {fewest}");
+        }
+        output::line(&text)?;
     }
     Ok(())
 }

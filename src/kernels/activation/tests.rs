@@ -208,6 +208,19 @@ fn scores_of_equal_or_missing_or_infinite_magnitudes_are_defined() {
 }
 
 #[test]
+fn magnitudes_whose_largest_deviation_has_no_reciprocal_are_rescaled_to_zero() {
+    for values in [[1e-40, 0.0, 5e-41, 0.0], [1.0e-38, 1.3e-38, 1.15e-38, 1.0e-38]] {
+        for (rows, cols, axis) in [(1, 4, Axis::Sample), (4, 1, Axis::Unit), (2, 2, Axis::Whole)] {
+            for isa in Isa::available() {
+                let mut y = Matrix::from_slice(&values, rows, cols).unwrap();
+                magnitude_zscore(&mut context(isa, 1), y.view_mut(), axis, true);
+                assert_eq!(y.as_slice(), [0.0; 4], "{isa} {axis:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn rescaled_scores_reach_from_zero_to_one() {
     let mut y = random(50, 200, 6);
     magnitude_zscore(&mut context(Isa::best(), 1), y.view_mut(), Axis::Sample, true);

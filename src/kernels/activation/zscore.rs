@@ -29,8 +29,8 @@ pub enum Axis {
 /// The mean, the (population) standard deviation and the maximum run along `axis`. With `rescale` the deviation cancels, so that
 /// `z = max(0, |y| - mean) / (max |y| - mean)` is what is computed.
 ///
-/// Where all magnitudes along the axis are equal (or so small that their variance underflows) there is nothing to tell apart and
-/// the result is zero. NaN or infinity anywhere along the axis makes all of it NaN; so do magnitudes whose sum (or without `rescale`, the sum
+/// Where all magnitudes along the axis are equal (or so small that their variance underflows, or one over their largest deviation overflows)
+/// there is nothing to tell apart and the result is zero. NaN or infinity anywhere along the axis makes all of it NaN; so do magnitudes whose sum (or without `rescale`, the sum
 /// of their squared deviations) is beyond the range of `f32`.
 ///
 /// Error: the mean m is off by at most `e = (d + 2) u m`, with u = 2^-24 and d the roundings on the longest way through a sum: n/64 + 9
@@ -170,7 +170,8 @@ fn scale_of(mean: f32, max: f32, min: f32, variance: Option<f32>) -> f32 {
         return f32::NAN;
     }
     // All equal: the rounded mean may still differ from them, by an error that must not be blown up.
-    if max == min || width <= 0.0 { 0.0 } else { 1.0 / width }
+    let scale = 1.0 / width;
+    if max == min || width <= 0.0 || scale.is_infinite() { 0.0 } else { scale }
 }
 
 struct Samples<'a> {

@@ -138,6 +138,9 @@ pub fn evaluate_part(
         population.genes()
     );
     assert!(part.start <= part.end && part.end <= genotypes, "evaluate: genotypes {part:?} of {genotypes}");
+    if part.is_empty() {
+        return Outcome { rewards: Vec::new(), losses: Vec::new(), correct: Vec::new() };
+    }
     let groups = part.start / GROUP..part.end.div_ceil(GROUP);
     // Whole groups, as their alleles lie together.
     let (before, all) = (part.start % GROUP, part.end - groups.start * GROUP);

@@ -250,7 +250,8 @@ impl Particles {
         }
     }
 
-    /// Every value, block after block, the lanes that stand for no particle too: for checkpoints.
+    /// Every value, block after block, the lanes that stand for no particle too: as they lie in memory.
+    /// For files [`to_rows`](Self::to_rows) and [`from_rows`](Self::from_rows) are better: they hold nothing but the weights.
     pub fn as_slice(&self) -> &[f32] {
         self.values.as_slice()
     }

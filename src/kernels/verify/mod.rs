@@ -104,7 +104,11 @@ const LARGE: &[Check] = &[masked::PAST_CACHES, elementwise::PAST_CACHES];
 /// The first number of a large shape; another follows after twice as many.
 const RARE: usize = 49;
 
-/// Runs every check on these instruction sets, over this many shapes each; what only shapes of millions of values do, over one in a hundred.
+/// The fewest shapes of [`run`] with which [`large_kernels`] are checked.
+pub const FEWEST_WITH_LARGE: usize = RARE + 1;
+
+/// Runs every check on these instruction sets, over this many shapes each; what only shapes of millions of values do, over one in a hundred,
+/// and over none if there are fewer than [`FEWEST_WITH_LARGE`].
 ///
 /// Every second shape is computed on three threads, so that the thread count is seen to leave the bits alone.
 ///
@@ -149,6 +153,11 @@ pub fn run(sets: &[Isa], shapes: usize, seed: u64) -> Result<Vec<Report>> {
 /// The names of all checks, in the order in which [`run`] makes them, but of those that only take large shapes.
 pub fn kernels() -> impl Iterator<Item = &'static str> {
     FAMILIES.iter().copied().flatten().map(|check| check.kernel)
+}
+
+/// The names of those that only take large shapes.
+pub fn large_kernels() -> impl Iterator<Item = &'static str> {
+    LARGE.iter().map(|check| check.kernel)
 }
 
 /// Runs the checks of this name on one case: what a fuzzer drives, and how a case that it found is looked at again.

@@ -176,7 +176,8 @@ impl Config {
             within("dawn.generations", dawn.generations, 1, 1 << 40)?;
         }
         if !(self.epsilon > 0.0 && self.epsilon <= 1.0) {
-            return Err(Error::setting("epsilon", "above 0, at most 1 (the most theorem 1 ever allows)", self.epsilon));
+            let expected = "above 0, at most 1 (the most theorem 1 ever allows)";
+            return Err(Error::setting("epsilon", expected, settings::number(self.epsilon)));
         }
         within("generations", self.generations, 0, 1 << 40)?;
         within("curve_generations", self.curve_generations, 1, 1 << 40)?;

@@ -135,7 +135,7 @@ pub enum Activation {
 
 /// How the output layer is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", try_from = "Outputs")]
 pub enum Output {
     /// By backpropagation, which for one layer of softmax is its gradient: column a of the paper's table 1.
     Backpropagation(read_out::Config),
@@ -146,6 +146,27 @@ pub enum Output {
 impl Default for Output {
     fn default() -> Self {
         Output::Perturbation(Perturbation::default())
+    }
+}
+
+/// [`Output`] as it is read, so that a wrong one is told what is permitted.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table 'backpropagation' or 'perturbation'")]
+struct Outputs {
+    backpropagation: Option<read_out::Config>,
+    perturbation: Option<Perturbation>,
+}
+
+impl TryFrom<Outputs> for Output {
+    type Error = &'static str;
+
+    fn try_from(outputs: Outputs) -> Result<Self, Self::Error> {
+        match (outputs.backpropagation, outputs.perturbation) {
+            (Some(config), None) => Ok(Output::Backpropagation(config)),
+            (None, Some(config)) => Ok(Output::Perturbation(config)),
+            (None, None) => Err("neither output.backpropagation nor output.perturbation"),
+            (Some(_), Some(_)) => Err("both output.backpropagation and output.perturbation"),
+        }
     }
 }
 

@@ -200,7 +200,16 @@ impl Network {
         &self.config
     }
 
-    /// Weights `[features, classes]` of the output layer.
+    /// The output layer, if it is trained by backpropagation: with the scale that its sums of weighted features are multiplied by.
+    pub fn read_out(&self) -> Option<&ReadOut> {
+        match &self.output {
+            Head::Backpropagation(output) => Some(output),
+            Head::Perturbation(_) => None,
+        }
+    }
+
+    /// Weights `[features, classes]` of the output layer. They are not all of it: sums may have a [scale](Self::read_out), and features are
+    /// normalised first where the configuration of weight perturbation says so.
     pub fn output_weights(&self) -> MatRef<'_> {
         match &self.output {
             Head::Backpropagation(output) => output.weights.view(),

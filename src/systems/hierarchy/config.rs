@@ -276,7 +276,7 @@ impl Config {
         within("base.batch", batch as u64, 1, 1 << 16)?;
         positive("base.rate", rate)?;
         not_negative("base.decay", decay)?;
-        Dropout::new(dropout).map_err(|_| Error::setting("base.dropout", Dropout::RANGE, dropout))?;
+        Dropout::new(dropout).map_err(|_| Error::setting("base.dropout", Dropout::RANGE, settings::number(dropout)))?;
         within("base.sweeps", sweeps.unwrap_or(0) as u64, 0, 1024)?;
         within("base.bins", bins as u64, 1, MAX_BINS as u64)?;
         if let Some(meta) = &self.meta {

@@ -22,7 +22,11 @@ pub(crate) fn area(rectangle: &Rectangle) -> Area {
 
 /// Where the receptive fields lie, or begin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(
+    rename_all = "snake_case",
+    expecting = "neither one of a1, a2, a3, ar1, ar2, ar3, random nor a list, for each unit, of areas \
+                 [row, row_end, col, col_end]"
+)]
 pub enum Topology {
     /// One of the paper's, for three units.
     #[serde(untagged)]

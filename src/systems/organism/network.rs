@@ -10,7 +10,7 @@ use crate::datasets::batches::{Batches, Order};
 use crate::datasets::transforms::resize_bilinear;
 use crate::datasets::{Dataset, Scaling, Shape};
 use crate::error::{Error, Result};
-use crate::kernels::loss::{is_right, softmax_cross_entropy};
+use crate::kernels::loss::{accuracy, softmax_cross_entropy};
 use crate::kernels::particle::{Class, Net, Particles, SelfReplication};
 use crate::kernels::perturb::gaussian;
 use crate::matrix::{MatMut, MatRef, Matrix};
@@ -168,11 +168,14 @@ impl Network {
         Ok(seen)
     }
 
-    /// The share of images, as the organism sees them, that a plain network classifies correctly. Labels are bytes: at most 256 classes.
+    /// The share of images, as the organism sees them, that a plain network classifies correctly: [`accuracy`] of its outputs, 0 of no images.
+    ///
+    /// # Panics
+    /// If there are not as many labels as images, a label is no class, or the images have another size.
+    #[track_caller]
     pub fn share_correct(context: &mut Context, plain: &PlainNetwork, seen: MatRef<'_>, labels: &[u8]) -> f64 {
         let out = plain.forward(context, seen);
-        let right = out.view().iter_rows().zip(labels).filter(|(row, label)| is_right(row, **label));
-        right.count() as f64 / labels.len() as f64
+        accuracy(out.view(), labels)
     }
 
     /// Whether it can be trained on these images, and watched by those.

@@ -20,7 +20,7 @@ const THEORY: &str = "theory";
 
 /// Trains and measures.
 pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String]) -> Result<Reproduction, Failure> {
-    let (scale, data, images) = arguments.digits("the paper on evolution", only, THEORY)?;
+    let (scale, data, images) = arguments.digits(only, THEORY)?;
     let states = arguments.states()?;
     let (runs, seed, only) = (arguments.runs as usize, arguments.seed, only.to_vec());
     let options = Options { scale, runs, seed, only, states };

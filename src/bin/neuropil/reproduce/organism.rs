@@ -21,7 +21,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 
 /// Trains and measures.
 pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String]) -> Result<Reproduction, Failure> {
-    let (scale, data, images) = arguments.digits("the organism's paper", only, ROWS[0])?;
+    let (scale, data, images) = arguments.digits(only, ROWS[0])?;
     let options = Options { scale, runs: arguments.runs as usize, seed: arguments.seed, only: only.to_vec() };
     let mut monitor = Monitor::new();
     let report = experiment::reproduce(context, &data, &options, &mut |name, seed, progress| {

@@ -226,8 +226,10 @@ fn parts_that_know_the_whole_earn_its_bits_where_genes_are_fixed_too() {
                 assert_eq!(got, want, "{parts} parts, {varying} genes vary, {context:?}");
             }
         }
-        let none = evaluate_part(&mut context(), &w, &samples, &population, 130..130);
-        assert!(none.rewards.is_empty() && none.losses.is_empty() && none.correct.is_empty());
+        for at in [0, 64, 130, 300] {
+            let none = evaluate_part(&mut context(), &w, &samples, &population, at..at);
+            assert!(none.rewards.is_empty() && none.losses.is_empty() && none.correct.is_empty());
+        }
     }
 }
 

@@ -31,14 +31,14 @@ fn configurations_out_of_range_say_key_range_and_value() {
             "layers = [5, 5]\n[hidden]\nrate = 1e-30\ndepth_factor = 1e-30",
             "hidden.rate * depth_factor^",
             "range of f32",
-            "0.0",
+            "e-60",
         ),
         ("[hidden]\nbatch = 0", "hidden.batch", "from 1", "0"),
         ("layers = [5]\n[hidden]\nrule = { winners_take_all = { k = 6 } }", "winners_take_all.k", "1 to 5", "6"),
         ("[output.perturbation]\nvariance = 0.0", "output.perturbation.variance", "above 0", "0"),
-        ("[output.perturbation]\nvariance = 1e-300", "output.perturbation.variance", "range of f32", "0.0"),
-        ("[output.perturbation]\nalpha = 1e300", "output.perturbation.alpha", "range of f32", "10"),
-        ("[hidden]\nrule = { soft_winner_take_all = { temperature = 1e-39 } }", "temperature", "range of f32", "0.0"),
+        ("[output.perturbation]\nvariance = 1e-300", "output.perturbation.variance", "range of f32", "1e-300"),
+        ("[output.perturbation]\nalpha = 1e300", "output.perturbation.alpha", "range of f32", "1e300"),
+        ("[hidden]\nrule = { soft_winner_take_all = { temperature = 1e-39 } }", "temperature", "range of f32", "1e-39"),
         ("[output.perturbation]\ndraws = { per_batch = 0 }", "draws.per_batch", "1 to", "0"),
         ("[output.backpropagation]\nrate = inf", "output.backpropagation.rate", "finite", "inf"),
         (
@@ -52,7 +52,10 @@ fn configurations_out_of_range_say_key_range_and_value() {
         match Config::from_toml(text, "test.toml") {
             Err(Error::Setting { name, expected, found: value }) => {
                 assert!(
-                    name.contains(key) && expected.contains(range) && value.contains(found),
+                    name.starts_with("test.toml, ")
+                        && name.contains(key)
+                        && expected.contains(range)
+                        && value.contains(found),
                     "{name} {expected} {value}"
                 );
             }
@@ -66,6 +69,20 @@ fn configurations_out_of_range_say_key_range_and_value() {
         ("[hidden]\nrule = 'backprop'", "backprop"),
         ("layers = [", "test.toml"),
         ("seed = -1", "seed"),
+        ("output = 'perturbation'", "expected a table 'backpropagation' or 'perturbation' on line 1"),
+        ("[output]", "found neither output.backpropagation nor output.perturbation on line 1"),
+        (
+            "[output.perturbation]\n[output.backpropagation]",
+            "found both output.backpropagation and output.perturbation on line 1",
+        ),
+        ("[output.propagation]", "unknown field `propagation`, expected `backpropagation` or `perturbation`"),
+        ("output.backpropagation = 1", "invalid type: integer `1`, expected a table on line 1"),
+        ("hidden = 1", "invalid type: integer `1`, expected a table on line 1"),
+        ("hidden.rule = {}", "found an empty table where one key is expected, the choice on line 1"),
+        ("hidden.rule = { sanger = {}, oja_subspace = {} }", "found a table of several keys where one is expected"),
+        ("hidden.rule = 'winners_take_all'", "a name alone, expected a table of the name and a table of its keys"),
+        ("hidden.rule = { winners_take_all = 3 }", "invalid type: integer `3`, expected a table on line 1"),
+        ("output.perturbation.draws = 'per_batch'", "a name alone, expected a table of the name and its value"),
     ] {
         let error = Config::from_toml(text, "test.toml").unwrap_err();
         assert!(matches!(error, Error::Format { .. }), "{error}");

@@ -141,7 +141,9 @@ fn configurations_that_cannot_be_are_refused_by_name() {
         ("read_out = { batch = 1048576, hidden = 65536 }", "read_out.batch"),
     ] {
         match Config::from_toml(text, "test.toml") {
-            Err(Error::Setting { name, .. }) => assert!(name.starts_with(because), "{text}: {name}"),
+            Err(Error::Setting { name, .. }) => {
+                assert!(name.starts_with(&format!("test.toml, {because}")), "{text}: {name}");
+            }
             Err(Error::Format { found, .. }) => assert!(found.contains(because), "{text}: {found}"),
             other => panic!("{text}: {other:?}"),
         }
@@ -152,10 +154,23 @@ fn configurations_that_cannot_be_are_refused_by_name() {
         Err(Error::Setting { name, expected, .. }) => {
             assert_eq!(
                 (name.as_str(), expected.as_str()),
-                ("map.latents[1]", "an area without a cell of [0, 10, 20, 30]")
+                ("test.toml, map.latents[1]", "an area without a cell of [0, 10, 20, 30]")
             );
         }
         other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_is_no_topology_is_told_what_is_one() {
+    let permitted: Vec<&str> = Named::FIXED.iter().chain([&Named::Random]).map(|named| named.name()).collect();
+    let permitted = permitted.join(", ").to_lowercase();
+    for wrong in ["'a9'", "3", "[[[0, 20, 0]]]"] {
+        let error = Config::from_toml(&format!("units = 3\ntopology = {wrong}"), "test.toml").unwrap_err().to_string();
+        let words = format!(
+            "found neither one of {permitted} nor a list, for each unit, of areas [row, row_end, col, col_end]"
+        );
+        assert!(error.contains(&words) && error.contains("on line 2"), "{error}");
     }
 }
 
