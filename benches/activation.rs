@@ -82,7 +82,9 @@ fn maps(c: &mut Criterion) {
     let mut y = start.clone();
     for Map(map, exact, plain, ours, tolerance) in MAPS {
         let pairs = entered.as_slice().iter().zip(start.as_slice());
-        let exact: Vec<f32> = pairs.map(|(&x, &y)| exact(x, y) as f32).collect();
+        let reference = || pairs.clone().map(|(&x, &y)| exact(x, y)).collect::<Vec<f64>>();
+        group.bench_function(BenchmarkId::new(map, "reference"), |b| b.iter(reference));
+        let exact: Vec<f32> = pairs.clone().map(|(&x, &y)| exact(x, y) as f32).collect();
         // In place, so every run begins with a copy; a map of its own results would end at zero, or among denormals.
         let run = |y: &mut Matrix| {
             y.as_mut_slice().copy_from_slice(start.as_slice());
@@ -119,8 +121,9 @@ fn dropout(c: &mut Criterion) {
     group.throughput(Throughput::Elements((BATCH * UNITS) as u64));
     let (start, rate) = (uniform(BATCH, UNITS, 0.5, 1.0, "2"), 0.2);
     let (dropout, stream) = (Dropout::new(rate).expect("a share"), Stream::new(0, "dropout"));
-    let exact = reference::relu_dropout(start.as_slice(), BATCH, UNITS, dropout, stream);
-    let exact: Vec<f32> = exact.into_iter().map(|v| v as f32).collect();
+    let run = || reference::relu_dropout(start.as_slice(), BATCH, UNITS, dropout, stream);
+    group.bench_function("reference", |b| b.iter(run));
+    let exact: Vec<f32> = run().into_iter().map(|v| v as f32).collect();
     let (mut y, mut generator) = (start.clone(), SmallRng::seed_from_u64(0));
     let mut plain = |y: &mut Matrix| {
         for (y, &start) in y.as_mut_slice().iter_mut().zip(start.as_slice()) {
@@ -151,16 +154,19 @@ fn zscores(c: &mut Criterion) {
         group.throughput(Throughput::Elements((BATCH * UNITS) as u64));
         let run = || reference::magnitude_zscore(start.as_slice(), BATCH, UNITS, axis, rescale);
         let exact: Vec<f32> = run().into_iter().map(|v| v as f32).collect();
-        if axis == Axis::Sample {
-            let run = |y: &mut [f32]| {
-                y.copy_from_slice(start.as_slice());
-                y.chunks_exact_mut(UNITS).for_each(|row| plain(row, rescale));
-            };
-            run(y.as_mut_slice());
-            // Its sums run from left to right.
-            assert_close("plain", y.as_slice(), &exact, 1e-4);
-            group.bench_function("plain", |b| b.iter(|| run(y.as_mut_slice())));
-        }
+        group.bench_function("reference", |b| b.iter(run));
+        let run = |y: &mut [f32]| {
+            y.copy_from_slice(start.as_slice());
+            match axis {
+                Axis::Sample => y.chunks_exact_mut(UNITS).for_each(|row| plain(row, rescale)),
+                Axis::Unit => plain_by_unit(y, rescale),
+                Axis::Whole => plain(y, rescale),
+            }
+        };
+        run(y.as_mut_slice());
+        // Its sums run from left to right: four million terms in one of them.
+        assert_close("plain", y.as_slice(), &exact, if axis == Axis::Whole { 1e-2 } else { 1e-4 });
+        group.bench_function("plain", |b| b.iter(|| run(y.as_mut_slice())));
         for (name, mut context) in contexts() {
             // In place, so every run begins with a copy, as the plain loop's does.
             let mut run = |y: &mut Matrix| {
@@ -186,6 +192,29 @@ fn plain(row: &mut [f32], rescale: bool) {
     }
 }
 
+/// Sums of all units side by side, sample after sample.
+fn plain_by_unit(y: &mut [f32], rescale: bool) {
+    let n = (y.len() / UNITS) as f32;
+    let (mut mean, mut deviation, mut max) = ([0.0f32; UNITS], [0.0f32; UNITS], [0.0f32; UNITS]);
+    for row in y.chunks_exact(UNITS) {
+        mean.iter_mut().zip(row).for_each(|(mean, v)| *mean += v.abs() / n);
+    }
+    for row in y.chunks_exact(UNITS) {
+        let sums = deviation.iter_mut().zip(mean);
+        sums.zip(row).for_each(|((sum, mean), v)| *sum += (v.abs() - mean) * (v.abs() - mean) / n);
+    }
+    for row in y.chunks_exact_mut(UNITS) {
+        for (unit, v) in row.iter_mut().enumerate() {
+            *v = ((v.abs() - mean[unit]) / deviation[unit].sqrt()).max(0.0);
+            max[unit] = max[unit].max(*v);
+        }
+    }
+    if rescale {
+        let rows = y.chunks_exact_mut(UNITS);
+        rows.for_each(|row| row.iter_mut().zip(max).for_each(|(v, max)| *v /= max));
+    }
+}
+
 fn losses(c: &mut Criterion) {
     let mut group = group(c, "loss/softmax_cross_entropy");
     group.throughput(Throughput::Elements((BATCH * CLASSES) as u64));
@@ -197,6 +226,23 @@ fn losses(c: &mut Criterion) {
     let rows = logits.view().iter_rows().zip(&labels);
     let slopes = rows.flat_map(|(row, &label)| loss::reference::softmax_cross_entropy(row, usize::from(label)).1);
     let slopes: Vec<f32> = slopes.map(|v| v as f32).collect();
+    let plain = |gradient: &mut Matrix| {
+        let mut sum = 0.0;
+        for (b, &label) in labels.iter().enumerate() {
+            let (row, out) = (logits.row(b), gradient.row_mut(b));
+            let max = row.iter().copied().fold(f32::MIN, f32::max);
+            out.iter_mut().zip(row).for_each(|(out, logit)| *out = (logit - max).exp());
+            let total: f32 = out.iter().sum();
+            out.iter_mut().for_each(|out| *out /= total);
+            out[usize::from(label)] -= 1.0;
+            sum += total.ln() + max - row[usize::from(label)];
+        }
+        f64::from(sum) / labels.len() as f64
+    };
+    let mean = plain(&mut gradient);
+    assert!((mean - exact).abs() < 1e-5, "plain: {mean}, expected {exact}");
+    assert_close("plain", gradient.as_slice(), &slopes, 1e-6);
+    group.bench_function("with gradient/plain", |b| b.iter(|| plain(&mut gradient)));
     for (name, mut context) in contexts() {
         for with_gradient in [false, true] {
             let label = if with_gradient { "with gradient" } else { "loss" };
@@ -220,8 +266,9 @@ fn softmax(c: &mut Criterion) {
     group.throughput(Throughput::Elements((BATCH * CLASSES) as u64));
     let start = uniform(BATCH, CLASSES, -1.0, 1.0, "5");
     let mut y = start.clone();
-    let rows = start.view().iter_rows();
-    let exact: Vec<f32> = rows.flat_map(loss::reference::softmax).map(|v| v as f32).collect();
+    let run = || start.view().iter_rows().flat_map(loss::reference::softmax).collect::<Vec<f64>>();
+    group.bench_function("reference", |b| b.iter(run));
+    let exact: Vec<f32> = run().into_iter().map(|v| v as f32).collect();
     let plain = |y: &mut Matrix| {
         y.as_mut_slice().copy_from_slice(start.as_slice());
         for row in y.as_mut_slice().chunks_exact_mut(CLASSES) {

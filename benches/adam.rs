@@ -2,14 +2,15 @@
 
 mod common {
     pub(crate) mod answers;
+    pub(crate) mod beside;
     pub(crate) mod contexts;
     pub(crate) mod groups;
     pub(crate) mod inputs;
 }
 
-use common::{answers::assert_close, contexts::contexts, groups::group, inputs::uniform};
+use common::{beside::Beside, groups::group, inputs::uniform};
 use criterion::{Criterion, Throughput};
-use neuropil::kernels::adam::{Adam, Step};
+use neuropil::kernels::adam::{Adam, Step, reference};
 
 const WEIGHTS: usize = 784 * 2000;
 
@@ -30,22 +31,17 @@ fn main() {
     group.throughput(Throughput::Bytes(28 * WEIGHTS as u64));
     let (start, gradient) = (uniform(1, WEIGHTS, -1.0, 1.0, "w"), uniform(1, WEIGHTS, 0.1, 1.0, "g"));
     let step = Step { rate: 0.01, ..Step::default() };
-    // The first step goes by the rate, whatever the gradient's size, where eps is nothing beside it.
-    let exact: Vec<f32> = start.as_slice().iter().map(|w| w - 0.01).collect();
-    let (mut w, mut first, mut second) = (start.clone(), vec![0.0; WEIGHTS], vec![0.0; WEIGHTS]);
-    plain(0.01, gradient.as_slice(), [&mut first, &mut second], w.as_mut_slice());
-    assert_close("plain", w.as_slice(), &exact, 1e-5);
-    group.bench_function("plain", |b| {
-        b.iter(|| plain(0.01, gradient.as_slice(), [&mut first, &mut second], w.as_mut_slice()));
+    let zeros = vec![0.0; WEIGHTS];
+    Beside::reference(&mut group, "", "reference", 1e-5, || {
+        let pairs = start.as_slice().iter().zip(gradient.as_slice());
+        pairs.map(|(&w, &g)| reference::update(&step, g.into(), [w.into(), 0.0, 0.0])[0]).collect()
+    })
+    .timed("plain loop", &(start.clone(), [zeros.clone(), zeros]), |(w, [first, second])| {
+        plain(0.01, gradient.as_slice(), [first, second], w.as_mut_slice());
+    })
+    .ours(WEIGHTS, &(start.clone(), Adam::new(WEIGHTS)), |context, (w, adam)| {
+        adam.update(context, &step, gradient.as_slice(), w.as_mut_slice());
     });
-    for (name, mut context) in contexts() {
-        let (mut w, mut adam) = (start.clone(), Adam::new(WEIGHTS));
-        adam.update(&mut context, &step, gradient.as_slice(), w.as_mut_slice());
-        assert_close(&name, w.as_slice(), &exact, 1e-5);
-        group.bench_function(&name, |b| {
-            b.iter(|| adam.update(&mut context, &step, gradient.as_slice(), w.as_mut_slice()));
-        });
-    }
     group.finish();
     c.final_summary();
 }

@@ -4,12 +4,13 @@
 
 mod common {
     pub(crate) mod answers;
+    pub(crate) mod beside;
     pub(crate) mod contexts;
     pub(crate) mod groups;
     pub(crate) mod inputs;
 }
 
-use common::{answers::assert_close, contexts::contexts, groups::group, inputs::uniform};
+use common::{answers::assert_close, beside::Beside, contexts::contexts, groups::group, inputs::uniform};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use neuropil::kernels::dense::{Write, matmul, matmul_nt, matmul_tn, reference};
 use neuropil::{Isa, Matrix};
@@ -122,23 +123,48 @@ fn products(criterion: &mut Criterion) {
     }
 }
 
+/// `c[i, j] = sum_k a[i, k] b[j, k]` in 16 parts, as the compiler may not reorder a sum.
+fn plain_nt(a: &Matrix, b: &Matrix, c: &mut Matrix) {
+    for i in 0..a.rows() {
+        for j in 0..b.rows() {
+            let mut sums = [0.0f32; 16];
+            let ((a, rest_of_a), (b, rest_of_b)) = (a.row(i).as_chunks::<16>(), b.row(j).as_chunks::<16>());
+            for (a, b) in a.iter().zip(b) {
+                (0..16).for_each(|at| sums[at] += a[at] * b[at]);
+            }
+            let rest: f32 = rest_of_a.iter().zip(rest_of_b).map(|(a, b)| a * b).sum();
+            c[(i, j)] = sums.iter().sum::<f32>() + rest;
+        }
+    }
+}
+
+/// `c[i] += a[k, i] b[k]` row by row of b.
+fn plain_tn(a: &Matrix, b: &Matrix, c: &mut Matrix) {
+    c.as_mut_slice().fill(0.0);
+    for k in 0..a.rows() {
+        for i in 0..a.cols() {
+            let value = a[(k, i)];
+            c.row_mut(i).iter_mut().zip(b.row(k)).for_each(|(c, b)| *c += value * b);
+        }
+    }
+}
+
+/// The reference makes the first rows only. At a tenth of the large shape scalar code is bearable, too.
 fn transposed(criterion: &mut Criterion) {
-    let mut group = group(criterion, "dense transposed 256x784x2000");
-    let (a, b) = (uniform(256, 784, 0.1, 1.0, "a"), uniform(784, 2000, -1.0, 1.0, "b"));
-    let (at, bt) = (a.transposed(), b.transposed());
-    let mut context = neuropil::Context::new().expect("an instruction set");
-    let (mut c, mut want) = (Matrix::zeros(256, 2000), Matrix::zeros(256, 2000));
-    plain(&a, &b, &mut want);
-    matmul_nt(&mut context, a.view(), bt.view(), c.view_mut(), Write::Replace);
-    assert_close("nt", c.as_slice(), want.as_slice(), 1e-4);
-    group.bench_function("nt", |bencher| {
-        bencher.iter(|| matmul_nt(&mut context, a.view(), bt.view(), c.view_mut(), Write::Replace))
-    });
-    matmul_tn(&mut context, at.view(), b.view(), c.view_mut(), Write::Replace);
-    assert_close("tn", c.as_slice(), want.as_slice(), 1e-4);
-    group.bench_function("tn", |bencher| {
-        bencher.iter(|| matmul_tn(&mut context, at.view(), b.view(), c.view_mut(), Write::Replace))
-    });
+    const FEW: usize = 4;
+    for (m, k, n) in [(256, 784, 2000), (24, 784, 2000)] {
+        let mut group = group(criterion, &format!("dense transposed {m}x{k}x{n}"));
+        group.throughput(Throughput::Elements((m * k * n) as u64));
+        let (a, b) = (uniform(m, k, 0.1, 1.0, "a"), uniform(k, n, -1.0, 1.0, "b"));
+        let (at, bt, c) = (a.transposed(), b.transposed(), Matrix::zeros(m, n));
+        let exact = || reference::product(FEW, n, k, |i, k| a[(i, k)], |k, j| b[(k, j)]).sums;
+        Beside::reference(&mut group, "nt", &format!("reference, rows: {FEW}"), 1e-4, exact)
+            .timed("plain loop", &c, |c| plain_nt(&a, &bt, c))
+            .ours(m * k * n, &c, |context, c| matmul_nt(context, a.view(), bt.view(), c.view_mut(), Write::Replace))
+            .named("tn")
+            .timed("plain loop", &c, |c| plain_tn(&at, &b, c))
+            .ours(m * k * n, &c, |context, c| matmul_tn(context, at.view(), b.view(), c.view_mut(), Write::Replace));
+    }
 }
 
 criterion_group!(benches, products, transposed);

@@ -84,26 +84,52 @@ fn columns(c: &mut Criterion) {
         let x = rectified(rows, cols);
         let exact = of_columns(x.view());
         group.bench_function("reference", |b| b.iter(|| of_columns(x.view())));
+        let close = |bits: &[f64]| bits.iter().zip(&exact).all(|(got, want)| (got - want).abs() < 1e-12);
+        let ranges: Vec<Option<Range>> = (0..cols).map(|col| reference::range(&column(x.view(), col))).collect();
+        // In f32 a value may fall beside its bin.
+        let near = |bits: &[f64]| bits.iter().zip(&exact).all(|(got, want)| (got - want).abs() < 1e-2);
+        group.bench_function("plain", |b| b.iter(|| assert!(near(&plain_columns(&x)))));
         for (set, mut context) in contexts() {
             group.bench_function(&set, |b| {
                 b.iter(|| {
                     let histograms = Histogram::of_columns(&mut context, x.view(), BINS).expect("bins");
                     let bits: Vec<f64> = histograms.iter().map(Histogram::entropy_bits).collect();
-                    assert!(bits.iter().zip(&exact).all(|(got, want)| (got - want).abs() < 1e-12), "{set}");
+                    assert!(close(&bits), "{set}");
                 });
+            });
+            group.bench_function(BenchmarkId::new("ranges", &set), |b| {
+                b.iter(|| assert_eq!(entropy::column_ranges(&mut context, x.view()), ranges, "{set}"));
             });
         }
         group.finish();
     }
 }
 
+fn column(x: MatRef<'_>, col: usize) -> Vec<f32> {
+    x.iter_rows().map(|row| row[col]).collect()
+}
+
 fn of_columns(x: MatRef<'_>) -> Vec<f64> {
-    let column = |col: usize| {
-        let values: Vec<f32> = x.iter_rows().map(|row| row[col]).collect();
-        let range = reference::range(&values).unwrap_or_default();
-        reference::entropy_bits(&reference::counts(&values, range, BINS)[..BINS])
-    };
-    (0..x.cols()).map(column).collect()
+    (0..x.cols()).map(|col| of_values(&column(x, col))).collect()
+}
+
+fn of_values(values: &[f32]) -> f64 {
+    let range = reference::range(values).unwrap_or_default();
+    reference::entropy_bits(&reference::counts(values, range, BINS)[..BINS])
+}
+
+/// Largest values and counters of all columns side by side, row after row; the least value is zero.
+fn plain_columns(x: &Matrix) -> Vec<f64> {
+    let (mut high, mut counts) = (vec![0.0f32; x.cols()], vec![[0; BINS]; x.cols()]);
+    for row in x.view().iter_rows() {
+        high.iter_mut().zip(row).for_each(|(high, value)| *high = high.max(*value));
+    }
+    for row in x.view().iter_rows() {
+        for ((counts, value), high) in counts.iter_mut().zip(row).zip(&high) {
+            counts[((value * (BINS as f32 / high)) as usize).min(BINS - 1)] += 1;
+        }
+    }
+    counts.iter().map(|counts| reference::entropy_bits(counts)).collect()
 }
 
 /// The entropy of a hierarchy's unit: all activities of 100 hidden neurons, range included; and of one batch of it.
@@ -111,10 +137,23 @@ fn units(c: &mut Criterion) {
     let mut group = group(c, "entropy/of a unit");
     for rows in [48_000, 128] {
         let x = rectified(rows, 100);
+        let exact = of_values(x.as_slice());
+        let name = format!("{rows} x 100");
+        group.bench_function(BenchmarkId::new(&name, "reference"), |b| b.iter(|| of_values(x.as_slice())));
+        group.bench_function(BenchmarkId::new(&name, "plain"), |b| {
+            b.iter(|| {
+                let high = x.as_slice().iter().copied().fold(0.0, f32::max);
+                let bits = reference::entropy_bits(&plain(x.as_slice(), high));
+                assert!((bits - exact).abs() < 1e-2, "{bits} and {exact}");
+            });
+        });
         group.throughput(Throughput::Elements((rows * 100) as u64));
         for (set, mut context) in contexts() {
-            group.bench_function(BenchmarkId::new(format!("{rows} x 100"), &set), |b| {
-                b.iter(|| Histogram::of(&mut context, x.view(), BINS).expect("bins").entropy_bits());
+            group.bench_function(BenchmarkId::new(&name, &set), |b| {
+                b.iter(|| {
+                    let bits = Histogram::of(&mut context, x.view(), BINS).expect("bins").entropy_bits();
+                    assert!((bits - exact).abs() < 1e-12, "{set}: {bits} and {exact}");
+                });
             });
         }
     }

@@ -2,16 +2,17 @@
 
 mod common {
     pub(crate) mod answers;
+    pub(crate) mod beside;
     pub(crate) mod contexts;
     pub(crate) mod groups;
     pub(crate) mod inputs;
 }
 
-use common::{answers::assert_close, contexts::contexts, groups::group, inputs::uniform};
+use common::{beside::Beside, contexts::contexts, groups::group, inputs::uniform};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use neuropil::kernels::genotype::{
-    AlleleFrequencies, Graph, Population, Samples, WeightGeneration, allele_rewards, decode, evaluate,
-    evaluate_weights, reference,
+    AlleleFrequencies, Graph, Outcome, Population, Samples, WeightGeneration, allele_rewards, decode, evaluate,
+    evaluate_weights, expected_weights, reference,
 };
 use neuropil::random::Stream;
 use neuropil::{Context, Isa, Matrix, Threads};
@@ -27,26 +28,38 @@ fn generation_matrix(links: usize, genes: usize) -> WeightGeneration {
     WeightGeneration::random(links, genes, 0.0025, Stream::new(0, "w")).expect("a density")
 }
 
-/// Genotypes of frequencies of which this share is fixed, the others uniform.
-fn population(genotypes: usize, genes: usize, fixed: f32) -> Population {
+/// Frequencies of which this share is fixed, the others uniform.
+fn frequencies(genes: usize, fixed: f32) -> AlleleFrequencies {
     let (p, chance) = (uniform(1, genes, 0.0, 1.0, "frequencies"), uniform(1, genes, 0.0, 1.0, "fixed"));
     let values = p.as_slice().iter().zip(chance.as_slice());
     let values = values.map(|(&p, &chance)| f64::from(if chance < fixed { p.round() } else { p }));
-    let p = AlleleFrequencies::new(values.collect()).expect("frequencies");
-    let mut context = Context::new().expect("an instruction set");
-    Population::sample(&mut context, &p, Stream::new(0, "population"), 0..genotypes as u64).expect("a population")
+    AlleleFrequencies::new(values.collect()).expect("frequencies")
 }
 
-/// The embedded digits, evenly drawn, or as many random images, prepared.
-fn samples(graph: &Graph, count: usize, real: bool) -> Samples {
+fn population(genotypes: usize, genes: usize, fixed: f32) -> Population {
+    let mut context = Context::new().expect("an instruction set");
+    Population::sample(&mut context, &frequencies(genes, fixed), Stream::new(0, "population"), 0..genotypes as u64)
+        .expect("a population")
+}
+
+/// The embedded digits, evenly drawn, or as many random images; and their labels.
+fn images(count: usize, real: bool) -> (Matrix, Vec<u8>) {
     let images = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/data/train-images-idx3-ubyte"));
     let labels = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/data/train-labels-idx1-ubyte"));
     let place = |image: usize| image * (labels.len() - 8) / count;
     let pixel = |image: usize, pixel: usize| f32::from(images[16 + place(image) * 784 + pixel]) / 255.0;
     let images = if real { Matrix::from_fn(count, 784, pixel) } else { uniform(count, 784, 0.05, 1.0, "x") };
-    let labels: Vec<u8> = (0..count).map(|image| labels[8 + place(image)]).collect();
+    (images, (0..count).map(|image| labels[8 + place(image)]).collect())
+}
+
+/// Digits, prepared.
+fn samples(graph: &Graph, count: usize) -> Samples {
+    prepared(graph, &images(count, true))
+}
+
+fn prepared(graph: &Graph, (images, labels): &(Matrix, Vec<u8>)) -> Samples {
     let mut context = Context::new().expect("an instruction set");
-    Samples::new(&mut context, graph, images.view(), &labels).expect("images")
+    Samples::new(&mut context, graph, images.view(), labels).expect("images")
 }
 
 fn two_threads() -> Context {
@@ -71,88 +84,167 @@ fn weights(criterion: &mut Criterion) {
     let (w, genotypes) = (generation_matrix(graph().links(), GENES), 64);
     let population = population(genotypes, GENES, 0.0);
     let bits = Matrix::from_fn(GENES, genotypes, |gene, genotype| f32::from(population.allele(genotype, gene)));
-    let (mut out, mut want) = (Matrix::zeros(w.links(), genotypes), Matrix::zeros(w.links(), genotypes));
-    plain_decode(&w, &bits, &mut want);
+    let (out, work) = (Matrix::zeros(w.links(), genotypes), w.entries() * genotypes);
     let mut group = group(criterion, "genotype weights, 4000 genes, 64 genotypes");
-    group.throughput(Throughput::Elements((w.entries() * genotypes) as u64));
-    group.bench_function("plain loop", |bencher| bencher.iter(|| plain_decode(&w, &bits, &mut out)));
-    for (name, mut context) in contexts() {
-        if context.isa() == Isa::Scalar {
-            continue;
-        }
-        decode(&mut context, &w, &population, 0..genotypes, out.view_mut());
-        assert_close(&name, out.as_slice(), want.as_slice(), 1e-5);
-        group.bench_function(format!("ours, {name}"), |bencher| {
-            bencher.iter(|| decode(&mut context, &w, &population, 0..genotypes, out.view_mut()));
-        });
-    }
-}
+    group.throughput(Throughput::Elements(work as u64));
+    Beside::reference(&mut group, "", "reference", 1e-5, || {
+        let all: Vec<Vec<f64>> = (0..genotypes).map(|genotype| reference::weights(&w, &population, genotype)).collect();
+        (0..w.links() * genotypes).map(|at| all[at % genotypes][at / genotypes]).collect()
+    })
+    .timed("plain loop", &out, |out| plain_decode(&w, &bits, out))
+    .ours(work, &out, |context, out| decode(context, &w, &population, 0..genotypes, out.view_mut()));
 
-fn given(criterion: &mut Criterion) {
-    let graph = graph();
-    let weights = uniform(8, graph.links(), -0.05, 0.05, "weights");
-    for real in [false, true] {
-        let samples = samples(&graph, 200, real);
-        let kind = if real { "digits" } else { "random images" };
-        let mut group = group(criterion, &format!("evaluation of 8 genotypes on 200 {kind}"));
-        group.throughput(Throughput::Elements((8 * 200) as u64));
-        for (name, mut context) in contexts() {
-            if context.isa() == Isa::Scalar {
-                continue;
+    // By one loop on one thread: it is needed once a generation.
+    group.throughput(Throughput::Elements(w.entries() as u64));
+    let (p, out) = (frequencies(GENES, 0.0), Matrix::zeros(1, w.links()));
+    let narrow: Vec<f32> = p.values().iter().map(|&p| p as f32).collect();
+    Beside::reference(&mut group, "expected", "reference", 1e-5, || reference::expected_weights(&w, &p))
+        .timed("plain loop", &out, |out| {
+            for (link, out) in out.as_mut_slice().iter_mut().enumerate() {
+                let (genes, values) = w.link(link);
+                *out = genes.iter().zip(values).map(|(&gene, &value)| value * narrow[gene as usize]).sum();
             }
-            group.bench_function(format!("ours, {name}"), |bencher| {
-                bencher.iter(|| black_box(evaluate_weights(&mut context, &samples, weights.view()).expect("weights")));
-            });
+        })
+        .timed("ours", &out, |out| expected_weights(&w, &p, out.as_mut_slice()));
+}
+
+/// Loss and reward of a genotype: images and units one after the other, whatever is zero.
+fn plain_evaluate(graph: &Graph, weights: &[f32], (images, labels): &(Matrix, Vec<u8>)) -> [f32; 2] {
+    let (chance, mut logits) = ((graph.classes() as f32).ln(), vec![0.0f32; graph.classes()]);
+    let mut sums = [0.0; 2];
+    for (image, &label) in images.view().iter_rows().zip(labels) {
+        logits.fill(0.0);
+        let outgoing = weights[graph.edges()..].chunks_exact(graph.classes());
+        for (unit, outgoing) in outgoing.enumerate() {
+            let edges = graph.pattern().row(unit).iter().zip(&weights[graph.pattern().range(unit)]);
+            let hidden = edges.map(|(&input, w)| image[input as usize] * w).sum::<f32>().max(0.0);
+            logits.iter_mut().zip(outgoing).for_each(|(logit, w)| *logit += hidden * w);
         }
+        let max = logits.iter().copied().fold(f32::MIN, f32::max);
+        let loss = logits.iter().map(|logit| (logit - max).exp()).sum::<f32>().ln() + max - logits[usize::from(label)];
+        sums[0] += loss;
+        sums[1] += (chance * chance - loss * loss).max(0.0);
+    }
+    sums.map(|sum| sum / labels.len() as f32)
+}
+
+/// Loss and reward, genotype by genotype.
+fn losses_and_rewards(outcome: &Outcome, answer: &mut Matrix) {
+    for (genotype, pair) in answer.as_mut_slice().chunks_exact_mut(2).enumerate() {
+        pair.copy_from_slice(&[outcome.losses[genotype] as f32, outcome.rewards[genotype] as f32]);
     }
 }
 
-/// Panics unless the first genotypes come out as the reference says.
-fn verify(graph: &Graph, w: &WeightGeneration, population: &Population, real: bool) {
-    let samples = samples(graph, 20, real);
-    let outcome = evaluate(&mut two_threads(), w, &samples, population);
-    let given = |genotype: usize| {
-        let weights: Vec<f32> = reference::weights(w, population, genotype).into_iter().map(|w| w as f32).collect();
-        Matrix::from_slice(&weights, 1, weights.len()).expect("a weight a link")
-    };
-    for genotype in 0..2 {
-        let alone = evaluate_weights(&mut two_threads(), &samples, given(genotype).view()).expect("weights");
-        assert!((alone.losses[0] - outcome.losses[genotype]).abs() < 1e-4 * alone.losses[0]);
+/// Few genotypes, from their genes and from their weights. The reference, which sums magnitudes too, evaluates two of them.
+fn few(criterion: &mut Criterion) {
+    let (graph, genotypes, count) = (graph(), 8, 64);
+    let w = generation_matrix(graph.links(), GENES);
+    let population = population(genotypes, GENES, 0.0);
+    let mut weights = Matrix::zeros(graph.links(), genotypes);
+    decode(&mut two_threads(), &w, &population, 0..genotypes, weights.view_mut());
+    let (weights, sizes) = (weights.transposed(), reference::magnitudes(&w));
+    let roundings = reference::roundings(&graph, &w);
+    let (answer, work) = (Matrix::zeros(genotypes, 2), genotypes * count * graph.links());
+    for real in [false, true] {
+        let task = images(count, real);
+        let samples = prepared(&graph, &task);
+        let kind = if real { "digits" } else { "random images" };
+        let mut group = group(criterion, &format!("evaluation of {genotypes} genotypes on {count} {kind}"));
+        group.throughput(Throughput::Elements((genotypes * count) as u64));
+        let exact = |genotype| {
+            let weights = reference::weights(&w, &population, genotype);
+            let outcome = reference::evaluate(&graph, &weights, &sizes, roundings, task.0.view(), &task.1);
+            [outcome.loss, outcome.reward]
+        };
+        Beside::reference(&mut group, "", "reference, 2 genotypes", 1e-4, || (0..2).flat_map(exact).collect())
+            .timed("plain loop, weights", &answer, |answer| {
+                for (weights, pair) in weights.view().iter_rows().zip(answer.as_mut_slice().chunks_exact_mut(2)) {
+                    pair.copy_from_slice(&plain_evaluate(&graph, weights, &task));
+                }
+            })
+            .named("weights")
+            .ours(work, &answer, |context, answer| {
+                losses_and_rewards(&evaluate_weights(context, &samples, weights.view()).expect("weights"), answer);
+            })
+            .named("genes")
+            .ours(work, &answer, |context, answer| {
+                losses_and_rewards(&evaluate(context, &w, &samples, &population), answer);
+            });
     }
 }
 
+/// Panics unless all genotypes come out as by their weights, whose evaluation is compared with the reference above.
+fn verify(w: &WeightGeneration, samples: &Samples, population: &Population) {
+    let outcome = evaluate(&mut two_threads(), w, samples, population);
+    let mut weights = Matrix::zeros(w.links(), population.genotypes());
+    decode(&mut two_threads(), w, population, 0..population.genotypes(), weights.view_mut());
+    let want = evaluate_weights(&mut two_threads(), samples, weights.transposed().view()).expect("weights");
+    for (got, want) in outcome.losses.iter().zip(&want.losses).chain(outcome.rewards.iter().zip(&want.rewards)) {
+        assert!((got - want).abs() < 1e-4 * want.abs().max(1.0), "{got} and {want}");
+    }
+}
+
+/// Without the reference and the plain loop, and without scalar code and portable vectors: they take seconds.
 fn convergence(criterion: &mut Criterion) {
     let graph = graph();
     let w = generation_matrix(graph.links(), GENES);
-    let samples = samples(&graph, 1000, true);
+    let (samples, fewer) = (samples(&graph, 1000), samples(&graph, 100));
     let mut group = group(criterion, "evaluation of 128 genotypes on 1000 digits, by the share of fixed genes");
     group.throughput(Throughput::Elements(128 * 1000));
     for fixed in [0.0, 0.5, 0.95, 0.99] {
         let population = population(128, GENES, fixed);
-        verify(&graph, &w, &population, true);
+        verify(&w, &fewer, &population);
+        // The same bits everywhere.
+        let mut first: Option<Outcome> = None;
         for (name, mut context) in contexts() {
             if matches!(context.isa(), Isa::Scalar | Isa::Portable) {
                 continue;
             }
             group.bench_function(format!("{fixed}, {name}"), |bencher| {
-                bencher.iter(|| black_box(evaluate(&mut context, &w, &samples, &population)));
+                bencher.iter(|| {
+                    let outcome = evaluate(&mut context, &w, &samples, &population);
+                    assert_eq!(outcome, *first.get_or_insert_with(|| outcome.clone()), "{name}");
+                });
             });
         }
     }
 }
 
+/// Ours adds in f64 by tables of its own; sets differ in nothing.
 fn rewards(criterion: &mut Criterion) {
-    let population = population(1000, GENES, 0.0);
-    let values: Vec<f64> = uniform(1, 1000, 0.0, 5.0, "rewards").as_slice().iter().map(|&v| v.into()).collect();
+    const GENOTYPES: usize = 1000;
+    // Half of the alleles: every gene has carriers.
+    let mut bits = uniform(GENOTYPES, GENES, 0.0, 1.0, "alleles");
+    bits.as_mut_slice().iter_mut().for_each(|bit| *bit = bit.round());
+    let population = Population::from_fn(GENOTYPES, GENES, |genotype, gene| bits[(genotype, gene)] != 0.0);
+    let population = population.expect("a population");
+    let values: Vec<f64> = uniform(1, GENOTYPES, 0.0, 5.0, "rewards").as_slice().iter().map(|&v| v.into()).collect();
     let mut group = group(criterion, "rewards of 4000 alleles, 1000 genotypes");
-    group.throughput(Throughput::Elements(1000 * GENES as u64));
-    for (name, mut context) in [("one thread", Context::new().expect("an instruction set")), ("two", two_threads())] {
-        group.bench_function(name, |bencher| {
-            bencher.iter(|| black_box(allele_rewards(&mut context, &population, &values)));
-        });
-    }
-    group.bench_function("reference", |bencher| {
-        bencher.iter(|| black_box(reference::allele_rewards(&population, &values)));
+    group.throughput(Throughput::Elements((GENOTYPES * GENES) as u64));
+    let answer = Matrix::zeros(GENES, 2);
+    Beside::reference(&mut group, "", "reference", 1e-6, || {
+        reference::allele_rewards(&population, &values).into_iter().flat_map(|(f, f0)| [f, f0]).collect()
+    })
+    .timed("plain loop", &answer, |answer| {
+        let (mut carriers, mut present) = (vec![0.0f64; GENES], vec![0.0f64; GENES]);
+        for (bits, reward) in bits.view().iter_rows().zip(&values) {
+            for ((carriers, present), &bit) in carriers.iter_mut().zip(&mut present).zip(bits) {
+                *carriers += f64::from(bit);
+                *present += f64::from(bit) * reward;
+            }
+        }
+        let all: f64 = values.iter().sum();
+        for (gene, pair) in answer.as_mut_slice().chunks_exact_mut(2).enumerate() {
+            let absent = (all - present[gene]) / (GENOTYPES as f64 - carriers[gene]);
+            pair.copy_from_slice(&[(present[gene] / carriers[gene]) as f32, absent as f32]);
+        }
+    })
+    .ours(GENOTYPES * GENES, &answer, |context, answer| {
+        let rewards = allele_rewards(context, &population, &values);
+        for (gene, pair) in answer.as_mut_slice().chunks_exact_mut(2).enumerate() {
+            let (present, absent) = rewards.get(gene).expect("carriers and others");
+            pair.copy_from_slice(&[present as f32, absent as f32]);
+        }
     });
 }
 
@@ -160,7 +252,7 @@ fn rewards(criterion: &mut Criterion) {
 fn generation(criterion: &mut Criterion) {
     let graph = graph();
     let w = generation_matrix(graph.links(), GENES);
-    let samples = samples(&graph, 2000, true);
+    let samples = samples(&graph, 2000);
     let mut group =
         group(criterion, "a generation of 1000 genotypes on 2000 digits, two threads, by the share of fixed genes");
     let mut context = two_threads();
@@ -183,7 +275,7 @@ fn growth(criterion: &mut Criterion) {
     let mut group = group(criterion, "evaluation on digits, growth");
     let mut measure = |what: &str, value: usize, genotypes: usize, images: usize, genes: usize, threads: usize| {
         let w = generation_matrix(graph.links(), genes);
-        let (population, samples) = (population(genotypes, genes, 0.0), samples(&graph, images, true));
+        let (population, samples) = (population(genotypes, genes, 0.0), samples(&graph, images));
         let threads = Threads::new(threads).expect("threads");
         let mut context = Context::new().expect("an instruction set").with_threads(threads);
         group.throughput(Throughput::Elements((genotypes * images) as u64));
@@ -205,5 +297,5 @@ fn growth(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, weights, given, convergence, rewards, generation, growth);
+criterion_group!(benches, weights, few, convergence, rewards, generation, growth);
 criterion_main!(benches);

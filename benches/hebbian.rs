@@ -3,17 +3,19 @@
 
 mod common {
     pub(crate) mod answers;
+    pub(crate) mod beside;
     pub(crate) mod contexts;
     pub(crate) mod groups;
     pub(crate) mod inputs;
     pub(crate) mod rules;
 }
 
-use common::{answers::assert_close, contexts::contexts, groups::group, inputs::uniform, rules};
+use common::{answers::assert_close, beside::Beside, contexts::contexts, groups::group, inputs::uniform, rules};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use faer::linalg::matmul::matmul as faer_matmul;
 use neuropil::kernels::hebbian::reference::{self, Tied};
-use neuropil::kernels::hebbian::{self, Competition, KrotovHopfield, Reduction, Update};
+use neuropil::kernels::hebbian::{self, Competition, KrotovHopfield, Reduction, SparseWorkspace, Update};
+use neuropil::kernels::masked::SparseMatrix;
 use neuropil::{Context, Isa, MatMut, MatRef, Matrix};
 
 const INPUTS: usize = 784;
@@ -56,7 +58,7 @@ fn faer_residual(x: &Matrix, z: &Matrix, w: &mut Matrix, rate: f32) {
 type Rule = fn(&mut Context, MatRef<'_>, MatRef<'_>, MatMut<'_>, &Update);
 type Other = fn(&Matrix, &Matrix, &mut Matrix, f32);
 
-/// Scalar code, portable vectors and plain loops are timed up to so many samples.
+/// Scalar code, portable vectors and plain loops are timed up to so many samples: of more they take seconds.
 const SLOW: usize = 64;
 
 /// Ours on every set and two threads, and others, beside the plain loop that they must agree with.
@@ -138,6 +140,76 @@ fn krotov_hopfield(criterion: &mut Criterion) {
     }
 }
 
+/// Who wins, by itself.
+fn gates(criterion: &mut Criterion) {
+    let mut group = group(criterion, &format!("gates of {UNITS} units, batch 64"));
+    let (z, start) = (uniform(64, UNITS, 0.05, 1.0, "z"), Matrix::zeros(64, UNITS));
+    group.throughput(Throughput::Elements((64 * UNITS) as u64));
+    let soft = Competition::Soft { temperature: 1.0 };
+    type Plain = fn(&Matrix) -> Matrix;
+    let competitions: [(&str, Competition, Plain); 3] = [
+        ("hard", Competition::Hard, |z| rules::winners(z, 1)),
+        ("top 10", Competition::Top(10), |z| rules::winners(z, 10)),
+        ("soft", soft, rules::shares),
+    ];
+    for (name, competition, plain) in competitions {
+        Beside::reference(&mut group, name, "reference", 1e-5, || reference::gates(z.view(), competition))
+            .timed("plain loop", &start, |gates| *gates = plain(&z))
+            .ours(64 * UNITS, &start, |context, gates| {
+                hebbian::gates(context, z.view(), competition, gates.view_mut());
+            });
+    }
+}
+
+/// The rule by the entries of compressed weights, a tenth of all; its reference is that of the rule, which sums zeros too.
+fn sparse(criterion: &mut Criterion) {
+    let mut context = Context::new().expect("an instruction set");
+    for (inputs, units, samples) in [(49, 32, 16), (INPUTS, UNITS, SLOW)] {
+        let Batch { x, z, mut w } = batch(samples, inputs, units);
+        let kept = uniform(inputs, units, 0.0, 1.0, "kept");
+        w.as_mut_slice().iter_mut().zip(kept.as_slice()).for_each(|(w, &kept)| *w *= f32::from(kept < 0.1));
+        let weights = SparseMatrix::compress(&mut context, w.view()).expect("a small matrix");
+        let mut group = group(criterion, &format!("oja_subspace_sparse {inputs}x{units} at 0.1, batch {samples}"));
+        group.throughput(Throughput::Elements((samples * inputs * units) as u64));
+        let start = (w.clone(), COMPARED);
+        let plain = |w: &mut Matrix, rate| rules::oja_sparse(&x, &z, &weights, w, rate);
+        let beside = if inputs == INPUTS {
+            // By the loop over all weights, which is compared with ours elsewhere.
+            Beside::untimed(&mut group, "", 1e-4, || {
+                let mut want = w.clone();
+                rules::oja(&x, &z, &mut want, COMPARED);
+                want.as_slice().iter().map(|&w| w.into()).collect()
+            })
+        } else {
+            Beside::reference(&mut group, "", "reference", 1e-4, || {
+                reference::oja(x.view(), z.view(), w.view(), Tied::All, &update(COMPARED)).weights
+            })
+        };
+        beside
+            .timed("plain loop", &start, |(w, rate)| {
+                plain(w, *rate);
+                *rate = RATE;
+            })
+            .ours(
+                samples * inputs * units,
+                &(start.clone(), SparseWorkspace::default()),
+                |context, (answer, scratch)| {
+                    let (w, rate) = answer;
+                    hebbian::oja_subspace_sparse(
+                        context,
+                        x.view(),
+                        z.view(),
+                        &weights,
+                        w.view_mut(),
+                        &update(*rate),
+                        scratch,
+                    );
+                    *rate = RATE;
+                },
+            );
+    }
+}
+
 /// The references sum over all units for every weight: only small shapes are bearable.
 fn references(criterion: &mut Criterion) {
     let batch = batch(16, 49, 32);
@@ -185,5 +257,5 @@ fn references(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, oja, other_rules, krotov_hopfield, references);
+criterion_group!(benches, oja, other_rules, krotov_hopfield, gates, sparse, references);
 criterion_main!(benches);

@@ -2,21 +2,23 @@
 
 mod common {
     pub(crate) mod answers;
+    pub(crate) mod beside;
     pub(crate) mod contexts;
     pub(crate) mod groups;
     pub(crate) mod inputs;
 }
 
-use common::{answers::assert_close, contexts::contexts, groups::group, inputs::uniform};
+use common::beside::{Answer, Beside};
+use common::{groups::group, inputs::uniform};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use neuropil::kernels::dense::{Write, matmul, matmul_tn};
+use neuropil::kernels::dense::{self, Write, matmul, matmul_tn};
 use neuropil::kernels::masked::{
-    FieldLayer, Map, MaskedWeights, Pattern, ReceptiveField, Rectangle, SparseMatrix, field_matmul, field_matmul_nt,
-    field_weight_gradient, gather, reference, sampled_product, scatter_add, sparse_matmul, sparse_matmul_nt,
-    sparse_times_dense,
+    FieldLayer, Map, MaskedWeights, Pattern, Plan, ReceptiveField, Rectangle, SparseMatrix, field_matmul,
+    field_matmul_nt, field_weight_gradient, gather, reference, sampled_product, scatter_add, sparse_matmul,
+    sparse_matmul_nt, sparse_times_dense,
 };
 use neuropil::random::{Stream, below};
-use neuropil::{Context, Isa, Matrix};
+use neuropil::{Context, Matrix};
 
 const INPUTS: usize = 784;
 const UNITS: usize = 2000;
@@ -39,35 +41,34 @@ fn plain(x: &Matrix, w: &SparseMatrix, y: &mut Matrix) {
     }
 }
 
+/// So many samples go through the references that look at every weight that is masked, too.
+const FEW: usize = 16;
+
+/// A masked matrix, laid out for an instruction set when it is first used there.
+type Chosen = (Matrix, Option<MaskedWeights>);
+
 fn sparse(criterion: &mut Criterion) {
     for (batch, density) in [(256, 0.01), (256, 0.05), (256, 0.1), (256, 0.5), (2000, 0.01), (2000, 0.1), (1, 0.1)] {
         let mut group = group(criterion, &format!("sparse {batch}x{INPUTS}x{UNITS} at {density}"));
         let w = sparse_weights(density);
-        group.throughput(Throughput::Elements((batch * w.pattern().entries()) as u64));
+        let (work, few) = (batch * w.pattern().entries(), batch.min(FEW));
+        group.throughput(Throughput::Elements(work as u64));
         let (x, dense) = (uniform(batch, INPUTS, 0.1, 1.0, "x"), w.to_dense());
-        let (mut y, mut want) = (Matrix::zeros(batch, UNITS), Matrix::zeros(batch, UNITS));
-        plain(&x, &w, &mut want);
-        group.bench_function("plain loop", |bencher| bencher.iter(|| plain(&x, &w, &mut y)));
-        let mut context = Context::new().expect("an instruction set");
-        group.bench_function("ours, dense", |bencher| {
-            bencher.iter(|| matmul(&mut context, x.view(), dense.view(), y.view_mut(), Write::Replace));
+        let start = Matrix::zeros(batch, UNITS);
+        let mut best = Context::new().expect("an instruction set");
+        let has = |k, j| dense[(k, j)] != 0.0;
+        let plan = Plan::for_pattern(batch, INPUTS, UNITS, w.pattern().density());
+        Beside::reference(&mut group, "", &format!("reference, samples: {few}"), 1e-4, || {
+            reference::masked_product((few, UNITS, INPUTS), |b, k| x[(b, k)], |k, j| dense[(k, j)], has).sums
+        })
+        .timed("plain loop", &start, |y| plain(&x, &w, y))
+        .timed("ours, dense", &start, |y| matmul(&mut best, x.view(), dense.view(), y.view_mut(), Write::Replace))
+        .ours(work, &start, |context, y| sparse_matmul(context, x.view(), &w, y.view_mut(), Write::Replace))
+        .named(&format!("chosen: {}", plan.strategy()))
+        .ours(work, &(start.clone(), None), |context, (y, chosen): &mut Chosen| {
+            let chosen = chosen.get_or_insert_with(|| MaskedWeights::sparse(context, w.clone(), batch));
+            chosen.forward(context, x.view(), y.view_mut(), Write::Replace);
         });
-        for (name, mut context) in contexts() {
-            if context.isa() == Isa::Scalar {
-                continue;
-            }
-            sparse_matmul(&mut context, x.view(), &w, y.view_mut(), Write::Replace);
-            assert_close(&name, y.as_slice(), want.as_slice(), 1e-4);
-            group.bench_function(format!("ours, {name}"), |bencher| {
-                bencher.iter(|| sparse_matmul(&mut context, x.view(), &w, y.view_mut(), Write::Replace));
-            });
-            let chosen = MaskedWeights::sparse(&context, w.clone(), batch);
-            chosen.forward(&mut context, x.view(), y.view_mut(), Write::Replace);
-            assert_close(&name, y.as_slice(), want.as_slice(), 1e-4);
-            group.bench_function(format!("ours, {name}, chosen: {}", chosen.plan().strategy()), |bencher| {
-                bencher.iter(|| chosen.forward(&mut context, x.view(), y.view_mut(), Write::Replace));
-            });
-        }
     }
 }
 
@@ -93,79 +94,103 @@ fn plain_sampled(x: &Matrix, z: &Matrix, pattern: &Pattern, values: &mut [f32]) 
     }
 }
 
-/// Which input, unit and weight belong together, weight by weight.
-fn connections(layer: &FieldLayer) -> Vec<(usize, usize)> {
-    let fields = layer.fields().iter().enumerate();
-    fields.flat_map(|(unit, field)| field.columns().map(move |input| (input, unit))).collect()
+/// `a b` entry by entry of a.
+fn plain_times_dense(a: &SparseMatrix, b: &Matrix, c: &mut Matrix) {
+    c.as_mut_slice().fill(0.0);
+    for row in 0..a.rows() {
+        for (&k, &value) in a.pattern().row(row).iter().zip(&a.values()[a.pattern().range(row)]) {
+            c.row_mut(row).iter_mut().zip(b.row(k as usize)).for_each(|(c, b)| *c += value * b);
+        }
+    }
+}
+
+/// What is not zero, and where it is.
+type Entries = (Matrix, (Vec<u32>, Vec<u32>));
+
+fn plain_compress(dense: &Matrix, (values, (offsets, indices)): &mut Entries) {
+    let mut count = 0;
+    offsets.clear();
+    indices.clear();
+    for row in 0..dense.rows() {
+        offsets.push(count as u32);
+        for (col, &value) in dense.row(row).iter().enumerate() {
+            if value != 0.0 {
+                values.as_mut_slice()[count] = value;
+                indices.push(col as u32);
+                count += 1;
+            }
+        }
+    }
+}
+
+impl Answer for SparseMatrix {
+    fn values(&self) -> Vec<f32> {
+        self.values().to_vec()
+    }
 }
 
 /// What a step of training needs besides: back through the weights, the weights' gradient, activities from the left, compression.
 fn gradients(criterion: &mut Criterion) {
     let mut group = group(criterion, &format!("sparse gradients 256x{INPUTS}x{UNITS} at 0.1"));
     let (batch, w) = (256, sparse_weights(0.1));
-    let (dense, weights_transposed) = (w.to_dense(), w.to_dense().transposed());
+    let (dense, transposed) = (w.to_dense(), w.to_dense().transposed());
     let (x, z) = (uniform(batch, INPUTS, 0.1, 1.0, "x"), uniform(batch, UNITS, 0.1, 1.0, "z"));
-    let (mut back, mut want) = (Matrix::zeros(batch, INPUTS), Matrix::zeros(batch, INPUTS));
-    let mut values = vec![0.0; w.pattern().entries()];
-    let exact = reference::sampled_product(x.view(), z.view(), w.pattern());
-    let exact: Vec<f32> = exact.sums.iter().map(|&v| v as f32).collect();
+    let (back, slopes) = (Matrix::zeros(batch, INPUTS), Matrix::zeros(1, w.pattern().entries()));
+    let work = batch * w.pattern().entries();
+    let chosen = |context: &Context| MaskedWeights::sparse(context, w.clone(), batch);
+    let few = format!("reference, samples: {FEW}");
+
+    Beside::reference(&mut group, "y w^T", &few, 1e-4, || {
+        let has = |k, j| dense[(j, k)] != 0.0;
+        reference::masked_product((FEW, INPUTS, UNITS), |b, k| z[(b, k)], |k, j| dense[(j, k)], has).sums
+    })
+    .timed("plain loop", &back, |x| plain_nt(&z, &w, x))
+    .ours(work, &back, |context, x| sparse_matmul_nt(context, z.view(), &w, x.view_mut(), Write::Replace))
+    .named("y w^T, chosen")
+    .ours(work, &(back.clone(), None), |context, (x, weights): &mut Chosen| {
+        let weights = weights.get_or_insert_with(|| chosen(context));
+        weights.backward(context, z.view(), x.view_mut(), Write::Replace);
+    });
+
+    let mut best = Context::new().expect("an instruction set");
+    group.bench_function("dense x^T z", |bencher| {
+        let mut all = Matrix::zeros(INPUTS, UNITS);
+        bencher.iter(|| matmul_tn(&mut best, x.view(), z.view(), all.view_mut(), Write::Replace));
+    });
+    Beside::reference(&mut group, "(x^T z) o m", "reference", 1e-4, || {
+        reference::sampled_product(x.view(), z.view(), w.pattern()).sums
+    })
+    .timed("plain loop", &slopes, |slopes| plain_sampled(&x, &z, w.pattern(), slopes.as_mut_slice()))
+    .ours(work, &slopes, |context, slopes| {
+        sampled_product(context, x.view(), z.view(), w.pattern(), slopes.as_mut_slice());
+    })
+    .named("(x^T z) o m, chosen")
+    .ours(work, &(slopes.clone(), None), |context, (slopes, weights): &mut Chosen| {
+        let weights = weights.get_or_insert_with(|| chosen(context));
+        weights.gradient(context, x.view(), z.view(), slopes.as_mut_slice());
+    });
+
     let activities = Pattern::random(batch, UNITS, 0.1, Stream::new(0, "active")).expect("a density");
     let activities = SparseMatrix::from_masked(z.view(), activities).expect("one shape");
     let active = activities.to_dense();
-    let mut all = Matrix::zeros(INPUTS, UNITS);
-    plain_nt(&z, &w, &mut back);
-    matmul(
-        &mut Context::new().expect("an instruction set"),
-        z.view(),
-        weights_transposed.view(),
-        want.view_mut(),
-        Write::Replace,
-    );
-    assert_close("y w^T, plain loop", back.as_slice(), want.as_slice(), 1e-4);
-    group.bench_function("y w^T, plain loop", |bencher| bencher.iter(|| plain_nt(&z, &w, &mut back)));
-    plain_sampled(&x, &z, w.pattern(), &mut values);
-    assert_close("(x^T z) o m, plain loop", &values, &exact, 1e-4);
-    group.bench_function("(x^T z) o m, plain loop", |bencher| {
-        bencher.iter(|| plain_sampled(&x, &z, w.pattern(), &mut values));
+    Beside::reference(&mut group, "sparse z times w^T", &few, 1e-4, || {
+        dense::reference::product(FEW, INPUTS, UNITS, |b, k| active[(b, k)], |k, j| transposed[(k, j)]).sums
+    })
+    .timed("plain loop", &back, |c| plain_times_dense(&activities, &transposed, c))
+    .ours(activities.pattern().entries() * INPUTS, &back, |context, c| {
+        sparse_times_dense(context, &activities, transposed.view(), c.view_mut(), Write::Replace);
     });
-    for (name, mut context) in contexts() {
-        if context.isa() == Isa::Scalar {
-            continue;
-        }
-        matmul(&mut context, z.view(), weights_transposed.view(), want.view_mut(), Write::Replace);
-        sparse_matmul_nt(&mut context, z.view(), &w, back.view_mut(), Write::Replace);
-        assert_close(&name, back.as_slice(), want.as_slice(), 1e-4);
-        group.bench_function(format!("y w^T, {name}"), |bencher| {
-            bencher.iter(|| sparse_matmul_nt(&mut context, z.view(), &w, back.view_mut(), Write::Replace));
-        });
-        sampled_product(&mut context, x.view(), z.view(), w.pattern(), &mut values);
-        assert_close(&name, &values, &exact, 1e-4);
-        group.bench_function(format!("(x^T z) o m, {name}"), |bencher| {
-            bencher.iter(|| sampled_product(&mut context, x.view(), z.view(), w.pattern(), &mut values));
-        });
-        group.bench_function(format!("dense x^T z, {name}"), |bencher| {
-            bencher.iter(|| matmul_tn(&mut context, x.view(), z.view(), all.view_mut(), Write::Replace));
-        });
-        matmul(&mut context, active.view(), weights_transposed.view(), want.view_mut(), Write::Replace);
-        sparse_times_dense(&mut context, &activities, weights_transposed.view(), back.view_mut(), Write::Replace);
-        assert_close(&name, back.as_slice(), want.as_slice(), 1e-4);
-        group.bench_function(format!("sparse z times w^T, {name}"), |bencher| {
-            bencher.iter(|| {
-                sparse_times_dense(
-                    &mut context,
-                    &activities,
-                    weights_transposed.view(),
-                    back.view_mut(),
-                    Write::Replace,
-                );
-            });
-        });
-        let mut compressed = SparseMatrix::compress(&mut context, dense.view()).expect("a small matrix");
-        assert_eq!(compressed, w);
-        group.bench_function(format!("compress, {name}"), |bencher| {
-            bencher.iter(|| compressed.recompress(&mut context, dense.view()).expect("a small matrix"));
-        });
-    }
+
+    let mut context = Context::new().expect("an instruction set");
+    let compressed = SparseMatrix::compress(&mut context, dense.view()).expect("a small matrix");
+    assert_eq!(compressed, w);
+    Beside::reference(&mut group, "compress", "reference", 0.0, || {
+        dense.as_slice().iter().filter(|&&value| value != 0.0).map(|&value| value.into()).collect()
+    })
+    .timed("plain loop", &(slopes.clone(), (Vec::new(), Vec::new())), |entries| plain_compress(&dense, entries))
+    .ours(INPUTS * UNITS, &compressed, |context, compressed| {
+        compressed.recompress(context, dense.view()).expect("a small matrix");
+    });
 }
 
 fn fields(criterion: &mut Criterion) {
@@ -179,84 +204,85 @@ fn fields(criterion: &mut Criterion) {
         ReceptiveField::new(map, &squares).expect("inside the map")
     };
     let layer = FieldLayer::new((0..100).map(|_| field()).collect()).expect("one map");
-    group.throughput(Throughput::Elements((batch * layer.weights()) as u64));
+    let work = batch * layer.weights();
+    group.throughput(Throughput::Elements(work as u64));
     let weights = uniform(1, layer.weights(), -1.0, 1.0, "w");
+    let weights = weights.as_slice();
     let (x, z) = (uniform(batch, map.len(), 0.1, 1.0, "x"), uniform(batch, 100, 0.1, 1.0, "z"));
-    let rounded = |sums: Vec<f64>| -> Vec<f32> { sums.iter().map(|&v| v as f32).collect() };
-    let forward = rounded(reference::field_matmul(x.view(), &layer, weights.as_slice()).sums);
-    let back = rounded(reference::field_matmul_nt(z.view(), &layer, weights.as_slice()).sums);
-    let slopes = rounded(reference::field_weight_gradient(x.view(), z.view(), &layer).sums);
-    let (mut y, mut sent, mut gradient) =
-        (Matrix::zeros(batch, 100), Matrix::zeros(batch, 900), vec![0.0; slopes.len()]);
+    let (y, sent, slopes) = (Matrix::zeros(batch, 100), Matrix::zeros(batch, 900), Matrix::zeros(1, weights.len()));
     // The weights field by field, as the layer has them: the loops go through them sample by sample.
-    let connections = connections(&layer);
-    let plain_forward = |y: &mut Matrix| {
+    let connections = reference::connections(&layer);
+
+    Beside::reference(&mut group, "forward", "reference", 1e-4, || {
+        reference::field_matmul(x.view(), &layer, weights).sums
+    })
+    .timed("plain loop", &y, |y| {
         for b in 0..batch {
             y.row_mut(b).fill(0.0);
-            for (&(input, unit), w) in connections.iter().zip(weights.as_slice()) {
+            for (&(unit, input, _), w) in connections.iter().zip(weights) {
                 y[(b, unit)] += x[(b, input)] * w;
             }
         }
-    };
-    plain_forward(&mut y);
-    assert_close("forward, plain loop", y.as_slice(), &forward, 1e-4);
-    group.bench_function("forward, plain loop", |bencher| bencher.iter(|| plain_forward(&mut y)));
-    let plain_back = |sent: &mut Matrix| {
+    })
+    .ours(work, &y, |context, y| field_matmul(context, x.view(), &layer, weights, y.view_mut(), Write::Replace));
+
+    Beside::reference(&mut group, "by inputs", "reference", 1e-4, || {
+        reference::field_matmul_nt(z.view(), &layer, weights).sums
+    })
+    .timed("plain loop", &sent, |sent| {
         for b in 0..batch {
             sent.row_mut(b).fill(0.0);
-            for (&(input, unit), w) in connections.iter().zip(weights.as_slice()) {
+            for (&(unit, input, _), w) in connections.iter().zip(weights) {
                 sent[(b, input)] += z[(b, unit)] * w;
             }
         }
-    };
-    plain_back(&mut sent);
-    assert_close("by inputs, plain loop", sent.as_slice(), &back, 1e-4);
-    group.bench_function("by inputs, plain loop", |bencher| bencher.iter(|| plain_back(&mut sent)));
-    let plain_slopes = |gradient: &mut [f32]| {
-        gradient.fill(0.0);
+    })
+    .ours(work, &sent, |context, sent| {
+        field_matmul_nt(context, z.view(), &layer, weights, sent.view_mut(), Write::Replace);
+    });
+
+    Beside::reference(&mut group, "by weights", "reference", 1e-4, || {
+        reference::field_weight_gradient(x.view(), z.view(), &layer).sums
+    })
+    .timed("plain loop", &slopes, |slopes| {
+        slopes.as_mut_slice().fill(0.0);
         for b in 0..batch {
-            for (&(input, unit), slope) in connections.iter().zip(gradient.iter_mut()) {
+            for (&(unit, input, _), slope) in connections.iter().zip(slopes.as_mut_slice()) {
                 *slope += x[(b, input)] * z[(b, unit)];
             }
         }
-    };
-    plain_slopes(&mut gradient);
-    assert_close("by weights, plain loop", &gradient, &slopes, 1e-4);
-    group.bench_function("by weights, plain loop", |bencher| bencher.iter(|| plain_slopes(&mut gradient)));
+    })
+    .ours(work, &slopes, |context, slopes| {
+        field_weight_gradient(context, x.view(), z.view(), &layer, slopes.as_mut_slice());
+    });
+
     let one = &layer.fields()[0];
-    let mut copy = Matrix::zeros(batch, one.len());
-    for (name, mut context) in contexts() {
-        if context.isa() == Isa::Scalar {
-            continue;
+    let (copy, moved) = (Matrix::zeros(batch, one.len()), batch * one.len());
+    let exact = |matrix: &Matrix| matrix.as_slice().iter().map(|&value| value.into()).collect();
+    Beside::reference(&mut group, "gather one field", "reference", 0.0, || {
+        let mut copy = copy.clone();
+        reference::gather(x.view(), one, copy.view_mut());
+        exact(&copy)
+    })
+    .timed("plain loop", &copy, |copy| {
+        for b in 0..batch {
+            copy.row_mut(b).iter_mut().zip(one.columns()).for_each(|(to, column)| *to = x[(b, column)]);
         }
-        field_matmul(&mut context, x.view(), &layer, weights.as_slice(), y.view_mut(), Write::Replace);
-        assert_close(&name, y.as_slice(), &forward, 1e-4);
-        group.bench_function(format!("forward, {name}"), |bencher| {
-            bencher.iter(|| {
-                field_matmul(&mut context, x.view(), &layer, weights.as_slice(), y.view_mut(), Write::Replace)
-            });
-        });
-        field_matmul_nt(&mut context, z.view(), &layer, weights.as_slice(), sent.view_mut(), Write::Replace);
-        assert_close(&name, sent.as_slice(), &back, 1e-4);
-        group.bench_function(format!("by inputs, {name}"), |bencher| {
-            bencher.iter(|| {
-                field_matmul_nt(&mut context, z.view(), &layer, weights.as_slice(), sent.view_mut(), Write::Replace)
-            });
-        });
-        field_weight_gradient(&mut context, x.view(), z.view(), &layer, &mut gradient);
-        assert_close(&name, &gradient, &slopes, 1e-4);
-        group.bench_function(format!("by weights, {name}"), |bencher| {
-            bencher.iter(|| field_weight_gradient(&mut context, x.view(), z.view(), &layer, &mut gradient));
-        });
-        gather(&mut context, x.view(), one, copy.view_mut());
-        assert_eq!(copy[(7, 3)], x[(7, one.columns().nth(3).expect("a column"))]);
-        group.bench_function(format!("gather one field, {name}"), |bencher| {
-            bencher.iter(|| gather(&mut context, x.view(), one, copy.view_mut()));
-        });
-        group.bench_function(format!("scatter one field, {name}"), |bencher| {
-            bencher.iter(|| scatter_add(&mut context, copy.view(), one, sent.view_mut()));
-        });
-    }
+    })
+    .ours(moved, &copy, |context, copy| gather(context, x.view(), one, copy.view_mut()));
+
+    let from = uniform(batch, one.len(), 0.1, 1.0, "from");
+    Beside::reference(&mut group, "scatter one field", "reference", 1e-6, || {
+        let mut sent = sent.clone();
+        reference::scatter_add(from.view(), one, sent.view_mut());
+        exact(&sent)
+    })
+    .timed("plain loop", &sent, |sent| {
+        for b in 0..batch {
+            from.row(b).iter().zip(one.columns()).for_each(|(from, column)| sent[(b, column)] += from);
+        }
+    })
+    .ours(moved, &sent, |context, sent| scatter_add(context, from.view(), one, sent.view_mut()));
 }
 
 criterion_group!(benches, sparse, gradients, fields);

@@ -3,106 +3,222 @@
 
 mod common {
     pub(crate) mod answers;
+    pub(crate) mod beside;
     pub(crate) mod contexts;
     pub(crate) mod groups;
     pub(crate) mod inputs;
 }
 
-use common::{answers::assert_close, contexts::contexts, groups::group, inputs::uniform};
+use common::beside::{Answer, Beside};
+use common::{contexts::contexts, groups::group, inputs::uniform};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use neuropil::kernels::loss::softmax_cross_entropy;
-use neuropil::kernels::particle::{self, Activation, Net, Particles, SelfReplication};
+use neuropil::kernels::particle::{self, Activation, Examined, Net, Particles, SelfReplication, reference};
 use neuropil::random::Stream;
 use neuropil::systems::organism::{Descent, Organism, Workspace};
 use neuropil::{Isa, Matrix};
 
 /// Within L1 and L2, within L3, beyond.
 const SIZES: [usize; 3] = [1125, 20_000, 1_000_000];
+/// So many take plain loops seconds; scalar code too.
+const MANY: usize = SIZES[2];
 /// So small that weights stay what they are over any number of steps.
-const RULE: SelfReplication = SelfReplication { rate: 1e-6, momentum: 0.0, steps: 1 };
+const RATE: f32 = 1e-6;
+/// That of the first step, which is compared, is large: what a step leaves out would show.
+const COMPARED: f32 = 0.1;
+
+const fn rule(rate: f32) -> SelfReplication {
+    SelfReplication { rate, momentum: 0.0, steps: 1 }
+}
 
 fn net() -> Net {
     Net::new(&[3, 3], Activation::Linear).expect("a small net")
 }
 
-/// The definition by loops over [weight][particle], which the compiler vectorises along the particles.
-fn plain_step(net: &Net, w: &mut Matrix) {
-    let (weights, count) = (w.rows(), w.cols());
-    let place: Vec<[f32; 3]> = (0..weights).map(|weight| net.position(weight)).collect();
-    const BLOCK: usize = 16;
-    let mut gradient = vec![[0.0f32; BLOCK]; weights];
-    for start in (0..count - count % BLOCK).step_by(BLOCK) {
-        gradient.fill([0.0; BLOCK]);
-        let at = |weight: usize, lane: usize| w[(weight, start + lane)];
+fn particles(count: usize) -> Particles {
+    Particles::xavier(&net(), count, Stream::new(0, "w"))
+}
+
+/// Some eight multiply-adds a weight, as outputs for all weights take.
+fn work(count: usize) -> usize {
+    8 * 27 * count
+}
+
+/// Particles that are compared: some thousand, at all lanes.
+fn seen(count: usize) -> impl Iterator<Item = usize> {
+    (0..count).step_by((count / 1125) | 1)
+}
+
+impl Answer for Particles {
+    fn values(&self) -> Vec<f32> {
+        seen(self.len()).flat_map(|p| (0..self.net().weights()).map(move |i| self.weight(p, i))).collect()
+    }
+}
+
+#[derive(Clone)]
+struct Found(Vec<Examined>);
+
+impl Answer for Found {
+    fn values(&self) -> Vec<f32> {
+        seen(self.0.len()).flat_map(|p| [self.0[p].loss, self.0[p].deviation]).collect()
+    }
+}
+
+/// What the reference goes through.
+fn few(count: usize) -> String {
+    format!("reference, particles: {}", seen(count).count())
+}
+
+/// A number or some of each particle, [number][particle], which the compiler vectorises along the particles.
+#[derive(Clone)]
+struct Lanes {
+    values: Matrix,
+    particles: usize,
+}
+
+/// Particles a loop is at, and the weights of them.
+const BLOCK: usize = 16;
+type Block = [[f32; BLOCK]; 27];
+
+impl Lanes {
+    fn zeros(numbers: usize, particles: usize) -> Self {
+        Lanes { values: Matrix::zeros(numbers, particles.next_multiple_of(BLOCK)), particles }
+    }
+
+    /// As ours answers, without a gap behind the last particle.
+    fn dense(numbers: usize, particles: usize) -> Self {
+        Lanes { values: Matrix::zeros(numbers, particles), particles }
+    }
+
+    fn of(particles: &Particles) -> Self {
+        let weights = particles.net().weights();
+        let mut lanes = Lanes::zeros(weights, particles.len());
         for i in 0..weights {
-            for lane in 0..BLOCK {
-                let x = [at(i, lane), place[i][0], place[i][1], place[i][2]];
-                let (mut h, mut g) = ([0.0f32; 3], [0.0f32; 3]);
-                for j in 0..3 {
-                    h[j] = (0..4).map(|k| at(j * 5 + k, lane) * x[k]).sum();
-                }
-                for j in 0..3 {
-                    g[j] = (0..3).map(|k| at(15 + j * 3 + k, lane) * h[k]).sum();
-                }
-                let out: f32 = (0..3).map(|j| at(24 + j, lane) * g[j]).sum();
-                let error = 2.0 / weights as f32 * (out - x[0]);
-                let mut dh = [0.0f32; 3];
-                for j in 0..3 {
-                    gradient[24 + j][lane] += error * g[j];
-                    for k in 0..3 {
-                        gradient[15 + j * 3 + k][lane] += error * at(24 + j, lane) * h[k];
-                        dh[k] += error * at(24 + j, lane) * at(15 + j * 3 + k, lane);
-                    }
-                }
-                for j in 0..3 {
-                    for k in 0..4 {
-                        gradient[j * 5 + k][lane] += dh[j] * x[k];
-                    }
-                }
-            }
+            let row = lanes.values.row_mut(i)[..particles.len()].iter_mut().enumerate();
+            row.for_each(|(p, value)| *value = particles.weight(p, i));
         }
-        for i in 0..weights {
-            for lane in 0..BLOCK {
-                w[(i, start + lane)] -= RULE.rate * gradient[i][lane];
-            }
+        lanes
+    }
+
+    fn block(&self, start: usize) -> Block {
+        std::array::from_fn(|i| self.values.row(i)[start..start + BLOCK].try_into().expect("a block"))
+    }
+
+    /// The first particle of every block.
+    fn blocks(&self) -> impl Iterator<Item = usize> + use<> {
+        (0..self.values.cols()).step_by(BLOCK)
+    }
+}
+
+impl Answer for Lanes {
+    fn values(&self) -> Vec<f32> {
+        seen(self.particles).flat_map(|p| (0..self.values.rows()).map(move |i| self.values[(i, p)])).collect()
+    }
+}
+
+/// Activities of both hidden layers, and the output, of the particle whose weights these are.
+#[inline(always)]
+fn pass(w: &Block, lane: usize, x: [f32; 5]) -> ([f32; 3], [f32; 3], f32) {
+    let (mut h, mut g, mut out) = ([0.0f32; 3], [0.0f32; 3], 0.0);
+    for j in 0..3 {
+        (0..5).for_each(|k| h[j] += w[j * 5 + k][lane] * x[k]);
+    }
+    for j in 0..3 {
+        (0..3).for_each(|k| g[j] += w[15 + j * 3 + k][lane] * h[k]);
+        out += w[24 + j][lane] * g[j];
+    }
+    (h, g, out)
+}
+
+/// Adds `scale` times the output's derivatives by the weights to those of a lane.
+#[inline(always)]
+fn add_slopes(w: &Block, lane: usize, x: [f32; 5], scale: f32, slopes: &mut Block) {
+    let (h, g, _) = pass(w, lane, x);
+    let mut below = [0.0f32; 3];
+    for j in 0..3 {
+        slopes[24 + j][lane] += scale * g[j];
+        for k in 0..3 {
+            slopes[15 + j * 3 + k][lane] += scale * w[24 + j][lane] * h[k];
+            below[k] += scale * w[24 + j][lane] * w[15 + j * 3 + k][lane];
         }
     }
+    for j in 0..3 {
+        (0..5).for_each(|k| slopes[j * 5 + k][lane] += below[j] * x[k]);
+    }
+}
+
+/// The places of the weights, behind a gap for their values.
+fn places(net: &Net) -> Vec<[f32; 5]> {
+    (0..net.weights()).map(|i| net.position(i)).map(|[layer, cell, index]| [0.0, layer, cell, index, 0.0]).collect()
+}
+
+fn plain_step(places: &[[f32; 5]], particles: &mut Lanes, rate: f32) {
+    for start in particles.blocks() {
+        let (w, mut slopes) = (particles.block(start), [[0.0; BLOCK]; 27]);
+        for i in 0..27 {
+            for lane in 0..BLOCK {
+                let x = [w[i][lane], places[i][1], places[i][2], places[i][3], 0.0];
+                let error = 2.0 / 27.0 * (pass(&w, lane, x).2 - x[0]);
+                add_slopes(&w, lane, x, error, &mut slopes);
+            }
+        }
+        for i in 0..27 {
+            let w = &mut particles.values.row_mut(i)[start..start + BLOCK];
+            w.iter_mut().zip(slopes[i]).for_each(|(w, slope)| *w -= rate * slope);
+        }
+    }
+}
+
+/// What a loop makes of each particle: [number][particle].
+fn plain<const N: usize>(particles: &Lanes, out: &mut Lanes, make: impl Fn(&Block, usize, usize) -> [f32; N]) {
+    for start in particles.blocks() {
+        let (w, mut made) = (particles.block(start), [[0.0f32; BLOCK]; N]);
+        for lane in 0..BLOCK {
+            let values = make(&w, lane, start + lane);
+            (0..N).for_each(|at| made[at][lane] = values[at]);
+        }
+        for (row, made) in made.iter().enumerate() {
+            out.values.row_mut(row)[start..start + BLOCK].copy_from_slice(made);
+        }
+    }
+}
+
+/// The reference of one particle after the other.
+fn exactly<V: IntoIterator<Item = f64>>(particles: &Particles, make: impl Fn(usize, &[f32]) -> V) -> Vec<f64> {
+    let weights = |p| (0..particles.net().weights()).map(|i| particles.weight(p, i)).collect::<Vec<f32>>();
+    seen(particles.len()).flat_map(|p| make(p, &weights(p))).collect()
 }
 
 fn self_replication(criterion: &mut Criterion) {
-    let net = net();
+    let (net, places) = (net(), places(&net()));
     for count in SIZES {
         let mut group = group(criterion, &format!("self-replication, {count} particles"));
         group.throughput(Throughput::Bytes((2 * count * net.weights() * size_of::<f32>()) as u64));
-        let start = Particles::xavier(&net, count, Stream::new(0, "w"));
-        let mut want = start.to_rows().transposed();
-        plain_step(&net, &mut want);
-        let whole = count - count % 16;
-        if count < 1_000_000 {
-            let mut w = want.clone();
-            group.bench_function("plain loop", |bencher| bencher.iter(|| plain_step(&net, &mut w)));
-        }
+        let (start, few, bearable) = (particles(count), few(count), count < MANY);
         let mut copy = vec![0.0f32; count * net.weights()];
         let from = copy.clone();
         group.bench_function("copy of the weights", |bencher| bencher.iter(|| copy.copy_from_slice(&from)));
-        for (name, mut context) in contexts().into_iter().filter(|(_, context)| context.isa() != Isa::Scalar) {
-            let mut particles = start.clone();
-            particle::self_replicate(&mut context, &mut particles, None, &RULE);
-            let got = particles.to_rows();
-            for p in (0..whole).step_by(997) {
-                let want: Vec<f32> = (0..net.weights()).map(|i| want[(i, p)]).collect();
-                assert_close(&name, got.row(p), &want, 1e-5);
-            }
-            group.bench_function(format!("ours, {name}"), |bencher| {
-                bencher.iter(|| particle::self_replicate(&mut context, &mut particles, None, &RULE));
-            });
-        }
+        Beside::reference(&mut group, "", &few, 1e-6, || {
+            exactly(&start, |_, w| {
+                let gradient = reference::replication_gradient(&net, w);
+                reference::descend(w, &vec![0.0; w.len()], &gradient, COMPARED, 0.0).0.into_iter().map(|w| w.0)
+            })
+        })
+        .timed_if(bearable, "plain loop", &(Lanes::of(&start), COMPARED), |(lanes, rate)| {
+            plain_step(&places, lanes, *rate);
+            *rate = RATE;
+        })
+        .ours(work(count), &(start.clone(), COMPARED), |context, (particles, rate)| {
+            particle::self_replicate(context, particles, None, &rule(*rate));
+            *rate = RATE;
+        });
     }
 }
 
+/// On the best set only: what is looked at is the number of particles.
 fn growth(criterion: &mut Criterion) {
     // 25 steps a call, weights in L1 all the while.
-    let rule = SelfReplication { momentum: 0.9, steps: 25, ..RULE };
+    let rule = SelfReplication { momentum: 0.9, steps: 25, ..rule(RATE) };
     for count in [16, 256, 4096, 65_536] {
         let mut group = group(criterion, &format!("25 steps with momentum, {count} particles"));
         group.throughput(Throughput::Elements((rule.steps * count) as u64));
@@ -122,29 +238,110 @@ fn others(criterion: &mut Criterion) {
     let net = net();
     for count in SIZES {
         let mut group = group(criterion, &format!("particles, {count}"));
-        for (name, mut context) in contexts().into_iter().filter(|(_, context)| context.isa() == Isa::best()) {
-            let mut particles = Particles::xavier(&net, count, Stream::new(0, "w"));
-            let x = uniform(4, 5, -1.0, 1.0, "x");
-            let mut out = Matrix::zeros(4, count);
-            group.bench_function(format!("forward of 4 samples, {name}"), |bencher| {
-                bencher.iter(|| particle::forward(&mut context, &particles, x.view(), out.view_mut()));
+        let (start, few, bearable) = (particles(count), few(count), count < MANY);
+        let work = work(count);
+        let lanes = Lanes::of(&start);
+        let asked = places(&net);
+
+        let x = uniform(4, 5, -1.0, 1.0, "x");
+        let shared: [[f32; 5]; 4] = std::array::from_fn(|b| std::array::from_fn(|k| x[(b, k)]));
+        Beside::reference(&mut group, "forward of 4 samples", &few, 1e-5, || {
+            exactly(&start, |_, w| shared.map(|x| reference::output(&net, w, x).0))
+        })
+        .timed_if(bearable, "plain loop", &Lanes::zeros(4, count), |out| {
+            plain(&lanes, out, |w, lane, _| shared.map(|x| pass(w, lane, x).2))
+        })
+        .ours(4 * work, &Lanes::dense(4, count), |context, out| {
+            particle::forward(context, &start, x.view(), out.values.view_mut());
+        });
+
+        let own = uniform(5, count, -1.0, 1.0, "x");
+        let row = |p: usize| std::array::from_fn(|k| own[(k, p.min(count - 1))]);
+        Beside::reference(&mut group, "forward, inputs of each", &few, 1e-5, || {
+            exactly(&start, |p, w| [reference::output(&net, w, row(p)).0])
+        })
+        .timed_if(bearable, "plain loop", &Lanes::zeros(1, count), |out| {
+            plain(&lanes, out, |w, lane, p| [pass(w, lane, row(p)).2])
+        })
+        .ours(work, &Lanes::dense(1, count), |context, out| {
+            particle::forward_each(context, &start, own.view(), out.values.view_mut());
+        });
+
+        const FIFTH: [f32; 5] = [0.0, 0.0, 0.0, 0.0, 1.0];
+        Beside::reference(&mut group, "effective weights", &few, 1e-5, || {
+            exactly(&start, |_, w| [reference::effective_weight(&net, w).0.0])
+        })
+        .timed_if(bearable, "plain loop", &Lanes::zeros(1, count), |out| {
+            plain(&lanes, out, |w, lane, _| [pass(w, lane, FIFTH).2])
+        })
+        .ours(work, &Lanes::dense(1, count), |context, out| {
+            particle::effective_weights(context, &start, out.values.as_mut_slice());
+        });
+
+        let slopes = uniform(1, count, -1.0, 1.0, "gradient");
+        let slope = |p: usize| slopes.as_slice()[p.min(count - 1)];
+        Beside::reference(&mut group, "effective weight step", &few, 1e-5, || {
+            exactly(&start, |p, w| {
+                let gradient = reference::effective_weight(&net, w).1.into_iter();
+                let gradient: Vec<_> = gradient.map(|(g, size)| (g * f64::from(slope(p)), size)).collect();
+                reference::descend(w, w, &gradient, COMPARED, 0.5).0.into_iter().map(|w| w.0)
+            })
+        })
+        .timed_if(bearable, "plain loop", &((lanes.clone(), lanes.clone()), COMPARED), |((lanes, velocity), rate)| {
+            for start in lanes.blocks() {
+                let (w, mut slopes) = (lanes.block(start), [[0.0; BLOCK]; 27]);
+                for lane in 0..BLOCK {
+                    add_slopes(&w, lane, FIFTH, slope(start + lane), &mut slopes);
+                }
+                for i in 0..27 {
+                    let w = &mut lanes.values.row_mut(i)[start..start + BLOCK];
+                    let v = &mut velocity.values.row_mut(i)[start..start + BLOCK];
+                    for lane in 0..BLOCK {
+                        v[lane] = 0.5 * v[lane] + slopes[i][lane];
+                        w[lane] -= *rate * v[lane];
+                    }
+                }
+            }
+            *rate = RATE;
+        })
+        .ours(work, &((start.clone(), start.clone()), COMPARED), |context, ((particles, velocity), rate)| {
+            particle::effective_weight_step(context, particles, velocity, slopes.as_slice(), *rate, 0.5);
+            *rate = RATE;
+        });
+
+        Beside::reference(&mut group, "examine", &few, 1e-5, || {
+            exactly(&start, |_, w| {
+                let off: Vec<f64> = reference::deviations(&net, w).into_iter().map(|(off, _)| off).collect();
+                let loss = off.iter().map(|off| off * off).sum::<f64>() / w.len() as f64;
+                [loss, off.iter().fold(0.0, |largest, off| off.abs().max(largest))]
+            })
+        })
+        .timed_if(bearable, "plain loop", &Lanes::zeros(2, count), |out| {
+            plain(&lanes, out, |w, lane, _| {
+                let (mut loss, mut largest) = (0.0, 0.0f32);
+                for i in 0..27 {
+                    let own = w[i][lane];
+                    let off = pass(w, lane, [own, asked[i][1], asked[i][2], asked[i][3], 0.0]).2 - own;
+                    loss += off * off / 27.0;
+                    largest = largest.max(off.abs());
+                }
+                [loss, largest]
             });
-            let each = uniform(5, count, -1.0, 1.0, "x");
-            let mut own = Matrix::zeros(1, count);
-            group.bench_function(format!("forward, inputs of each, {name}"), |bencher| {
-                bencher.iter(|| particle::forward_each(&mut context, &particles, each.view(), own.view_mut()));
+        })
+        .ours(work, &Found(Vec::new()), |context, found| found.0 = particle::examine(context, &start));
+
+        // Ours in place, the loop from the same particles again and again.
+        Beside::reference(&mut group, "self-application", &few, 1e-5, || {
+            exactly(&start, |_, w| reference::self_application(&net, w).into_iter().map(|n| n.0))
+        })
+        .timed_if(bearable, "plain loop", &lanes, |out| {
+            plain(&lanes, out, |w, lane, _| {
+                std::array::from_fn::<f32, 27, _>(|i| {
+                    pass(w, lane, [w[i][lane], asked[i][1], asked[i][2], asked[i][3], 0.0]).2
+                })
             });
-            let mut c = vec![0.0; count];
-            group.bench_function(format!("effective weights, {name}"), |bencher| {
-                bencher.iter(|| particle::effective_weights(&mut context, &particles, &mut c));
-            });
-            group.bench_function(format!("examine, {name}"), |bencher| {
-                bencher.iter(|| particle::examine(&mut context, &particles));
-            });
-            group.bench_function(format!("self-application, {name}"), |bencher| {
-                bencher.iter(|| particle::self_apply(&mut context, &mut particles));
-            });
-        }
+        })
+        .ours(work, &start, particle::self_apply);
     }
 }
 
@@ -153,7 +350,7 @@ fn task_step(criterion: &mut Criterion) {
     let net = Net::new(&[5, 5], Activation::Linear).expect("a small net");
     let x = uniform(2000, 225, 0.0, 1.0, "x");
     let labels: Vec<u8> = (0..2000).map(|at| (at % 10) as u8).collect();
-    for (name, mut context) in contexts().into_iter().filter(|(_, context)| context.isa() != Isa::Scalar) {
+    for (name, mut context) in contexts() {
         let mut organism = Organism::new(&net, &[225, 5, 5, 10], true, Stream::new(0, "w")).expect("an organism");
         let (mut workspace, descent) = (Workspace::default(), Descent { rate: 1e-6, momentum: 0.9 });
         group.bench_function(format!("ours, {name}"), |bencher| {

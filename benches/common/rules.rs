@@ -2,6 +2,7 @@
 
 use neuropil::Matrix;
 use neuropil::kernels::hebbian::KrotovHopfield;
+use neuropil::kernels::masked::SparseMatrix;
 
 /// What a rule adds to a row of w for one sample: x of the row, z, that row, and the sums it adds to.
 type Row = fn(f32, &[f32], &[f32], &mut [f32]);
@@ -32,6 +33,20 @@ pub(crate) fn oja(x: &Matrix, z: &Matrix, w: &mut Matrix, rate: f32) {
             *delta += residual * z;
         }
     });
+}
+
+/// With residuals by the entries of compressed weights.
+pub(crate) fn oja_sparse(x: &Matrix, z: &Matrix, weights: &SparseMatrix, w: &mut Matrix, rate: f32) {
+    let (rate, mut delta) = (rate / x.rows() as f32, vec![0.0f32; w.cols()]);
+    for i in 0..w.rows() {
+        let entries = || weights.pattern().row(i).iter().zip(&weights.values()[weights.pattern().range(i)]);
+        delta.fill(0.0);
+        for b in 0..x.rows() {
+            let residual = x[(b, i)] - entries().map(|(&j, w)| w * z[(b, j as usize)]).sum::<f32>();
+            delta.iter_mut().zip(z.row(b)).for_each(|(delta, z)| *delta += residual * z);
+        }
+        w.row_mut(i).iter_mut().zip(&delta).for_each(|(w, delta)| *w += rate * delta);
+    }
 }
 
 pub(crate) fn excluding_self(x: &Matrix, z: &Matrix, w: &mut Matrix, rate: f32) {
