@@ -18,6 +18,17 @@ use neuropil::random::Stream;
 use neuropil::systems::organism::{Descent, Organism, Workspace};
 use neuropil::{Isa, Matrix};
 
+/// What would take seconds is left out.
+trait Bearable {
+    fn timed_if<A: Answer>(self, bearable: bool, label: &str, start: &A, run: impl FnMut(&mut A)) -> Self;
+}
+
+impl Bearable for Beside<'_, '_> {
+    fn timed_if<A: Answer>(self, bearable: bool, label: &str, start: &A, run: impl FnMut(&mut A)) -> Self {
+        if bearable { self.timed(label, start, run) } else { self }
+    }
+}
+
 /// Within L1 and L2, within L3, beyond.
 const SIZES: [usize; 3] = [1125, 20_000, 1_000_000];
 /// So many take plain loops seconds; scalar code too.

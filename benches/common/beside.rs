@@ -1,7 +1,5 @@
 //! A kernel beside its reference, the plain loop and whatever else computes the same.
 
-#![allow(dead_code, reason = "not every bench needs all of it")]
-
 use criterion::{BenchmarkGroup, measurement::WallTime};
 use neuropil::{Context, Isa, Matrix};
 
@@ -60,10 +58,11 @@ impl<'g, 'c> Beside<'g, 'c> {
         tolerance: f32,
         run: impl FnOnce() -> Vec<f64>,
     ) -> Self {
-        Beside { group, name: name.into(), want: run().into_iter().map(|value| value as f32).collect(), tolerance }
+        let want = run().into_iter().map(|value| value as f32).collect();
+        Beside { group, name: String::new(), want, tolerance }.named(name)
     }
 
-    /// Another name for those that follow.
+    /// The name of those that follow.
     pub(crate) fn named(self, name: &str) -> Self {
         Beside { name: name.into(), ..self }
     }
@@ -82,11 +81,6 @@ impl<'g, 'c> Beside<'g, 'c> {
         }
         self.group.bench_function(id, |bencher| bencher.iter(|| run(&mut answer)));
         self
-    }
-
-    /// Where it would not take seconds.
-    pub(crate) fn timed_if<A: Answer>(self, bearable: bool, label: &str, start: &A, run: impl FnMut(&mut A)) -> Self {
-        if bearable { self.timed(label, start, run) } else { self }
     }
 
     /// On every set, and the best one on two threads; without scalar code from [`SLOW`] multiply-adds a call.
