@@ -50,9 +50,10 @@
 //!
 //! **Determinism.** A kernel returns the same bits on every instruction set and for any number of threads: vectors have 16 logical
 //! lanes everywhere, multiply-adds are always fused, reductions follow one tree, work is cut into constant pieces, and elementary
-//! functions are [our own](simd::math). (Which NaN a NaN is may differ: its sign and payload are not promised.) Random numbers are named by (seed, purpose, item), see [`random`]. So a training run can be stopped,
-//! saved, and continued on another machine, bit for bit: between systems of one mathematical library, as a few numbers of `f64` (powers in Adam's
-//! corrections, entropies that are compared) are that library's.
+//! functions are [our own](simd::math). (Which NaN a NaN is may differ: its sign and payload are not promised.) Random numbers are named by
+//! (seed, purpose, item), see [`random`]. So a training run can be stopped, saved, and continued on another machine, bit for bit: between
+//! systems of one mathematical library, as a few numbers of `f64` (powers in Adam's corrections, entropies that are compared) are that
+//! library's.
 //!
 //! **Threads.** A kernel uses as many as its [`Context`] has, from a pool of the crate's own ([`Threads`]): it never waits for what else runs
 //! in `rayon`'s global pool.

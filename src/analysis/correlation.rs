@@ -54,19 +54,16 @@ pub fn pearson(x: &[f64], y: &[f64]) -> Result<Correlation> {
     Ok(Correlation { r, p, n })
 }
 
-/// The deviations from the mean of the values, in a unit that is the power of two below the largest of these.
+/// The deviations from the mean of the values, in a unit that is the power of two below the largest of the values.
 fn centred(name: &str, values: &[f64]) -> Result<Vec<f64>> {
     all_finite(name, values)?;
     if values.iter().all(|value| *value == values[0]) {
         return Err(Error::setting(name, "values that differ", format_args!("{} throughout", values[0])));
     }
     // So that no sum overflows and no square underflows; by a power of two, and less the first, as all digits of values far from zero count.
-    let power = |largest: f64| f64::from_bits(largest.to_bits() & f64::INFINITY.to_bits()).max(f64::MIN_POSITIVE);
-    let largest = |values: &[f64]| values.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
-    let unit = power(largest(values));
+    let largest = values.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
+    let unit = f64::from_bits(largest.to_bits() & f64::INFINITY.to_bits()).max(f64::MIN_POSITIVE);
     let mut values: Vec<f64> = values.iter().map(|value| value / unit - values[0] / unit).collect();
-    let unit = power(largest(&values));
-    values.iter_mut().for_each(|value| *value /= unit);
     let mean = values.iter().sum::<f64>() / values.len() as f64;
     values.iter_mut().for_each(|value| *value -= mean);
     Ok(values)

@@ -123,6 +123,16 @@ pub(crate) fn signal(child: &std::process::Child, signals: &[&str]) {
     assert!(Command::new("sh").args(["-c", &script.join(" && ")]).status().unwrap().success());
 }
 
+/// What a training says that these signals end, saved.
+#[cfg(target_os = "linux")]
+fn interrupted(child: &mut std::process::Child, err: &mut impl BufRead, signals: &[&str]) -> String {
+    signal(child, signals);
+    let mut rest = String::new();
+    err.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest}");
+    rest
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn what_others_put_there_meanwhile_stays() {
@@ -130,10 +140,7 @@ fn what_others_put_there_meanwhile_stays() {
     let (config, state) = (small(folder.path()), folder.path().join("state"));
     let (mut child, mut err) = begun("", &config, &state);
     fs::write(&state, "mine").unwrap();
-    signal(&child, &["INT"]);
-    let mut rest = String::new();
-    err.read_to_string(&mut rest).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest}");
+    let rest = interrupted(&mut child, &mut err, &["INT"]);
     let beside = format!("{}-2", text(&state));
     assert!(rest.contains(&format!("--resume {beside}`")) && rest.contains("made by another meanwhile"), "{rest}");
     assert_eq!(fs::read(&state).unwrap(), b"mine");
@@ -157,10 +164,7 @@ fn two_signals_at_once_are_one() {
     let (config, state) = (small(folder.path()), folder.path().join("state"));
     let (mut child, mut err) = begun("", &config, &state);
     // All are there when it goes on.
-    signal(&child, &["STOP", "INT", "TERM", "HUP", "CONT"]);
-    let mut rest = String::new();
-    err.read_to_string(&mut rest).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest}");
+    let rest = interrupted(&mut child, &mut err, &["STOP", "INT", "TERM", "HUP", "CONT"]);
     assert!(rest.contains("interrupted: state saved"), "{rest}");
     assert!(state.exists());
 }
