@@ -1,6 +1,7 @@
 //! The command line of neuropil.
 
 mod data;
+mod defaults;
 mod failure;
 mod fetch;
 mod figures;

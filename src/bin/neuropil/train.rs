@@ -17,7 +17,7 @@ use neuropil::{Context, Error};
 use crate::failure::Failure;
 use crate::progress::{Monitor, duration, note};
 use crate::source::{Machine, Source};
-use crate::{interrupt, output};
+use crate::{defaults, interrupt, output};
 
 /// A kind of network.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -56,7 +56,7 @@ impl System {
     }
 
     /// An untrained network of the configuration in `text`.
-    fn create(self, text: &str, origin: &str, inputs: usize, classes: usize) -> neuropil::Result<Trained> {
+    pub(crate) fn create(self, text: &str, origin: &str, inputs: usize, classes: usize) -> neuropil::Result<Trained> {
         Ok(Trained::Other(match self {
             System::Hierarchy => {
                 let config = hierarchy::Config::from_toml(text, origin)?;
@@ -90,7 +90,7 @@ impl System {
 }
 
 /// A network; one of which more is told than of others as what it is.
-enum Trained {
+pub(crate) enum Trained {
     Hierarchy(Box<hierarchy::Network>),
     Other(Box<dyn Learner>),
 }
@@ -151,8 +151,7 @@ pub(crate) struct Arguments {
 /// Trains, prints the accuracies and saves.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.print_config {
-        // Of whatever images: a configuration does not hold them.
-        return output::print(&arguments.system.create("", "defaults", 784, 10)?.config_toml());
+        return output::print(&defaults::text(arguments.system)?);
     }
     let mut context = arguments.machine.context()?;
     let (name, data) = arguments.source.open()?;
