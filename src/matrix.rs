@@ -311,6 +311,12 @@ impl<'a> MatRef<'a> {
         self.0.to_faer()
     }
 
+    /// The same values as an `ndarray` view. Feature `ndarray`.
+    #[cfg(feature = "ndarray")]
+    pub fn to_ndarray(&self) -> ndarray::ArrayView2<'a, f32> {
+        self.0.to_ndarray()
+    }
+
     /// A copy.
     pub fn to_owned(&self) -> Matrix {
         let mut copy = Matrix::zeros(self.rows(), self.cols());
@@ -416,6 +422,12 @@ impl<'a> MatMut<'a> {
     #[cfg(feature = "faer")]
     pub fn into_faer(self) -> faer::MatMut<'a, f32> {
         self.0.into_faer()
+    }
+
+    /// The same values as an `ndarray` view. Feature `ndarray`.
+    #[cfg(feature = "ndarray")]
+    pub fn into_ndarray(self) -> ndarray::ArrayViewMut2<'a, f32> {
+        self.0.into_ndarray()
     }
 
     /// A shorter borrow of the same view.

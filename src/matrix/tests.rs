@@ -197,3 +197,24 @@ fn ndarray_views_are_the_same_memory_if_their_rows_are_contiguous() {
     assert_eq!(array[(3, 2)], 7.0);
     assert_eq!(array[(3, 3)], 33.0);
 }
+
+#[cfg(feature = "ndarray")]
+#[test]
+fn ndarray_sees_a_block_of_a_matrix_in_place() {
+    let mut matrix = Matrix::from_fn(4, 5, |row, col| (10 * row + col) as f32);
+    let block = matrix.view().rows_range(1..3).columns(2..5);
+    let seen = block.to_ndarray();
+    assert_eq!((seen.dim(), seen.strides()), ((2, 3), &[5, 1][..]));
+    assert_eq!(seen, ndarray::array![[12.0, 13.0, 14.0], [22.0, 23.0, 24.0]]);
+    assert_eq!(seen.as_ptr(), block.row(0).as_ptr());
+    matrix.view_mut().split_columns(3).1.into_ndarray().row_mut(3).fill(7.0);
+    assert_eq!(
+        (matrix.row(3), matrix.row(2)),
+        (&[30.0, 31.0, 32.0, 7.0, 7.0][..], &[20.0, 21.0, 22.0, 23.0, 24.0][..])
+    );
+    for (rows, cols) in [(0, 3), (3, 0), (0, 0), (1, 1)] {
+        let mut matrix = Matrix::zeros(rows, cols);
+        assert_eq!(matrix.view().to_ndarray().dim(), (rows, cols));
+        assert_eq!(matrix.view_mut().into_ndarray().dim(), (rows, cols));
+    }
+}

@@ -103,6 +103,19 @@ impl<'a> Rows<'a> {
         // SAFETY: by the invariant every (row, col) of these strides is readable for 'a.
         unsafe { faer::MatRef::from_raw_parts(self.pointer.as_ptr(), self.rows, self.cols, signed(self.stride), 1) }
     }
+
+    #[cfg(feature = "ndarray")]
+    pub(crate) fn to_ndarray(self) -> ndarray::ArrayView2<'a, f32> {
+        let shape = strided(self.rows, self.cols, self.stride);
+        // SAFETY: by the invariant every (row, col) of these strides is readable for 'a.
+        unsafe { ndarray::ArrayView2::from_shape_ptr(shape, self.pointer.as_ptr()) }
+    }
+}
+
+#[cfg(feature = "ndarray")]
+fn strided(rows: usize, cols: usize, stride: usize) -> ndarray::StrideShape<ndarray::Ix2> {
+    // Rows without values must not lie in one place either.
+    ndarray::ShapeBuilder::strides((rows, cols), (stride.max(1), 1))
 }
 
 #[cfg(feature = "faer")]
@@ -164,6 +177,13 @@ impl<'a> RowsMut<'a> {
     pub(crate) fn into_faer(self) -> faer::MatMut<'a, f32> {
         // SAFETY: by the invariant every (row, col) of these strides is ours alone for 'a.
         unsafe { faer::MatMut::from_raw_parts_mut(self.pointer.as_ptr(), self.rows, self.cols, signed(self.stride), 1) }
+    }
+
+    #[cfg(feature = "ndarray")]
+    pub(crate) fn into_ndarray(self) -> ndarray::ArrayViewMut2<'a, f32> {
+        let shape = strided(self.rows, self.cols, self.stride);
+        // SAFETY: by the invariant every (row, col) of these strides is ours alone for 'a.
+        unsafe { ndarray::ArrayViewMut2::from_shape_ptr(shape, self.pointer.as_ptr()) }
     }
 
     #[inline]

@@ -98,7 +98,13 @@ fn source(set: Set) -> (&'static [&'static str], &'static [Target]) {
             &["https://ossci-datasets.s3.amazonaws.com/mnist", "https://storage.googleapis.com/cvdf-datasets/mnist"],
             &MNIST,
         ),
-        Set::Cifar10 => (&["https://www.cs.toronto.edu/~kriz"], &CIFAR10),
+        Set::Cifar10 => (
+            &[
+                "https://www.cs.toronto.edu/~kriz",
+                "https://storage.googleapis.com/s4tf-hosted-binaries/datasets/CIFAR10",
+            ],
+            &CIFAR10,
+        ),
         other => unreachable!("the command line offers no set {other}"),
     }
 }
