@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn every_item_is_visited_once_by_any_number_of_threads() {
         for threads in [1, 2, 3, 7] {
-            let mut values = vec![0u32; 1000];
+            let mut values = vec![0u32; if cfg!(miri) { 100 } else { 1000 }];
             for_each(Threads::new(threads).unwrap(), values.iter_mut().enumerate(), |(index, value)| {
                 *value += index as u32 + 1;
             });
