@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use assert_cmd::cargo::cargo_bin;
+use neuropil::datasets::{MNIST_FILES, idx};
 
 use super::{fails, neuropil, run, text};
 
@@ -140,11 +141,35 @@ fn what_others_put_there_meanwhile_stays() {
     let (config, state) = (small(folder.path()), folder.path().join("state"));
     let (mut child, mut err) = begun("", &config, &state);
     fs::write(&state, "mine").unwrap();
-    let rest = interrupted(&mut child, &mut err, &["INT"]);
+    let rest = interrupted(&mut child, &mut err, &["TERM"]);
     let beside = format!("{}-2", text(&state));
     assert!(rest.contains(&format!("--resume {beside}`")) && rest.contains("made by another meanwhile"), "{rest}");
     assert_eq!(fs::read(&state).unwrap(), b"mine");
     run(&["train", "hebbian", "--resume", &beside, "--threads", "1"], 0);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn files_and_images_that_do_not_belong_together_are_both_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = folder.path().join("small");
+    fs::create_dir(&images).unwrap();
+    let labels: Vec<u8> = (0..20).map(|image| image % 10).collect();
+    for [pixels, classes] in MNIST_FILES.as_chunks::<2>().0 {
+        fs::write(images.join(pixels), idx::encode(&[20, 5, 5], &[9; 500]).unwrap()).unwrap();
+        fs::write(images.join(classes), idx::encode(&[20], &labels).unwrap()).unwrap();
+    }
+    let (config, state) = (small(folder.path()), folder.path().join("state"));
+    let (mut child, mut err) = begun("", &config, &state);
+    interrupted(&mut child, &mut err, &["TERM"]);
+    let before = fs::read(&state).unwrap();
+    let words = [text(&state), "mnist", "--data", "784", "found 25"];
+    fails(&["train", "hebbian", "--resume", text(&state), "--data", text(&images)], 1, &words);
+    assert!(fs::read(&state).unwrap() == before);
+    let empty = folder.path().join("empty.toml");
+    fs::write(&empty, "").unwrap();
+    let words = [text(&empty), "mnist", "--data"];
+    fails(&["train", "hierarchy", "--config", text(&empty), "--data", text(&images)], 1, &words);
 }
 
 #[test]

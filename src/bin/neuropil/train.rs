@@ -160,7 +160,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         (None, Some(path)) => {
             let text = configuration(path).map_err(|error| Error::io("read", path, error))?;
             let origin = path.display().to_string();
-            arguments.system.create(&text, &origin, data.train.pixels(), data.train.classes())?
+            let made = arguments.system.create(&text, &origin, data.train.pixels(), data.train.classes());
+            made.map_err(|error| at_odds(path, name, error))?
         }
         (None, None) => {
             return Err(Failure::Usage("--config, --resume or --print-config says what to train".to_owned()));
@@ -188,7 +189,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             let due = save.is_some() && part.elapsed() >= pause && progress.whole;
             if due { ControlFlow::Break(()) } else { monitor.observe(label, progress) }
         };
-        let flow = learner.train(&mut context, &data.train, Some(&data.test), observer)?;
+        let flow =
+            learner.train(&mut context, &data.train, Some(&data.test), observer).map_err(|error| {
+                match arguments.resume.as_ref().or(arguments.config.as_ref()) {
+                    Some(path) => at_odds(path, name, error),
+                    None => error.into(),
+                }
+            })?;
         let ends = flow == ControlFlow::Continue(()) || learner.finished() || interrupt::requested();
         if let Some(saved) = &mut saved {
             saved.save(&learner, ends);
@@ -215,6 +222,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Ok(())
     } else {
         Err(Failure::Message("training diverged: there are weights that are NaN or infinite".to_owned()))
+    }
+}
+
+/// An error that may come from a file and images that do not belong together: it names both.
+fn at_odds(file: &Path, images: &str, error: Error) -> Failure {
+    let (file, said) = (file.display().to_string(), error.to_string());
+    match error {
+        Error::Setting { .. } if !said.starts_with(&file) => {
+            Failure::Message(format!("{file}, for {images} (--set or --data names others): {said}"))
+        }
+        error => error.into(),
     }
 }
 
