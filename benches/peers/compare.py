@@ -126,7 +126,7 @@ def main():
         return one_row(given)
     if given.quick:
         given.rounds, given.passes = 3, 1
-    known = sorted({row.operation for table in TABLES.values() for row in table})
+    known = sorted({row.operation for table in ([scaling.KERNELS] if given.scaling else TABLES.values()) for row in table})
     if unknown := set(given.operations) - set(known):
         parser.error(f"no row measures {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     wanted = lambda row: not given.operations or row.operation in given.operations

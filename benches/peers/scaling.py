@@ -43,7 +43,12 @@ KERNELS = [
     kernel("replicate", "self-replication of 20,000 particles", {"particles": 20_000}, particles=(20_000, [16, 200, 2000, 20_000, 200_000, 1_000_000]), steps=(1, [1, 4, 16])),
     kernel("organism", "organism's task step, batch 2000", batch=(2000, [20, 100, 500, 2000, 8000])),
     kernel("decode", "weights of 64 genotypes, 4000 genes", genotypes=(64, [16, 32, 64, 128, 256, 512]), genes=(4000, [500, 1000, 2000, 4000, 8000])),
+    kernel("evaluate", "evaluation of 64 genotypes on 200 digits", {"genotypes": 64, "digits": 1}, genotypes=(64, [8, 16, 32, 64, 128, 256]), images=(200, [25, 50, 100, 200, 400, 800])),
     kernel("generation", "generation, 256 genotypes, 500 digits", {"genotypes": 256, "images": 500}, genotypes=(256, [64, 128, 256, 512, 1024]), images=(500, [125, 250, 500, 1000, 2000]), fixed=(500, [125, 250, 500, 900, 990])),
+    kernel("zscore", "magnitude z-score of a copy, 500 x 2000", batch=(500, [5, 50, 500, 5000]), k=UNITS),
+    kernel("cross_entropy", "softmax cross-entropy, 2000 x 10", batch=(2000, [20, 200, 2000, 20_000]), classes=(10, [2, 10, 50, 250])),
+    kernel("adam", "Adam's step, 1,568,000 weights", weights=(1_568_000, [15_680, 156_800, 1_568_000, 15_680_000])),
+    kernel("reward", "reward-modulated step, 1000 x 10, batch 50", batch=(50, [1, 5, 50, 500]), n=(1000, [100, 1000, 10_000, 100_000])),
 ]
 
 

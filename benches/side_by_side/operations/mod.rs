@@ -1,5 +1,6 @@
 //! The operations, by family: each prepares its inputs and can then be called, timed, and asked for its answer.
 
+mod around;
 mod counting;
 mod genotype;
 mod layers;
@@ -53,6 +54,10 @@ pub const QUICK: &[(&str, &str)] = &[
     ("gaussian", "count=1000"),
     ("perturb", "batch=20 k=30"),
     ("normalise", "images=10 pixels=20"),
+    ("zscore", "batch=5 k=30"),
+    ("cross_entropy", "batch=5"),
+    ("adam", "weights=100"),
+    ("reward", "batch=5 n=30"),
     ("epoch", "images=40 batch=20 n=20 k=30"),
     ("spmm", "batch=5 n=20 k=30"),
     ("sampled", "batch=5 n=20 k=30"),
@@ -81,6 +86,10 @@ pub fn prepare(operation: &str, inputs: &Inputs, context: Context) -> Option<Pre
         "gaussian" => layers::gaussian(inputs, context),
         "perturb" => layers::perturb(inputs, context),
         "normalise" => layers::normalise(inputs, context),
+        "zscore" => around::zscore(inputs, context),
+        "cross_entropy" => around::cross_entropy(inputs, context),
+        "adam" => around::adam(inputs, context),
+        "reward" => around::reward(inputs, context),
         "epoch" => layers::epoch(inputs, context),
         "spmm" => masked::spmm(inputs, context),
         "sampled" => masked::sampled(inputs, context),

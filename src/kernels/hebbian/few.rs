@@ -1,6 +1,7 @@
 //! Oja's rules for a handful of samples: legal for batches up to [`FEW`], where reading and writing w is all the cost.
 //!
-//! For each row of w: dot products with the samples' z along the units, then the update, while the row is in L1.
+//! For each two rows of w: dot products with the samples' z along the units, then the update, while the rows are in L1. Two share what is
+//! loaded of z; where registers are few, each row is by itself.
 
 use crate::kernels::dense::blocked::Epilogue;
 use crate::matrix::{MatMut, MatRef};
@@ -26,119 +27,195 @@ impl Kernel for FewRows<'_, '_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
-        let batch = self.x.rows();
-        for row in 0..self.w.rows() {
-            let (mut before, after) = self.w.reborrow().split_rows(row + 1);
-            let w = before.row_mut(row);
-            let next = if after.rows() > 0 { after.row(0) } else { &[] };
-            let mut residual = [0.0; FEW];
-            for b in 0..batch {
-                residual[b] = self.x.row(b)[self.first + row] - dot(s, w, self.z.row(b));
+    fn run<S: Simd>(self, s: S) {
+        let FewRows { x, z, first, w, epilogue } = self;
+        let (mut rest, mut row) = (w, first);
+        while rest.rows() > 0 {
+            let count = if S::REGISTERS >= 32 && rest.rows() > 1 { 2 } else { 1 };
+            let (rows, below) = rest.split_rows(count);
+            if count == 2 {
+                visit::<S, 2>(s, x, z, row, rows, below.as_ref(), epilogue);
+            } else {
+                visit::<S, 1>(s, x, z, row, rows, below.as_ref(), epilogue);
             }
-            match batch {
-                1 => update::<S, 1>(s, w, next, self.z, residual, self.epilogue),
-                2 => update::<S, 2>(s, w, next, self.z, residual, self.epilogue),
-                3 => update::<S, 3>(s, w, next, self.z, residual, self.epilogue),
-                _ => update::<S, 4>(s, w, next, self.z, residual, self.epilogue),
-            }
+            (rest, row) = (below, row + count);
         }
     }
+}
+
+/// `ROWS` rows of w, the first of which belongs to input `first`, and those below.
+#[inline(always)]
+fn visit<S: Simd, const ROWS: usize>(
+    s: S,
+    x: MatRef<'_>,
+    z: MatRef<'_>,
+    first: usize,
+    rows: MatMut<'_>,
+    below: MatRef<'_>,
+    epilogue: Epilogue<'_>,
+) {
+    match x.rows() {
+        1 => visit_batch::<S, ROWS, 1>(s, x, z, first, rows, below, epilogue),
+        2 => visit_batch::<S, ROWS, 2>(s, x, z, first, rows, below, epilogue),
+        3 => visit_batch::<S, ROWS, 3>(s, x, z, first, rows, below, epilogue),
+        _ => visit_batch::<S, ROWS, 4>(s, x, z, first, rows, below, epilogue),
+    }
+}
+
+#[inline(always)]
+fn visit_batch<S: Simd, const ROWS: usize, const BATCH: usize>(
+    s: S,
+    x: MatRef<'_>,
+    z: MatRef<'_>,
+    first: usize,
+    rows: MatMut<'_>,
+    below: MatRef<'_>,
+    epilogue: Epilogue<'_>,
+) {
+    let cols = rows.cols();
+    let mut residual = [[0.0; BATCH]; ROWS];
+    for b in 0..BATCH {
+        let w = std::array::from_fn(|i| &rows.row(i)[..cols]);
+        let dots = dots::<S, ROWS>(s, w, &z.row(b)[..cols]);
+        for i in 0..ROWS {
+            residual[i][b] = x.row(b)[first + i] - dots[i];
+        }
+    }
+    let next = std::array::from_fn(|i| if i < below.rows() { below.row(i) } else { &[] });
+    let mut blocks = rows.row_blocks(1);
+    let mut rows: [MatMut<'_>; ROWS] = std::array::from_fn(|_| blocks.next().expect("as many rows"));
+    let w = rows.each_mut().map(|row| row.row_mut(0));
+    update(s, w, next, z, residual, epilogue);
 }
 
 /// Vector v goes to accumulator v mod 8; accumulators are then folded in halves, and the lanes after them.
 #[inline(always)]
-fn dot<S: Simd>(s: S, a: &[f32], b: &[f32]) -> f32 {
-    let b = &b[..a.len()];
-    let (a_vectors, a_rest) = a.as_chunks::<LANES>();
+fn dots<S: Simd, const ROWS: usize>(s: S, a: [&[f32]; ROWS], b: &[f32]) -> [f32; ROWS] {
     let (b_vectors, b_rest) = b.as_chunks::<LANES>();
-    let mut acc = [s.zero(); PARTS];
-    let (a_blocks, a_tail) = a_vectors.as_chunks::<PARTS>();
-    let (b_blocks, b_tail) = b_vectors.as_chunks::<PARTS>();
-    for (a, b) in a_blocks.iter().zip(b_blocks) {
+    let whole = b_vectors.len() / PARTS * PARTS;
+    let mut a_vectors = [&[][..]; ROWS];
+    for i in 0..ROWS {
+        a_vectors[i] = &a[i].as_chunks::<LANES>().0[..b_vectors.len()];
+    }
+    let mut acc = [[s.zero(); PARTS]; ROWS];
+    let mut v = 0;
+    while v < whole {
         for part in 0..PARTS {
-            acc[part] = s.mul_add(s.load(&a[part]), s.load(&b[part]), acc[part]);
+            let b = s.load(&b_vectors[v + part]);
+            for i in 0..ROWS {
+                acc[i][part] = s.mul_add(s.load(&a_vectors[i][v + part]), b, acc[i][part]);
+            }
         }
+        v += PARTS;
     }
     for part in 0..PARTS {
-        if part < a_tail.len() && part < b_tail.len() {
-            acc[part] = s.mul_add(s.load(&a_tail[part]), s.load(&b_tail[part]), acc[part]);
+        if whole + part < b_vectors.len() {
+            let b = s.load(&b_vectors[whole + part]);
+            for i in 0..ROWS {
+                acc[i][part] = s.mul_add(s.load(&a_vectors[i][whole + part]), b, acc[i][part]);
+            }
         }
     }
-    if !a_rest.is_empty() {
-        acc[PARTS - 1] = s.mul_add(s.load_partial(a_rest), s.load_partial(b_rest), acc[PARTS - 1]);
-    }
-    let mut half = PARTS / 2;
-    while half > 0 {
-        for part in 0..half {
-            acc[part] = s.add(acc[part], acc[part + half]);
+    let mut dots = [0.0; ROWS];
+    for i in 0..ROWS {
+        let acc = &mut acc[i];
+        if !b_rest.is_empty() {
+            let a_rest = a[i].as_chunks::<LANES>().1;
+            acc[PARTS - 1] = s.mul_add(s.load_partial(a_rest), s.load_partial(b_rest), acc[PARTS - 1]);
         }
-        half /= 2;
+        let mut half = PARTS / 2;
+        while half > 0 {
+            for part in 0..half {
+                acc[part] = s.add(acc[part], acc[part + half]);
+            }
+            half /= 2;
+        }
+        dots[i] = s.reduce_add(acc[0]);
     }
-    s.reduce_add(acc[0])
+    dots
 }
 
 #[inline(always)]
-fn update<S: Simd, const BATCH: usize>(
+fn update<S: Simd, const ROWS: usize, const BATCH: usize>(
     s: S,
-    w: &mut [f32],
-    next: &[f32],
+    w: [&mut [f32]; ROWS],
+    next: [&[f32]; ROWS],
     z: MatRef<'_>,
-    residual: [f32; 4],
+    residual: [[f32; BATCH]; ROWS],
     epilogue: Epilogue<'_>,
 ) {
-    let (vectors, rest) = w.as_chunks_mut::<LANES>();
+    let count = w[0].len() / LANES;
     let (mut z_vectors, mut z_rest) = ([&[][..]; BATCH], [&[][..]; BATCH]);
-    let mut r = [s.zero(); BATCH];
     for b in 0..BATCH {
         let (whole, partial) = z.row(b).as_chunks::<LANES>();
-        (z_vectors[b], z_rest[b]) = (&whole[..vectors.len()], partial);
-        r[b] = s.splat(residual[b]);
+        (z_vectors[b], z_rest[b]) = (&whole[..count], partial);
+    }
+    let mut vectors: [&mut [[f32; LANES]]; ROWS] = std::array::from_fn(|_| &mut [][..]);
+    let mut rests: [&mut [f32]; ROWS] = std::array::from_fn(|_| &mut [][..]);
+    let mut ahead = [&[][..]; ROWS];
+    for (i, w) in w.into_iter().enumerate() {
+        let (whole, partial) = w.as_chunks_mut::<LANES>();
+        (vectors[i], rests[i]) = (&mut whole[..count], partial);
+        ahead[i] = next[i].as_chunks::<LANES>().0;
+    }
+    let mut r = [[s.zero(); BATCH]; ROWS];
+    for i in 0..ROWS {
+        for b in 0..BATCH {
+            r[i][b] = s.splat(residual[i][b]);
+        }
     }
     let rate = s.splat(epilogue.scale.unwrap_or(1.0));
     // The maximum with minus infinity is the value itself: no branch in the loops.
     let lowest = s.splat(if epilogue.non_negative { 0.0 } else { f32::NEG_INFINITY });
-    let unrolled = if epilogue.diagonal.is_none() { vectors.len() / UNROLLED * UNROLLED } else { 0 };
-    let next = next.as_chunks::<LANES>().0.as_chunks::<UNROLLED>().0;
-    for (block, values) in vectors[..unrolled].as_chunks_mut::<UNROLLED>().0.iter_mut().enumerate() {
-        // The next row comes nearer, which a dot product alone would wait for; of several, only the first does.
-        if let (1, Some(next)) = (BATCH, next.get(block)) {
-            for v in 0..UNROLLED {
-                s.prefetch(&next[v][0]);
+    let unrolled = if epilogue.diagonal.is_none() { count / UNROLLED * UNROLLED } else { 0 };
+    // A dot product alone would wait for the next rows; of several samples, only the first does.
+    let asked = if BATCH == 1 && ahead[ROWS - 1].len() == count { unrolled } else { 0 };
+    let mut block = 0;
+    while block < unrolled {
+        if block < asked {
+            for i in 0..ROWS {
+                for v in block..block + UNROLLED {
+                    s.prefetch(&ahead[i][v][0]);
+                }
             }
         }
-        for v in 0..UNROLLED {
-            let sum = step(s, r, z_vectors, block * UNROLLED + v);
-            s.store(s.max(lowest, s.mul_add(rate, sum, s.load(&values[v]))), &mut values[v]);
+        for v in block..block + UNROLLED {
+            let mut sums = [s.zero(); ROWS];
+            for b in 0..BATCH {
+                let z = s.load(&z_vectors[b][v]);
+                for i in 0..ROWS {
+                    sums[i] = s.mul_add(r[i][b], z, sums[i]);
+                }
+            }
+            for i in 0..ROWS {
+                let old = s.load(&vectors[i][v]);
+                s.store(s.max(lowest, s.mul_add(rate, sums[i], old)), &mut vectors[i][v]);
+            }
+        }
+        block += UNROLLED;
+    }
+    for i in 0..ROWS {
+        for v in unrolled..count {
+            let old = s.load(&vectors[i][v]);
+            let mut sum = s.zero();
+            for b in 0..BATCH {
+                sum = s.mul_add(r[i][b], s.load(&z_vectors[b][v]), sum);
+            }
+            if let Some(diagonal) = epilogue.diagonal {
+                sum = s.mul_add(s.load_partial(&diagonal[v * LANES..][..LANES]), old, sum);
+            }
+            s.store(s.max(lowest, s.mul_add(rate, sum, old)), &mut vectors[i][v]);
+        }
+        if !rests[i].is_empty() {
+            let old = s.load_partial(rests[i]);
+            let mut sum = s.zero();
+            for b in 0..BATCH {
+                sum = s.mul_add(r[i][b], s.load_partial(z_rest[b]), sum);
+            }
+            if let Some(diagonal) = epilogue.diagonal {
+                sum = s.mul_add(s.load_partial(&diagonal[count * LANES..]), old, sum);
+            }
+            s.store_partial(s.max(lowest, s.mul_add(rate, sum, old)), rests[i]);
         }
     }
-    for v in unrolled..vectors.len() {
-        let old = s.load(&vectors[v]);
-        let mut sum = step(s, r, z_vectors, v);
-        if let Some(diagonal) = epilogue.diagonal {
-            sum = s.mul_add(s.load_partial(&diagonal[v * LANES..][..LANES]), old, sum);
-        }
-        s.store(s.max(lowest, s.mul_add(rate, sum, old)), &mut vectors[v]);
-    }
-    if !rest.is_empty() {
-        let old = s.load_partial(rest);
-        let mut sum = s.zero();
-        for b in 0..BATCH {
-            sum = s.mul_add(r[b], s.load_partial(z_rest[b]), sum);
-        }
-        if let Some(diagonal) = epilogue.diagonal {
-            sum = s.mul_add(s.load_partial(&diagonal[vectors.len() * LANES..]), old, sum);
-        }
-        s.store_partial(s.max(lowest, s.mul_add(rate, sum, old)), rest);
-    }
-}
-
-/// `sum_b r[b] z[b]` of vector v.
-#[inline(always)]
-fn step<S: Simd, const BATCH: usize>(s: S, r: [S::F32; BATCH], z: [&[[f32; LANES]]; BATCH], v: usize) -> S::F32 {
-    let mut sum = s.zero();
-    for b in 0..BATCH {
-        sum = s.mul_add(r[b], s.load(&z[b][v]), sum);
-    }
-    sum
 }

@@ -148,6 +148,33 @@ impl fmt::Display for Plan {
 /// # Ok::<(), neuropil::Error>(())
 /// ```
 ///
+/// A step down a gradient, of which masked weights know nothing:
+///
+/// ```
+/// use neuropil::kernels::dense::Write;
+/// use neuropil::kernels::masked::{MaskedWeights, Pattern, SparseMatrix};
+/// use neuropil::{Context, Matrix};
+/// let mut context = Context::new()?;
+/// // w is (1, 0, 2) and (0, 3, 0).
+/// let pattern = Pattern::new(2, 3, vec![0, 2, 3], vec![0, 2, 1])?;
+/// let mut weights = MaskedWeights::sparse(&context, SparseMatrix::new(pattern, vec![1.0, 2.0, 3.0])?, 1);
+///
+/// let (x, mut y) = (Matrix::from_slice(&[1.0, 10.0], 1, 2)?, Matrix::zeros(1, 3));
+/// weights.forward(&mut context, x.view(), y.view_mut(), Write::Replace);
+/// assert_eq!(y.as_slice(), &[1.0, 30.0, 2.0]);
+///
+/// let (delta, mut below) = (Matrix::from_slice(&[1.0, 0.5, -1.0], 1, 3)?, Matrix::zeros(1, 2));
+/// weights.backward(&mut context, delta.view(), below.view_mut(), Write::Replace);
+/// assert_eq!(below.as_slice(), &[-1.0, 1.5]);
+///
+/// let mut gradient = vec![0.0; weights.entries()];
+/// weights.gradient(&mut context, x.view(), delta.view(), &mut gradient);
+/// assert_eq!(gradient, [1.0, -1.0, 5.0]);
+/// weights.update_values(|values| values.iter_mut().zip(&gradient).for_each(|(w, g)| *w -= 0.5 * g));
+/// assert_eq!(weights.values(), [0.5, 2.5, 0.5]);
+/// # Ok::<(), neuropil::Error>(())
+/// ```
+///
 /// To save weights, keep the batch of the plan, the values, and what the mask stands on; the same of these make the same bits again:
 ///
 /// ```

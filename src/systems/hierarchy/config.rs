@@ -137,7 +137,7 @@ pub struct Meta {
 #[serde(rename_all = "snake_case")]
 pub enum Criterion {
     /// The entropy of the unit whose field moved, against that unit's entropy in the best topology so far, which may be below
-    /// what it was in one before.
+    /// what it was in one before: algorithm 2 keeps a topology, not a record of each unit. Hence the default.
     #[default]
     Unit,
     /// The entropy of the unit whose field moved, against the highest that unit had in any topology that was the best one for
