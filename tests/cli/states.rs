@@ -2,8 +2,8 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
 
 use assert_cmd::cargo::cargo_bin;
 use neuropil::datasets::{MNIST_FILES, idx};
@@ -104,29 +104,30 @@ fn an_interrupted_run_saves_and_ends_bit_for_bit_where_the_whole_one_does() {
     assert_eq!(names.len(), 3, "{names:?}");
 }
 
-/// A training of the small network, begun by a shell that does `first`, until it has taken a step.
+/// A training of the small network in this folder, begun by a shell that does `first`, that has taken a step; and where its state is to be.
 #[cfg(target_os = "linux")]
-fn begun(first: &str, config: &str, state: &Path) -> (std::process::Child, impl BufRead) {
+fn begun(first: &str, folder: &Path) -> (PathBuf, Child, BufReader<ChildStderr>) {
+    let state = folder.join("state");
     let mut command = Command::new("sh");
     command.args(["-c", &format!("{first}exec \"$0\" \"$@\""), text(cargo_bin!("neuropil"))]);
-    command.args(["train", "hebbian", "--config", config, "--threads", "1", "--save", text(state)]);
+    command.args(["train", "hebbian", "--config", &small(folder), "--threads", "1", "--save", text(&state)]);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut err = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
     err.read_line(&mut line).unwrap();
     assert!(line.starts_with("hebbian: hidden 1 "), "{line}");
-    (child, err)
+    (state, child, err)
 }
 
 #[cfg(target_os = "linux")]
-pub(crate) fn signal(child: &std::process::Child, signals: &[&str]) {
+pub(crate) fn signal(child: &Child, signals: &[&str]) {
     let script: Vec<String> = signals.iter().map(|signal| format!("kill -{signal} {}", child.id())).collect();
     assert!(Command::new("sh").args(["-c", &script.join(" && ")]).status().unwrap().success());
 }
 
 /// What a training says that these signals end, saved.
 #[cfg(target_os = "linux")]
-fn interrupted(child: &mut std::process::Child, err: &mut impl BufRead, signals: &[&str]) -> String {
+fn interrupted(child: &mut Child, err: &mut impl BufRead, signals: &[&str]) -> String {
     signal(child, signals);
     let mut rest = String::new();
     err.read_to_string(&mut rest).unwrap();
@@ -138,8 +139,7 @@ fn interrupted(child: &mut std::process::Child, err: &mut impl BufRead, signals:
 #[test]
 fn what_others_put_there_meanwhile_stays() {
     let folder = tempfile::tempdir().unwrap();
-    let (config, state) = (small(folder.path()), folder.path().join("state"));
-    let (mut child, mut err) = begun("", &config, &state);
+    let (state, mut child, mut err) = begun("", folder.path());
     fs::write(&state, "mine").unwrap();
     let rest = interrupted(&mut child, &mut err, &["TERM"]);
     let beside = format!("{}-2", text(&state));
@@ -159,8 +159,7 @@ fn files_and_images_that_do_not_belong_together_are_both_named() {
         fs::write(images.join(pixels), idx::encode(&[20, 5, 5], &[9; 500]).unwrap()).unwrap();
         fs::write(images.join(classes), idx::encode(&[20], &labels).unwrap()).unwrap();
     }
-    let (config, state) = (small(folder.path()), folder.path().join("state"));
-    let (mut child, mut err) = begun("", &config, &state);
+    let (state, mut child, mut err) = begun("", folder.path());
     interrupted(&mut child, &mut err, &["TERM"]);
     let before = fs::read(&state).unwrap();
     let words = [text(&state), "mnist", "--data", "784", "found 25"];
@@ -186,8 +185,7 @@ fn a_training_that_diverges_fails() {
 #[test]
 fn two_signals_at_once_are_one() {
     let folder = tempfile::tempdir().unwrap();
-    let (config, state) = (small(folder.path()), folder.path().join("state"));
-    let (mut child, mut err) = begun("", &config, &state);
+    let (state, mut child, mut err) = begun("", folder.path());
     // All are there when it goes on.
     let rest = interrupted(&mut child, &mut err, &["STOP", "INT", "TERM", "HUP", "CONT"]);
     assert!(rest.contains("interrupted: state saved"), "{rest}");
@@ -199,8 +197,7 @@ fn two_signals_at_once_are_one() {
 #[test]
 fn signals_that_were_ignored_stay_so() {
     let folder = tempfile::tempdir().unwrap();
-    let (config, state) = (small(folder.path()), folder.path().join("state"));
-    let (mut child, mut err) = begun("trap '' HUP INT; ", &config, &state);
+    let (_, mut child, mut err) = begun("trap '' HUP INT; ", folder.path());
     signal(&child, &["HUP", "INT"]);
     let mut rest = String::new();
     err.read_to_string(&mut rest).unwrap();
