@@ -28,46 +28,40 @@ impl Kernel for FewRows<'_, '_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let FewRows { x, z, first, w, epilogue } = self;
-        let (mut rest, mut row) = (w, first);
+        match self.x.rows() {
+            1 => self.batch::<S, 1>(s),
+            2 => self.batch::<S, 2>(s),
+            3 => self.batch::<S, 3>(s),
+            _ => self.batch::<S, 4>(s),
+        }
+    }
+}
+
+impl FewRows<'_, '_> {
+    #[inline(always)]
+    fn batch<S: Simd, const BATCH: usize>(self, s: S) {
+        let FewRows { x, z, first, w: mut rest, epilogue } = self;
+        let mut row = first;
         while rest.rows() > 0 {
             let count = if S::REGISTERS >= 32 && rest.rows() > 1 { 2 } else { 1 };
             let (rows, below) = rest.split_rows(count);
+            let x = |i: usize, b: usize| x.row(b)[row + i];
             if count == 2 {
-                visit::<S, 2>(s, x, z, row, rows, below.as_ref(), epilogue);
+                visit::<S, 2, BATCH>(s, x, z, rows, below.as_ref(), epilogue);
             } else {
-                visit::<S, 1>(s, x, z, row, rows, below.as_ref(), epilogue);
+                visit::<S, 1, BATCH>(s, x, z, rows, below.as_ref(), epilogue);
             }
             (rest, row) = (below, row + count);
         }
     }
 }
 
-/// `ROWS` rows of w, the first of which belongs to input `first`, and those below.
+/// `ROWS` rows of w, of which row i belongs to an input that is `x(i, b)` in sample b; and those below.
 #[inline(always)]
-fn visit<S: Simd, const ROWS: usize>(
+fn visit<S: Simd, const ROWS: usize, const BATCH: usize>(
     s: S,
-    x: MatRef<'_>,
+    x: impl Fn(usize, usize) -> f32,
     z: MatRef<'_>,
-    first: usize,
-    rows: MatMut<'_>,
-    below: MatRef<'_>,
-    epilogue: Epilogue<'_>,
-) {
-    match x.rows() {
-        1 => visit_batch::<S, ROWS, 1>(s, x, z, first, rows, below, epilogue),
-        2 => visit_batch::<S, ROWS, 2>(s, x, z, first, rows, below, epilogue),
-        3 => visit_batch::<S, ROWS, 3>(s, x, z, first, rows, below, epilogue),
-        _ => visit_batch::<S, ROWS, 4>(s, x, z, first, rows, below, epilogue),
-    }
-}
-
-#[inline(always)]
-fn visit_batch<S: Simd, const ROWS: usize, const BATCH: usize>(
-    s: S,
-    x: MatRef<'_>,
-    z: MatRef<'_>,
-    first: usize,
     rows: MatMut<'_>,
     below: MatRef<'_>,
     epilogue: Epilogue<'_>,
@@ -78,7 +72,7 @@ fn visit_batch<S: Simd, const ROWS: usize, const BATCH: usize>(
         let w = std::array::from_fn(|i| &rows.row(i)[..cols]);
         let dots = dots::<S, ROWS>(s, w, &z.row(b)[..cols]);
         for i in 0..ROWS {
-            residual[i][b] = x.row(b)[first + i] - dots[i];
+            residual[i][b] = x(i, b) - dots[i];
         }
     }
     let next = std::array::from_fn(|i| if i < below.rows() { below.row(i) } else { &[] });
@@ -197,10 +191,7 @@ fn update<S: Simd, const ROWS: usize, const BATCH: usize>(
     for i in 0..ROWS {
         for v in unrolled..count {
             let old = s.load(&vectors[i][v]);
-            let mut sum = s.zero();
-            for b in 0..BATCH {
-                sum = s.mul_add(r[i][b], s.load(&z_vectors[b][v]), sum);
-            }
+            let mut sum = step(s, r[i], |b| s.load(&z_vectors[b][v]));
             if let Some(diagonal) = epilogue.diagonal {
                 sum = s.mul_add(s.load_partial(&diagonal[v * LANES..][..LANES]), old, sum);
             }
@@ -208,14 +199,21 @@ fn update<S: Simd, const ROWS: usize, const BATCH: usize>(
         }
         if !rests[i].is_empty() {
             let old = s.load_partial(rests[i]);
-            let mut sum = s.zero();
-            for b in 0..BATCH {
-                sum = s.mul_add(r[i][b], s.load_partial(z_rest[b]), sum);
-            }
+            let mut sum = step(s, r[i], |b| s.load_partial(z_rest[b]));
             if let Some(diagonal) = epilogue.diagonal {
                 sum = s.mul_add(s.load_partial(&diagonal[count * LANES..]), old, sum);
             }
             s.store_partial(s.max(lowest, s.mul_add(rate, sum, old)), rests[i]);
         }
     }
+}
+
+/// `sum_b r[b] z(b)`.
+#[inline(always)]
+fn step<S: Simd, const BATCH: usize>(s: S, r: [S::F32; BATCH], z: impl Fn(usize) -> S::F32) -> S::F32 {
+    let mut sum = s.zero();
+    for b in 0..BATCH {
+        sum = s.mul_add(r[b], z(b), sum);
+    }
+    sum
 }
