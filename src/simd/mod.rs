@@ -287,7 +287,7 @@ pub trait Kernel {
 ///
 /// # Panics
 /// If this CPU lacks the set: ask [`Isa::is_available`].
-#[inline]
+// Not `#[inline]`: the bodies would be compiled once more for every codegen unit that has a call.
 pub fn dispatch<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
     match isa {
         Isa::Scalar => kernel.run(scalar::Scalar),

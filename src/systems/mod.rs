@@ -173,12 +173,20 @@ pub trait Learner: Send {
 
     /// The share of hidden weights that are exactly zero, 0 to 1 (0 without hidden layers).
     fn zero_share(&self) -> f64 {
-        let (mut zeros, mut all) = (0usize, 0usize);
+        self.faint_share(0.0)
+    }
+
+    /// The share of hidden weights whose magnitude is at most this part of the largest in their layer, 0 to 1 (0 without hidden layers).
+    /// Rules that shrink weights by factors bring them near zero and not to it.
+    fn faint_share(&self, part: f32) -> f64 {
+        let (mut faint, mut all) = (0usize, 0usize);
         for weights in (0..).map_while(|layer| self.weights(layer)) {
-            zeros += weights.iter_rows().map(|row| row.iter().filter(|&&w| w == 0.0).count()).sum::<usize>();
+            let magnitudes = || weights.iter_rows().flatten().map(|w| w.abs());
+            let most = part * magnitudes().fold(0.0, f32::max);
+            faint += magnitudes().filter(|&w| w <= most).count();
             all += weights.rows() * weights.cols();
         }
-        zeros as f64 / all.max(1) as f64
+        faint as f64 / all.max(1) as f64
     }
 }
 

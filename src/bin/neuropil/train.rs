@@ -11,6 +11,7 @@ use clap::{ArgGroup, Args, ValueEnum};
 use neuropil::kernels::masked::Rectangle;
 use neuropil::systems::baselines::{backprop, krotov_hopfield, softmax};
 use neuropil::systems::evolution::dopaminergic;
+use neuropil::systems::hebbian::experiment::SEEN;
 use neuropil::systems::{LONGEST_CONFIG, Learner, Progress, checkpoint, evolution, hebbian, hierarchy, organism};
 use neuropil::{Context, Error};
 
@@ -339,7 +340,11 @@ fn report(
         // Its weights are never exactly zero.
         Trained::Hierarchy(network) => text += &units(network),
         Trained::Other(learner) if learner.weights(0).is_some() => {
-            text += &format!("zero hidden weights: {:.1} %\n", 100.0 * learner.zero_share());
+            text += &format!(
+                "zero hidden weights: {:.1} %; of at most {SEEN} of the largest: {:.1} %\n",
+                100.0 * learner.zero_share(),
+                100.0 * learner.faint_share(SEEN as f32)
+            );
         }
         Trained::Other(_) => (),
     }

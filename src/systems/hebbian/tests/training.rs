@@ -187,3 +187,20 @@ fn further_layers_learn_at_their_part_of_the_rate() {
     assert_eq!(layer_wise[0], fast[0]);
     assert_ne!(layer_wise[1], fast[1]);
 }
+
+#[test]
+fn faint_weights_are_counted_against_the_largest_of_their_own_layer() {
+    let mut network = Network::new(Config { layers: vec![6, 5], ..Config::default() }, INPUTS, CLASSES).unwrap();
+    // A layer's largest is negative; in the other, a thousandth as large, the same value is not faint.
+    for (layer, values) in [[-2.0, 0.0, 0.01, -0.01, 0.0101], [0.002, 0.0, 0.00001, 0.01, 0.0001]].iter().enumerate() {
+        let weights = network.layers.0[layer].as_mut_slice();
+        weights.fill(1.5 * values[0]);
+        weights[..5].copy_from_slice(values);
+    }
+    let all = (INPUTS * 6 + 6 * 5) as f64;
+    assert_eq!(network.zero_share(), 2.0 / all);
+    // 0.015 is the most in the first layer; 0.01, which is the largest of the second, lets 0.00005 be faint.
+    assert_eq!(network.faint_share(0.005), (4.0 + 2.0) / all);
+    let bare = crate::systems::baselines::softmax::Network::new(Default::default(), INPUTS, CLASSES).unwrap();
+    assert_eq!((bare.zero_share(), bare.faint_share(0.5)), (0.0, 0.0));
+}
