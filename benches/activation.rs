@@ -28,7 +28,7 @@ fn each(x: &[f32], y: &mut [f32], map: impl Fn(f32, f32) -> f32) {
     y.iter_mut().zip(x).for_each(|(y, x)| *y = map(*x, *y));
 }
 
-const MAPS: [Map; 8] = [
+const MAPS: [Map; 10] = [
     Map("relu", |_, y| reference::relu(y), |x, y| each(x, y, |_, y| y.max(0.0)), |c, _, y| activation::relu(c, y), 0.0),
     Map("tanh", |_, y| reference::tanh(y), |x, y| each(x, y, |_, y| y.tanh()), |c, _, y| activation::tanh(c, y), 1e-6),
     Map(
@@ -65,6 +65,20 @@ const MAPS: [Map; 8] = [
         |x, y| each(x, y, |x, y| if x > 0.0 { y } else { 0.0 }),
         activation::relu_gradient,
         0.0,
+    ),
+    Map(
+        "gradient of tanh",
+        reference::tanh_gradient,
+        |x, y| each(x, y, |x, y| (1.0 - x * x) * y),
+        activation::tanh_gradient,
+        1e-6,
+    ),
+    Map(
+        "gradient of power 4.5",
+        |x, y| reference::power_gradient(x, y, 4.5),
+        |x, y| each(x, y, |x, y| if x > 0.0 { 4.5 * x.powf(3.5) * y } else { 0.0 }),
+        |c, x, y| activation::power_gradient(c, x, y, 4.5),
+        1e-5,
     ),
     Map(
         "gradient of gelu",

@@ -9,7 +9,7 @@
 //!    what they write, ours included, cannot touch it then; and `neuropil data fetch` never writes in place, it
 //!    renames finished files, which leaves an open map on the old file whole.
 //! 2. Where such a lock cannot be had (some network file systems, some platforms), the file is **read**, not mapped.
-//! 3. Files below [`MAP_FROM`] bytes are read too: a map would gain nothing.
+//! 3. Files below [`MAP_FROM`] bytes are read too, without asking for a lock: a map would gain nothing.
 //! 4. [`Bytes::check_intact`] compares the open file's length with the map's. [`Dataset::gather`](super::Dataset::gather)
 //!    calls it before every batch (a third of a microsecond), so that a file cut off between batches is an
 //!    [`Error::Format`] and not a signal.
@@ -71,8 +71,8 @@ impl Bytes {
     /// The file's contents: mapped if it has at least [`MAP_FROM`] bytes and can be locked, read otherwise.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be opened, is not a regular file, is larger than [`LARGEST_FILE`], or another
-    /// process holds an exclusive lock on it, that is, is writing it.
+    /// [`Error::Io`] if the file cannot be opened, is not a regular file or is larger than [`LARGEST_FILE`]; and of one that would be
+    /// mapped, if another process holds an exclusive lock on it, that is, is writing it. Smaller ones are read without asking.
     pub fn open(path: &Path) -> Result<Self> {
         let (file, len) = open_regular(path)?;
         if len < MAP_FROM {
@@ -286,6 +286,19 @@ mod tests {
         assert!(matches!(writer.try_lock(), Err(TryLockError::WouldBlock)));
         drop((first, _second));
         writer.try_lock().expect("the lock goes with the map");
+    }
+
+    // Elsewhere a lock may keep readers off by itself.
+    #[cfg(unix)]
+    #[test]
+    fn a_small_file_is_read_whatever_locks_there_are_and_not_locked() {
+        let (_folder, path) = file_of(MAP_FROM - 1);
+        let writer = File::options().write(true).open(&path).unwrap();
+        writer.try_lock().unwrap();
+        assert_eq!(Bytes::open(&path).unwrap().len() as u64, MAP_FROM - 1);
+        writer.unlock().unwrap();
+        let _read = Bytes::open(&path).unwrap();
+        writer.try_lock().expect("a copy holds no lock");
     }
 
     #[test]

@@ -108,11 +108,27 @@ fn taps(from: usize, to: usize) -> impl Fn(usize) -> (usize, usize, f32) {
     }
 }
 
+/// What lies between two values, at this share of the way from the first.
+fn between(a: f32, b: f32, share: f32) -> f32 {
+    let way = b - a;
+    if share == 0.0 {
+        a
+    } else if way.is_finite() {
+        way.mul_add(share, a)
+    } else if share == 1.0 {
+        b
+    } else {
+        // An infinity less itself would be NaN, and the way between finite ones may overflow; their shares do not.
+        a * (1.0 - share) + b * share
+    }
+}
+
 /// Resizes an image by bilinear interpolation between the centres of pixels.
 ///
 /// Output pixel `i` of `n` lies at `(i + 1/2) N / n - 1/2` of `N` inputs, clamped to the image: `align_corners = false`,
 /// and no low-pass filter when shrinking (`antialias = false`), in the words of PyTorch's `interpolate`. Sizes that stay
-/// return the same bits. A NaN or Inf reaches the outputs it has a share in.
+/// return the same bits. A NaN or Inf reaches the outputs it has a share in: an Inf makes them infinite, or NaN where both infinities have one.
+/// Finite pixels give finite ones, however far apart they are.
 ///
 /// # Panics
 /// If `image` or `out` has another length than its shape says.
@@ -121,7 +137,6 @@ pub fn resize_bilinear(image: &[f32], shape: Shape, rows: usize, cols: usize, ou
     check("an image", image, shape);
     assert_eq!(out.len(), shape.channels() * rows * cols, "an image resized to {rows} x {cols}: wrong length");
     let (vertical, horizontal) = (taps(shape.rows(), rows), taps(shape.cols(), cols));
-    let between = |a: f32, b: f32, weight: f32| if weight == 0.0 { a } else { (b - a).mul_add(weight, a) };
     let mut out = out.iter_mut();
     for plane in image.chunks_exact(shape.rows() * shape.cols()) {
         for row in 0..rows {
@@ -255,6 +270,32 @@ mod tests {
         let mut end = [0.0; 4];
         resize_bilinear(&[1.0, f32::INFINITY], shape(1, 1, 2), 1, 4, &mut end);
         assert_eq!(end, [1.0, f32::INFINITY, f32::INFINITY, f32::INFINITY]);
+    }
+
+    #[test]
+    fn infinite_pixels_and_those_far_apart_are_interpolated_from_both_sides_alike() {
+        const INF: f32 = f32::INFINITY;
+        let wide = |pixels: [f32; 2]| {
+            let (mut out, mut turned) = ([0.0; 4], [0.0; 4]);
+            resize_bilinear(&pixels, shape(1, 1, 2), 1, 4, &mut out);
+            resize_bilinear(&pixels, shape(1, 2, 1), 4, 1, &mut turned);
+            assert_eq!(out.map(f32::to_bits), turned.map(f32::to_bits), "rows are as columns");
+            out
+        };
+        for [a, b] in [[INF, 1.0], [-INF, 1.0], [INF, INF], [INF, 3e38], [-3e38, 3e38], [f32::MIN, f32::MAX]] {
+            let (out, mut mirrored) = (wide([a, b]), wide([b, a]));
+            mirrored.reverse();
+            assert_eq!(out, mirrored, "{a} to {b}");
+        }
+        assert_eq!(wide([INF, 1.0]), [INF, INF, INF, 1.0]);
+        assert_eq!(wide([INF, INF]), [INF; 4]);
+        let far = 1.5 * 2f32.powi(127);
+        assert_eq!(wide([-far, far]), [-far, -0.5 * far, 0.5 * far, far]);
+        assert!(wide([f32::MIN, f32::MAX]).iter().all(|v| v.is_finite()));
+        let both = wide([-INF, INF]);
+        assert!(both[0] == -INF && both[1].is_nan() && both[2].is_nan() && both[3] == INF, "{both:?}");
+        let nan = wide([f32::NAN, 1.0]);
+        assert!(nan[..3].iter().all(|v| v.is_nan()) && nan[3] == 1.0, "{nan:?}");
     }
 
     #[test]

@@ -239,12 +239,17 @@ impl<'a> RowsMut<'a> {
 }
 
 /// The row stride of a foreign view, if its rows are contiguous and do not run backwards into each other.
+///
+/// Of a view without values nobody walks any stride, and its owner may have written down anything: `ndarray` has zeros.
 #[cfg(any(feature = "faer", feature = "ndarray"))]
 fn row_stride(rows: usize, cols: usize, row_stride: isize, col_stride: isize) -> Option<usize> {
+    if rows == 0 || cols == 0 {
+        return Some(cols);
+    }
     if cols > 1 && col_stride != 1 {
         return None;
     }
-    if rows <= 1 || cols == 0 {
+    if rows == 1 {
         return Some(cols);
     }
     usize::try_from(row_stride).ok().filter(|&stride| stride >= cols)

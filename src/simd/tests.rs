@@ -114,11 +114,16 @@ fn every_available_set_gives_the_scalar_tokens_bits() {
         }
         ran.push(isa);
     }
-    // Guards against a set being skipped in silence.
+    // Guards against a set being skipped in silence. All that a set needs: there are CPUs with FMA and no AVX2, and with AVX-512 F alone.
     #[cfg(target_arch = "x86_64")]
     {
-        assert_eq!(ran.contains(&Isa::Avx512), is_x86_feature_detected!("avx512f"));
-        assert_eq!(ran.contains(&Isa::Avx2), is_x86_feature_detected!("fma"));
+        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        let avx512 = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl");
+        assert_eq!(ran.contains(&Isa::Avx2), avx2);
+        assert_eq!(ran.contains(&Isa::Avx512), avx512 && avx2);
     }
     assert!(ran.contains(&Isa::Portable));
 }
@@ -228,4 +233,48 @@ fn kernels_leave_the_floating_point_control_state_as_it_was() {
     // SAFETY: as above.
     unsafe { std::arch::asm!("ldmxcsr [{}]", in(reg) &before, options(nostack, readonly)) };
     assert_eq!(after, flushing, "mxcsr");
+}
+
+#[cfg(feature = "ndarray")]
+#[test]
+fn ndarrays_without_values_are_views_whatever_their_strides() {
+    use crate::matrix::{MatMut, MatRef};
+    for (rows, cols) in [(0, 5), (5, 0), (0, 0), (0, 1), (1, 0)] {
+        let mut array = ndarray::Array2::<f32>::zeros((rows, cols));
+        let view = MatRef::from_ndarray(array.view()).unwrap_or_else(|| panic!("{rows} x {cols}"));
+        assert_eq!((view.rows(), view.cols()), (rows, cols));
+        assert_eq!(view.iter_rows().map(<[f32]>::len).collect::<Vec<_>>(), vec![0; rows]);
+        assert_eq!(view.to_ndarray().dim(), (rows, cols));
+        let view = MatMut::from_ndarray(array.view_mut()).unwrap_or_else(|| panic!("{rows} x {cols}"));
+        assert_eq!(view.into_ndarray().dim(), (rows, cols));
+        // The columns of such an array are its rows.
+        let turned = MatRef::from_ndarray(array.t()).unwrap_or_else(|| panic!("{cols} x {rows}"));
+        assert_eq!((turned.rows(), turned.cols()), (cols, rows));
+    }
+    let array = ndarray::Array2::<f32>::zeros((4, 6));
+    for empty in [array.slice(ndarray::s![2..2, ..;2]), array.slice(ndarray::s![..;-1, 3..3])] {
+        assert_eq!(MatRef::from_ndarray(empty).map(|view| (view.rows(), view.cols())), Some(empty.dim()));
+    }
+    // One row is walked along its columns all the same.
+    assert!(MatRef::from_ndarray(array.slice(ndarray::s![..1, ..;2])).is_none());
+}
+
+#[cfg(feature = "faer")]
+#[test]
+fn faer_matrices_without_values_are_views_whatever_their_strides() {
+    use crate::matrix::{MatMut, MatRef};
+    for (rows, cols) in [(0, 5), (5, 0), (0, 0), (0, 1), (1, 0)] {
+        // Columns follow each other in faer: as they lie, such rows are not contiguous.
+        let mut matrix = faer::Mat::<f32>::zeros(rows, cols);
+        let view = MatRef::from_faer(matrix.as_ref()).unwrap_or_else(|| panic!("{rows} x {cols}"));
+        assert_eq!((view.rows(), view.cols()), (rows, cols));
+        assert_eq!(view.iter_rows().map(<[f32]>::len).collect::<Vec<_>>(), vec![0; rows]);
+        assert_eq!(view.to_faer().shape(), (rows, cols));
+        let view = MatMut::from_faer(matrix.as_mut()).unwrap_or_else(|| panic!("{rows} x {cols}"));
+        assert_eq!(view.into_faer().shape(), (rows, cols));
+    }
+    let matrix = faer::Mat::<f32>::zeros(4, 6);
+    let view = MatRef::from_faer(matrix.submatrix(1, 2, 0, 3)).expect("no rows");
+    assert_eq!((view.rows(), view.cols()), (0, 3));
+    assert!(MatRef::from_faer(matrix.as_ref()).is_none());
 }

@@ -46,14 +46,15 @@ pub fn gelu(context: &mut Context, y: MatMut<'_>) {
 /// If the shapes differ.
 #[track_caller]
 pub fn gelu_gradient(context: &mut Context, x: MatRef<'_>, gradient: MatMut<'_>) {
-    backward::<Gelu>("gelu_gradient", context, x, gradient);
+    backward("gelu_gradient", context, x, gradient, Gelu);
 }
 
+#[derive(Clone, Copy)]
 struct Gelu;
 
 impl Slope for Gelu {
     #[inline(always)]
-    fn passed<S: Simd>(s: S, x: S::F32, gradient: S::F32) -> S::F32 {
+    fn passed<S: Simd>(self, s: S, x: S::F32, gradient: S::F32) -> S::F32 {
         s.mul(gelu_slope_lanes(s, x), gradient)
     }
 }

@@ -12,8 +12,6 @@ pub use dropout::{Dropout, relu_dropout};
 pub use gelu::{gelu, gelu_gradient};
 pub use zscore::{Axis, magnitude_zscore};
 
-use std::marker::PhantomData;
-
 use crate::context::Context;
 use crate::matrix::{MatMut, MatRef};
 use crate::parallel::for_each;
@@ -60,26 +58,101 @@ pub fn relu(context: &mut Context, y: MatMut<'_>) {
 /// If the shapes differ.
 #[track_caller]
 pub fn relu_gradient(context: &mut Context, x: MatRef<'_>, gradient: MatMut<'_>) {
-    backward::<Relu>("relu_gradient", context, x, gradient);
+    backward("relu_gradient", context, x, gradient, Relu);
+}
+
+/// The gradient by what entered a [`tanh`], from what came out: `gradient *= 1 - y^2`.
+///
+/// y is what came out, which [`tanh`] leaves in place of what entered. Error: for y as it is, at most 2.01 times 2^-24, relative; as y is rounded
+/// itself, the factor is off from the slope at what entered by up to 3.01 times 2^-24 more, absolute. NaN and infinities spread as in the product:
+/// where y is 1 or -1 the factor is 0, which makes an infinite gradient NaN. No [`tanh`] gives a larger y; its factor is negative. Cost: two
+/// reads and a write a value.
+///
+/// ```
+/// use neuropil::{Context, Matrix, kernels::activation};
+/// let mut y = Matrix::from_slice(&[-20.0, 0.0, 0.5493061], 1, 3)?;
+/// let context = &mut Context::new()?;
+/// activation::tanh(context, y.view_mut()); // -1, 0, 0.5
+/// let mut gradient = Matrix::from_slice(&[3.0, 3.0, -2.0], 1, 3)?;
+/// activation::tanh_gradient(context, y.view(), gradient.view_mut());
+/// assert_eq!((gradient[(0, 0)], gradient[(0, 1)]), (0.0, 3.0));
+/// assert!((gradient[(0, 2)] + 1.5).abs() < 1e-6);
+/// # Ok::<(), neuropil::Error>(())
+/// ```
+///
+/// # Panics
+/// If the shapes differ.
+#[track_caller]
+pub fn tanh_gradient(context: &mut Context, y: MatRef<'_>, gradient: MatMut<'_>) {
+    backward("tanh_gradient", context, y, gradient, Tanh);
+}
+
+/// The gradient by what entered a [`power`]: `gradient *= n max(0, x)^(n-1)`, and zero where x is not above zero.
+///
+/// As [`relu_gradient`], which it is for n = 1: what the gradient was where x is zero (where the slope of an n below 1 is infinite) or negative
+/// does not matter, NaN included, and a NaN x makes it NaN. An infinite x has the slope 0, 1 or infinity, for n below, at or above 1. Relative
+/// error: at most `(2 |n - 1| + 7 + 4 f |ln x|)` times 2^-24, f what |n - 1| has behind the point, or 0 if that is a half, while `x^|n - 1|` and
+/// the result are normal numbers. Cost: that of [`power`], another read, and a division if n is below 1.
+///
+/// ```
+/// use neuropil::{Context, Matrix, kernels::activation};
+/// let x = Matrix::from_slice(&[-2.0, 4.0, 9.0], 1, 3)?;
+/// let mut gradient = Matrix::from_slice(&[1.0, 1.0, -2.0], 1, 3)?;
+/// activation::power_gradient(&mut Context::new()?, x.view(), gradient.view_mut(), 1.5);
+/// assert_eq!(gradient.as_slice(), &[0.0, 3.0, -9.0]);
+/// # Ok::<(), neuropil::Error>(())
+/// ```
+///
+/// # Panics
+/// Unless `0 < n <= 64`, or if the shapes differ.
+#[track_caller]
+pub fn power_gradient(context: &mut Context, x: MatRef<'_>, gradient: MatMut<'_>, n: f32) {
+    check_power("power_gradient", n);
+    backward("power_gradient", context, x, gradient, Power(n));
 }
 
 /// What a gradient by y = f(x) becomes by x, sixteen values at a time.
-trait Slope {
-    fn passed<S: Simd>(s: S, x: S::F32, gradient: S::F32) -> S::F32;
+trait Slope: Copy + Send + Sync {
+    fn passed<S: Simd>(self, s: S, x: S::F32, gradient: S::F32) -> S::F32;
 }
 
+#[derive(Clone, Copy)]
 struct Relu;
 
 impl Slope for Relu {
     /// The gradient where x is above zero, zero where it is not, x where it is no number.
     #[inline(always)]
-    fn passed<S: Simd>(s: S, x: S::F32, gradient: S::F32) -> S::F32 {
+    fn passed<S: Simd>(self, s: S, x: S::F32, gradient: S::F32) -> S::F32 {
         s.select(s.lt(s.zero(), x), gradient, s.select(s.le(x, s.zero()), s.zero(), x))
     }
 }
 
+#[derive(Clone, Copy)]
+struct Tanh;
+
+impl Slope for Tanh {
+    #[inline(always)]
+    fn passed<S: Simd>(self, s: S, y: S::F32, gradient: S::F32) -> S::F32 {
+        s.mul(s.neg_mul_add(y, y, s.splat(1.0)), gradient)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Power(f32);
+
+impl Slope for Power {
+    #[inline(always)]
+    fn passed<S: Simd>(self, s: S, x: S::F32, gradient: S::F32) -> S::F32 {
+        let n = self.0;
+        // The difference from 1 is exact, but for an n below a half.
+        let power = power_lanes(s, x, (n - 1.0).abs());
+        let power = if n < 1.0 { s.div(s.splat(1.0), power) } else { power };
+        Relu.passed(s, x, s.mul(s.mul(s.splat(n), power), gradient))
+    }
+}
+
 #[track_caller]
-fn backward<F: Slope>(name: &str, context: &mut Context, x: MatRef<'_>, gradient: MatMut<'_>) {
+fn backward<F: Slope>(name: &str, context: &mut Context, x: MatRef<'_>, gradient: MatMut<'_>, slope: F) {
     assert!(
         (x.rows(), x.cols()) == (gradient.rows(), gradient.cols()),
         "{name}: x is {} x {}, the gradient is {} x {}",
@@ -93,14 +166,14 @@ fn backward<F: Slope>(name: &str, context: &mut Context, x: MatRef<'_>, gradient
     let rows = rows_per_item(x.cols());
     for_each(threads, gradient.row_blocks(rows).enumerate(), |(index, gradient)| {
         let x = x.rows_range(index * rows..index * rows + gradient.rows());
-        dispatch(isa, Backward { x, gradient, slope: PhantomData::<F> });
+        dispatch(isa, Backward { x, gradient, slope });
     });
 }
 
 struct Backward<'a, 'b, F> {
     x: MatRef<'a>,
     gradient: MatMut<'b>,
-    slope: PhantomData<F>,
+    slope: F,
 }
 
 impl<F: Slope> Kernel for Backward<'_, '_, F> {
@@ -112,9 +185,9 @@ impl<F: Slope> Kernel for Backward<'_, '_, F> {
             let (x, x_tail) = self.x.row(row).as_chunks::<LANES>();
             let (to, to_tail) = self.gradient.row_mut(row).as_chunks_mut::<LANES>();
             for (x, to) in x.iter().zip(to) {
-                s.store(F::passed(s, s.load(x), s.load(to)), to);
+                s.store(self.slope.passed(s, s.load(x), s.load(to)), to);
             }
-            s.store_partial(F::passed(s, s.load_partial(x_tail), s.load_partial(to_tail)), to_tail);
+            s.store_partial(self.slope.passed(s, s.load_partial(x_tail), s.load_partial(to_tail)), to_tail);
         }
     }
 }
@@ -137,8 +210,13 @@ impl<F: Slope> Kernel for Backward<'_, '_, F> {
 /// Unless `0 < n <= 64`.
 #[track_caller]
 pub fn power(context: &mut Context, y: MatMut<'_>, n: f32) {
-    assert!(n > 0.0 && n <= 64.0, "power: n is {n}, not above 0 and at most 64");
+    check_power("power", n);
     map(context, y, Map::Power(n));
+}
+
+#[track_caller]
+fn check_power(kernel: &str, n: f32) {
+    assert!(n > 0.0 && n <= 64.0, "{kernel}: n is {n}, not above 0 and at most 64");
 }
 
 /// `y = tanh(y)`, within 1.5 units of the last place ([`math::tanh`]). NaN stays NaN, zeros keep their sign. One read and one write of y.

@@ -25,6 +25,11 @@ pub fn tanh(y: f32) -> f64 {
     f64::from(y).tanh()
 }
 
+/// The gradient by what entered [`tanh`], of the gradient by what came out, and what that was: one value.
+pub fn tanh_gradient(y: f32, gradient: f32) -> f64 {
+    (1.0 - f64::from(y) * f64::from(y)) * f64::from(gradient)
+}
+
 /// `x Phi(x)`
 pub fn gelu(x: f64) -> f64 {
     x * normal_distribution(x)
@@ -38,6 +43,15 @@ pub fn gelu_slope(x: f64) -> f64 {
 /// `max(0, y)^n` of one value; NaN stays NaN.
 pub fn power(y: f32, n: f32) -> f64 {
     if y.is_nan() { f64::NAN } else { f64::from(y).max(0.0).powf(f64::from(n)) }
+}
+
+/// The gradient by what entered [`power`], of the gradient by what came out: one value.
+pub fn power_gradient(x: f32, gradient: f32, n: f32) -> f64 {
+    match x.partial_cmp(&0.0) {
+        None => f64::NAN,
+        Some(std::cmp::Ordering::Greater) => f64::from(n) * f64::from(x).powf(f64::from(n) - 1.0) * f64::from(gradient),
+        Some(_) => 0.0,
+    }
 }
 
 /// The indices that share a mean, group by group.

@@ -73,6 +73,113 @@ fn the_gradient_of_relu_passes_where_the_value_is_above_zero() {
 }
 
 #[test]
+fn the_gradient_of_tanh_is_one_less_the_square_of_what_came_out() {
+    let odd = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, 1e-45, -1.0, 1.0 - 0.5 * f32::EPSILON];
+    for (rows, cols) in SHAPES {
+        let (mut y, mut gradient) = (random(rows, cols, 1), random(rows, cols, 2));
+        tanh(&mut context(Isa::best(), 1), y.view_mut());
+        y.as_mut_slice().iter_mut().step_by(3).enumerate().for_each(|(i, y)| *y = odd[i % 8]);
+        gradient.as_mut_slice().iter_mut().step_by(3).enumerate().for_each(|(i, g)| *g = odd[i / 8 % 8]);
+        let scalar = strided(&gradient, 0, |g| tanh_gradient(&mut context(Isa::Scalar, 1), y.view(), g));
+        for ((&y, &g), &got) in y.as_slice().iter().zip(gradient.as_slice()).zip(&scalar) {
+            let exact = reference::tanh_gradient(y, g);
+            let same = f64::from(got) == exact || (got.is_nan() && exact.is_nan());
+            // Half the smallest denormal.
+            let within = (f64::from(got) - exact).abs() <= 2.01 * EPS * exact.abs() + 0.5 * 1.5e-45;
+            assert!(same || (exact.is_finite() && within), "{y}, {g}: {got}, exactly {exact}");
+        }
+        for (isa, threads) in Isa::available().flat_map(|isa| [(isa, 1), (isa, 2), (isa, 3), (isa, 7)]) {
+            let got = strided(&gradient, 3, |g| tanh_gradient(&mut context(isa, threads), y.view(), g));
+            assert_eq!(bits(&got), bits(&scalar), "{isa}, {rows} x {cols}, {threads} threads");
+        }
+    }
+    // By what entered: the slope 1 - tanh^2, as far off as tanh is rounded.
+    let x = random(40, 50, 3);
+    let (mut y, mut gradient) = (x.clone(), Matrix::from_fn(40, 50, |_, _| 1.0));
+    let context = &mut context(Isa::best(), 1);
+    tanh(context, y.view_mut());
+    tanh_gradient(context, y.view(), gradient.view_mut());
+    for (&x, &got) in x.as_slice().iter().zip(gradient.as_slice()) {
+        let exact = 1.0 - f64::from(x).tanh().powi(2);
+        assert!((f64::from(got) - exact).abs() <= (3.01 + 2.01 * exact) * EPS, "{x}: {got}, exactly {exact}");
+    }
+}
+
+#[test]
+fn gradients_of_powers_stay_within_their_bound_with_equal_bits() {
+    let (mut x, gradient) = (random(9, 101, 2), random(9, 101, 4));
+    // Over many decades too, where the logarithm is large.
+    let values = x.as_mut_slice().iter_mut().step_by(2).zip(-60i32..);
+    values.for_each(|(x, exponent)| *x *= 2f32.powi(exponent % 60));
+    for n in [1e-3, 0.25, 0.5, 0.99, 1.0, 1.75, 2.0, 2.5, 3.3, 4.5, 10.0, 31.75] {
+        let scalar = strided(&gradient, 0, |g| power_gradient(&mut context(Isa::Scalar, 1), x.view(), g, n));
+        for (isa, threads) in Isa::available().flat_map(|isa| [(isa, 1), (isa, 2), (isa, 3), (isa, 7)]) {
+            let got = strided(&gradient, 1, |g| power_gradient(&mut context(isa, threads), x.view(), g, n));
+            assert_eq!(bits(&got), bits(&scalar), "{isa} n = {n}, {threads} threads");
+        }
+        let away = (f64::from(n) - 1.0).abs();
+        let rest = if away.fract() == 0.5 { 0.0 } else { 4.0 * away.fract() };
+        let mut compared = 0;
+        for ((&x, &g), &got) in x.as_slice().iter().zip(gradient.as_slice()).zip(&scalar) {
+            let exact = reference::power_gradient(x, g, n);
+            let normal = f64::from(f32::MIN_POSITIVE)..=f64::from(f32::MAX);
+            if exact == 0.0 {
+                assert_eq!(got, 0.0, "slope at {x}, n = {n}");
+            } else if normal.contains(&exact.abs()) && normal.contains(&f64::from(x).powf(away)) {
+                let bound = (2.0 * away + 7.0 + rest * f64::from(x).ln().abs()) * EPS * exact.abs();
+                assert!((f64::from(got) - exact).abs() <= bound, "slope at {x}, n = {n}: {got}, exactly {exact}");
+                compared += 1;
+            }
+        }
+        assert!(compared >= 150, "n = {n}: only {compared}");
+    }
+}
+
+#[test]
+fn the_gradient_of_a_power_passes_where_that_of_relu_does() {
+    let odd = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, 1e-45, -1e-45, 1.0];
+    for (rows, cols) in SHAPES {
+        let (mut x, mut gradient) = (random(rows, cols, 1), random(rows, cols, 2));
+        x.as_mut_slice().iter_mut().step_by(3).enumerate().for_each(|(i, x)| *x = odd[i % 8]);
+        gradient.as_mut_slice().iter_mut().step_by(3).enumerate().for_each(|(i, g)| *g = odd[i / 8 % 8]);
+        for isa in Isa::available() {
+            let relu = strided(&gradient, 0, |g| relu_gradient(&mut context(isa, 1), x.view(), g));
+            let first = strided(&gradient, 3, |g| power_gradient(&mut context(isa, 1), x.view(), g, 1.0));
+            assert_eq!(bits(&first), bits(&relu), "{isa}, {rows} x {cols}: n = 1 is relu");
+            for n in [0.5, 3.3] {
+                let got = strided(&gradient, 3, |g| power_gradient(&mut context(isa, 1), x.view(), g, n));
+                for ((&x, &g), &got) in x.as_slice().iter().zip(gradient.as_slice()).zip(&got) {
+                    match x {
+                        x if x.is_nan() => assert!(got.is_nan(), "{isa}: {x}, {g}"),
+                        x if x <= 0.0 => assert_eq!(got, 0.0, "{isa}: {x}, {g}"),
+                        _ => assert!(!g.is_nan() || got.is_nan(), "{isa}: {x}, {g}"),
+                    }
+                }
+            }
+        }
+    }
+    let x = Matrix::from_fn(1, 3, |_, _| f32::INFINITY);
+    for (n, slope) in [(0.5, 0.0), (1.0, 1.0), (3.3, f32::INFINITY)] {
+        let mut gradient = Matrix::from_fn(1, 3, |_, _| 1.0);
+        power_gradient(&mut context(Isa::best(), 1), x.view(), gradient.view_mut(), n);
+        assert_eq!(gradient.as_slice(), [slope; 3], "n = {n}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "tanh_gradient: x is 2 x 3, the gradient is 3 x 2")]
+fn so_have_those_of_tanh() {
+    tanh_gradient(&mut context(Isa::best(), 1), Matrix::zeros(2, 3).view(), Matrix::zeros(3, 2).view_mut());
+}
+
+#[test]
+#[should_panic(expected = "power_gradient: n is 64.5, not above 0 and at most 64")]
+fn the_gradient_of_a_power_too_large_is_refused() {
+    let mut gradient = Matrix::zeros(2, 3);
+    power_gradient(&mut context(Isa::best(), 1), Matrix::zeros(2, 3).view(), gradient.view_mut(), 64.5);
+}
+
+#[test]
 #[should_panic(expected = "relu_gradient: x is 2 x 3, the gradient is 3 x 2")]
 fn gradients_have_the_shape_of_what_they_are_by() {
     relu_gradient(&mut context(Isa::best(), 1), Matrix::zeros(2, 3).view(), Matrix::zeros(3, 2).view_mut());
@@ -204,6 +311,32 @@ fn scores_of_equal_or_missing_or_infinite_magnitudes_are_defined() {
                 assert_eq!(found, if rescale { 0 } else { nans }, "{isa} {axis:?} {rescale}");
             }
         }
+    }
+}
+
+#[test]
+fn sums_beyond_f32_make_nan_by_samples_or_by_sixty_four_of_a_unit() {
+    // Magnitudes that vary, so that they have a deviation: of 64 of them the sum is within the range, of 128 it is not.
+    let near = |row: usize, col: usize| if (row + col).is_multiple_of(2) { 4e36 } else { 3e36 };
+    let beyond = |row: usize, col: usize| near(row, col) * if row == 0 { 10.0 } else { 1.0 };
+    for isa in Isa::available() {
+        let nans = |mut y: Matrix, axis| {
+            magnitude_zscore(&mut context(isa, 1), y.view_mut(), axis, true);
+            y.as_slice().iter().filter(|v| v.is_nan()).count()
+        };
+        assert_eq!(nans(Matrix::from_fn(2, 64, near), Axis::Sample), 0, "{isa}");
+        assert_eq!(nans(Matrix::from_fn(2, 128, near), Axis::Sample), 256, "{isa}");
+        // Sums of all samples continue in f64.
+        assert_eq!(nans(Matrix::from_fn(40, 64, near), Axis::Whole), 0, "{isa}");
+        assert_eq!(nans(Matrix::from_fn(2, 128, near), Axis::Whole), 256, "{isa}");
+        assert_eq!(nans(Matrix::from_fn(40, 64, beyond), Axis::Whole), 40 * 64, "{isa}: one sample alone");
+        assert_eq!(nans(Matrix::from_fn(192, 20, near), Axis::Unit), 0, "{isa}");
+        // Sixty-four samples bear one that is twenty times as large, not two.
+        let two = |other: usize| {
+            Matrix::from_fn(128, 1, |row, col| near(row, col) * if row == 0 || row == other { 20.0 } else { 1.0 })
+        };
+        assert_eq!(nans(two(63), Axis::Unit), 128, "{isa}");
+        assert_eq!(nans(two(64), Axis::Unit), 0, "{isa}");
     }
 }
 

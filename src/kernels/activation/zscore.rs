@@ -30,8 +30,10 @@ pub enum Axis {
 /// `z = max(0, |y| - mean) / (max |y| - mean)` is what is computed.
 ///
 /// Where all magnitudes along the axis are equal (or so small that their variance underflows, or one over their largest deviation overflows)
-/// there is nothing to tell apart and the result is zero. NaN or infinity anywhere along the axis makes all of it NaN; so do magnitudes whose sum (or without `rescale`, the sum
-/// of their squared deviations) is beyond the range of `f32`.
+/// there is nothing to tell apart and the result is zero. NaN or infinity anywhere along the axis makes all of it NaN; so does a sum of
+/// magnitudes (or without `rescale`, of squared deviations) in `f32` that is beyond its range. Such sums are those of a sample's units for
+/// [`Axis::Sample`]; for [`Axis::Whole`] too, which adds those of the samples in `f64`; for [`Axis::Unit`] those of a unit's values in 64
+/// samples, from each sample whose number is a multiple of 64, and added in `f64` as well.
 ///
 /// Error: the mean m is off by at most `e = (d + 2) u m`, with u = 2^-24 and d the roundings on the longest way through a sum: n/64 + 9
 /// for rows of n values, 64 for columns. So z is off by at most `e / (max - m) + 4 u` if rescaled, and by

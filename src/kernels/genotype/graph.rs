@@ -47,6 +47,10 @@ impl Graph {
     /// [`Error::Setting`] if the probability is not within 0 and 1, or a size is zero or too large.
     pub fn random(inputs: usize, hidden: usize, classes: usize, probability: f64, stream: Stream) -> Result<Self> {
         check(inputs, hidden, classes)?;
+        // The pattern would call it a density.
+        if !(0.0..=1.0).contains(&probability) {
+            return Err(Error::setting("probability", "0 to 1", probability));
+        }
         Graph::checked(Pattern::random(hidden, inputs, probability, stream)?, classes)
     }
 

@@ -110,7 +110,8 @@ impl Population {
         }
         let words = genotypes.div_ceil(GROUP).checked_mul(genes);
         let words = words.filter(|&words| words < 1 << 40);
-        let words = words.ok_or_else(|| Error::setting("population", "fewer than 2^46 alleles", genotypes))?;
+        let found = || format!("{genotypes} genotypes of {genes} genes");
+        let words = words.ok_or_else(|| Error::setting("population", "fewer than 2^46 alleles", found()))?;
         Ok(Population { genotypes, genes, words: vec![0; words] })
     }
 

@@ -50,7 +50,8 @@ impl Default for KrotovHopfield {
 /// ```
 /// Krotov and Hopfield, PNAS 116(16), 2019, as their program has it. x is \[batch, inputs\], w is \[units, inputs\]: the transpose of what the
 /// other rules take, since what changes is rows. There is no mean or sum over the batch to choose: a step is scaled by its largest
-/// change, and so the same for both. That makes `rate` the largest change of a weight.
+/// change, and so the same for both. That makes `rate` the largest change of a weight, whatever finite numbers it and `max |d|` are: where
+/// their quotient is no normal number, d is divided before it is multiplied.
 ///
 /// A step whose `max |d|` is below 1e-30 changes nothing. The first of equal activities ranks higher; an activity of NaN or minus
 /// infinity never ranks, and if fewer than k units are left, nobody is pushed away. `non_negative` then clamps all weights, those of units
@@ -58,12 +59,12 @@ impl Default for KrotovHopfield {
 /// reading, on all threads.
 ///
 /// **NaN and infinity.** A unit with a NaN weight has no rank, and keeps its weights. An input that is not finite makes the activities of all
-/// units that weigh it NaN or infinite; of a NaN in d, `max |d|` is NaN too, and so is every weight of the units that ranked. Under the
-/// clamp NaN stays NaN.
+/// units that weigh it NaN or infinite; of a NaN in d, `max |d|` is NaN too, and so is every weight of the units that ranked. Divided by an
+/// infinite `max |d|`, d changes nothing where it is finite and makes NaN where it is not. Under the clamp NaN stays NaN.
 /// **Error.** Ranks are those of the activities as computed, a sum of n = inputs terms each; where two are closer than rounding, either may
 /// win (the same everywhere). With gamma = 2^-24 and M the largest sum of absolute values that makes an entry of d, an entry of the step is
 /// within `1.01 (2 batch + inputs + 8 p) gamma` times `rate (m + M |d| / max |d|) / max |d|`, m its own such sum; the new weight
-/// is rounded twice more.
+/// is rounded twice more. What underflows in d is an error of d, and made as much larger by `rate / max |d|`.
 /// **Determinism.** The same bits on every instruction set and for any number of threads.
 /// **Cost.** batch inputs units multiply-adds (and inputs units (p - 2) multiplications), 4 batch inputs for the update; w is read once, the
 /// rows that change once more and written. Scratch: batch (inputs + units) values, and those rows.
@@ -130,8 +131,8 @@ pub fn krotov_hopfield(
     let mut changed = &groups[..0];
     if largest >= 1e-30 || largest.is_nan() {
         changed = &groups;
-        let (step, non_negative) = (rate / largest, rule.non_negative);
-        dispatch(isa, Step { deltas, groups: changed, step, w: w.reborrow(), non_negative });
+        let non_negative = rule.non_negative;
+        dispatch(isa, Step { deltas, groups: changed, rate, largest, w: w.reborrow(), non_negative });
     }
     if rule.non_negative {
         clamp_others(context, changed, w);
@@ -265,11 +266,12 @@ impl Kernel for Delta<'_, '_> {
     }
 }
 
-/// `w[u, i] += step d[u, i]` for the units that changed, clamped at zero or not.
+/// `w[u, i] += rate d[u, i] / max |d|` for the units that changed, clamped at zero or not.
 struct Step<'a, 'b, 'c> {
     deltas: &'a [f32],
     groups: &'b [&'b [Gate]],
-    step: f32,
+    rate: f32,
+    largest: f32,
     w: MatMut<'c>,
     non_negative: bool,
 }
@@ -278,13 +280,30 @@ impl Kernel for Step<'_, '_, '_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        let step = s.splat(self.step);
+        let factor = self.rate / self.largest;
+        // A largest change that is infinite or NaN has its say through the factor.
+        if factor.is_normal() || !self.largest.is_finite() {
+            self.add::<S, false>(s, factor);
+        } else {
+            // The factor overflows, or has lost digits; the step has not: a division a value, which hardly anybody waits for.
+            self.add::<S, true>(s, self.rate);
+        }
+    }
+}
+
+impl Step<'_, '_, '_> {
+    /// Adds the factor times d, divided by the largest or as it is.
+    #[inline(always)]
+    fn add<S: Simd, const DIVIDED: bool>(&mut self, s: S, factor: f32) {
+        let (factor, largest) = (s.splat(factor), s.splat(self.largest));
         // The maximum with minus infinity is the value itself: no branch in the loop.
         let lowest = s.splat(if self.non_negative { 0.0 } else { f32::NEG_INFINITY });
         for (delta, group) in self.deltas.chunks(self.w.cols()).zip(self.groups) {
             let row = self.w.row_mut(group[0].unit as usize);
             for (w, d) in row.chunks_mut(LANES).zip(delta.chunks(LANES)) {
-                let new = s.add(s.load_partial(w), s.mul(step, s.load_partial(d)));
+                let d = s.load_partial(d);
+                let d = if DIVIDED { s.div(d, largest) } else { d };
+                let new = s.add(s.load_partial(w), s.mul(factor, d));
                 s.store_partial(s.max(lowest, new), w);
             }
         }

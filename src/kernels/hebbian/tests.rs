@@ -336,6 +336,49 @@ fn krotov_hopfield_follows_its_formula_with_the_same_bits_on_every_set() {
 }
 
 #[test]
+fn krotov_hopfield_moves_weights_by_the_rate_however_large_it_is_or_the_step() {
+    let mut compared = 0;
+    // The quotient of rate and largest change: beyond `f32` twice, with three bits, and none.
+    for (inputs_are, weights_are, rate) in [
+        (2f32.powi(-97), 1.0, 1e12),
+        (2f32.powi(-4), 1.0, f32::MAX),
+        (2f32.powi(97), 2f32.powi(-40), 1e-14),
+        (2f32.powi(97), 2f32.powi(-60), 1e-20),
+    ] {
+        for (batch, inputs, units) in [(1, 1, 2), (1, 20, 7), (3, 20, 7), (2, 37, 58)] {
+            let (mut x, mut w) = (random(batch, inputs, 0.0, 4), random(units, inputs, -1.0, 5));
+            x.as_mut_slice().iter_mut().for_each(|x| *x *= inputs_are);
+            w.as_mut_slice().iter_mut().for_each(|w| *w *= weights_are);
+            for (p, non_negative) in [(2, false), (2, true), (3, false)] {
+                let rule = KrotovHopfield { p, k: 2, delta: 0.4, non_negative };
+                let reference = reference::krotov_hopfield(x.view(), w.view(), &rule, rate, 1e-5);
+                let Some((want, largest)) = reference else { continue };
+                let quotient = rate / largest as f32;
+                assert!(!quotient.is_normal() && largest > 1e-30, "{rate} / {largest}");
+                compared += 1;
+                let mut first: Option<Matrix> = None;
+                for isa in Isa::available() {
+                    let mut got = w.clone();
+                    krotov_hopfield(&mut Context::on(isa).unwrap(), x.view(), got.view_mut(), &rule, rate);
+                    let bound = f64::from(f32::EPSILON) * (2 * batch + inputs + 8) as f64;
+                    for (at, &got) in got.as_slice().iter().enumerate() {
+                        let error = (f64::from(got) - want[at]).abs();
+                        let size = want[at].abs() + f64::from(rate) * inputs as f64;
+                        assert!(error <= bound * size, "{isa}, rate {rate}, at {at}: {got} for {}", want[at]);
+                    }
+                    assert_eq!(&got, first.get_or_insert_with(|| got.clone()), "{isa}: bits differ");
+                }
+                // The weight of the largest change moved by the rate.
+                let moved = want.iter().zip(w.as_slice()).map(|(new, &old)| (new - f64::from(old)).abs());
+                let moved = moved.fold(0.0, f64::max) / f64::from(rate);
+                assert!(non_negative || (moved - 1.0).abs() < 1e-5, "{moved} times the rate");
+            }
+        }
+    }
+    assert!(compared >= 30, "only {compared} cases were far enough from a tie");
+}
+
+#[test]
 fn krotov_hopfield_clamps_every_weight_whatever_the_step() {
     let rule = KrotovHopfield { p: 2, k: 2, delta: 0.4, non_negative: true };
     let mut old = random(120, 37, -1.0, 5);

@@ -130,8 +130,9 @@ impl fmt::Display for Plan {
 /// Masked weights of a layer, with the [`Plan`] by which they are used.
 ///
 /// Whatever the plan, what the mask leaves out never matters: a NaN or infinite input reaches only the units that see it. (The dense
-/// strategy computes samples that hold one by lists.) A plan, and so every bit, is the same on every instruction set; two strategies may
-/// differ within the bounds of [the module](super), because they sum in different orders.
+/// strategy computes samples that hold one by lists; and all samples, by runs, while finite weights of a column that a field lists twice
+/// have a sum beyond `f32`.) A plan, and so every bit, is the same on every instruction set; two strategies may differ within the bounds of
+/// [the module](super), because they sum in different orders.
 ///
 /// ```
 /// use neuropil::kernels::dense::Write;
@@ -205,7 +206,7 @@ pub struct MaskedWeights {
     plan: Plan,
     isa: Isa,
     mask: Mask,
-    /// The weights with zeros, if the plan is dense.
+    /// The weights with zeros, if the plan is dense and they can be written so.
     dense: Option<Dense>,
 }
 
@@ -217,10 +218,10 @@ struct Dense {
 }
 
 impl Dense {
-    fn new(isa: Isa, mask: &Mask) -> Self {
-        let matrix = mask.to_dense();
+    fn new(isa: Isa, mask: &Mask) -> Option<Self> {
+        let matrix = mask.to_dense()?;
         let packed = PackedMatrix::new(isa, matrix.view());
-        Dense { matrix, packed }
+        Some(Dense { matrix, packed })
     }
 }
 
@@ -252,8 +253,9 @@ impl MaskedWeights {
     }
 
     fn new(isa: Isa, plan: Plan, mask: Mask) -> Self {
-        let dense = (plan.strategy == Strategy::Dense).then(|| Dense::new(isa, &mask));
-        MaskedWeights { plan, isa, mask, dense }
+        let mut weights = MaskedWeights { plan, isa, mask, dense: None };
+        weights.lay_out();
+        weights
     }
 
     /// What was chosen, and why.
@@ -313,10 +315,15 @@ impl MaskedWeights {
             Mask::Sparse(matrix) => matrix.update_values(change),
             Mask::Fields { weights, .. } => change(weights),
         };
-        if self.dense.is_some() {
-            self.dense = Some(Dense::new(self.isa, &self.mask));
-        }
+        self.lay_out();
         result
+    }
+
+    /// Lays the weights out for the plan.
+    fn lay_out(&mut self) {
+        if self.plan.strategy == Strategy::Dense {
+            self.dense = Dense::new(self.isa, &self.mask);
+        }
     }
 
     /// `p = x (w o m)`, for x \[batch, inputs\], y \[batch, units\], of any batch: the plan's is what it is fastest for.
@@ -422,18 +429,24 @@ impl MaskedWeights {
 }
 
 impl Mask {
-    /// The weights with zeros where the mask is; those of a column that a field lists twice added.
-    fn to_dense(&self) -> Matrix {
+    /// The weights with zeros where the mask is; those of a column that a field lists twice added. None if a sum of finite ones overflows:
+    /// by it an input of zero would give NaN, and a small one infinity.
+    fn to_dense(&self) -> Option<Matrix> {
         match self {
-            Mask::Sparse(matrix) => matrix.to_dense(),
+            Mask::Sparse(matrix) => Some(matrix.to_dense()),
             Mask::Fields { layer, weights } => {
                 let mut dense = Matrix::zeros(layer.map().len(), layer.units());
                 for (unit, field) in layer.fields().iter().enumerate() {
-                    for (column, weight) in field.columns().zip(&weights[layer.range(unit)]) {
-                        dense[(column, unit)] += weight;
+                    for (column, &weight) in field.columns().zip(&weights[layer.range(unit)]) {
+                        let sum = &mut dense[(column, unit)];
+                        let finite = sum.is_finite() && weight.is_finite();
+                        *sum += weight;
+                        if finite && !sum.is_finite() {
+                            return None;
+                        }
                     }
                 }
-                dense
+                Some(dense)
             }
         }
     }

@@ -273,15 +273,15 @@ impl Particles {
         (&self.net, self.values.as_mut_slice().as_chunks_mut().0)
     }
 
+    /// Refuses others of another net or number.
     #[track_caller]
     pub(super) fn agree(&self, name: &str, other: &Particles) {
-        assert!(
-            self.net.widths == other.net.widths && self.len == other.len,
-            "{name}: {} particles of {:?} with {} of {:?}",
-            self.len,
-            self.net.widths,
-            other.len,
-            other.net.widths
-        );
+        // All that a net is made from.
+        let of = |particles: &Particles| {
+            let Net { widths, activation, direct, .. } = &particles.net;
+            let direct = if *direct { ", direct" } else { "" };
+            format!("{} particles of {widths:?}, {activation:?}{direct}", particles.len)
+        };
+        assert!(self.net == other.net && self.len == other.len, "{name}: {}, but {}", of(self), of(other));
     }
 }

@@ -427,6 +427,32 @@ fn lengths_that_disagree_panic() {
     effective_weight_step(&mut Context::new().unwrap(), &mut particles, &mut velocity, &[0.0; 2], 0.1, 0.9);
 }
 
+fn with_velocity_of(net: &Net, len: usize) {
+    let mut particles = Particles::zeros(&Net::new(&[3, 3], Activation::Linear).unwrap(), 3);
+    let (mut velocity, rule) = (Particles::zeros(net, len), SelfReplication { rate: 0.1, momentum: 0.9, steps: 1 });
+    self_replicate(&mut Context::new().unwrap(), &mut particles, Some(&mut velocity), &rule);
+}
+
+#[test]
+#[should_panic(expected = "self_replicate: 3 particles of [5, 3, 3, 1], Linear, but 3 particles of [5, 3, 3, 1], Tanh")]
+fn a_velocity_of_another_activation_is_refused() {
+    with_velocity_of(&Net::new(&[3, 3], Activation::Tanh).unwrap(), 3);
+}
+
+#[test]
+#[should_panic(expected = "Linear, but 3 particles of [5, 3, 3, 1], Linear, direct")]
+fn a_velocity_of_a_net_evaluated_otherwise_is_refused() {
+    with_velocity_of(&Net::new(&[3, 3], Activation::Linear).unwrap().direct(), 3);
+}
+
+#[test]
+#[should_panic(
+    expected = "self_replicate: 3 particles of [5, 3, 3, 1], Linear, but 2 particles of [5, 3, 3, 1], Linear"
+)]
+fn a_velocity_of_another_number_is_refused() {
+    with_velocity_of(&Net::new(&[3, 3], Activation::Linear).unwrap(), 2);
+}
+
 #[test]
 #[should_panic(expected = "particles with Tanh")]
 fn particles_that_are_not_linear_have_no_effective_weight() {

@@ -82,8 +82,9 @@ pub fn clean_and_perturbed(
 /// `w += gain * noise` where `w != 0`: the update of weight perturbation with `gain = -(eta / sigma^2) (E_perturbed - E)`.
 ///
 /// "On the support only": a weight that is zero (of either sign) stays as it is, so that what became sparse stays sparse. With
-/// `non_negative` the result is `max(0, .)`, of NaN it is NaN. One fused rounding a weight. The gain is a result, not a setting, so one that is
-/// NaN or infinite is no panic: NaN makes every non-zero weight NaN, so check the losses before. Traffic: w twice, noise once.
+/// `non_negative` the result is `max(0, .)`, of NaN it is NaN, of a zero that zero. One fused rounding a weight. The gain is a result, not a
+/// setting, so one that is NaN or infinite is no panic: NaN makes every non-zero weight NaN, so check the losses before. Traffic: w twice,
+/// noise once.
 ///
 /// ```
 /// use neuropil::{Context, Matrix, kernels::perturb};
@@ -162,7 +163,7 @@ pub enum Draws {
 pub struct WeightPerturbation {
     /// Learning rate, eta: a finite number.
     pub rate: f32,
-    /// Standard deviation of the noise, sigma; above zero.
+    /// Standard deviation of the noise, sigma: a finite number above zero.
     pub sigma: f32,
     /// Clamp the weights at zero afterwards.
     pub non_negative: bool,
@@ -204,7 +205,8 @@ impl Default for Workspace {
 ///
 /// Labels are bytes: at most 256 classes.
 ///
-/// If a loss is not a number, or there are no samples, the weights stay as they are, not even clamped; the caller sees it in the result.
+/// If one of the two losses is NaN or infinite, or there are no samples, the weights stay as they are, not even clamped; the caller sees it in
+/// the result.
 /// A gain beyond the range of `f32` is infinite, and so are the weights it reaches (NaN, where noise is zero).
 ///
 /// **Error.** Losses as those of [`softmax_cross_entropy`](crate::kernels::loss::softmax_cross_entropy) on outputs as
@@ -245,7 +247,8 @@ pub fn weight_perturbation(
     let (batch, inputs, classes) = (z.rows(), w.rows(), w.cols());
     assert!(bias.len() == classes, "weight_perturbation: {} biases for {classes} classes", bias.len());
     same_shape("weight_perturbation", "w", (inputs, classes), (z.cols(), classes));
-    assert!(rule.sigma > 0.0 && rule.sigma.is_finite(), "weight_perturbation: sigma is {}, not above zero", rule.sigma);
+    let sigma = rule.sigma;
+    assert!(sigma > 0.0 && sigma.is_finite(), "weight_perturbation: sigma is {sigma}, not a finite number above zero");
     finite("weight_perturbation", "rate", rule.rate);
     let Workspace { noise, clean, perturbed, losses: [clean_losses, perturbed_losses] } = workspace;
     reshape(clean, batch, classes);

@@ -164,10 +164,11 @@ fn at<S: Simd>(s: S, normals: Normals<S>, stream: Stream, position: usize, sigma
 /// `w += sum_b gains[b] N_b` where `w != 0`, with the noise that [`perturbed_per_sample`] drew from the same `stream` and `sigma`. With
 /// gains `-(eta / sigma^2) (E_perturbed,b - E_b) / batch` this is weight perturbation with a draw a sample.
 ///
-/// The support is as in [`reward_update`](super::reward_update), and so is `non_negative`. The sum over the batch runs in 16 parts, each in
-/// the order of the samples, added in order: error `2^-24 ((batch/16 + 17) sum_b |gains[b] N_b| + |w + sum|)`, the last for the rounding of
-/// the new weight. A NaN gain reaches every non-zero weight; without gains nothing is added, but the clamp still holds afterwards. Cost: a
-/// draw and a multiply-add for each weight and sample. Memory: 16 copies of w.
+/// The support is as in [`reward_update`](super::reward_update), and so is `non_negative`: zeros of either sign stay. The sum over the batch
+/// runs in 16 parts, each in the order of the samples, added in order: error
+/// `2^-24 ((batch/16 + 17) sum_b |gains[b] N_b| + |w + sum|)`, the last for the rounding of the new weight. A NaN gain reaches every non-zero
+/// weight; without gains nothing is added, but the clamp still holds afterwards. Cost: a draw and a multiply-add for each weight and sample.
+/// Memory: 16 copies of w.
 ///
 /// ```
 /// use neuropil::{Context, Matrix, kernels::perturb, random::Stream};
@@ -220,7 +221,8 @@ pub fn reward_update_per_sample(
             if *w != 0.0 {
                 *w += total[col * stride + row];
             }
-            if non_negative && *w <= 0.0 {
+            // Zeros of either sign stay as they are.
+            if non_negative && *w < 0.0 {
                 *w = 0.0;
             }
         }

@@ -320,6 +320,38 @@ fn a_step_with_a_broken_loss_leaves_the_weights_alone() {
 }
 
 #[test]
+fn a_step_with_an_infinite_loss_leaves_the_weights_alone() {
+    // The label's logit is so far below the other that the loss is beyond f32.
+    let (z, bias) = (Matrix::from_slice(&[1.0], 1, 1).unwrap(), [f32::MAX, f32::MIN]);
+    for draws in [Draws::Batch, Draws::Sample] {
+        let start = Matrix::from_slice(&[-1.0, 0.5], 1, 2).unwrap();
+        let (context, workspace, mut w) = (&mut context(Isa::best(), 1), &mut Workspace::default(), start.clone());
+        let rule = WeightPerturbation { non_negative: true, draws, ..RULE };
+        let losses =
+            weight_perturbation(context, z.view(), &[1], w.view_mut(), &bias, &rule, Stream::new(0, ""), workspace);
+        assert_eq!((losses.clean, losses.perturbed), (f64::INFINITY, f64::INFINITY), "{draws:?}");
+        assert!(w == start, "{draws:?}: {w:?}");
+    }
+}
+
+#[test]
+fn zeros_keep_their_sign_under_the_clamp_however_noise_is_drawn() {
+    let start = Matrix::from_slice(&[-0.0, 0.0, -1e-9, 1.0], 4, 1).unwrap();
+    let (noise, stream) = (Matrix::from_fn(4, 1, |_, _| 0.5), Stream::new(3, "zeros"));
+    for isa in Isa::available() {
+        for non_negative in [false, true] {
+            let (mut by_batch, mut by_sample) = (start.clone(), start.clone());
+            reward_update(&mut context(isa, 1), noise.view(), 0.0, by_batch.view_mut(), non_negative);
+            let gains = [0.0; 3];
+            reward_update_per_sample(&mut context(isa, 1), stream, 0.5, &gains, by_sample.view_mut(), non_negative);
+            let expected = [-0.0, 0.0, if non_negative { 0.0 } else { -1e-9 }, 1.0];
+            assert_eq!(bits(by_batch.as_slice()), bits(&expected), "{isa}");
+            assert_eq!(bits(by_sample.as_slice()), bits(&expected), "{isa}");
+        }
+    }
+}
+
+#[test]
 fn no_samples_change_nothing_but_still_clamp() {
     let start = Matrix::from_slice(&[0.5, -0.25, 0.0, f32::NAN], 2, 2).unwrap();
     for (non_negative, expected) in [(false, [0.5, -0.25, 0.0]), (true, [0.5, 0.0, 0.0])] {
@@ -376,9 +408,15 @@ fn a_rate_that_is_no_number_is_refused() {
 }
 
 #[test]
-#[should_panic(expected = "weight_perturbation: sigma is 0, not above zero")]
+#[should_panic(expected = "weight_perturbation: sigma is 0, not a finite number above zero")]
 fn noise_of_no_width_is_refused() {
     step_of(WeightPerturbation { sigma: 0.0, ..RULE }, &[0, 1]);
+}
+
+#[test]
+#[should_panic(expected = "weight_perturbation: sigma is inf, not a finite number above zero")]
+fn noise_of_infinite_width_is_refused() {
+    step_of(WeightPerturbation { sigma: f32::INFINITY, ..RULE }, &[0, 1]);
 }
 
 #[test]

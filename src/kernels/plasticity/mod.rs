@@ -14,9 +14,9 @@
 //! **Error.** With gamma = 2^-24: a logit of n inputs is within `1.01 (n / 16 + 6) gamma sum |h| |w|`, a gradient over b samples within
 //! `1.01 b gamma sum |d| |h|`; a step adds one rounding of w. **Determinism.** Every sum is one chain of fused multiply-adds (a logit: one in
 //! each of 16 lanes, folded by the fixed tree), whatever instruction set, tile and number of threads: the bits never differ.
-//! **NaN and infinity** in data spread as in the sums; but the sign of NaN is zero, and an input that is NaN has not fired. A rate that is NaN or
-//! infinite panics. **Cost.** As many
-//! multiply-adds as batch x units x inputs; h and w are each read once from memory (logits read w once for every 48 samples).
+//! **NaN and infinity** in data spread as in the sums; but the sign of NaN is zero, and an input that is NaN has not fired. Of a signal s that is
+//! infinite, links that did not fire get zero times it, which is NaN. A rate that is NaN or infinite panics. **Cost.** As many multiply-adds as
+//! batch x units x inputs; h and w are each read once from memory (logits read w once for every 48 samples).
 //!
 //! ```
 //! use neuropil::kernels::plasticity::{logits, sign_descent};
@@ -125,6 +125,9 @@ pub fn sign_descent(context: &mut Context, h: MatRef<'_>, d: MatRef<'_>, w: MatM
 
 /// `w -= rate s^T 1{h > 0}`: links that fired, changed as [`reward_signal`] says. Units whose signal is zero throughout are not visited.
 /// See [the module](self) for shapes, error, NaN, determinism and cost.
+///
+/// Signals of [`reward_signal`] are finite. One that is not reaches every link of its unit, as 1{h > 0} is a factor: a NaN makes them all NaN;
+/// an infinity makes links infinite that fired (or NaN, where they meet the other infinity), and NaN those that did not.
 ///
 /// ```
 /// use neuropil::{Context, Matrix, kernels::plasticity::reward_modulated};

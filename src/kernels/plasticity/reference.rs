@@ -34,8 +34,9 @@ pub fn reward_modulated(h: MatRef<'_>, s: MatRef<'_>, w: MatRef<'_>, rate: f32) 
     let mut changed = Vec::new();
     for j in 0..w.rows() {
         for i in 0..w.cols() {
-            let fired = (0..h.rows()).filter(|&b| h.row(b)[i] > 0.0);
-            let sum: f64 = fired.map(|b| f64::from(s.row(b)[j])).sum();
+            // A factor, not a choice: of an infinite signal it makes NaN where nothing fired.
+            let fired = |b: usize| f64::from(u8::from(h.row(b)[i] > 0.0));
+            let sum: f64 = (0..h.rows()).map(|b| f64::from(s.row(b)[j]) * fired(b)).sum();
             changed.push(f64::from(w.row(j)[i]) - f64::from(rate) * sum);
         }
     }

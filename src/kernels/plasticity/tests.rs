@@ -140,6 +140,31 @@ fn not_a_number_fires_nothing_and_has_no_sign() {
 }
 
 #[test]
+fn signals_that_are_no_numbers_reach_every_link_of_their_unit() {
+    // A group of units and one more; inputs of a tile, a vector and a part of one.
+    let (h, w) = (drawn("h", 3, 85), drawn("w", 6, 85));
+    for wrong in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
+        let mut s = Matrix::from_fn(3, 6, |b, j| [1.0, -1.0, 0.0][(b + j) % 3]);
+        s[(1, 2)] = wrong;
+        (s[(0, 5)], s[(1, 5)]) = (f32::INFINITY, wrong);
+        let want = reference::reward_modulated(h.view(), s.view(), w.view(), 0.5);
+        for mut context in contexts() {
+            let mut got = w.clone();
+            reward_modulated(&mut context, h.view(), s.view(), got.view_mut(), 0.5);
+            for (at, &got) in got.as_slice().iter().enumerate() {
+                let (unit, input) = (at / 85, at % 85);
+                assert!(f64::from(got) == f64::from(want[at] as f32) || (got.is_nan() && want[at].is_nan()));
+                assert_eq!(got.is_finite(), unit != 2 && unit != 5, "{context:?}, {wrong}: unit {unit}");
+                if unit == 2 {
+                    let fired = h[(1, input)] > 0.0;
+                    assert_eq!(got.is_nan(), wrong.is_nan() || !fired, "{context:?}, {wrong}: input {input}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 #[should_panic(expected = "gradient: h is 2 x 3, the signal 4 x 5, w 5 x 3")]
 fn shapes_that_disagree_are_named() {
     let (h, d, mut w) = (Matrix::zeros(2, 3), Matrix::zeros(4, 5), Matrix::zeros(5, 3));

@@ -1,6 +1,6 @@
 //! Checks of what treats values one by one or row by row: elementary functions, activations, losses, pixels.
 
-use super::{Case, Check, Dim, gamma, strict};
+use super::{Case, Check, Dim, UNDERFLOW, gamma, strict};
 use crate::Matrix;
 use crate::kernels::activation::{self, Axis, Dropout, magnitude_zscore};
 use crate::kernels::adam::{self, Adam};
@@ -25,7 +25,9 @@ pub(super) const CHECKS: &[Check] = &[
     Check { kernel: "activation::relu", dims: BATCH, run: relu },
     Check { kernel: "activation::relu_gradient", dims: BATCH, run: relu_gradient },
     Check { kernel: "activation::tanh", dims: BATCH, run: tanh },
+    Check { kernel: "activation::tanh_gradient", dims: BATCH, run: tanh_gradient },
     Check { kernel: "activation::power", dims: BATCH, run: power },
+    Check { kernel: "activation::power_gradient", dims: BATCH, run: power_gradient },
     Check { kernel: "activation::gelu", dims: BATCH, run: gelu },
     Check { kernel: "activation::magnitude_zscore", dims: BATCH, run: zscore },
     Check { kernel: "activation::relu_dropout", dims: BATCH, run: relu_dropout },
@@ -187,6 +189,21 @@ fn tanh(case: &mut Case<'_>) {
     });
 }
 
+fn tanh_gradient(case: &mut Case<'_>) {
+    let [batch, units] = case.sizes();
+    let (y, gradient) = (case.matrix(batch, units, -1.0, 1.0), case.matrix(batch, units, -2.0, 2.0));
+    let pairs = y.as_slice().iter().zip(gradient.as_slice());
+    let exact: Vec<f64> = pairs.map(|(&y, &g)| activation::reference::tanh_gradient(y, g)).collect();
+    // The factor is fused, so that nothing cancels.
+    let mut bound: Vec<f64> = exact.iter().map(|value| gamma(2.0) * value.abs()).collect();
+    strict(&exact, &mut bound);
+    case.compare(&exact, &bound, |context| {
+        let mut gradient = gradient.clone();
+        activation::tanh_gradient(context, y.view(), gradient.view_mut());
+        gradient.as_slice().to_vec()
+    });
+}
+
 /// The values, and what a gradient becomes.
 fn gelu(case: &mut Case<'_>) {
     let [batch, units] = case.sizes();
@@ -253,6 +270,38 @@ fn power(case: &mut Case<'_>) {
                 let mut y = y.clone();
                 activation::power(context, y.view_mut(), n);
                 y.as_slice().to_vec()
+            });
+        }
+    }
+}
+
+fn power_gradient(case: &mut Case<'_>) {
+    let [batch, units] = case.sizes();
+    let (near, gradient) = (case.matrix(batch, units, -3.0, 2.0), case.matrix(batch, units, -1.0, 1.0));
+    let exponents = case.finite(batch, units, -60.0, 60.0);
+    for n in [0.3f32, 0.5, 0.99, 1.0, 2.0, 3.3, 4.5] {
+        let reach = (120.0 / n).min(60.0) / 60.0;
+        let far = Matrix::from_fn(batch, units, |row, col| (reach * exponents[(row, col)]).exp2());
+        for x in [&near, &far] {
+            let pairs = || x.as_slice().iter().zip(gradient.as_slice());
+            let exact: Vec<f64> = pairs().map(|(&x, &g)| activation::reference::power_gradient(x, g, n)).collect();
+            let bounds = pairs().zip(&exact).map(|((&x, &g), &exact)| {
+                let (x, away) = (f64::from(x), (f64::from(n) - 1.0).abs());
+                if exact == 0.0 {
+                    return 0.0;
+                }
+                let rest = if away.fract() == 0.5 { 0.0 } else { 4.0 * away.fract() };
+                let logarithm = if rest == 0.0 { 0.0 } else { x.ln().abs() };
+                // What underflows in the power is multiplied by the exponent and the gradient.
+                let underflow = UNDERFLOW * f64::from(n) * f64::from(g).abs();
+                gamma(2.0 * away + 7.0 + rest * logarithm) * exact.abs() + underflow
+            });
+            let mut bound: Vec<f64> = bounds.collect();
+            strict(&exact, &mut bound);
+            case.compare(&exact, &bound, |context| {
+                let mut gradient = gradient.clone();
+                activation::power_gradient(context, x.view(), gradient.view_mut(), n);
+                gradient.as_slice().to_vec()
             });
         }
     }

@@ -91,8 +91,8 @@ fn reward_signal(case: &mut Case<'_>) {
 
 fn reward_modulated(case: &mut Case<'_>) {
     let [batch, units, inputs] = case.sizes();
-    let (h, drawn) = (case.matrix(batch, inputs, -1.0, 1.0), case.finite(batch, units, -1.5, 1.5));
-    // Signals are -1, 0 and 1: their sums are exact, the step is rounded once.
+    let (h, drawn) = (case.matrix(batch, inputs, -1.0, 1.0), case.matrix(batch, units, -1.5, 1.5));
+    // Signals are -1, 0 and 1, or no numbers: their sums are exact, the step is rounded once.
     let s = Matrix::from_fn(batch, units, |b, j| drawn.row(b)[j].round());
     let w = case.matrix(units, inputs, -1.0, 1.0);
     let exact = reference::reward_modulated(h.view(), s.view(), w.view(), 0.3);

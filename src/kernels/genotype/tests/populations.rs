@@ -71,6 +71,15 @@ fn empty_populations_are_refused() {
 }
 
 #[test]
+fn populations_too_large_name_both_sizes() {
+    for (genotypes, genes) in [(1 << 46, 1), (1 << 20, 1 << 26), (usize::MAX, 1 << 30)] {
+        let found = message(Population::from_fn(genotypes, genes, |_, _| unreachable!("refused before")));
+        let expected = "population: expected fewer than 2^46 alleles, found";
+        assert_eq!(found, format!("{expected} {genotypes} genotypes of {genes} genes"));
+    }
+}
+
+#[test]
 fn rounding_takes_the_more_frequent_allele() {
     let p = AlleleFrequencies::new(vec![0.0, 0.49, 0.5, 1.0]).unwrap();
     let one = Population::rounded(&p);

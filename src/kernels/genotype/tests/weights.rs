@@ -131,7 +131,10 @@ fn malformed_graphs_are_named() {
         assert!(Graph::from_edges(inputs, hidden, classes, &[]).is_err());
         assert!(Graph::random(inputs, hidden, classes, 0.5, stream("g")).is_err());
     }
-    assert!(Graph::random(4, 3, 2, 1.5, stream("g")).is_err());
+    for wrong in [1.5, -0.1, f64::NAN] {
+        let message = message(Graph::random(4, 3, 2, wrong, stream("g")));
+        assert_eq!(message, format!("probability: expected 0 to 1, found {wrong}"));
+    }
     assert_eq!(Graph::random(4, 3, 2, 1.0, stream("g")).unwrap().edges(), 12);
 }
 

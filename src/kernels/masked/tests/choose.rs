@@ -25,6 +25,41 @@ fn plans_follow_density_and_say_why() {
     );
 }
 
+#[test]
+fn weights_of_a_column_listed_twice_never_overflow_together() {
+    // Two units that see both inputs, the first of them twice: half as many weights again as a dense layer has.
+    let map = Map { rows: 1, cols: 2 };
+    let field = || ReceptiveField::new(map, &[Rectangle::new(0..1, 0..2), Rectangle::new(0..1, 0..1)]).unwrap();
+    let layer = FieldLayer::new(vec![field(), field()]).unwrap();
+    let large = vec![2e38, 1.0, 2e38, 0.5, 0.25, 0.125];
+    let x = Matrix::from_slice(&[0.0, 3.0, 0.5, 1.0], 2, 2).unwrap();
+    let y = Matrix::from_slice(&[0.0, 2.0, 0.25, 0.0], 2, 2).unwrap();
+    for mut context in contexts() {
+        let mut weights = MaskedWeights::fields(&context, layer.clone(), large.clone(), 9).unwrap();
+        assert_eq!(weights.plan().strategy(), Strategy::Dense);
+        let products = |weights: &MaskedWeights, context: &mut Context| {
+            let (mut forward, mut back) = (Matrix::zeros(2, 2), Matrix::zeros(2, 2));
+            weights.forward(context, x.view(), forward.view_mut(), Write::Replace);
+            weights.backward(context, y.view(), back.view_mut(), Write::Replace);
+            (forward, back)
+        };
+        let (forward, back) = products(&weights, &mut context);
+        // An input of zero takes nothing from 2e38 + 2e38, and one of 0.5 half of it.
+        assert_eq!(forward.as_slice(), &[3.0, 0.75, 2e38, 0.5625], "{context:?}");
+        assert_eq!(back.as_slice(), &[1.25, 0.5, 1e38, 0.25], "{context:?}");
+        // To ordinary weights and back.
+        let ordinary = MaskedWeights::fields(&context, layer.clone(), vec![0.5; 6], 9).unwrap();
+        weights.update_values(|values| values.fill(0.5));
+        assert_eq!(products(&weights, &mut context), products(&ordinary, &mut context));
+        weights.update_values(|values| values.copy_from_slice(&large));
+        assert_eq!(products(&weights, &mut context), (forward, back), "{context:?}");
+        // A weight that is infinite by itself spreads as it does in any product.
+        weights.update_values(|values| values.copy_from_slice(&[f32::INFINITY, 1.0, 1.0, 1.0, 1.0, 1.0]));
+        let (forward, _) = products(&weights, &mut context);
+        assert!(forward[(0, 0)].is_nan() && forward[(1, 0)] == f32::INFINITY && forward[(1, 1)] == 2.0);
+    }
+}
+
 /// Weights of every strategy, with the strategy they should choose.
 fn chosen(context: &Context) -> Vec<(MaskedWeights, Strategy)> {
     let map = Map { rows: 6, cols: 7 };
