@@ -41,6 +41,9 @@ const VERSION: u32 = 1;
 /// The longest list of tensors and metadata, in bytes: this, or a sixteenth of the file. Once read it takes some ten times as much memory.
 const LONGEST_LIST: usize = 1 << 15;
 
+/// The tensor that makes a file so long that its list of tensors may be as long as it is; of no meaning.
+const ROOM: &str = "room";
+
 /// The longest header, configuration and all, in bytes: this, or a hundredth of the file. It takes a hundred times as much memory.
 const LONGEST_HEADER: usize = LONGEST_CONFIG + (2 << 10);
 
@@ -66,17 +69,19 @@ pub fn parse(bytes: impl Into<Bytes>, origin: &str) -> Result<Box<dyn Learner>> 
     learner(Reader::new(bytes.into(), origin.to_owned())?)
 }
 
-fn learner(mut reader: Reader) -> Result<Box<dyn Learner>> {
-    Ok(match reader.header.kind.as_str() {
-        hebbian::KIND => Box::new(hebbian::Network::read(&mut reader)?),
-        hierarchy::KIND => Box::new(hierarchy::Network::read(&mut reader)?),
-        organism::KIND => Box::new(organism::Network::read(&mut reader)?),
-        krotov_hopfield::KIND => Box::new(krotov_hopfield::Network::read(&mut reader)?),
-        backprop::KIND => Box::new(backprop::Network::read(&mut reader)?),
-        evolution::KIND => Box::new(evolution::Network::read(&mut reader)?),
-        dopaminergic::KIND => Box::new(dopaminergic::Network::read(&mut reader)?),
-        softmax::KIND => Box::new(softmax::Network::read(&mut reader)?),
-        other => return Err(reader.wrong("a known kind of learner", format!("'{other}'"))),
+fn learner(reader: Reader) -> Result<Box<dyn Learner>> {
+    reader.all(|reader| -> Result<Box<dyn Learner>> {
+        Ok(match reader.header.kind.as_str() {
+            hebbian::KIND => Box::new(hebbian::Network::read(reader)?),
+            hierarchy::KIND => Box::new(hierarchy::Network::read(reader)?),
+            organism::KIND => Box::new(organism::Network::read(reader)?),
+            krotov_hopfield::KIND => Box::new(krotov_hopfield::Network::read(reader)?),
+            backprop::KIND => Box::new(backprop::Network::read(reader)?),
+            evolution::KIND => Box::new(evolution::Network::read(reader)?),
+            dopaminergic::KIND => Box::new(dopaminergic::Network::read(reader)?),
+            softmax::KIND => Box::new(softmax::Network::read(reader)?),
+            other => return Err(reader.wrong("a known kind of learner", format!("'{other}'"))),
+        })
     })
 }
 
@@ -209,6 +214,17 @@ impl Writer {
     }
 
     pub(crate) fn write(mut self, path: &Path) -> Result<()> {
+        let mut bytes = self.serialised(path)?;
+        if let Err(list) = check_list(&bytes) {
+            // Many tensors of few values.
+            let room = 4 * list.length as usize;
+            self.values(ROOM, &[room], &vec![0.0; room]);
+            bytes = self.serialised(path)?;
+        }
+        replace(path, &bytes)
+    }
+
+    fn serialised(&mut self, path: &Path) -> Result<Vec<u8>> {
         let all = self.tensors.iter().map(|(name, t)| (name.as_str(), t.dtype, t.shape.as_slice(), t.bytes.as_slice()));
         self.header.checksum = self.header.sum(all);
         let text = self.header.text();
@@ -220,17 +236,23 @@ impl Writer {
         let wrong = |found: String| Error::format(path.display().to_string(), 0, "a writable state", found);
         let bytes = safetensors::serialize(views, Some(metadata)).map_err(|error| wrong(error.to_string()))?;
         let most = longest_header(bytes.len());
-        check_list(&bytes).and_then(|()| settings::readable(&text, most)).map_err(wrong)?;
-        replace(path, &bytes)
+        settings::readable(&text, most).map_err(wrong)?;
+        Ok(bytes)
     }
 }
 
 /// Checks that the list of tensors is not so long that reading it takes much more memory than the tensors do; what is no list is left to
 /// those who know what should be one.
-fn check_list(bytes: &[u8]) -> std::result::Result<(), String> {
+fn check_list(bytes: &[u8]) -> std::result::Result<(), TooLong> {
     let length = bytes.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
-    let longest = LONGEST_LIST.max(bytes.len() / 16);
-    if length > longest as u64 { Err(format!("a list of tensors of {length} bytes, above {longest}")) } else { Ok(()) }
+    let longest = LONGEST_LIST.max(bytes.len() / 16) as u64;
+    if length > longest { Err(TooLong { length, longest }) } else { Ok(()) }
+}
+
+/// A list of tensors that is longer than it may be, in bytes.
+struct TooLong {
+    length: u64,
+    longest: u64,
 }
 
 fn longest_header(file: usize) -> usize {
@@ -249,13 +271,25 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn open(path: &Path) -> Result<Self> {
+    fn open(path: &Path) -> Result<Self> {
         Reader::new(Bytes::open(path)?, path.display().to_string())
+    }
+
+    /// Reads a learner of one kind from a file.
+    pub(crate) fn load<L>(path: &Path, read: impl FnOnce(&mut Reader) -> Result<L>) -> Result<L> {
+        Reader::open(path)?.all(read)
+    }
+
+    /// Reads all that the file has; whatever is wrong with it is reported with its name.
+    fn all<L>(mut self, read: impl FnOnce(&mut Reader) -> Result<L>) -> Result<L> {
+        read(&mut self).and_then(|learner| self.finish().map(|()| learner)).map_err(|error| self.own(error))
     }
 
     fn new(bytes: Bytes, origin: String) -> Result<Self> {
         let broken = |expected: &str, found: String| Error::format(origin.clone(), 0, expected, found);
-        check_list(&bytes).map_err(|found| broken("a safetensors file", found))?;
+        check_list(&bytes).map_err(|TooLong { length, longest }| {
+            broken("a safetensors file", format!("a list of tensors of {length} bytes, above {longest}"))
+        })?;
         let (length, metadata) = SafeTensors::read_metadata(&bytes)
             .map_err(|error| broken("a safetensors file", format!("a damaged one or another format ({error})")))?;
         let base = length + size_of::<u64>();
@@ -425,8 +459,8 @@ impl Reader {
     }
 
     /// Checks that nothing was left unread.
-    pub(crate) fn finish(&self) -> Result<()> {
-        match self.unread.first() {
+    fn finish(&self) -> Result<()> {
+        match self.unread.iter().find(|name| *name != ROOM) {
             None => Ok(()),
             Some(name) => Err(self.wrong("only the learner's own tensors", format!("another one, '{name}'"))),
         }

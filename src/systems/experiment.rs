@@ -1,13 +1,19 @@
 //! What all reproductions share: how much is trained, which rows and seeds, and independent runs side by side.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Instant;
+use std::{fs, io};
 
+use serde::{Deserialize, Serialize};
+
+use super::replace::replace;
 use super::{Learner, Observer, Progress};
 use crate::context::Context;
+use crate::datasets::Split;
 use crate::error::{Error, Result};
 
 /// How much is trained.
@@ -63,6 +69,9 @@ pub(crate) fn seeds(first: u64, runs: usize) -> impl Iterator<Item = u64> {
 /// Seconds from one saved state to the next.
 pub(crate) const PAUSE: f64 = 120.0;
 
+/// Or more: this many times what it takes to begin, or to go on.
+const PREPARATIONS: f64 = 10.0;
+
 /// Trains a learner from where it is to the end of its schedule, by calls of `train`, and saves it to `path` every two minutes and wherever
 /// it stops; `Break` if the observer stopped it.
 pub(crate) fn train_saving<L: Learner + ?Sized>(
@@ -73,10 +82,13 @@ pub(crate) fn train_saving<L: Learner + ?Sized>(
 ) -> Result<ControlFlow<()>> {
     loop {
         // Of one that is finished, whether the data are those that it was trained on is still to be checked.
-        let (began, done, mut stopped) = (Instant::now(), learner.finished(), false);
+        let (called, done, mut stopped) = (Instant::now(), learner.finished(), false);
+        let mut began = None;
         let flow = train(learner, &mut |progress| {
             stopped = observer(progress).is_break();
-            let due = path.is_some() && began.elapsed().as_secs_f64() > PAUSE;
+            // To go on is to prepare anew, which on a slow machine may take longer than the pause.
+            let (began, preparation) = *began.get_or_insert_with(|| (Instant::now(), called.elapsed().as_secs_f64()));
+            let due = path.is_some() && began.elapsed().as_secs_f64() > PAUSE.max(PREPARATIONS * preparation);
             if stopped || due { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         if let Some(path) = path.filter(|_| !done) {
@@ -93,6 +105,44 @@ pub(crate) fn state(folder: Option<&Path>, name: &str, seed: u64) -> (Option<Pat
     let path = folder.map(|folder| folder.join(format!("{name}-seed-{seed}.safetensors")));
     let exists = path.as_ref().is_some_and(|path| path.exists());
     (path, exists)
+}
+
+/// What the states of an experiment were trained and measured on, in hexadecimal: [`Dataset::digest`](crate::datasets::Dataset::digest).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Digests {
+    train: String,
+    test: String,
+}
+
+/// Notes in the folder of states, under an experiment's name, on which images they are trained and measured, or checks that they are these:
+/// a state holds its learning curve, and results of one set of images beside those of another would be of neither.
+pub(crate) fn keep_to_images(states: Option<&Path>, name: &str, data: &Split) -> Result<()> {
+    let Some(folder) = states else { return Ok(()) };
+    let path = folder.join("images.toml");
+    let wrong = |found: String| {
+        Error::format(path.display().to_string(), 0, "the digests of the images that states are of", found)
+    };
+    let mut known: BTreeMap<String, Digests> = match fs::read_to_string(&path) {
+        Ok(text) => toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
+        Err(error) => return Err(Error::io("read", &path, error)),
+    };
+    let [train, test] = [&data.train, &data.test].map(|images| format!("{:016x}", images.digest()));
+    let these = Digests { train, test };
+    match known.insert(name.to_owned(), these.clone()) {
+        Some(those) if those == these => Ok(()),
+        Some(those) => {
+            let which = match those.train == these.train {
+                true => "other test images",
+                false => "others",
+            };
+            let expected =
+                format!("those that the states in {} are of; move the folder away or use the same", folder.display());
+            Err(Error::setting("images", expected, which))
+        }
+        None => replace(&path, toml::to_string(&known).map_err(|error| wrong(error.to_string()))?.as_bytes()),
+    }
 }
 
 /// What is wrong with a state in the place of a run's.
@@ -253,6 +303,27 @@ mod tests {
             ControlFlow::Break(())
         });
         assert_eq!(found.unwrap(), [Some(0), None, None, None]);
+    }
+
+    #[test]
+    fn states_keep_to_their_images() {
+        use crate::datasets::embedded;
+        let (folder, split) = (tempfile::tempdir().unwrap(), embedded());
+        let keep = |name: &str, split: &Split| keep_to_images(Some(folder.path()), name, split);
+        keep_to_images(None, "a", &split).unwrap();
+        assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none());
+        let others = Split { train: split.test.clone(), test: split.test.clone() };
+        for (name, images) in [("a", &split), ("b", &others), ("a", &split)] {
+            keep(name, images).unwrap();
+        }
+        let error = keep("a", &others).unwrap_err().to_string();
+        assert!(error.contains(&folder.path().display().to_string()) && error.ends_with("found others"), "{error}");
+        let error = keep("b", &Split { test: split.train.clone(), ..others.clone() }).unwrap_err().to_string();
+        assert!(error.ends_with("found other test images"), "{error}");
+        keep("b", &others).unwrap();
+        std::fs::write(folder.path().join("images.toml"), "a = 1").unwrap();
+        let error = keep("a", &split).unwrap_err();
+        assert!(matches!(&error, Error::Format { origin, .. } if origin.contains("images.toml")), "{error}");
     }
 
     #[test]

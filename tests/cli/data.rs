@@ -192,7 +192,7 @@ fn missing_data_are_reported_with_the_remedy() {
     fails(&["train", "softmax", "--config", text(&config), "--data", text(&config)], 1, &["a folder is expected"]);
     fails(
         &["train", "softmax", "--config", text(&config), "--set", "embedded", "--data", folder],
-        1,
+        2,
         &["leave out --data"],
     );
     // Both sets in one folder: neither is chosen in silence.

@@ -175,9 +175,20 @@ fn files_and_images_that_do_not_belong_together_are_both_named() {
 fn a_training_that_diverges_fails() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("wild.toml");
-    fs::write(&config, "[output]\nepochs = 1\nrate = 1e38\n").unwrap();
-    let (out, err) = run(&["train", "softmax", "--config", text(&config)], 1);
-    assert!(out.contains("accuracy: ") && err.contains("training diverged"), "{out}{err}");
+    for (system, wild) in [
+        ("softmax", "[output]\nepochs = 1\nrate = 1e38\n"),
+        ("backprop", "layers = [5]\nepochs = 1\nrate = 1e38\n"),
+        // Their hidden weights have no part in it.
+        ("hebbian", "layers = [5]\nhidden.epochs = 1\n[output.backpropagation]\nepochs = 2\nrate = 1e38\n"),
+        (
+            "dopaminergic",
+            "hidden = 50\noutput = { rule = 'adam', rate = 1e38, schedule = 'linear', batch = 10, epochs = 2 }",
+        ),
+    ] {
+        fs::write(&config, wild).unwrap();
+        let (out, err) = run(&["train", system, "--config", text(&config)], 1);
+        assert!(out.contains("accuracy: ") && err.contains("training diverged"), "{system}: {out}{err}");
+    }
 }
 
 /// `timeout` signals the process and then its group, a terminal that closes hangs up and ends.

@@ -97,6 +97,11 @@ fn a_set_is_fetched_once() {
     let text = fixture.fetched(Set::Mnist, &[&server]);
     assert_eq!(text.matches("already there, verified").count(), 4, "{text}");
     assert_eq!(server.requests().len(), 4, "what is there and right is not asked for");
+    // What a download left that was killed once all was in place.
+    let left = fixture.path(".train-images-idx3-ubyte.gz.part");
+    fs::write(&left, "a part").unwrap();
+    fixture.fetched(Set::Mnist, &[&server]);
+    assert!(!left.exists() && server.requests().len() == 4);
     let split = datasets::open(Set::Mnist, Some(fixture.folder.path())).unwrap();
     assert_eq!((split.train.len(), split.test.len()), (100, 10));
 }
@@ -474,6 +479,7 @@ fn wrong_usage_exits_with_2() {
         &["data", "fetch", "mnist", "--timeout", "0"],
         &["data", "fetch", "mnist", "--digests", "file"],
         &["data", "info"],
+        &["data", "subset", "--train", "0", "--test", "1", "--into", "small"],
         &["data"],
     ] {
         let mut command = neuropil();

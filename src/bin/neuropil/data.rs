@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -46,10 +47,10 @@ enum Command {
         from: Option<PathBuf>,
         /// Training images of each digit
         #[arg(long, value_name = "N")]
-        train: usize,
+        train: NonZeroUsize,
         /// Test images of each digit
         #[arg(long, value_name = "N")]
-        test: usize,
+        test: NonZeroUsize,
         /// The folder of the small set
         #[arg(long, value_name = "DIR")]
         into: PathBuf,
@@ -93,7 +94,7 @@ pub(crate) fn run(arguments: &DataArgs) -> Result<(), Failure> {
     match &arguments.command {
         Command::Fetch(arguments) => run_fetch(arguments),
         Command::Info { files, json } => info(files, *json),
-        Command::Subset { from, train, test, into } => subset(from.as_deref(), *train, *test, into),
+        Command::Subset { from, train, test, into } => subset(from.as_deref(), train.get(), test.get(), into),
     }
 }
 

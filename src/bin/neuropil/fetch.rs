@@ -224,7 +224,8 @@ fn say(text: &str) {
 
 fn fetch_archive(agent: &ureq::Agent, archive: &Archive<'_>, folder: &Path, mirrors: &[&str]) -> Result<(), Failure> {
     let path = folder.join(format!(".{}.part", archive.name));
-    if all_present(archive, folder)? {
+    let present = all_present(archive, folder)?;
+    if present && !path.exists() {
         return Ok(());
     }
     let open = File::options().read(true).write(true).create(true).truncate(false).open(&path);
@@ -236,6 +237,11 @@ fn fetch_archive(agent: &ureq::Agent, archive: &Archive<'_>, folder: &Path, mirr
         }
         // Without locks two processes at once can only spoil each other's partial file, which its digest shows.
         Err(TryLockError::Error(_)) => {}
+    }
+    if present {
+        // What an earlier download left, killed when it had unpacked, or overtaken by files from elsewhere.
+        drop(part);
+        return Ok(fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e))?);
     }
     let mut troubles = Vec::new();
     for mirror in mirrors {

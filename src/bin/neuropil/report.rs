@@ -39,7 +39,7 @@ fn number(value: f64) -> String {
 }
 
 fn cells(outcome: &Outcome) -> [String; 5] {
-    let spread = if outcome.runs.len() > 1 { format!(" ± {:.2}", outcome.spread) } else { String::new() };
+    let spread = if outcome.runs.len() > 1 { format!(" ± {}", number(outcome.spread)) } else { String::new() };
     let signed = |difference: f64| format!("{}{}", if difference < 0.0 { "" } else { "+" }, number(difference));
     [
         outcome.experiment.clone(),
@@ -240,6 +240,8 @@ mod tests {
     fn the_report_says_where_ours_falls_short() {
         let text = markdown(&about(), &outcomes(), &[], "");
         assert!(text.contains("| MNIST: a good rule | test accuracy, % | 95.00 | 97.00 ± 1.41 | +2.00 |"), "{text}");
+        let tiny = outcome("small figures", "error", Better::Less, None, &[4e-13, 5e-13]);
+        assert_eq!(cells(&tiny)[3], "4.5e-13 ± 7.1e-14");
         assert!(text.contains("a bad rule: test accuracy, %: 15.00 below the paper's 95.00\n"), "{text}");
         assert!(text.contains("zero hidden weights, %: 50.00 below the paper's 90.00\n"), "{text}");
         assert!(!text.contains("a good rule: "), "{text}");

@@ -6,8 +6,9 @@ mod hierarchy;
 mod organism;
 
 use std::borrow::Cow;
+use std::fs::DirEntry;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use clap::{Args, ValueEnum};
 use neuropil::Context;
@@ -166,6 +167,13 @@ impl Arguments {
         Ok((scale, data, Some(name)))
     }
 
+    /// What a report says of the images: the same words for the same images alone.
+    fn told(name: &str, data: &Split, to_train: &str) -> String {
+        let Split { train, test } = data;
+        let digests = format!("digests {:016x}, {:016x}", train.digest(), test.digest());
+        format!("{name}: {} {to_train}, {} to test ({digests})", train.len(), test.len())
+    }
+
     /// Where what is trained saves itself, and goes on from; the quick form does not.
     fn states(&self) -> Result<Option<PathBuf>, Failure> {
         if self.quick {
@@ -191,6 +199,9 @@ struct Reproduction {
     finished: usize,
     interrupted: bool,
 }
+
+/// What a report says of the images if its experiments look at none.
+const NO_IMAGES: &str = "none";
 
 /// The folder of what was trained, within that of a system's report.
 const STATES: &str = "states";
@@ -249,7 +260,7 @@ fn reproduce(
     outcomes: &mut Vec<Outcome>,
 ) -> Result<(), Failure> {
     let folder = &arguments.out;
-    let began = Instant::now();
+    let (began, clock) = (Instant::now(), SystemTime::now());
     let reproduction = match system {
         System::Hebbian => hebbian::run(context, arguments, only)?,
         System::Hierarchy => hierarchy::run(context, arguments, only)?,
@@ -266,7 +277,7 @@ fn reproduce(
             finished => format!("{finished} trainings were finished: {}/report{suffix}.md", folder.display()),
         };
         let states = folder.join(STATES);
-        if !arguments.quick && has_files(&states) {
+        if !arguments.quick && has_newer(&states, clock) {
             message +=
                 &format!("; what was trained is saved in {}, and the same command goes on there", states.display());
         }
@@ -278,8 +289,14 @@ fn reproduce(
     Ok(())
 }
 
-fn has_files(folder: &Path) -> bool {
-    std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
+/// Whether a folder has states that were saved since then: others may have left theirs there too.
+fn has_newer(folder: &Path, since: SystemTime) -> bool {
+    // Clocks of file systems tick in steps.
+    let since = since - Duration::from_secs(1);
+    let saved = |entry: DirEntry| -> Option<bool> {
+        Some(entry.path().extension()? == "safetensors" && entry.metadata().ok()?.modified().ok()? >= since)
+    };
+    std::fs::read_dir(folder).is_ok_and(|entries| entries.flatten().any(|entry| saved(entry).unwrap_or(false)))
 }
 
 /// The systems to run, each with the experiments asked for (none: all).
@@ -379,7 +396,8 @@ fn is_of_others(report: &Path, about: &Circumstances) -> bool {
     std::fs::read_to_string(report).is_ok_and(|text| {
         let lines = [report::images(about), report::seeds(about)];
         lines.into_iter().any(|(start, rest)| {
-            text.lines().find_map(|line| line.strip_prefix(start)).is_some_and(|found| !found.ends_with(&rest))
+            let found = text.lines().find_map(|line| line.strip_prefix(start));
+            found.is_some_and(|found| found != NO_IMAGES && !found.ends_with(&rest))
         })
     })
 }
@@ -500,6 +518,15 @@ mod tests {
         assert_eq!(of_seed(&other_seed), "-some-5");
         assert_eq!(contents(), before);
         assert_eq!(of_seed(&line.arguments), "");
+        // What looks at no images is a part of what does, and not the other way round.
+        let blind = tempfile::tempdir().unwrap();
+        let write_of = |images: &str, outcomes| {
+            let reproduction = Reproduction { images: images.to_owned(), ..of(false, outcomes) };
+            super::write(blind.path(), &line.arguments, System::Hebbian, &context, &reproduction, 1.0).unwrap()
+        };
+        assert_eq!(write_of(NO_IMAGES, vec![outcome("a", vec![1.0])]), "");
+        assert_eq!(write_of("some", both()), "");
+        assert_eq!(write_of(NO_IMAGES, vec![outcome("a", vec![1.0])]), "-some");
         let results = folder.path().join("results.json");
         std::fs::write(&results, "somebody's own").unwrap();
         assert_eq!(write(&of(false, more())), "-some");

@@ -35,7 +35,7 @@ impl Source {
     pub(crate) fn as_typed(&self) -> String {
         let set = self.set.as_ref().and_then(|set| set.to_possible_value());
         let set = set.map_or(String::new(), |set| format!(" --set {}", set.get_name()));
-        set + &self.data.as_ref().map_or(String::new(), |folder| format!(" --data {}", folder.display()))
+        set + &self.data.as_ref().map_or(String::new(), |folder| format!(" --data {}", quoted(folder)))
     }
 
     /// Opens the set; also gives its name.
@@ -43,7 +43,7 @@ impl Source {
         let folder = self.data.as_deref();
         let set = match self.set {
             Some(Images::Embedded) if folder.is_some() => {
-                return Err(Failure::Message("--set embedded is inside the program: leave out --data".to_owned()));
+                return Err(Failure::Usage("--set embedded is inside the program: leave out --data".to_owned()));
             }
             Some(Images::Embedded) => None,
             Some(Images::Mnist) => Some(Set::Mnist),
@@ -55,6 +55,16 @@ impl Source {
             None => ("embedded digits", datasets::embedded()),
             Some(set) => (set.name(), datasets::open(set, folder)?),
         })
+    }
+}
+
+/// A path as a shell takes it.
+pub(crate) fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+,:=@%".contains(c);
+    match !text.is_empty() && text.chars().all(plain) {
+        true => text,
+        false => format!("'{}'", text.replace('\'', r"'\''")),
     }
 }
 
@@ -89,4 +99,18 @@ impl Machine {
 fn threads(text: &str) -> Result<Threads, String> {
     let count = text.parse::<usize>().map_err(|_| "expected a number from 1 to 1024".to_owned())?;
     Threads::new(count).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_quoted_where_a_shell_would_take_them_apart() {
+        let quoted = |text: &str| super::quoted(Path::new(text));
+        assert_eq!(quoted("/tmp/états/net-1_2.safetensors"), "/tmp/états/net-1_2.safetensors");
+        assert_eq!(quoted("my state"), "'my state'");
+        assert_eq!(quoted("it's; $HOME"), r"'it'\''s; $HOME'");
+        assert_eq!(quoted("~/a"), "'~/a'");
+    }
 }

@@ -17,7 +17,7 @@ use neuropil::{Context, Error};
 
 use crate::failure::Failure;
 use crate::progress::{Monitor, duration, note};
-use crate::source::{Machine, Source};
+use crate::source::{Machine, Source, quoted};
 use crate::{defaults, interrupt, output};
 
 /// A kind of network.
@@ -184,9 +184,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let pause = arguments.save_every;
     let mut saved = save.map(|path| Saved::new(path, arguments.resume.as_deref()));
     loop {
-        // A pause saves, and training goes on with the same bits.
-        let part = Instant::now();
+        // A pause saves, and training goes on with the same bits. It is counted from the first step, as what comes before may take longer.
+        let mut part = None;
         let observer = &mut |progress: &Progress<'_>| {
+            let part: &Instant = part.get_or_insert_with(Instant::now);
             let due = save.is_some() && part.elapsed() >= pause && progress.whole;
             if due { ControlFlow::Break(()) } else { monitor.observe(label, progress) }
         };
@@ -211,7 +212,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         return Err(Failure::Interrupted(match saved? {
             Some(path) => {
                 let (system, images) = (learner.kind(), arguments.source.as_typed());
-                format!("state saved; continue with `neuropil train {system} --resume {}{images}`", path.display())
+                format!("state saved; continue with `neuropil train {system} --resume {}{images}`", quoted(&path))
             }
             None => "nothing was saved: there was no --save".to_owned(),
         }));
@@ -219,10 +220,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let took = duration(began.elapsed().as_secs_f64());
     report(&mut context, &learner, name, &data, &took)?;
     saved?;
-    if learner.receptive_fields().as_slice().iter().all(|weight| weight.is_finite()) {
-        Ok(())
-    } else {
-        Err(Failure::Message("training diverged: there are weights that are NaN or infinite".to_owned()))
+    let layers = (0..).map_while(|layer| learner.weights(layer));
+    let finite = layers.flat_map(|weights| weights.iter_rows()).flatten().all(|weight| weight.is_finite());
+    if !finite || learner.receptive_fields().as_slice().iter().any(|weight| !weight.is_finite()) {
+        return Err(Failure::Message("training diverged: there are weights that are NaN or infinite".to_owned()));
+    }
+    // Weights of an output layer show in what it says.
+    match learner.curve().last().and_then(|point| point.loss) {
+        Some(loss) if !loss.is_finite() => Err(Failure::Message(format!("training diverged: the last loss is {loss}"))),
+        _ => Ok(()),
     }
 }
 
@@ -299,9 +305,10 @@ fn resume(system: System, path: &Path) -> Result<Trained, Failure> {
     let learner = checkpoint::load(path)?;
     if learner.kind() != system.kind() {
         return Err(Failure::Message(format!(
-            "{}: this state is of a '{found}' network, not '{}': use `neuropil train {found} --resume {0}`",
+            "{}: this state is of a '{found}' network, not '{}': use `neuropil train {found} --resume {}`",
             path.display(),
             system.kind(),
+            quoted(path),
             found = learner.kind(),
         )));
     }

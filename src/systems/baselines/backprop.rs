@@ -264,7 +264,7 @@ impl Network {
     /// # Errors
     /// As [`checkpoint::load`](crate::systems::checkpoint::load).
     pub fn load(path: &Path) -> Result<Self> {
-        Network::read(&mut Reader::open(path)?)
+        Reader::load(path, Network::read)
     }
 
     pub(crate) fn read(reader: &mut Reader) -> Result<Self> {
@@ -284,7 +284,6 @@ impl Network {
             reader.adam(&name, &[weights.rows(), weights.cols()], moments)?;
         }
         reader.read_out("output", &mut network.output)?;
-        reader.finish()?;
         Ok(network)
     }
 

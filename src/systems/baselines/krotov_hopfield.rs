@@ -224,7 +224,7 @@ impl Network {
     /// # Errors
     /// As [`checkpoint::load`](crate::systems::checkpoint::load).
     pub fn load(path: &Path) -> Result<Self> {
-        Network::read(&mut Reader::open(path)?)
+        Reader::load(path, Network::read)
     }
 
     pub(crate) fn read(reader: &mut Reader) -> Result<Self> {
@@ -242,7 +242,6 @@ impl Network {
             reader.matrix(&format!("hidden.{index}.weights"), weights)?;
         }
         reader.read_out("output", &mut network.output)?;
-        reader.finish()?;
         Ok(network)
     }
 

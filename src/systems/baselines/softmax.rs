@@ -71,7 +71,7 @@ impl Network {
     /// # Errors
     /// As [`checkpoint::load`](crate::systems::checkpoint::load).
     pub fn load(path: &Path) -> Result<Self> {
-        Network::read(&mut Reader::open(path)?)
+        Reader::load(path, Network::read)
     }
 
     pub(crate) fn read(reader: &mut Reader) -> Result<Self> {
@@ -81,7 +81,6 @@ impl Network {
         let mut network = Network::new(config, inputs, classes)?;
         network.journal = reader.journal()?;
         reader.read_out("output", &mut network.output)?;
-        reader.finish()?;
         Ok(network)
     }
 

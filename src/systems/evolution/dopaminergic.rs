@@ -229,7 +229,7 @@ impl Network {
     /// # Errors
     /// As [`checkpoint::load`](crate::systems::checkpoint::load).
     pub fn load(path: &Path) -> Result<Self> {
-        Network::read(&mut Reader::open(path)?)
+        Reader::load(path, Network::read)
     }
 
     pub(crate) fn read(reader: &mut Reader) -> Result<Self> {
@@ -246,7 +246,6 @@ impl Network {
         if let Some(moments) = &mut network.output.moments {
             reader.adam("output.weights", &shape, moments)?;
         }
-        reader.finish()?;
         Ok(network)
     }
 

@@ -96,6 +96,10 @@ pub fn reproduce(
     for row in ROWS.iter().filter(|row| experiment::wanted(&options.only, row.name)) {
         assignments.extend(experiment::seeds(options.seed, options.runs).map(|seed| (*row, seed)));
     }
+    // A linear target is no image.
+    if assignments.iter().any(|(row, _)| !matches!(row.kind, Kind::Theory)) {
+        experiment::keep_to_images(options.states.as_deref(), "evolution", data)?;
+    }
     let all = assignments.len();
     let finished = experiment::side_by_side(
         context,

@@ -88,7 +88,7 @@ impl Network {
     /// # Errors
     /// As [`checkpoint::load`](crate::systems::checkpoint::load).
     pub fn load(path: &Path) -> Result<Self> {
-        Network::read(&mut Reader::open(path)?)
+        Reader::load(path, Network::read)
     }
 
     /// The configuration.
@@ -210,7 +210,6 @@ impl Network {
         if let Some(lifetime) = &lifetime {
             network.life = Some(Life::read(reader, lifetime, network.count_edges(), shape)?);
         }
-        reader.finish()?;
         Ok(network)
     }
 }

@@ -63,6 +63,8 @@ pub fn reproduce(
     let rows = rows(options.images);
     experiment::check(options.runs, &options.only, rows.iter().map(|row| row.name))?;
     let wanted: Vec<Row> = rows.iter().copied().filter(|row| experiment::wanted(&options.only, row.name)).collect();
+    let set = if options.images == Images::Cifar10 { "cifar10-" } else { "" };
+    experiment::keep_to_images(options.states.as_deref(), &format!("{set}hebbian"), data)?;
     let mut report = Report { images: options.images, runs: Vec::new(), interrupted: false };
     let all = wanted.len() * options.runs;
     for (run, seed) in experiment::seeds(options.seed, options.runs).enumerate() {
@@ -88,7 +90,6 @@ pub fn reproduce(
                 }
             };
             let mut trained = untrained(&row, options.images, seed, train, previous.take())?;
-            let set = if options.images == Images::Cifar10 { "cifar10-" } else { "" };
             let (path, exists) = experiment::state(options.states.as_deref(), &format!("{set}{}", row.name), seed);
             if let Some(path) = path.as_deref().filter(|_| exists) {
                 trained = trained.loaded(path)?;

@@ -162,7 +162,7 @@ impl Network {
     /// # Errors
     /// As [`checkpoint::load`](crate::systems::checkpoint::load).
     pub fn load(path: &Path) -> Result<Self> {
-        Network::read(&mut Reader::open(path)?)
+        Reader::load(path, Network::read)
     }
 
     pub(crate) fn read(reader: &mut Reader) -> Result<Self> {
@@ -191,7 +191,6 @@ impl Network {
                 }
             },
         }
-        reader.finish()?;
         Ok(network)
     }
 

@@ -105,6 +105,8 @@ pub fn reproduce(
         }
     }
     let bench = Bench::new(context, data, options)?;
+    let set = if options.images == Images::Cifar10 { "cifar10-" } else { "" };
+    experiment::keep_to_images(options.states.as_deref(), &format!("{set}hierarchy"), data)?;
     let finished = experiment::side_by_side(
         context,
         assignments.len(),
@@ -335,8 +337,8 @@ mod tests {
             assert!(error.contains(words), "{error}");
         };
         let (train, test) = (split.test.clone(), split.train.clone());
-        refused(&saving, &Split { train, ..split.clone() }, "before the interruption");
-        refused(&saving, &Split { test, ..split.clone() }, "a2-seed-3.toml; move it away");
+        refused(&saving, &Split { train, ..split.clone() }, "move the folder away or use the same, found others");
+        refused(&saving, &Split { test, ..split.clone() }, "found other test images");
         refused(&Options { every_move: false, ..saving.clone() }, &split, "a2-seed-3.toml; move it away");
         for kind in ["safetensors", "toml"] {
             std::fs::copy(file(3, kind), file(4, kind)).unwrap();

@@ -214,7 +214,7 @@ impl Network {
     /// # Errors
     /// As [`checkpoint::load`](crate::systems::checkpoint::load).
     pub fn load(path: &Path) -> Result<Self> {
-        Network::read(&mut Reader::open(path)?)
+        Reader::load(path, Network::read)
     }
 }
 

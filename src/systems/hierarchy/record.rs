@@ -21,8 +21,6 @@ use crate::systems::replace::replace;
 pub(super) struct Record {
     /// Whether the topology is measured after every accepted move.
     every_move: bool,
-    /// [`Dataset::digest`](crate::datasets::Dataset::digest) of the images measured on, in hexadecimal.
-    test: String,
     /// Seconds of the run, and those of them that training took.
     pub(super) seconds: f64,
     pub(super) learning: f64,
@@ -39,8 +37,8 @@ struct Step {
 }
 
 impl Record {
-    pub(super) fn new(every_move: bool, test: u64) -> Self {
-        Record { every_move, test: format!("{test:016x}"), seconds: 0.0, learning: 0.0, steps: Vec::new() }
+    pub(super) fn new(every_move: bool) -> Self {
+        Record { every_move, seconds: 0.0, learning: 0.0, steps: Vec::new() }
     }
 
     /// The record beside a network's state.
@@ -61,16 +59,16 @@ impl Record {
     /// Reads the record beside a network's state.
     ///
     /// # Errors
-    /// [`Error::Io`] if it cannot be read, [`Error::Format`] if it is none or of another network, [`Error::Setting`] if it is of other images or of
-    /// another choice of what is measured than this one.
+    /// [`Error::Io`] if it cannot be read, [`Error::Format`] if it is none or of another network, [`Error::Setting`] if it is of another
+    /// choice of what is measured than this one.
     pub(super) fn load(&self, network: &Network, state: &Path) -> Result<Self> {
         let path = Record::path(state);
         let text = fs::read_to_string(&path).map_err(|error| Error::io("read", &path, error))?;
         let wrong = |expected: &str, found: String| Error::format(path.display().to_string(), 0, expected, found);
         let mut read: Record =
             toml::from_str(&text).map_err(|error| wrong("what a run has measured", error.message().to_owned()))?;
-        if (read.every_move, &read.test) != (self.every_move, &self.test) {
-            let expected = format!("test images and steps as in {}; move it away or use the same", path.display());
+        if read.every_move != self.every_move {
+            let expected = format!("steps as in {}; move it away or use the same", path.display());
             return Err(Error::setting("measurements", expected, "others"));
         }
         read.steps.retain(|step| step.trainings <= network.trainings);

@@ -28,8 +28,8 @@ pub(super) struct Bench<'a> {
     train: Arc<Prepared>,
     test: Prepared,
     classes: usize,
-    /// Digests of the images to learn from and of those to test by.
-    digests: [u64; 2],
+    /// Of the images to learn from.
+    digest: u64,
 }
 
 impl<'a> Bench<'a> {
@@ -41,13 +41,13 @@ impl<'a> Bench<'a> {
             train: Arc::new(prepared(&data.train)?),
             test: prepared(&data.test)?,
             classes: data.train.classes(),
-            digests: [data.train.digest(), data.test.digest()],
+            digest: data.train.digest(),
         })
     }
 
     /// A network that is untrained, with nothing measured, or both as they were saved.
     fn begin(&self, config: &Config, path: Option<&Path>) -> Result<(Network, Record)> {
-        let record = Record::new(self.options.every_move, self.digests[1]);
+        let record = Record::new(self.options.every_move);
         let Some(path) = path else {
             let pixels = self.options.images.shape()?.pixels();
             return Ok((Network::new(config.clone(), pixels, self.classes)?, record));
@@ -73,7 +73,7 @@ impl<'a> Bench<'a> {
         let (path, exists) = self.options.state(&row, seed);
         let material = Material::new(&config, self.train.clone())?;
         let (mut network, mut record) = self.begin(&config, path.as_deref().filter(|_| exists))?;
-        network.journal.begin(self.train.len(), self.digests[0])?;
+        network.journal.begin(self.train.len(), self.digest)?;
         let (read, epochs) = (record.clone(), network.epochs);
         let mut session = Session::new(&network, &material)?;
         let mut saved = Instant::now();

@@ -315,7 +315,6 @@ impl Network {
                 waited,
             });
         }
-        reader.finish()?;
         Ok(network)
     }
 }

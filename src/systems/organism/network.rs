@@ -89,7 +89,7 @@ impl Network {
     /// # Errors
     /// As [`checkpoint::load`](crate::systems::checkpoint::load).
     pub fn load(path: &Path) -> Result<Self> {
-        Network::read(&mut Reader::open(path)?)
+        Reader::load(path, Network::read)
     }
 
     pub(crate) fn read(reader: &mut Reader) -> Result<Self> {
@@ -126,7 +126,6 @@ impl Network {
                 return Err(reader.wrong(format!("numbers of {count} particles by class"), format!("{counts:?}")));
             }
         }
-        reader.finish()?;
         Ok(network)
     }
 

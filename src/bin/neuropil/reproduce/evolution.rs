@@ -3,7 +3,7 @@
 use neuropil::Context;
 use neuropil::systems::evolution::experiment::{self, Evolved, Finding, Options, ROWS, Report};
 
-use super::{Arguments, Reproduction};
+use super::{Arguments, NO_IMAGES, Reproduction};
 use crate::failure::Failure;
 use crate::figures::{self, Figure, Plot, Series};
 use crate::progress::Monitor;
@@ -42,8 +42,8 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
     Ok(Reproduction {
         title: TITLE,
         images: match images {
-            None => "none".to_owned(),
-            Some(name) => format!("{name}: {} to draw 200 a class from, {} to test", data.train.len(), data.test.len()),
+            None => NO_IMAGES.to_owned(),
+            Some(name) => Arguments::told(name, &data, "to draw 200 a class from"),
         },
         outcomes: report.outcomes(),
         figures: drawn.into_iter().flatten().collect(),

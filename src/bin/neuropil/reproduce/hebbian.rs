@@ -42,7 +42,7 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
     drop(monitor);
     Ok(Reproduction {
         title: TITLE,
-        images: format!("{images}: {} to train, {} to test", data.train.len(), data.test.len()),
+        images: Arguments::told(images, &data, "to train"),
         outcomes: report.outcomes(),
         figures: draw(&report, images, [data.train.channels(), data.train.rows(), data.train.cols()])?,
         files: files(&report),

@@ -55,7 +55,7 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
     }
     Ok(Reproduction {
         title: TITLE,
-        images: format!("{name}: {} to train, {} to test", data.train.len(), data.test.len()),
+        images: Arguments::told(name, &data, "to train"),
         outcomes: report.outcomes(),
         figures,
         files,

@@ -7,7 +7,7 @@ use neuropil::systems::organism::experiment::{self, AdditionRun, ImageRun, Optio
 use neuropil::systems::organism::{Between, Census, Robustness, addition};
 use neuropil::{Context, Matrix};
 
-use super::{Arguments, Reproduction};
+use super::{Arguments, NO_IMAGES, Reproduction};
 use crate::failure::Failure;
 use crate::figures::{self, Banded, Figure, Kernels, Plot, Series};
 use crate::progress::Monitor;
@@ -31,8 +31,8 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
     Ok(Reproduction {
         title: TITLE,
         images: match images.filter(|_| !report.images.is_empty()) {
-            None => "none".to_owned(),
-            Some(name) => format!("{name}: {} to train, {} to test", data.train.len(), data.test.len()),
+            None => NO_IMAGES.to_owned(),
+            Some(name) => Arguments::told(name, &data, "to train"),
         },
         outcomes: report.outcomes(),
         figures: draw(&report)?,
