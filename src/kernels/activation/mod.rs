@@ -91,8 +91,8 @@ pub fn tanh_gradient(context: &mut Context, y: MatRef<'_>, gradient: MatMut<'_>)
 ///
 /// As [`relu_gradient`], which it is for n = 1: what the gradient was where x is zero (where the slope of an n below 1 is infinite) or negative
 /// does not matter, NaN included, and a NaN x makes it NaN. An infinite x has the slope 0, 1 or infinity, for n below, at or above 1. Relative
-/// error: at most `(2 |n - 1| + 7 + 4 f |ln x|)` times 2^-24, f what |n - 1| has behind the point, or 0 if that is a half, while `x^|n - 1|` and
-/// the result are normal numbers. Cost: that of [`power`], another read, and a division if n is below 1.
+/// error: at most `(2 |n - 1| + 7 + 4 f |ln x|)` times 2^-24, f what |n - 1| has behind the point, or 0 if that is a half, while `x^|n - 1|`, the
+/// slope and the result are normal numbers. Cost: that of [`power`], another read, and a division if n is below 1.
 ///
 /// ```
 /// use neuropil::{Context, Matrix, kernels::activation};
