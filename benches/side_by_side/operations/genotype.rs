@@ -103,6 +103,21 @@ pub fn generation(inputs: &Inputs, mut context: Context) -> Prepared {
     })
 }
 
+/// A generation without its evaluation: genotypes, rewards of their alleles, the next frequencies.
+pub fn alleles(inputs: &Inputs, mut context: Context) -> Prepared {
+    let (genotypes, genes) = (inputs.get("genotypes", 1000), inputs.get("genes", 4000));
+    let rewards = inputs.uniform("rewards", 1, genotypes, 0.0, 1.0);
+    let rewards: Vec<f64> = rewards.as_slice().iter().map(|&reward| f64::from(reward)).collect();
+    let (start, stream) = (frequencies(genes, 0), Stream::new(0, "population"));
+    let values = |p: &AlleleFrequencies| p.values().iter().map(|&p| p as f32).collect();
+    timed(start.clone(), values, move |p| {
+        p.clone_from(&start);
+        let population = Population::sample(&mut context, p, stream, 0..genotypes as u64).expect("a population");
+        let rewards = allele_rewards(&mut context, &population, &rewards);
+        p.update(&rewards, 1.0).expect("rewards");
+    })
+}
+
 /// The next frequencies by the reference, of genotypes with these rewards.
 fn exact_generation(start: &AlleleFrequencies, population: &Population, reward: impl Fn(usize) -> f64) -> Vec<f32> {
     let rewards: Vec<f64> = (0..population.genotypes()).map(reward).collect();
