@@ -525,8 +525,7 @@ mod tests {
 
     /// What loading these bytes says.
     fn answer(bytes: &[u8]) -> Result<Network> {
-        let mut reader = Reader::new(bytes.to_vec().into(), "bytes".into())?;
-        Network::read(&mut reader)
+        Reader::new(bytes.to_vec().into(), "bytes".into())?.all(Network::read)
     }
 
     #[track_caller]

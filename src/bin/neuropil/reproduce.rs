@@ -456,7 +456,7 @@ mod tests {
         let outcome = |experiment, runs| Outcome::new("test", experiment, "b", Better::More, None, runs, 0.0);
         let of = |interrupted: bool, outcomes| Reproduction {
             title: "Test",
-            images: "none".to_owned(),
+            images: "some".to_owned(),
             outcomes,
             figures: vec![Figure {
                 name: "figure",
