@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{fails, neuropil, run, text};
+use super::{expect, fails, neuropil, run, text};
 
 #[test]
 fn a_reproduction_writes_report_results_and_figures() {
@@ -248,4 +248,26 @@ fn an_organism_is_reproduced_trained_and_continued() {
     assert!(run(&again, 0).0.contains("accuracy: "));
     fs::write(&config, "epsilon = 0.0\n").unwrap();
     fails(&arguments, 1, &["epsilon", "above 0"]);
+}
+
+/// Whether it runs alone or with others.
+#[test]
+fn every_system_has_a_folder_of_its_own_unless_it_is_given_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let reproduce = |arguments: &[&str]| {
+        let mut command = neuropil(&[&["reproduce", "--quick"], arguments].concat());
+        expect(command.current_dir(folder.path()).output().unwrap(), 0)
+    };
+    for (arguments, reports) in [
+        (&["evolution", "--only", "theory"][..], &["reproduction/quick/evolution"][..]),
+        (&["--only", "theory,softmax"], &["reproduction/quick/evolution", "reproduction/quick/hebbian"]),
+        (&["evolution", "--only", "theory", "--out", "mine"], &["mine"]),
+        (&["--only", "theory,softmax", "--out", "ours"], &["ours/evolution", "ours/hebbian"]),
+    ] {
+        reproduce(arguments);
+        for report in reports {
+            assert!(folder.path().join(report).join("report.md").exists(), "{arguments:?}: {report}");
+            assert!(!folder.path().join(report).join("report-some.md").exists(), "{arguments:?}: {report}");
+        }
+    }
 }

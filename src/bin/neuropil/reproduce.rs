@@ -126,17 +126,16 @@ pub(crate) struct Arguments {
     seed: u64,
     #[command(flatten)]
     machine: Machine,
-    /// Where the report, the results and the figures go: a folder for each system if there are several. All but the
+    /// Where the report, the results and the figures go, in a folder for each system if there are several [default:
+    /// reproduction/SYSTEM, with --quick reproduction/quick/SYSTEM, of CIFAR-10 reproduction/cifar10/SYSTEM]. All but the
     /// organism's networks save themselves there too (unless --quick), in `states`; the same command goes on from them.
     /// Beside a report of more experiments or runs, of other images or seeds, another goes as `report-some.md`
     /// (`report-some-2.md` beside that), its files likewise
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "reproduction",
-        default_value_if("quick", "true", "reproduction/quick")
-    )]
-    out: PathBuf,
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Where all that the system leaves goes.
+    #[arg(skip)]
+    folder: PathBuf,
     /// Only these experiments, by their short names (--help lists them), separated by commas
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = trimmed, long_help = only_help())]
     only: Vec<String>,
@@ -179,7 +178,7 @@ impl Arguments {
         if self.quick {
             return Ok(None);
         }
-        let states = self.out.join(STATES);
+        let states = self.folder.join(STATES);
         output::create_directory(&states)?;
         Ok(Some(states))
     }
@@ -224,14 +223,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             "--seed: expected at most {LARGEST_SEED} for the last of the runs, found {found}"
         )));
     }
-    // Each with a folder of its own, and all that a system leaves goes there.
-    let own = |system: System| match systems.len() {
-        1 => arguments.clone(),
-        _ => Arguments { out: arguments.out.join(system.name()), ..arguments.clone() },
+    // Each with a folder of its own, but for one that was given to it alone.
+    let own = |system: System| {
+        let folder = match &arguments.out {
+            Some(folder) if systems.len() == 1 => folder.clone(),
+            Some(folder) => folder.join(system.name()),
+            None if arguments.quick => Path::new("reproduction/quick").join(system.name()),
+            None if arguments.set == ImageSet::Cifar10 => Path::new("reproduction/cifar10").join(system.name()),
+            None => Path::new("reproduction").join(system.name()),
+        };
+        Arguments { folder, ..arguments.clone() }
     };
     // Found out before training, not after.
     for (system, _) in &systems {
-        let folder = own(*system).out;
+        let folder = own(*system).folder;
         output::create_directory(&folder)?;
         ["report.md", "results.json"].iter().try_for_each(|name| prepare(&folder.join(name)))?;
     }
@@ -259,7 +264,7 @@ fn reproduce(
     only: &[String],
     outcomes: &mut Vec<Outcome>,
 ) -> Result<(), Failure> {
-    let folder = &arguments.out;
+    let folder = &arguments.folder;
     let (began, clock) = (Instant::now(), SystemTime::now());
     let reproduction = match system {
         System::Hebbian => hebbian::run(context, arguments, only)?,
