@@ -38,8 +38,16 @@ fn number(value: f64) -> String {
     }
 }
 
+/// The spread beside a mean: with its two decimals, unless they would say nothing.
+fn spread(outcome: &Outcome) -> String {
+    match outcome.ours.abs() >= 0.0995 && outcome.spread >= 0.005 {
+        true => format!("{:.2}", outcome.spread),
+        false => number(outcome.spread),
+    }
+}
+
 fn cells(outcome: &Outcome) -> [String; 5] {
-    let spread = if outcome.runs.len() > 1 { format!(" ± {}", number(outcome.spread)) } else { String::new() };
+    let spread = if outcome.runs.len() > 1 { format!(" ± {}", spread(outcome)) } else { String::new() };
     let signed = |difference: f64| format!("{}{}", if difference < 0.0 { "" } else { "+" }, number(difference));
     [
         outcome.experiment.clone(),
@@ -242,6 +250,8 @@ mod tests {
         assert!(text.contains("| MNIST: a good rule | test accuracy, % | 95.00 | 97.00 ± 1.41 | +2.00 |"), "{text}");
         let tiny = outcome("small figures", "error", Better::Less, None, &[4e-13, 5e-13]);
         assert_eq!(cells(&tiny)[3], "4.5e-13 ± 7.1e-14");
+        assert_eq!(cells(&outcome("close", "accuracy", Better::More, None, &[90.0, 90.1]))[3], "90.05 ± 0.07");
+        assert_eq!(cells(&outcome("closest", "accuracy", Better::More, None, &[0.5, 0.501]))[3], "0.50 ± 7.1e-4");
         assert!(text.contains("a bad rule: test accuracy, %: 15.00 below the paper's 95.00\n"), "{text}");
         assert!(text.contains("zero hidden weights, %: 50.00 below the paper's 90.00\n"), "{text}");
         assert!(!text.contains("a good rule: "), "{text}");
