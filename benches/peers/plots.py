@@ -89,7 +89,7 @@ def scaling(found, path):
         axes.set_yscale("log")
         _plain(axes.xaxis)
         _plain(axes.yaxis)
-        axes.set_title(panel["title"], fontsize=8)
+        axes.set_title(panel["title"], fontsize=7)
         axes.legend(fontsize=6, frameon=False, loc="upper left")
         axes.grid(linewidth=0.3)
     figure.supxlabel(f"size as a multiple of the shape in the title ({found['cpu']}, {found['isa']}, {found['date']}; broken: two threads)", fontsize=8)
