@@ -182,7 +182,8 @@ pub trait Learner: Send {
         let (mut faint, mut all) = (0usize, 0usize);
         for weights in (0..).map_while(|layer| self.weights(layer)) {
             let magnitudes = || weights.iter_rows().flatten().map(|w| w.abs());
-            let most = part * magnitudes().fold(0.0, f32::max);
+            // Zero times an infinite weight would be no number.
+            let most = if part > 0.0 { part * magnitudes().fold(0.0, f32::max) } else { 0.0 };
             faint += magnitudes().filter(|&w| w <= most).count();
             all += weights.rows() * weights.cols();
         }

@@ -238,19 +238,19 @@ fn fetch_archive(agent: &ureq::Agent, archive: &Archive<'_>, folder: &Path, mirr
         // Without locks two processes at once can only spoil each other's partial file, which its digest shows.
         Err(TryLockError::Error(_)) => {}
     }
+    let removed = |part: File| {
+        drop(part);
+        Ok(fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e))?)
+    };
     if present {
         // What an earlier download left, killed when it had unpacked, or overtaken by files from elsewhere.
-        drop(part);
-        return Ok(fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e))?);
+        return removed(part);
     }
     let mut troubles = Vec::new();
     for mirror in mirrors {
         let url = format!("{mirror}/{}", archive.name);
         match fetch_from(agent, &url, archive, folder, &mut part, &path) {
-            Ok(()) => {
-                drop(part);
-                return Ok(fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e))?);
-            }
+            Ok(()) => return removed(part),
             Err(Trouble::Here(error)) => return Err(error.into()),
             Err(trouble) => {
                 say(&format!("{url}: {trouble}"));

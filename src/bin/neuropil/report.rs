@@ -28,10 +28,13 @@ pub(crate) struct Circumstances {
 /// Columns of both tables: what the paper has, what we have, and by how much ours is higher.
 const HEADER: [&str; 5] = ["experiment", "quantity", "paper", "ours", "difference"];
 
+/// From here on two decimals say something.
+const TELLING: f64 = 0.0995;
+
 /// A figure with two decimals, or more where they would say nothing.
 fn number(value: f64) -> String {
     match value.abs() {
-        0.0 | 0.0995.. => format!("{value:.2}"),
+        0.0 | TELLING.. => format!("{value:.2}"),
         0.001.. => format!("{value:.3}"),
         _ if value.is_nan() => format!("{value}"),
         _ => format!("{value:.1e}"),
@@ -40,7 +43,7 @@ fn number(value: f64) -> String {
 
 /// The spread beside a mean: with its two decimals, unless they would say nothing.
 fn spread(outcome: &Outcome) -> String {
-    match outcome.ours.abs() >= 0.0995 && outcome.spread >= 0.005 {
+    match outcome.ours.abs() >= TELLING && outcome.spread >= 0.005 {
         true => format!("{:.2}", outcome.spread),
         false => number(outcome.spread),
     }

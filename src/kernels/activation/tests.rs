@@ -10,6 +10,12 @@ fn random(rows: usize, cols: usize, seed: u64) -> Matrix {
     matrix
 }
 
+/// In every third place, each odd value of one meets each odd value of the other.
+fn meet(odd: [f32; 8], one: &mut Matrix, other: &mut Matrix) {
+    one.as_mut_slice().iter_mut().step_by(3).enumerate().for_each(|(i, value)| *value = odd[i % 8]);
+    other.as_mut_slice().iter_mut().step_by(3).enumerate().for_each(|(i, value)| *value = odd[i / 8 % 8]);
+}
+
 fn context(isa: Isa, threads: usize) -> Context {
     Context::on(isa).unwrap().with_threads(Threads::always(threads).unwrap())
 }
@@ -56,9 +62,7 @@ fn the_gradient_of_relu_passes_where_the_value_is_above_zero() {
     let odd = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, 1e-45, -1e-45, 1.0];
     for (rows, cols) in SHAPES {
         let (mut x, mut gradient) = (random(rows, cols, 1), random(rows, cols, 2));
-        // Every odd value of one meets every odd value of the other.
-        x.as_mut_slice().iter_mut().step_by(3).enumerate().for_each(|(i, x)| *x = odd[i % 8]);
-        gradient.as_mut_slice().iter_mut().step_by(3).enumerate().for_each(|(i, g)| *g = odd[i / 8 % 8]);
+        meet(odd, &mut x, &mut gradient);
         let exact = x.as_slice().iter().zip(gradient.as_slice()).map(|(&x, &g)| reference::relu_gradient(x, g) as f32);
         let exact = bits(&exact.collect::<Vec<_>>());
         let mut after = x.clone();
@@ -78,8 +82,7 @@ fn the_gradient_of_tanh_is_one_less_the_square_of_what_came_out() {
     for (rows, cols) in SHAPES {
         let (mut y, mut gradient) = (random(rows, cols, 1), random(rows, cols, 2));
         tanh(&mut context(Isa::best(), 1), y.view_mut());
-        y.as_mut_slice().iter_mut().step_by(3).enumerate().for_each(|(i, y)| *y = odd[i % 8]);
-        gradient.as_mut_slice().iter_mut().step_by(3).enumerate().for_each(|(i, g)| *g = odd[i / 8 % 8]);
+        meet(odd, &mut y, &mut gradient);
         let scalar = strided(&gradient, 0, |g| tanh_gradient(&mut context(Isa::Scalar, 1), y.view(), g));
         for ((&y, &g), &got) in y.as_slice().iter().zip(gradient.as_slice()).zip(&scalar) {
             let exact = reference::tanh_gradient(y, g);
@@ -141,8 +144,7 @@ fn the_gradient_of_a_power_passes_where_that_of_relu_does() {
     let odd = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, 1e-45, -1e-45, 1.0];
     for (rows, cols) in SHAPES {
         let (mut x, mut gradient) = (random(rows, cols, 1), random(rows, cols, 2));
-        x.as_mut_slice().iter_mut().step_by(3).enumerate().for_each(|(i, x)| *x = odd[i % 8]);
-        gradient.as_mut_slice().iter_mut().step_by(3).enumerate().for_each(|(i, g)| *g = odd[i / 8 % 8]);
+        meet(odd, &mut x, &mut gradient);
         for isa in Isa::available() {
             let relu = strided(&gradient, 0, |g| relu_gradient(&mut context(isa, 1), x.view(), g));
             let first = strided(&gradient, 3, |g| power_gradient(&mut context(isa, 1), x.view(), g, 1.0));

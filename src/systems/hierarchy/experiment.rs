@@ -47,8 +47,13 @@ impl Options {
 
     /// The file of a run's state, and whether it is there already.
     pub(super) fn state(&self, row: &Row, seed: u64) -> (Option<PathBuf>, bool) {
+        experiment::state(self.states.as_deref(), &self.of_set(row.name), seed)
+    }
+
+    /// What a name is among the saved, where each set of images has its own.
+    fn of_set(&self, name: &str) -> String {
         let set = if self.images == Images::Cifar10 { "cifar10-" } else { "" };
-        experiment::state(self.states.as_deref(), &format!("{set}{}", row.name), seed)
+        format!("{set}{name}")
     }
 
     /// What a run of this row is trained by.
@@ -106,8 +111,7 @@ pub fn reproduce(
         }
     }
     let bench = Bench::new(context, data, options)?;
-    let set = if options.images == Images::Cifar10 { "cifar10-" } else { "" };
-    experiment::keep_to_images(options.states.as_deref(), &format!("{set}hierarchy"), data)?;
+    experiment::keep_to_images(options.states.as_deref(), &options.of_set("hierarchy"), data)?;
     let finished = experiment::side_by_side(
         context,
         assignments.len(),

@@ -201,6 +201,8 @@ fn faint_weights_are_counted_against_the_largest_of_their_own_layer() {
     assert_eq!(network.zero_share(), 2.0 / all);
     // 0.015 is the most in the first layer; 0.01, which is the largest of the second, lets 0.00005 be faint.
     assert_eq!(network.faint_share(0.005), (4.0 + 2.0) / all);
+    network.layers.0[0].as_mut_slice()[0] = f32::INFINITY;
+    assert_eq!(network.zero_share(), 2.0 / all);
     let bare = crate::systems::baselines::softmax::Network::new(Default::default(), INPUTS, CLASSES).unwrap();
     assert_eq!((bare.zero_share(), bare.faint_share(0.5)), (0.0, 0.0));
 }
