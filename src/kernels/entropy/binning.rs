@@ -59,6 +59,8 @@ pub(super) struct Binning<S: Simd> {
     low: S::F32,
     high: S::F32,
     scale: S::F32,
+    /// [`INTEGER`], and a number on top of it that is returned with the bins'.
+    zero: S::F32,
     bins: usize,
 }
 
@@ -89,30 +91,30 @@ impl<S: Simd> Binning<S> {
     #[inline(always)]
     pub(super) fn splat(s: S, factors: Factors, bins: usize) -> Self {
         let Factors { low, high, scale } = factors;
-        Binning::new([s.splat(low), s.splat(high), s.splat(scale)], bins)
+        Binning::new([low, high, scale, INTEGER].map(|value| s.splat(value)), bins)
     }
 
     #[inline(always)]
-    pub(super) fn new([low, high, scale]: [S::F32; 3], bins: usize) -> Self {
-        Binning { low, high, scale, bins }
+    pub(super) fn new([low, high, scale, zero]: [S::F32; 4], bins: usize) -> Self {
+        Binning { low, high, scale, zero, bins }
     }
 
-    /// The numbers of the values' bins on top of [`INTEGER`], unless there is doubt.
+    /// The numbers of the values' bins on top of `zero`, unless there is doubt.
     #[inline(always)]
     pub(super) fn guess(&self, s: S, x: S::F32, doubt: &mut Doubt<S>) -> S::F32 {
         let (from, to) = (s.sub(x, self.low), s.sub(self.high, x));
         let u = s.mul_add(from, self.scale, s.splat(-0.5));
         // NaN, as the second operand, stays.
         let u = s.min(s.splat(self.bins as f32 - 0.75), s.max(s.splat(-0.25), u));
-        let shifted = s.add(u, s.splat(INTEGER));
-        let r = s.sub(shifted, s.splat(INTEGER));
+        let shifted = s.add(u, self.zero);
+        let r = s.sub(shifted, self.zero);
         let off = s.sub(u, r);
         doubt.close = s.or(doubt.close, s.to_bits(s.mul_add(off, off, s.splat(lacking(self.bins)))));
         doubt.outside = s.or(doubt.outside, s.or(s.to_bits(from), s.to_bits(to)));
         shifted
     }
 
-    /// The numbers of the values' bins on top of [`INTEGER`]; `bins` for below, `bins + 1` for above, `bins + 2` for NaN.
+    /// The numbers of the values' bins on top of `zero`; `bins` for below, `bins + 1` for above, `bins + 2` for NaN.
     #[inline(always)]
     pub(super) fn place(&self, s: S, x: S::F32) -> S::F32 {
         let mut doubt = Doubt::none(s);
@@ -138,6 +140,6 @@ impl<S: Simd> Binning<S> {
                 bin as f32
             };
         }
-        s.add(s.load(&places), s.splat(INTEGER))
+        s.add(s.load(&places), self.zero)
     }
 }

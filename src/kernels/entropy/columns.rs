@@ -4,8 +4,8 @@
 //! and the constants of the ranges are laid out for that many. Columns go in groups whose 16-bit counters fit in half of the
 //! first-level cache.
 
-use super::binning::{Binning, Doubt, Factors};
-use super::{COST, Histogram, whole_vectors};
+use super::binning::{Binning, Doubt, Factors, INTEGER};
+use super::{Buffers, COST, Histogram, whole_vectors};
 use crate::context::Context;
 use crate::matrix::MatRef;
 use crate::parallel::for_each_with;
@@ -37,26 +37,27 @@ pub(super) fn add(context: &mut Context, x: MatRef<'_>, histograms: &mut [Histog
     }
 }
 
-/// What 16 values after each other are placed by.
+/// What 16 values after each other are placed by, each in a cache line of its own.
+#[repr(align(64))]
 struct Constants {
     low: [f32; LANES],
     high: [f32; LANES],
     scale: [f32; LANES],
-    /// Where the column's counters begin.
-    base: [f32; LANES],
+    /// Where the column's counters begin, on top of [`INTEGER`].
+    zero: [f32; LANES],
 }
 
 impl Constants {
     #[inline(always)]
     fn binning<S: Simd>(&self, s: S, bins: usize) -> Binning<S> {
-        Binning::new([s.load(&self.low), s.load(&self.high), s.load(&self.scale)], bins)
+        Binning::new([&self.low, &self.high, &self.scale, &self.zero].map(|lanes| s.load(lanes)), bins)
     }
 
     /// The counters of 16 values, in the low 16 bits of each lane.
     #[inline(always)]
     fn place<S: Simd>(&self, s: S, x: S::F32, bins: usize) -> [u32; LANES] {
         let mut at = [0; LANES];
-        s.store_u32(s.to_bits(s.add(self.binning(s, bins).place(s, x), s.load(&self.base))), &mut at);
+        s.store_u32(s.to_bits(self.binning(s, bins).place(s, x)), &mut at);
         at
     }
 }
@@ -79,7 +80,7 @@ impl Layout {
                 low: std::array::from_fn(|lane| factors[column(lane)].low),
                 high: std::array::from_fn(|lane| factors[column(lane)].high),
                 scale: std::array::from_fn(|lane| factors[column(lane)].scale),
-                base: std::array::from_fn(|lane| (column(lane) * places) as f32),
+                zero: std::array::from_fn(|lane| INTEGER + (column(lane) * places) as f32),
             }
         };
         let period = (rows * factors.len()).div_ceil(LANES);
@@ -171,22 +172,27 @@ impl Count<'_, '_> {
         let (vectors, tail) = values.as_chunks::<LANES>();
         let (blocks, left) = vectors.as_chunks::<BLOCK>();
         let Layout { constants, period } = self.layout;
-        // A block's indices are counted after the next block's are computed, so that the two overlap in the processor, and no index
-        // is read while its store is still on the way.
-        let (mut buffers, mut phase) = ([[[0; LANES]; BLOCK]; 2], 0);
-        for (number, block) in blocks.iter().enumerate() {
-            if let Some(later) = blocks.get(number + AHEAD) {
-                later.iter().for_each(|vector| s.prefetch(&vector[0]));
-            }
+        // Vectors of the block before are counted in turn with those whose indices are computed, so that the two overlap in the processor, and
+        // no index is read while its store is still on the way.
+        let Buffers([to, from]) = &mut Buffers([[[0; LANES]; BLOCK]; 2]);
+        let (mut to, mut from) = (to, from);
+        let (mut phase, step) = (0, BLOCK % period);
+        let mut next = || {
             let constants = constants[phase..].first_chunk().expect("a block from any vector on");
-            self.of_block(s, constants, block, &mut buffers[number % 2]);
-            phase = (phase + BLOCK) % period;
-            if number > 0 {
-                self.count_all(&buffers[(number - 1) % 2]);
+            phase += step;
+            phase -= if phase >= *period { *period } else { 0 };
+            constants
+        };
+        if let Some((first, blocks)) = blocks.split_first() {
+            self.of_block(s, next(), first, from, |_, _| ());
+            for (number, block) in blocks.iter().enumerate() {
+                if let Some(later) = blocks.get(number + AHEAD) {
+                    later.iter().for_each(|vector| s.prefetch(&vector[0]));
+                }
+                self.of_block(s, next(), block, to, |this, vector| this.count_all(&from[vector..=vector]));
+                std::mem::swap(&mut to, &mut from);
             }
-        }
-        if !blocks.is_empty() {
-            self.count_all(&buffers[(blocks.len() - 1) % 2]);
+            self.count_all(from);
         }
         let constants = &constants[phase..];
         for (vector, constants) in left.iter().zip(constants) {
@@ -210,18 +216,21 @@ impl Count<'_, '_> {
         }
     }
 
+    /// The counters of a block; `after` is called after each vector of it.
     #[inline(always)]
     fn of_block<S: Simd>(
-        &self,
+        &mut self,
         s: S,
         constants: &[Constants; BLOCK],
         block: &[[f32; LANES]; BLOCK],
         to: &mut [[u32; LANES]; BLOCK],
+        mut after: impl FnMut(&mut Self, usize),
     ) {
         let mut doubt = Doubt::none(s);
         for i in 0..BLOCK {
             let place = constants[i].binning(s, self.bins).guess(s, s.load(&block[i]), &mut doubt);
-            s.store_u32(s.to_bits(s.add(place, s.load(&constants[i].base))), &mut to[i]);
+            s.store_u32(s.to_bits(place), &mut to[i]);
+            after(self, i);
         }
         if doubt.any(s) {
             for i in 0..BLOCK {

@@ -45,6 +45,10 @@ use crate::simd::LANES;
 
 /// The most bins a histogram may have.
 pub const MAX_BINS: usize = 1 << 15;
+/// Counters on their way, of two blocks: 16 of them in a cache line.
+#[repr(align(64))]
+struct Buffers<const BLOCK: usize>([[[u32; LANES]; BLOCK]; 2]);
+
 /// What counting a value costs, in multiply-adds.
 const COST: usize = 16;
 
@@ -94,6 +98,13 @@ impl Range {
 /// The range of the finite values of a matrix; `None` if it has none. NaN and infinities are passed over.
 ///
 /// One read of `x`, and a second if it holds an infinity, or nothing finite.
+///
+/// ```
+/// use neuropil::{Context, Matrix, kernels::entropy::{self, Range}};
+/// let x = Matrix::from_slice(&[1.0, f32::NAN, -2.0, f32::INFINITY], 2, 2)?;
+/// assert_eq!(entropy::range(&mut Context::new()?, x.view()), Some(Range::new(-2.0, 1.0)?));
+/// # Ok::<(), neuropil::Error>(())
+/// ```
 pub fn range(context: &mut Context, x: MatRef<'_>) -> Option<Range> {
     extent::whole(context, x)
 }

@@ -12,7 +12,7 @@
 //! counters of 16 bits, emptied before they can overflow, that of 100 bins takes 14 KB of the first-level cache.
 
 use super::binning::{Binning, Doubt, Factors, INTEGER};
-use super::{APART, COST, Range, pieces};
+use super::{APART, Buffers, COST, Range, pieces};
 use crate::context::Context;
 use crate::matrix::MatRef;
 use crate::parallel::for_each_with;
@@ -118,20 +118,20 @@ impl Kernel for Count<'_, '_> {
             table.held += LANES * steps.len();
             let pairs: &mut [u16; ENTRIES] = &mut table.pairs;
             let (blocks, left) = steps.as_chunks::<BLOCK>();
-            // A block's indices are counted after the next block's are computed, so that the two overlap in the processor, and no
-            // index is read while its store is still on the way.
-            let mut buffers = [[[0; LANES]; BLOCK]; 2];
-            for (number, block) in blocks.iter().enumerate() {
-                if let Some(later) = blocks.get(number + AHEAD) {
-                    later.as_flattened().as_chunks::<LANES>().0.iter().for_each(|vector| s.prefetch(&vector[0]));
+            // Steps of the block before are counted in turn with those whose indices are computed, so that the two overlap in the processor, and
+            // no index is read while its store is still on the way.
+            let Buffers([to, from]) = &mut Buffers([[[0; LANES]; BLOCK]; 2]);
+            let (mut to, mut from) = (to, from);
+            if let Some((first, blocks)) = blocks.split_first() {
+                indices.of_block(s, first, from, |_| ());
+                for (number, block) in blocks.iter().enumerate() {
+                    if let Some(later) = blocks.get(number + AHEAD) {
+                        later.as_flattened().as_chunks::<LANES>().0.iter().for_each(|vector| s.prefetch(&vector[0]));
+                    }
+                    indices.of_block(s, block, to, |step| count(pairs, &from[step..=step]));
+                    std::mem::swap(&mut to, &mut from);
                 }
-                indices.of_block(s, block, &mut buffers[number % 2]);
-                if number > 0 {
-                    count(pairs, &buffers[(number - 1) % 2]);
-                }
-            }
-            if !blocks.is_empty() {
-                count(pairs, &buffers[(blocks.len() - 1) % 2]);
+                count(pairs, from);
             }
             for step in left {
                 count(pairs, &[indices.of_step(s, step)]);
@@ -163,14 +163,22 @@ struct Indices<S: Simd> {
 }
 
 impl<S: Simd> Indices<S> {
+    /// Those of a block; `after` is called after each step of it.
     #[inline(always)]
-    fn of_block(&self, s: S, block: &[[f32; STEP]; BLOCK], to: &mut [[u32; LANES]; BLOCK]) {
+    fn of_block(
+        &self,
+        s: S,
+        block: &[[f32; STEP]; BLOCK],
+        to: &mut [[u32; LANES]; BLOCK],
+        mut after: impl FnMut(usize),
+    ) {
         let mut doubt = Doubt::none(s);
         for i in 0..BLOCK {
             let vectors = block[i].as_chunks::<LANES>().0;
             let a = self.binning.guess(s, s.load(&vectors[0]), &mut doubt);
             let b = self.binning.guess(s, s.load(&vectors[1]), &mut doubt);
             s.store_u32(self.of_pair(s, a, b), &mut to[i]);
+            after(i);
         }
         if doubt.any(s) {
             for (step, to) in block.iter().zip(to) {
