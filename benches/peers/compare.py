@@ -8,7 +8,7 @@
   /tmp/peers/bin/python benches/peers/compare.py --scaling    # how the time of each kernel grows
 
 Every row beside peers: answers compared, or ours judged; then rounds of (ours, peer, peer ...), each some 20 ms of calls (half a second for
-peers whose time is multiplied); medians, and the ratio of the best peer's median to ours. All rows are gone through several times (`--passes`), minutes apart and
+peers whose time is multiplied); medians, and the median over the rounds of the best peer's time over ours. All rows are gone through several times (`--passes`), minutes apart and
 in new processes, and the rounds put together: neighbours on a shared machine, and where memory happens to lie, then spoil a part of each row rather than all of one. OpenBLAS is told to use AVX-512 where the CPU has it: NumPy's own choice, or an exported one, may not.
 A full run writes benches/record/CPU/DATE.json, .md and .svg and the summary in README.md. Needs a quiet machine; `--priority` helps.
 With NEUROPIL_SIMD=avx2 on a CPU that has more, the peers are held to AVX2 as well, and the record is DATE-avx2.

@@ -25,18 +25,26 @@ README = ("<!-- peers: written by benches/peers/compare.py -->", "<!-- peers end
 
 
 def judged(row, bar):
-    """The peer, the ratio of its median to ours, the quartiles of the rounds' ratios, and whether the bar is met; None without such a peer."""
-    times, kinds = row["times"], row["kinds"]
+    """The best peer, the median and the quartiles of the ratios of its times to ours, round by round, and whether the bar is met; None without such a peer."""
+    kinds = row["kinds"]
     fits = lambda name: bar["against"] in (name, kinds.get(name)) if bar.get("against") else kinds.get(name) != "ours"
-    medians = {name: statistics.median(seen) for name, seen in times.items()}
-    peers = [name for name in times if name != "ours" and fits(name)]
-    if not peers:
+    return best_of(row, fits, bar["least"])
+
+
+def best_of(row, fits, least):
+    """What both sides of a round share, the machine's mood, divides out: hence no ratio of medians."""
+    times = row["times"]
+    rounds = {name: [theirs / ours for theirs, ours in zip(seen, times["ours"])] for name, seen in times.items() if name != "ours" and fits(name)}
+    if not rounds:
         return None
-    best = min(peers, key=medians.get)
-    rounds = [theirs / ours for theirs, ours in zip(times[best], times["ours"])]
-    low, _, high = statistics.quantiles(rounds, n=4) if len(rounds) > 1 else rounds * 3
-    ratio = medians[best] / medians["ours"]
-    return {"peer": best, "ratio": ratio, "low": low, "high": high, "met": ratio >= bar["least"]}
+    best = min(rounds, key=lambda name: statistics.median(rounds[name]))
+    low, ratio, high = statistics.quantiles(rounds[best], n=4, method="inclusive") if len(rounds[best]) > 1 else rounds[best] * 3
+    return {"peer": best, "ratio": ratio, "low": low, "high": high, "met": ratio >= least}
+
+
+def algebra(row):
+    """The same beside a rewrite of ours with the peer's tools; None where there is none."""
+    return best_of(row, lambda name: row["kinds"].get(name) == "ours", 1)
 
 
 def of_floor(row, limits):
@@ -107,7 +115,8 @@ on one thread or two, whichever is faster: their losses are compared with ours, 
     rounds = f"{passes} passes of {rounds}" if passes > 1 else rounds
     return f"""# {found['cpu']}, {found['cores']} cores, {found['isa']}, {found['date']}
 
-`benches/peers/compare.py`: milliseconds, medians of {rounds}, {priority}.
+`benches/peers/compare.py`: milliseconds, medians of {rounds}, {priority}. Ratios are medians over the rounds, in each of
+which ours and the peers take turns.
 {libraries}. {sets} Both sides have the same inputs, and their answers are compared before they are
 timed: "answers within" is the largest difference as a part of the largest value (of the largest change, for updates); where both draw their own
 random numbers (-) ours are judged by themselves. "Of the floor" is the least time that the counted operations and bytes can take on one core with
@@ -168,12 +177,14 @@ def summary(found, plot):
             continue
         peers = ", ".join(dict.fromkeys(one["peer"] for _, one in shapes))
         labels = common([row["label"] for row, _ in shapes])
-        table.append(f"| {kernel}, {labels} | {peers} | {' / '.join(short(one['ratio']) for _, one in shapes)} x |")
+        beside = [one for row, _ in shapes if (one := algebra(row))]
+        beside = f" ({' / '.join(short(one['ratio']) for one in beside)} x {beside[0]['peer']})" if beside else ""
+        table.append(f"| {kernel}, {labels} | {peers} | {' / '.join(short(one['ratio']) for _, one in shapes)} x{beside} |")
     path = os.path.relpath(plot, ROOT)
     where = os.path.relpath(plot.removesuffix(".svg") + ".md", ROOT)
     return f"""{README[0]}
 Measured on {found['date']} on one thread (evolution: two) of an {found['cpu']} with {found['isa']}, against the best peer in the same run ([record]({where})).
-A rewrite of ours in torch ("torch, our algebra") stands in the record and is not counted as a peer:
+"torch, our algebra" is a rewrite of ours in torch, shown beside the peers and not counted as one:
 
 ![How many times faster than the best peer each kernel is]({path})
 
@@ -188,9 +199,11 @@ A rewrite of ours in torch ("torch, our algebra") stands in the record and is no
 def slower(found):
     """Where a peer is faster, said beside what the summary shows."""
     beside = [(row, one) for row in found["peers"] if "error" not in row and (one := judged(row, {"least": 1}))]
-    lost = [f"{row['kernel']}, {row['label']}: {one['ratio']:.2f}" for row, one in beside if not one["met"]]
-    text = f"Of the record's {len(beside)} rows the best peer is faster in {len(lost)}"
-    return text + (f" ({'; '.join(lost)})." if lost else ".")
+    told = lambda rows: "; ".join(f"{row['kernel']}, {row['label']}: {one['ratio']:.2f}" for row, one in rows)
+    lost = [(row, one) for row, one in beside if one["high"] < 1]
+    even = [(row, one) for row, one in beside if not one["met"] and one["high"] >= 1]
+    text = f"Of the record's {len(beside)} rows the best peer is faster in {len(lost)}" + (f" ({told(lost)})" if lost else "")
+    return text + (f", and as fast, within the quartiles, where ours is not ahead, in {len(even)} ({told(even)})." if even else ".")
 
 
 def short(value):

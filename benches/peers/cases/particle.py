@@ -79,8 +79,26 @@ def replicate(shape, threads):
         compiled = jax.jit(jax.vmap(step, in_axes=1, out_axes=1))
         return lambda: compiled(jw).block_until_ready()
 
+    def by_jax_arrays():
+        """The same on whole arrays, particles last throughout."""
+        import jax
+        import jax.numpy as jnp
+
+        jplace, jw = jnp.asarray(place), jnp.asarray(w)
+
+        def loss(w, target):
+            h = [target] + [jnp.broadcast_to(jplace[:, k : k + 1], target.shape) for k in range(4)]
+            for start, end, a, b in layers:
+                q = w[start:end].reshape(a, b, -1)
+                h = [sum(h[i] * q[i, j] for i in range(a)) for j in range(b)]
+            return jnp.sum(jnp.mean((h[0] - target) ** 2, 0))
+
+        compiled = jax.jit(lambda w: w - RATE * jax.grad(loss)(w, w))
+        return lambda: compiled(jw).block_until_ready()
+
     rows = lambda answer: np.asarray(answer)[:, order]
     peers = [
+        Peer("jax on whole arrays", by_jax_arrays, lambda answer: rows(np.asarray(answer).T), "jax"),
         Peer("jax", by_jax, lambda answer: rows(np.asarray(answer).T)),
         Peer("torch bmm", torch_bmm, rows),
         Peer("torch, our algebra", torch_collapsed, rows, "ours"),
