@@ -1,6 +1,8 @@
 //! SIMD kernels for learning without backpropagation, and the learning systems built on them.
 //!
-//! - [`kernels`]: the [Hebbian rules](kernels::hebbian), [weight perturbation](kernels::perturb) and what stands around them. No feature needed.
+//! - [`kernels`]: [Hebbian rules](kernels::hebbian), [weight perturbation](kernels::perturb), [populations of genotypes](kernels::genotype), [masked
+//!   products](kernels::masked), [histograms and entropy](kernels::entropy), [self-replicating particles](kernels::particle), [local rules of output
+//!   layers](kernels::plasticity), what stands around them, and [a reference with a bound for each](kernels::verify). No feature needed.
 //! - [`analysis`]: the statistics the papers judge their results by.
 //! - `datasets` (feature `datasets`): IDX and CIFAR-10 files, transforms, batches, and 3000 MNIST digits inside the crate.
 //! - `systems` (feature `systems`): networks that learn by these rules, their baselines, configuration and checkpoints.

@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use neuropil::datasets::{Dataset, Shape, embedded};
+use neuropil::datasets::{Dataset, Shape, embedded, idx};
 use neuropil::systems::baselines::{backprop, krotov_hopfield, softmax};
 use neuropil::systems::evolution::{self, dopaminergic};
 use neuropil::systems::hebbian::experiment::{Images, hebbian_recipe};
@@ -129,6 +129,74 @@ fn thread_counts_and_instruction_sets_do_not_show() {
 }
 
 #[test]
+fn classes_are_those_that_accuracy_counts() {
+    let data = images();
+    // Labels are not looked at, nor how many there may be.
+    let others = Dataset::new(data.image(0).to_vec(), vec![11], data.shape(), 12).unwrap();
+    let other_size = Dataset::new(vec![0; 9], vec![0], Shape::new(1, 3, 3).unwrap(), 10).unwrap();
+    for (name, learner) in learners() {
+        let mut context = context(2);
+        let classes = learner.classify(&mut context, &data).unwrap();
+        let right = classes.iter().zip(data.labels()).filter(|(class, label)| **class == Some(**label)).count();
+        assert_eq!(right as f64 / data.len() as f64, learner.accuracy(&mut context, &data).unwrap(), "{name}");
+        assert_eq!(learner.classify(&mut context, &others).unwrap(), classes[..1], "{name}");
+        let error = learner.classify(&mut context, &other_size).unwrap_err().to_string();
+        let [expected, found] = if name == "hierarchy" { ["28 x 28", "3 x 3"] } else { ["784", "found 9"] };
+        assert!(error.contains(expected) && error.contains(found), "{name}: {error}");
+    }
+}
+
+/// The activities of each layer are what its formula makes of those of the one below.
+#[test]
+fn activities_are_those_that_answers_are_made_of() {
+    use neuropil::kernels::{activation, dense};
+    let (data, mut context) = (images(), context(1));
+    let mut images = Matrix::zeros(7, 784);
+    data.gather(&mut context, &[0, 1, 2, 3, 4, 5, 6], neuropil::datasets::Scaling::UNIT, images.view_mut()).unwrap();
+
+    let config = hebbian::Config { layers: vec![30, 20], reading: Some(zscore()), ..Default::default() };
+    let network = hebbian::Network::new(config, 784, 10).unwrap();
+    let (mut below, mut above) = (Matrix::zeros(7, 30), Matrix::zeros(7, 20));
+    network.activities(&mut context, 0, images.view(), below.view_mut());
+    network.activities(&mut context, 1, images.view(), above.view_mut());
+    let sums = |context: &mut Context, x: &Matrix, layer: usize| {
+        let weights = network.weights(layer).unwrap();
+        let mut y = Matrix::zeros(7, weights.cols());
+        dense::matmul(context, x.view(), weights, y.view_mut(), dense::Write::Replace);
+        y
+    };
+    let mut expected = sums(&mut context, &images, 0);
+    activation::relu(&mut context, expected.view_mut());
+    assert_eq!(below, expected);
+    let mut expected = sums(&mut context, &below, 1);
+    activation::magnitude_zscore(&mut context, expected.view_mut(), activation::Axis::Sample, false);
+    assert!(above == expected && above.as_slice().iter().any(|&z| z > 0.0));
+
+    let config = krotov_hopfield::Config { layers: vec![30, 20], ..Default::default() };
+    let network = krotov_hopfield::Network::new(config, 784, 10).unwrap();
+    network.activities(&mut context, 0, images.view(), below.view_mut());
+    network.activities(&mut context, 1, images.view(), above.view_mut());
+    for (seen, shown, layer) in [(&below, &images, 0), (&above, &below, 1)] {
+        let weights = network.weights(layer).unwrap();
+        for (seen, shown) in seen.view().iter_rows().zip(shown.view().iter_rows()) {
+            let length = shown.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+            for (&seen, weights) in seen.iter().zip(weights.iter_rows()) {
+                let sum: f64 = weights.iter().zip(shown).map(|(&w, &v)| f64::from(w) * f64::from(v)).sum();
+                let expected = (sum / length).max(0.0).powf(4.5);
+                assert!(
+                    (f64::from(seen) - expected).abs() <= 1e-3 * (1.0 + expected),
+                    "{layer}: {seen} for {expected}"
+                );
+            }
+        }
+    }
+}
+
+fn zscore() -> hebbian::Activation {
+    hebbian::Activation::MagnitudeZscore { axis: hebbian::Axis::Sample, rescale: false }
+}
+
+#[test]
 fn interrupted_saved_and_loaded_runs_end_with_the_same_bits() {
     let (data, directory) = (images(), tempfile::tempdir().unwrap());
     for which in 0..learners().len() {
@@ -198,6 +266,24 @@ const GOLDEN: [(&str, u64); 11] = [
     ("hierarchy", 7_003_600_410_388_154_597),
     ("organism", 12_177_873_020_125_792_674),
 ];
+
+#[test]
+fn a_training_set_whose_file_was_cut_off_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let [images, labels] = ["images", "labels"].map(|name| folder.path().join(name));
+    // Enough to be mapped.
+    let count = 1400;
+    std::fs::write(&images, idx::encode(&[count, 28, 28], &vec![0; count * 784]).unwrap()).unwrap();
+    let each: Vec<u8> = (0..count).map(|image| (image % 10) as u8).collect();
+    std::fs::write(&labels, idx::encode(&[count], &each).unwrap()).unwrap();
+    let data = Dataset::from_idx(&images, &labels, 10).unwrap();
+    std::fs::File::options().write(true).open(&images).unwrap().set_len(4096).unwrap();
+    for (name, mut learner) in learners() {
+        let mut never = |_: &Progress<'_>| panic!("{name}: a step");
+        let error = learner.train(&mut context(1), &data, None, &mut never).unwrap_err().to_string();
+        assert!(error.contains("cut off while in use"), "{name}: {error}");
+    }
+}
 
 #[test]
 fn another_training_set_cannot_be_slipped_in() {

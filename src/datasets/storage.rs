@@ -17,7 +17,8 @@
 //! What remains: a program that ignores locks and truncates the file between that look and the last byte used. For a batch
 //! that is microseconds. Whatever goes over a whole file looks once, at its beginning, and the window is as long as it takes:
 //! checking labels and decompressing when a set is opened, [`to_matrix`](super::Dataset::to_matrix),
-//! [`subset`](super::Dataset::subset), the transforms of whole sets, and loading a checkpoint. Who cannot exclude that reads
+//! [`subset`](super::Dataset::subset), the transforms of whole sets, the digest that a training begins with, the images that a hierarchy prepares,
+//! and loading a checkpoint. Who cannot exclude that reads
 //! the file with [`Bytes::read`], and has a copy that nobody else can reach.
 
 use std::fmt;

@@ -34,6 +34,18 @@ fn blank_records(path: &Path, count: usize) {
     File::create(path).unwrap().set_len((count * cifar::RECORD) as u64).unwrap();
 }
 
+/// A thousand blank CIFAR-10 images in a mapped file that was cut off since; the folder keeps the file.
+#[cfg(feature = "systems")]
+pub(crate) fn cut_off() -> (tempfile::TempDir, Dataset) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("records");
+    blank_records(&path, 1000);
+    let set = Dataset::from_cifar10(&[&path]).unwrap();
+    assert!(set.parts[0].bytes.is_mapped());
+    File::options().write(true).open(&path).unwrap().set_len(4096).unwrap();
+    (folder, set)
+}
+
 #[test]
 fn the_embedded_set_has_as_many_of_each_digit_as_it_says() {
     let Split { train, test } = embedded();

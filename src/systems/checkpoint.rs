@@ -13,6 +13,23 @@
 //! the file's size and a mebibyte. What a seed stands for (a graph, hidden weights that never change) is not in the file, and
 //! is made when it is first used. Every way a file can be wrong is an
 //! [`Error::Format`] that says what was expected, what was found, and where.
+//!
+//! # What is in one
+//!
+//! | of | tensors |
+//! |---|---|
+//! | all | `curve` \[points, 4\]: the phase's place in the header's list, step, loss, accuracy, NaN where there is none; `running_loss` \[2\] |
+//! | `hebbian`, `backprop` | `hidden.0.weights` \[inputs, units\], and so on up |
+//! | `krotov-hopfield` | the same, \[units, inputs\] |
+//! | output layers by backpropagation | `output.weights` \[features, classes\], `output.bias`, `output.scale`: logits are scale x (features W) + bias |
+//! | by weight perturbation | `output.weights`, `output.bias`, `output.reward_square`; `output.shift` and `output.gain` of features that are not taken as they are |
+//! | by reward or SignSGD (`dopaminergic`) | `output.weights` \[classes, hidden\] |
+//! | `evolution` | `frequencies` \[genes\]; after a lifetime `life.edges`, `life.output` \[classes, hidden\]; `points`, `distances`, `counts`, `running` |
+//! | `hierarchy` | of each unit k of the topology that stands `current.k.encoder.weights`, `.bias`, `current.k.decoder...`, `current.k.field`; `read_out.best.0.weights` and so on |
+//! | `organism` | `particles` \[particles, weights\], `task_velocity`, `self_velocity`, `epochs` |
+//! | what Adam trains | beside each `NAME`, `NAME.first_moment` and `NAME.second_moment` |
+//!
+//! Other languages read them as any safetensors file, in Python by `safetensors.numpy.load_file(path)["hidden.0.weights"]`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
@@ -468,160 +485,4 @@ impl Reader {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-    use crate::systems::hebbian::{Config, Network, Output, Perturbation};
-
-    fn network() -> Network {
-        let output = Output::Perturbation(Perturbation { steps: 3, ..Perturbation::default() });
-        Network::new(Config { layers: vec![3], output, ..Config::default() }, 4, 2).unwrap()
-    }
-
-    fn saved() -> Vec<u8> {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("a.safetensors");
-        network().save(&path).unwrap();
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no temporary stays behind");
-        fs::read(path).unwrap()
-    }
-
-    #[test]
-    fn losses_that_are_no_numbers_are_kept() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("state");
-        let mut network = network();
-        let bits = [f64::NAN, -f64::NAN, f64::from_bits(0x7ff0_0000_0000_0001), f64::INFINITY, -0.0];
-        for (step, loss) in bits.map(Some).into_iter().chain([None]).enumerate() {
-            network.journal.curve.push(CurvePoint { phase: "output".into(), step: step as u64, loss, accuracy: None });
-        }
-        network.save(&path).unwrap();
-        let first = fs::read(&path).unwrap();
-        let back = Network::load(&path).unwrap();
-        let kept = |network: &Network| {
-            let losses = network.journal.curve.iter().map(|point| point.loss.map(|loss| (loss.is_nan(), loss)));
-            losses.map(|loss| loss.map(|(nan, loss)| if nan { None } else { Some(loss) })).collect::<Vec<_>>()
-        };
-        assert_eq!(kept(&back), kept(&network));
-        assert_eq!(
-            kept(&back),
-            [Some(None), Some(None), Some(None), Some(Some(f64::INFINITY)), Some(Some(-0.0)), None]
-        );
-        back.save(&path).unwrap();
-        assert_eq!(fs::read(&path).unwrap(), first);
-    }
-
-    #[test]
-    fn steps_of_a_curve_are_whole() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("state");
-        let mut network = network();
-        network.journal.curve.push(CurvePoint { phase: "output".into(), step: u64::MAX, loss: None, accuracy: None });
-        network.save(&path).unwrap();
-        let error = Network::load(&path).unwrap_err().to_string();
-        assert!(error.contains("a whole step of the curve"), "{error}");
-    }
-
-    /// What loading these bytes says.
-    fn answer(bytes: &[u8]) -> Result<Network> {
-        Reader::new(bytes.to_vec().into(), "bytes".into())?.all(Network::read)
-    }
-
-    #[track_caller]
-    fn refused(bytes: &[u8], because: &str) {
-        match answer(bytes) {
-            Err(Error::Format { expected, found, .. }) => {
-                assert!(expected.contains(because) || found.contains(because), "expected {expected}, found {found}");
-            }
-            other => panic!("not refused as damaged: {other:?}"),
-        }
-    }
-
-    /// A checkpoint changed by `change`, with a checksum that fits.
-    fn changed(change: impl Fn(&mut Writer)) -> Vec<u8> {
-        let network = network();
-        let mut writer =
-            Writer::new(hebbian::KIND, &network.config().to_toml(), 4, 2, &Journal { step: 1, ..Journal::default() });
-        writer.values("hidden.0.weights", &[4, 3], &[0.5; 12]);
-        writer.values("output.weights", &[3, 2], &[0.5; 6]);
-        writer.values("output.bias", &[2], &[0.5; 2]);
-        writer.doubles("output.reward_square", &[1], &[0.0]);
-        change(&mut writer);
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("a.safetensors");
-        writer.write(&path).unwrap();
-        fs::read(path).unwrap()
-    }
-
-    #[test]
-    fn what_is_saved_is_loaded() {
-        assert_eq!(answer(&saved()).unwrap(), network());
-        assert_eq!(saved(), saved(), "the same state is the same bytes");
-        assert_eq!(answer(&changed(|_| ())).unwrap().journal, Journal { step: 1, ..Journal::default() });
-    }
-
-    #[test]
-    fn every_truncation_is_refused() {
-        let bytes = saved();
-        for length in 0..bytes.len() {
-            assert!(answer(&bytes[..length]).is_err(), "the first {length} of {} bytes", bytes.len());
-        }
-        let mut long = bytes.clone();
-        long.push(0);
-        assert!(answer(&long).is_err(), "a byte too many");
-    }
-
-    #[test]
-    fn every_flipped_bit_is_refused() {
-        let bytes = saved();
-        for index in 0..bytes.len() {
-            for bit in 0..8 {
-                let mut damaged = bytes.clone();
-                damaged[index] ^= 1 << bit;
-                assert!(answer(&damaged).is_err(), "bit {bit} of byte {index}");
-            }
-        }
-    }
-
-    #[test]
-    fn what_does_not_fit_is_named() {
-        refused(&changed(|w| w.header.version = 2), "checkpoint version 1");
-        refused(&changed(|w| w.header.kind = "softmax".into()), "'softmax'");
-        refused(&changed(|w| w.header.config = "lairs = 3".into()), "lairs");
-        refused(&changed(|w| drop(w.tensors.remove("output.bias"))), "'output.bias'");
-        refused(&changed(|w| w.values("stowaway", &[1], &[1.0])), "'stowaway'");
-        refused(&changed(|w| w.values("output.bias", &[1, 2], &[1.0; 2])), "F32 [2]");
-        refused(&changed(|w| w.doubles("output.bias", &[2], &[1.0; 2])), "F64 [2]");
-        refused(&changed(|w| w.doubles("curve", &[1, 4], &[3.0; 4])), "number of a phase");
-        refused(&changed(|w| w.doubles("curve", &[1, 3], &[3.0; 3])), "F64 [1, 4]");
-        // A header that lies about sizes: nothing is reserved before the tensors are seen to have them.
-        refused(&changed(|w| w.header.config = "layers = [1048576]".into()), "F32 [4, 1048576]");
-        for (inputs, classes) in [(0, 2), (4, 1), (1 << 40, 2), (4, 1000)] {
-            let bytes = changed(|w| (w.header.inputs, w.header.classes) = (inputs, classes));
-            assert!(matches!(answer(&bytes), Err(Error::Format { .. })));
-        }
-        let other = safetensors::serialize(std::iter::empty::<(&str, TensorView<'_>)>(), None).unwrap();
-        refused(&other, "'neuropil'");
-        refused(b"PK\x03\x04 something else entirely", "safetensors");
-    }
-
-    #[test]
-    fn saving_replaces_whole_files_or_leaves_the_old_one() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("a.safetensors");
-        fs::write(&path, "old").unwrap();
-        network().save(&path).unwrap();
-        assert_eq!(Network::load(&path).unwrap(), network());
-        assert!(load(&path).unwrap().kind() == hebbian::KIND);
-        let nowhere = directory.path().join("missing").join("a.safetensors");
-        assert!(matches!(network().save(&nowhere), Err(Error::Io { .. })));
-        // A directory in the way cannot be replaced: the temporary goes, the directory stays.
-        let taken = directory.path().join("taken");
-        fs::create_dir(&taken).unwrap();
-        fs::write(taken.join("content"), "x").unwrap();
-        assert!(matches!(network().save(&taken), Err(Error::Io { .. })));
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
-        assert!(matches!(Network::load(&nowhere), Err(Error::Io { .. })));
-    }
-}
+mod tests;

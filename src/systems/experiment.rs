@@ -1,19 +1,19 @@
 //! What all reproductions share: how much is trained, which rows and seeds, and independent runs side by side.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Instant;
-use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
 use super::replace::replace;
-use super::{Learner, Observer, Progress};
+use super::{LONGEST_CONFIG, Learner, Observer, Progress, settings};
 use crate::context::Context;
-use crate::datasets::Split;
+use crate::datasets::{Dataset, Split};
 use crate::error::{Error, Result};
 
 /// How much is trained.
@@ -36,6 +36,35 @@ pub struct Stage<Row> {
     pub done: usize,
     /// Trainings in all.
     pub all: usize,
+}
+
+/// How a reproduction ended: its report has what was finished before, in any case.
+#[derive(Debug, Default)]
+pub enum Ending {
+    /// All was trained.
+    #[default]
+    Whole,
+    /// The observer ended it.
+    Interrupted,
+    /// A training, or a saved state, ended it with this error.
+    Failed(Error),
+}
+
+impl Ending {
+    /// That of trainings that ended so, of which as many were finished: where none was, an error is all there is.
+    pub(crate) fn of(flow: Result<ControlFlow<()>>, finished: usize) -> Result<Ending> {
+        match flow {
+            Ok(ControlFlow::Continue(())) => Ok(Ending::Whole),
+            Ok(ControlFlow::Break(())) => Ok(Ending::Interrupted),
+            Err(error) if finished == 0 => Err(error),
+            Err(error) => Ok(Ending::Failed(error)),
+        }
+    }
+
+    /// Whether all was trained.
+    pub fn is_whole(&self) -> bool {
+        matches!(self, Ending::Whole)
+    }
 }
 
 /// Called after every few steps, always by the thread that called for the reproduction; `Break` ends it with what was finished.
@@ -123,13 +152,16 @@ pub(crate) fn keep_to_images(states: Option<&Path>, name: &str, data: &Split) ->
     let wrong = |found: String| {
         Error::format(path.display().to_string(), 0, "the digests of the images that states are of", found)
     };
-    let mut known: BTreeMap<String, Digests> = match fs::read_to_string(&path) {
-        Ok(text) => toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
-        Err(error) => return Err(Error::io("read", &path, error)),
+    let mut known: BTreeMap<String, Digests> = match settings::text(&path, LONGEST_CONFIG as u64) {
+        Ok(text) => {
+            settings::readable(&text, LONGEST_CONFIG).map_err(wrong)?;
+            toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?
+        }
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
+        Err(error) => return Err(error),
     };
-    let [train, test] = [&data.train, &data.test].map(|images| format!("{:016x}", images.digest()));
-    let these = Digests { train, test };
+    let digest = |images: &Dataset| images.intact_digest().map(|digest| format!("{digest:016x}"));
+    let these = Digests { train: digest(&data.train)?, test: digest(&data.test)? };
     match known.insert(name.to_owned(), these.clone()) {
         Some(those) if those == these => Ok(()),
         Some(those) => {
@@ -174,18 +206,18 @@ enum News<R> {
 pub(crate) type TaskObserver<'a> = dyn FnMut(usize, usize, &Progress<'_>) -> ControlFlow<()> + 'a;
 
 /// Does independent tasks side by side, which share the threads of the context: each has one if there are as many tasks. The observer is
-/// called by the calling thread alone. `run` gives nothing if its observer stopped it; what was stopped or never begun is nothing in
-/// the result, which is in the order of the tasks.
+/// called by the calling thread alone. `run` gives nothing if its observer stopped it. The results of the finished tasks, in the order of these, and how it
+/// ended: the first error stops the other tasks, as the observer's `Break` does.
 pub(crate) fn side_by_side<R: Send>(
     context: &Context,
     tasks: usize,
     run: impl Fn(&mut Context, usize, &mut dyn FnMut(&Progress<'_>) -> ControlFlow<()>) -> Result<Option<R>> + Sync,
     observer: &mut TaskObserver<'_>,
-) -> Result<Vec<Option<R>>> {
+) -> (Vec<R>, Result<ControlFlow<()>>) {
     let (stop, next) = (AtomicBool::new(false), AtomicUsize::new(0));
     let (sender, news) = mpsc::sync_channel(64);
     let mut finished: Vec<Option<R>> = (0..tasks).map(|_| None).collect();
-    let mut failure = None;
+    let mut flow = Ok(ControlFlow::Continue(()));
     let own = context.clone().with_threads(context.threads().shared_by(tasks));
     std::thread::scope(|scope| {
         for _ in 0..context.threads().get().min(tasks) {
@@ -233,12 +265,17 @@ pub(crate) fn side_by_side<R: Send>(
                 News::Stopped => (),
                 News::Failed(error) => {
                     stop.store(true, Ordering::Relaxed);
-                    failure.get_or_insert(error);
+                    if flow.is_ok() {
+                        flow = Err(error);
+                    }
                 }
             }
         }
     });
-    failure.map_or(Ok(finished), Err)
+    if flow.is_ok() && finished.iter().any(Option::is_none) {
+        flow = Ok(ControlFlow::Break(()));
+    }
+    (finished.into_iter().flatten().collect(), flow)
 }
 
 #[cfg(test)]
@@ -268,14 +305,12 @@ mod tests {
                 seen[task] = true;
                 ControlFlow::Continue(())
             });
-            assert_eq!(found.unwrap(), (0..7).map(|task| Some(task * task)).collect::<Vec<_>>());
+            assert_eq!(found.0, (0..7).map(|task| task * task).collect::<Vec<_>>());
+            assert!(found.1.unwrap().is_continue());
             assert_eq!(seen, [true; 7]);
         }
-        assert!(
-            side_by_side(&context(2), 0, |_, _, _| Ok(Some(())), &mut |_, _, _| ControlFlow::Break(()))
-                .unwrap()
-                .is_empty()
-        );
+        let (none, flow) = side_by_side(&context(2), 0, |_, _, _| Ok(Some(())), &mut |_, _, _| ControlFlow::Break(()));
+        assert!(none.is_empty() && flow.unwrap().is_continue());
     }
 
     #[test]
@@ -285,7 +320,7 @@ mod tests {
                 Ok(Some(context.threads().get()))
             };
             let found = side_by_side(&context(threads), tasks, run, &mut |_, _, _| ControlFlow::Continue(()));
-            assert_eq!(found.unwrap(), vec![Some(expected); tasks], "{threads} threads for {tasks} tasks");
+            assert_eq!(found.0, vec![expected; tasks], "{threads} threads for {tasks} tasks");
         }
     }
 
@@ -302,7 +337,8 @@ mod tests {
             assert_eq!(done, 1);
             ControlFlow::Break(())
         });
-        assert_eq!(found.unwrap(), [Some(0), None, None, None]);
+        assert_eq!(found.0, [0]);
+        assert!(found.1.unwrap().is_break());
     }
 
     #[test]
@@ -327,12 +363,61 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_reported() {
-        let run = |_: &mut Context, task: usize, _: &mut dyn FnMut(&Progress<'_>) -> ControlFlow<()>| {
-            if task == 1 { Err(Error::setting("task", "another", task)) } else { Ok(Some(task)) }
+    fn states_are_of_no_images_whose_file_was_cut_off() {
+        use crate::datasets::{embedded, tests::cut_off};
+        let (states, (_folder, set)) = (tempfile::tempdir().unwrap(), cut_off());
+        for split in [Split { train: set.clone(), ..embedded() }, Split { test: set, ..embedded() }] {
+            let error = keep_to_images(Some(states.path()), "a", &split).unwrap_err().to_string();
+            assert!(error.contains("cut off while in use"), "{error}");
+        }
+        assert!(std::fs::read_dir(states.path()).unwrap().next().is_none());
+    }
+
+    #[test]
+    fn what_are_no_digests_is_an_error() {
+        let (folder, whole) = (tempfile::tempdir().unwrap(), crate::datasets::embedded());
+        let path = folder.path().join("images.toml");
+        let keep = |split: &Split| keep_to_images(Some(folder.path()), "a", split).unwrap_err().to_string();
+        for (text, found) in [
+            ("#".repeat(LONGEST_CONFIG + 1), "expected at most 6144 bytes, found 6145 bytes"),
+            (format!("#{}", ".".repeat(300)), "300 points and tables, more than 256"),
+            ("[a]\ntrain = '0'".to_owned(), "missing field"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let error = keep(&whole);
+            assert!(error.contains("images.toml") && error.contains(found), "{error}");
+        }
+        std::fs::write(&path, [0xff]).unwrap();
+        assert!(keep(&whole).contains("images.toml: cannot read"));
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        assert!(keep(&whole).contains("images.toml: cannot open: it is a folder"));
+        #[cfg(unix)]
+        {
+            std::fs::remove_dir(&path).unwrap();
+            std::os::unix::fs::symlink("/dev/null", &path).unwrap();
+            assert!(keep(&whole).contains("images.toml: cannot open: it is not a regular file"));
+        }
+    }
+
+    #[test]
+    fn a_failure_stops_the_others_and_loses_nothing() {
+        let run = |_: &mut Context, task: usize, report: &mut dyn FnMut(&Progress<'_>) -> ControlFlow<()>| match task {
+            0 => Ok(Some(task)),
+            1 => Err(Error::setting("task", "another", task)),
+            _ => {
+                while report(&progress(8)).is_continue() {}
+                Ok(None)
+            }
         };
-        let found = side_by_side(&context(2), 3, run, &mut |_, _, _| ControlFlow::Continue(()));
-        assert!(matches!(found, Err(Error::Setting { .. })));
+        for threads in [1, 2] {
+            let (found, flow) = side_by_side(&context(threads), 3, run, &mut |_, _, _| ControlFlow::Continue(()));
+            assert_eq!(found, [0]);
+            assert!(matches!(Ending::of(flow, 1), Ok(Ending::Failed(Error::Setting { .. }))));
+        }
+        assert!(matches!(Ending::of(Err(Error::setting("task", "another", 0)), 0), Err(Error::Setting { .. })));
+        assert!(Ending::of(Ok(ControlFlow::Continue(())), 0).unwrap().is_whole());
+        assert!(!Ending::of(Ok(ControlFlow::Break(())), 0).unwrap().is_whole());
     }
 
     #[test]

@@ -121,12 +121,17 @@ impl Journal {
             self.losses = (self.losses.0 + loss, self.losses.1 + 1);
         }
         if Journal::marks(phase, done) {
-            let (sum, count) = std::mem::take(&mut self.losses);
-            let loss = (count > 0).then(|| sum / count as f64);
-            let name = self.curve.last().map(|last| &last.phase).filter(|name| ***name == *phase.name);
-            let name = name.map_or_else(|| phase.name.as_str().into(), Arc::clone);
-            self.curve.push(CurvePoint { phase: name, step: done, loss, accuracy });
+            self.mark(phase, done, accuracy);
         }
         observer(&Progress { phase: &phase.name, step: done, steps: phase.steps, loss, accuracy, whole })
+    }
+
+    /// Adds a point to the curve: the mean of the losses since the one before.
+    pub(crate) fn mark(&mut self, phase: &Phase, done: u64, accuracy: Option<f64>) {
+        let (sum, count) = std::mem::take(&mut self.losses);
+        let loss = (count > 0).then(|| sum / count as f64);
+        let name = self.curve.last().map(|last| &last.phase).filter(|name| ***name == *phase.name);
+        let name = name.map_or_else(|| phase.name.as_str().into(), Arc::clone);
+        self.curve.push(CurvePoint { phase: name, step: done, loss, accuracy });
     }
 }

@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use crate::context::Context;
 use crate::datasets::{Dataset, Scaling};
 use crate::error::Result;
-use crate::kernels::loss::count_right;
+use crate::kernels::loss::{argmax, count_right};
 use crate::matrix::{MatMut, MatRef, Matrix};
 
 /// What a learner tells its observer after every step.
@@ -145,8 +145,34 @@ pub trait Learner: Send {
     /// # Errors
     /// [`Error::Setting`](crate::Error::Setting) if the data have another image size or number of classes.
     fn accuracy(&self, context: &mut Context, data: &Dataset) -> Result<f64> {
+        self.sees(data)?;
         settings::fits(data, self.inputs(), self.classes())?;
         evaluate(context, data, self.classes(), |context, images, logits| self.predict(context, images, logits))
+    }
+
+    /// Checks that images are as this learner sees them: of as many values and, for those that go by rows and columns (hierarchies, organisms), of
+    /// the same shape.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::Error::Setting) if they are not.
+    fn sees(&self, data: &Dataset) -> Result<()> {
+        settings::same_size(data, self.inputs())
+    }
+
+    /// The class of each image, that of its largest logit, the lowest of equals; none where a logit is NaN. Labels are not looked at.
+    ///
+    /// # Errors
+    /// As [`sees`](Self::sees).
+    fn classify(&self, context: &mut Context, data: &Dataset) -> Result<Vec<Option<u8>>> {
+        self.sees(data)?;
+        let mut found = Vec::with_capacity(data.len());
+        in_blocks(context, data, self.classes(), |context, images, _, mut logits| {
+            self.predict(context, images.as_ref(), logits.reborrow());
+            let class = |row: &[f32]| (!row.iter().any(|value| value.is_nan())).then_some(argmax(row) as u8);
+            found.extend(logits.as_ref().iter_rows().map(class));
+            Ok(())
+        })?;
+        Ok(found)
     }
 
     /// Saves the whole state, atomically; see [`checkpoint`].
@@ -211,20 +237,34 @@ pub(crate) fn evaluate_changed(
     classes: usize,
     mut predict: impl FnMut(&mut Context, MatMut<'_>, &[u8], MatMut<'_>) -> Result<()>,
 ) -> Result<f64> {
+    let mut correct = 0usize;
+    in_blocks(context, data, classes, |context, images, labels, mut logits| {
+        predict(context, images, labels, logits.reborrow())?;
+        correct += count_right(logits.as_ref(), labels);
+        Ok(())
+    })?;
+    Ok(correct as f64 / data.len() as f64)
+}
+
+/// Hands over a whole set in blocks of [`EVALUATION_BATCH`]: images, labels, and room for logits.
+fn in_blocks(
+    context: &mut Context,
+    data: &Dataset,
+    classes: usize,
+    mut each: impl FnMut(&mut Context, MatMut<'_>, &[u8], MatMut<'_>) -> Result<()>,
+) -> Result<()> {
     let block = EVALUATION_BATCH.min(data.len());
     let mut images = Matrix::zeros(block, data.pixels());
     let mut logits = Matrix::zeros(block, classes);
-    let mut correct = 0usize;
     let all: Vec<u32> = (0..data.len() as u32).collect();
     for indices in all.chunks(block.max(1)) {
         let mut images = images.view_mut().split_rows(indices.len()).0;
-        let mut logits = logits.view_mut().split_rows(indices.len()).0;
+        let logits = logits.view_mut().split_rows(indices.len()).0;
         data.gather(context, indices, Scaling::UNIT, images.reborrow())?;
         let labels = &data.labels()[indices[0] as usize..][..indices.len()];
-        predict(context, images, labels, logits.reborrow())?;
-        correct += count_right(logits.as_ref(), labels);
+        each(context, images, labels, logits)?;
     }
-    Ok(correct as f64 / data.len() as f64)
+    Ok(())
 }
 
 /// What makes a figure better than another of the same quantity.
@@ -252,9 +292,9 @@ pub struct Outcome {
     pub better: Better,
     /// The paper's figure, if it has one.
     pub paper: Option<f64>,
-    /// Our mean over the runs.
+    /// Our mean over the runs, or their median where the quantity says so.
     pub ours: f64,
-    /// Sample standard deviation over the runs; 0 for one run.
+    /// Sample standard deviation over the runs, or half the interquartile range beside a median; 0 for one run.
     pub spread: f64,
     /// Every run's figure, in order of the seeds.
     pub runs: Vec<f64>,
@@ -280,11 +320,34 @@ impl Outcome {
         let (experiment, quantity) = (experiment.into(), quantity.into());
         Outcome { system, experiment, quantity, better, paper, ours, spread, runs, seconds }
     }
+
+    /// The same with the median of the runs, and half the range between their quartiles, in place of mean and deviation.
+    pub(crate) fn of_medians(self) -> Self {
+        let mut sorted = self.runs.clone();
+        sorted.sort_by(f64::total_cmp);
+        let at = |share: f64| {
+            let place = share * (sorted.len().max(1) - 1) as f64;
+            let value = |place: f64| sorted.get(place as usize).copied().unwrap_or(f64::NAN);
+            value(place.floor()) + place.fract() * (value(place.ceil()) - value(place.floor()))
+        };
+        Outcome { ours: at(0.5), spread: 0.5 * (at(0.75) - at(0.25)), ..self }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn medians_stand_between_their_quartiles() {
+        let of = |runs: &[f64]| {
+            let outcome = Outcome::new("s", "e", "q", Better::More, None, runs.to_vec(), 0.0).of_medians();
+            (outcome.ours, outcome.spread)
+        };
+        assert_eq!(of(&[9.0, 1.0, 2.0, 3.0, 100.0]), (3.0, 3.5));
+        assert_eq!(of(&[1.0, 2.0]), (1.5, 0.25));
+        assert_eq!(of(&[4.0]), (4.0, 0.0));
+    }
 
     #[test]
     fn networks_that_no_memory_holds_are_refused() {

@@ -1,8 +1,12 @@
 //! What all configurations share: TOML both ways, range checks whose errors name key, range and value.
 
+use std::io::Read;
+use std::path::Path;
+
 use serde::de::DeserializeOwned;
 
-use crate::datasets::Dataset;
+use crate::datasets::storage::open_regular;
+use crate::datasets::{Dataset, Shape};
 use crate::error::{Error, Result};
 
 /// Gives a configuration its TOML form. The type has `validate`.
@@ -51,6 +55,22 @@ pub(crate) fn readable(text: &str, most: usize) -> std::result::Result<(), Strin
     let brackets = text.lines().filter(|line| line.trim_start().starts_with('[')).count();
     let tables = brackets + text.bytes().filter(|byte| matches!(byte, b'.' | b'{')).count();
     if tables > MOST_TABLES { Err(format!("{tables} points and tables, more than {MOST_TABLES}")) } else { Ok(()) }
+}
+
+/// The text of a regular file of at most so many bytes.
+///
+/// # Errors
+/// [`Error::Io`] if it cannot be read or is no text, [`Error::Format`] if it is longer.
+pub(crate) fn text(path: &Path, most: u64) -> Result<String> {
+    let (file, len) = open_regular(path)?;
+    if len > most {
+        let expected = format!("at most {most} bytes");
+        return Err(Error::format(path.display().to_string(), 0, expected, format!("{len} bytes")));
+    }
+    let mut text = String::new();
+    // One that grows meanwhile is read up to there.
+    file.take(len).read_to_string(&mut text).map_err(|error| Error::io("read", path, error))?;
+    Ok(text)
 }
 
 /// Reads a configuration; unknown keys and wrong types are errors at their byte.
@@ -179,11 +199,17 @@ pub(crate) fn seed(value: u64) -> Result<()> {
     within("seed", value, 0, i64::MAX as u64)
 }
 
+/// Checks that the images are as large as a network has inputs.
+pub(crate) fn same_size(data: &Dataset, inputs: usize) -> Result<()> {
+    match data.pixels() {
+        pixels if pixels == inputs => Ok(()),
+        pixels => Err(Error::setting("image size", format!("{inputs} values, as the network has inputs"), pixels)),
+    }
+}
+
 /// Images of this size with these classes.
 pub(crate) fn fits(data: &Dataset, inputs: usize, classes: usize) -> Result<()> {
-    if data.pixels() != inputs {
-        return Err(Error::setting("image size", format!("{inputs} values, as the network has inputs"), data.pixels()));
-    }
+    same_size(data, inputs)?;
     if data.classes() != classes {
         return Err(Error::setting("classes", format!("{classes}, as the network has outputs"), data.classes()));
     }
@@ -194,6 +220,15 @@ pub(crate) fn fits(data: &Dataset, inputs: usize, classes: usize) -> Result<()> 
 pub(crate) fn both_fit(data: &Dataset, monitor: Option<&Dataset>, inputs: usize, classes: usize) -> Result<()> {
     fits(data, inputs, classes)?;
     monitor.map_or(Ok(()), |monitor| fits(monitor, inputs, classes))
+}
+
+/// Images of this very shape: as many values may lie in other rows, or planes.
+pub(crate) fn shaped(data: &Dataset, expected: Shape, whose: &str) -> Result<()> {
+    if data.shape() == expected {
+        Ok(())
+    } else {
+        Err(Error::setting("image size", format!("{expected}, as the {whose} was made for"), data.shape()))
+    }
 }
 
 /// Inputs and classes a network can be made for.

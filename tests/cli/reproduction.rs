@@ -55,6 +55,11 @@ fn a_reproduction_writes_report_results_and_figures() {
         2,
         &["--only", "softmacks", "hebbian-wp"],
     );
+    // A row that only other images have: found out before a folder is made.
+    let colour = folder.path().join("colour");
+    let only = ["reproduce", "hebbian", "--set", "cifar10", "--only", "hebbian-2", "--out", text(&colour)];
+    fails(&only, 2, &["--only", "hebbian-2"]);
+    assert!(!colour.exists());
     // The images of another set would be answered with those of this one.
     for system in ["organism", "evolution"] {
         fails(&["reproduce", system, "--set", "cifar10", "--out", text(&out)], 2, &["MNIST alone", "--set"]);
@@ -82,6 +87,25 @@ fn a_report_that_cannot_be_written_costs_neither_the_training_nor_its_results() 
     assert!(err.contains("linear-target.svg"), "{err}");
     assert!(printed.contains("softmax regression") && printed.contains("cosine of the rounded genotype"), "{printed}");
     assert!(out.join("hebbian/report.md").exists());
+}
+
+#[test]
+fn an_error_in_a_later_row_keeps_the_report_of_those_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, data) = (folder.path().join("out"), Path::new(env!("CARGO_MANIFEST_DIR")).join("data"));
+    let state = out.join("states/bp-seed-0.safetensors");
+    fs::create_dir_all(state.parent().unwrap()).unwrap();
+    fs::write(&state, "no state").unwrap();
+    let both = ["reproduce", "hebbian", "--only", "softmax,bp", "--data", text(&data), "--out", text(&out)];
+    let (printed, err) = run(&both, 1);
+    assert!(printed.contains("softmax regression"), "{printed}");
+    assert!(err.contains("1 training was finished") && err.contains("error: ") && err.contains(text(&state)), "{err}");
+    let report = fs::read_to_string(out.join("report-partial.md")).unwrap();
+    assert!(report.contains("**Ended by an error (") && report.contains("softmax regression"), "{report}");
+    assert!(!out.join("report.md").exists() && fs::read(&state).unwrap() == b"no state");
+    // Where nothing was finished there is nothing to tell but the error.
+    let (printed, err) = run(&["reproduce", "hebbian", "--only", "bp", "--data", text(&data), "--out", text(&out)], 1);
+    assert!(printed.is_empty() && err.contains(text(&state)), "{err}");
 }
 
 /// Populations lie beside their report, wherever it is: the command for evolution alone finds those of the one for all.

@@ -48,10 +48,43 @@ fn states_resume_and_damaged_ones_are_refused() {
     }
 
     // Finished: resuming only measures.
+    let curve = folder.path().join("curve.tsv");
+    let (told, _) = run(&["train", "softmax", "--resume", text(&state), "--json", "--curve", text(&curve)], 0);
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let test = told["test_accuracy_percent"].as_f64().unwrap();
+    assert!(out.contains(&format!("{test:.2} % test")) && told["training_images"] == 2000, "{told}");
+    let points = fs::read_to_string(&curve).unwrap();
+    let last: Vec<&str> = points.lines().last().unwrap().split('\t').collect();
+    assert_eq!((last[0], last.len(), points.lines().count()), ("output", 4, 3), "a point an epoch");
+    assert!((last[3].parse::<f64>().unwrap() - test).abs() < 1e-9, "{points}");
     let (again, _) = run(&["train", "softmax", "--resume", text(&state)], 0);
     let accuracies = |out: &str| out.lines().find(|line| line.starts_with("accuracy")).map(str::to_owned);
     assert_eq!(accuracies(&again), accuracies(&out));
     assert!(fs::read(&state).unwrap() == saved, "what is only measured stays as it is");
+
+    // Its answers, and which classes it takes for which.
+    let (table, predictions) = (folder.path().join("predictions.tsv"), |on: &str| {
+        let told = ["test", text(&state), "--on", on, "--json"];
+        serde_json::from_str::<serde_json::Value>(&run(&told, 0).0).unwrap()
+    });
+    let (printed, _) = run(&["test", text(&state), "--predictions", text(&table)], 0);
+    let line = printed.lines().find(|line| line.starts_with("accuracy")).unwrap();
+    let percent = line.trim_start_matches("accuracy: ").trim_end_matches(" %");
+    assert!(out.contains(&format!("{percent} % test")) && printed.contains("as 9"), "{printed}");
+    let answers = fs::read_to_string(&table).unwrap();
+    let right = answers.lines().skip(1).filter(|line| line.split('\t').nth(1) == line.split('\t').nth(2)).count();
+    assert_eq!(answers.lines().count(), 1001);
+    assert_eq!(format!("{:.2}", right as f64 / 10.0), percent);
+    for (on, count) in [("test", 1000), ("train", 2000)] {
+        let told = predictions(on);
+        let rows = told["confusion"].as_array().unwrap();
+        let all: u64 = rows.iter().flat_map(|row| row.as_array().unwrap()).map(|n| n.as_u64().unwrap()).sum();
+        let right: u64 = (0..10).map(|class| rows[class][class].as_u64().unwrap()).sum();
+        assert_eq!((all, told["count"].as_u64()), (count, Some(count)));
+        assert!((told["accuracy_percent"].as_f64().unwrap() - 100.0 * right as f64 / count as f64).abs() < 1e-9);
+    }
+    assert!(fs::read(&state).unwrap() == saved, "a test changes nothing");
+
     let remedy = format!("use `neuropil train softmax --resume {}`", text(&state));
     fails(&["train", "hebbian", "--resume", text(&state)], 1, &["not 'hebbian'", &remedy]);
 
@@ -165,6 +198,7 @@ fn files_and_images_that_do_not_belong_together_are_both_named() {
     let words = [text(&state), "mnist", "--data", "784", "found 25"];
     fails(&["train", "hebbian", "--resume", text(&state), "--data", text(&images)], 1, &words);
     assert!(fs::read(&state).unwrap() == before);
+    fails(&["test", text(&state), "--data", text(&images)], 1, &words);
     let empty = folder.path().join("empty.toml");
     fs::write(&empty, "").unwrap();
     let words = [text(&empty), "mnist", "--data"];

@@ -1,4 +1,5 @@
-//! `neuropil train SYSTEM --print-config`: every key of a configuration, those without a default as comments in their places.
+//! `neuropil train SYSTEM --print-config`: every key of a configuration, those without a default as comments in their places, and what else
+//! each choice may be.
 
 use neuropil::Error;
 
@@ -14,10 +15,20 @@ fn without_default(system: System) -> &'static [Lines] {
         &["feature_length = 10.0 # features are scaled to this length, the root mean square of all samples"],
     );
     match system {
-        System::Hebbian => &[(
-            "",
-            &[r#"reading = "relu" # the last hidden layer's activation as the output layer sees it, if another"#],
-        )],
+        System::Hebbian => &[
+            (
+                "",
+                &[r#"reading = "relu" # the last hidden layer's activation as the output layer sees it, if another"#],
+            ),
+            ("[output.perturbation.draws]", &[r#"# in place of this table, in the one above: draws = "per_sample""#]),
+            (
+                "[output.perturbation]",
+                &[
+                    "# in place of this table and that of draws: [output.backpropagation], for an output layer that learns by its gradient, with",
+                    r#"# rate = 0.001, schedule = "linear", batch = 100, epochs = 20, non_negative = false, feature_length = 10.0"#,
+                ],
+            ),
+        ],
         System::Hierarchy => &[
             (
                 "",
@@ -65,12 +76,75 @@ fn without_default(system: System) -> &'static [Lines] {
                 &[r#"rule = "sign_sgd""#, "rate = 0.04", r#"schedule = "linear""#, "batch = 50", "epochs = 10"],
             ),
         ],
-        System::Dopaminergic => {
-            &[("", &["firing = 256 # so many of the most active units fire; all above zero if absent"])]
-        }
-        System::KrotovHopfield | System::Softmax => &[FEATURE_LENGTH],
+        System::Dopaminergic => &[
+            ("", &["firing = 256 # so many of the most active units fire; all above zero if absent"]),
+            (
+                "[output.rule.dopaminergic]",
+                &[r#"# in place of this table, in the one above: rule = "sign_sgd" or "adam", and a rate for it"#],
+            ),
+        ],
+        System::KrotovHopfield => &[
+            ("[inner.power]", &[r#"# in place of this table, before all tables: inner = "relu""#]),
+            ("[reading.power]", &[r#"# in place of this table, before all tables: reading = "relu""#]),
+            FEATURE_LENGTH,
+        ],
+        System::Softmax => &[FEATURE_LENGTH],
         System::Organism | System::Backprop => &[],
     }
+}
+
+/// All that a key may be, if that is one of a few.
+fn choices(system: System, key: &str) -> &'static [&'static str] {
+    match (system, key) {
+        (_, "schedule") => &[r#""constant""#, r#""linear""#],
+        (System::Hebbian, "mode") => &[r#""layer_wise""#, r#""joint""#],
+        (System::Hebbian, "rule") => &[
+            r#""oja_subspace""#,
+            r#""oja_excluding_self""#,
+            r#""sanger""#,
+            r#""oja_per_unit""#,
+            r#""winner_take_all""#,
+            "{ winners_take_all = { k = 7 } }",
+            "{ soft_winner_take_all = { temperature = 1.0 } }",
+        ],
+        (System::Hebbian, "activation" | "reading") => &[
+            r#""relu""#,
+            r#"{ magnitude_zscore = { axis = "sample", rescale = false } } (axis: "sample", "unit" or "whole")"#,
+        ],
+        (System::Hebbian, "reduction") => &[r#""mean""#, r#""sum""#],
+        (System::Hebbian, "reward") => &[r#""plain""#, r#""normalised""#],
+        (System::Hebbian, "inputs") => &[r#""plain""#, r#""scaled""#, r#""centred""#, r#""standardised""#],
+        (System::Hebbian, "order") => &[r#""class_balanced""#, r#""shuffled""#, r#""windows""#],
+        (System::Hierarchy, "images") => &[r#""mnist""#, r#""cifar10""#],
+        (System::Hierarchy, "form") => &[r#""gathered""#, r#""masked""#],
+        (System::Hierarchy, "topology") => {
+            &[r#""a1""#, r#""a2""#, r#""a3""#, r#""ar1""#, r#""ar2""#, r#""ar3""#, r#""random""#]
+        }
+        (System::Hierarchy, "rule") => &[r#""stochastic_hill_climbing""#, r#""local_search""#, r#""random_search""#],
+        (System::Hierarchy, "criterion") => &[r#""unit""#, r#""unit_best""#, r#""median""#],
+        (System::Hierarchy, "rejected") => &[r#""undone""#, r#""keeps_weights""#],
+        (System::Organism, "activation") => &[r#""gelu""#, r#""linear""#],
+        (System::Evolution, "judged_on") => &[r#""all_classes""#, r#""one_class""#],
+        (System::Evolution, "start") => &[r#""sampled""#, r#""rounded""#, r#""expected""#],
+        (System::Evolution, "rule") => &[
+            r#""sign_sgd""#,
+            r#""adam""#,
+            r#"{ dopaminergic = { reading = "signed", loss = 0.75 } } (reading: "signed", "printed" or "prose")"#,
+        ],
+        (System::Dopaminergic, "reading") => &[r#""signed""#, r#""printed""#, r#""prose""#],
+        (System::Backprop, "activation") => &[r#""relu""#, r#""zscore""#],
+        (System::Backprop, "initial") => &[r#""he""#, r#""paper""#],
+        _ => &[],
+    }
+}
+
+/// A line with the other choices behind it, if it has a choice.
+fn with_choices(system: System, line: &str) -> String {
+    let Some((key, rest)) = line.split_once(" = ") else { return line.to_owned() };
+    let others: Vec<&str> =
+        choices(system, key).iter().copied().filter(|choice| !rest.starts_with(choice)).collect();
+    let sign = if rest.contains(" # ") { ";" } else { " #" };
+    if others.is_empty() { line.to_owned() } else { format!("{line}{sign} or {}", others.join(", ")) }
 }
 
 /// The configuration of an empty file, with what it could hold besides.
@@ -83,11 +157,11 @@ pub(crate) fn text(system: System) -> Result<String, Error> {
         if line.starts_with('[') {
             tables.push((line, String::new()));
         } else if let Some((_, lines)) = tables.last_mut() {
-            *lines += &format!("{line}\n");
+            *lines += &format!("{}\n", with_choices(system, line));
         }
     }
     for (header, lines) in without_default(system) {
-        let commented: String = lines.iter().map(|line| format!("# {line}\n")).collect();
+        let commented: String = lines.iter().map(|line| format!("# {}\n", with_choices(system, line))).collect();
         match tables.iter_mut().find(|(known, _)| known == header) {
             Some((_, known)) => *known += &commented,
             None => tables.push(("", format!("# {header}\n{commented}"))),
@@ -127,6 +201,40 @@ mod tests {
                     .sum::<usize>(),
                 "{system:?}"
             );
+        }
+    }
+
+    /// A choice that there is not is told which there are.
+    #[test]
+    fn no_choice_is_left_out_and_all_can_be_made() {
+        for &system in System::value_variants() {
+            let whole = whole(system);
+            let mut seen = 0;
+            for line in whole.lines().filter(|line| line.contains(" = \"") && !line.starts_with('#')) {
+                let (key, rest) = line.split_once(" = ").unwrap();
+                let value = format!("\"{}\"", rest.split('"').nth(1).unwrap());
+                let create = |value: &str| system.create(&whole.replacen(line, &format!("{key} = {value}"), 1), "o", 784, 10);
+                let said = create("\"lairs\"").err().unwrap().to_string();
+                let names: Vec<&str> = match said.split_once("neither one of ") {
+                    Some((_, listed)) => listed.split(" nor ").next().unwrap().split(", ").collect(),
+                    None => said.split('`').skip(3).step_by(2).collect(),
+                };
+                assert!(names.len() > 1, "{system:?}, {line}: {said}");
+                for name in &names {
+                    assert!(line.contains(name), "{system:?}, {line}: no {name}");
+                }
+                let all = choices(system, key);
+                assert!(all.len() == names.len() && all.contains(&value.as_str()), "{system:?}, {line}: {names:?}");
+                for choice in all {
+                    let made = create(choice.split(" (").next().unwrap());
+                    // Some do not go with the other keys as they are.
+                    if let Err(error) = made.map(|_| ()) {
+                        assert!(matches!(error, Error::Setting { .. }), "{system:?}, {key} = {choice}: {error}");
+                    }
+                }
+                seen += 1;
+            }
+            assert!(seen > 0, "{system:?}");
         }
     }
 

@@ -12,6 +12,7 @@ mod progress;
 mod report;
 mod reproduce;
 mod source;
+mod test;
 mod train;
 mod verify;
 
@@ -43,6 +44,8 @@ enum Command {
     Reproduce(reproduce::Arguments),
     /// Train one network from a configuration file, or continue from a saved state
     Train(train::Arguments),
+    /// Classify images with a saved network: accuracy, and which classes were taken for which
+    Test(test::Arguments),
     /// Check every kernel on every instruction set of this CPU against its reference
     Verify(verify::Arguments),
     /// Show the version, the CPU, its instruction sets and the data sets found
@@ -72,6 +75,7 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Reproduce(arguments) => reproduce::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Data(arguments) => data::run(&arguments),

@@ -15,7 +15,8 @@ pub(crate) struct Circumstances {
     pub(crate) departures: &'static [&'static str],
     /// What is less than in the paper, in the quick form.
     pub(crate) quick: Option<&'static str>,
-    pub(crate) interrupted: bool,
+    /// Why not all was trained, if so.
+    pub(crate) unfinished: Option<String>,
     pub(crate) images: String,
     pub(crate) cpu: Option<String>,
     pub(crate) isa: Isa,
@@ -86,11 +87,15 @@ pub(crate) fn json(outcomes: &[Outcome]) -> Result<String, Failure> {
 /// How far from the paper's a figure of which neither more nor less is better may be: a share of the paper's.
 const NEAR: f64 = 0.1;
 
-/// A line for a figure that is not as good as the paper's. Figures that are printed alike are alike.
+/// A line for a figure that is not as good as the paper's. Figures that are alike in the decimals that the paper's is printed with are alike.
 fn shortfall(outcome: &Outcome) -> Option<String> {
     let paper = outcome.paper?;
-    let hundredths = |value: f64| (100.0 * value).round();
-    let difference = (hundredths(outcome.ours) - hundredths(paper)) / 100.0;
+    let unit = match paper.abs() {
+        0.0 | TELLING.. => 0.01,
+        0.001.. => 0.001,
+        small => 0.1 * 10f64.powf(small.log10().floor()),
+    };
+    let difference = unit * ((outcome.ours / unit).round() - (paper / unit).round());
     let short = match outcome.better {
         Better::More => difference < 0.0,
         Better::Less => difference > 0.0,
@@ -125,8 +130,8 @@ pub(crate) fn seeds(about: &Circumstances) -> (&'static str, String) {
 /// `report.md`.
 pub(crate) fn markdown(about: &Circumstances, outcomes: &[Outcome], figures: &[Figure], suffix: &str) -> String {
     let mut text = format!("# {}: the paper's figures and ours\n\n", about.title);
-    if about.interrupted {
-        text += "**Interrupted**: only what was finished is here.\n\n";
+    if let Some(reason) = &about.unfinished {
+        text += &format!("**{reason}**: only what was finished is here.\n\n");
     }
     let ((images, which), (runs, first)) = (images(about), seeds(about));
     text += &format!("{images}{which}\n{runs}{}{first}\n", about.runs);
@@ -137,7 +142,7 @@ pub(crate) fn markdown(about: &Circumstances, outcomes: &[Outcome], figures: &[F
     text += "Accuracies are on the test images, after the last step of a schedule fixed beforehand. ";
     text += "Times are from where a run began, or went on after an interruption (a hierarchy's from its beginning). ";
     text += if about.runs > 1 {
-        "Ours is the mean over the runs ± the sample standard deviation.\n\n"
+        "Ours is the mean over the runs ± the sample standard deviation, or a median ± half the range between the quartiles.\n\n"
     } else {
         "Ours is one run.\n\n"
     };
@@ -227,7 +232,7 @@ mod tests {
             title: "A rule",
             departures: &["It departs."],
             quick: None,
-            interrupted: false,
+            unfinished: None,
             images: "MNIST".into(),
             cpu: None,
             isa: Isa::Scalar,
@@ -296,8 +301,9 @@ mod tests {
                 && short(Better::Nearer, 25.0, 18.6)
                 && !short(Better::Nearer, 25.0, 27.0)
         );
-        // The table prints both as 0.00.
-        assert!(!short(Better::Less, 0.0, 1e-9));
+        // Alike in two decimals; in three; and below a hundredth.
+        assert!(!short(Better::Less, 0.0, 1e-9) && !short(Better::Less, 0.009, 0.0094));
+        assert!(short(Better::Less, 0.009, 0.0149) && short(Better::Less, 1e-5, 1.2e-5));
         assert!(short(Better::More, 50.0, f64::NAN) && short(Better::Less, 50.0, f64::NAN));
     }
 

@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 use neuropil::Context;
 use neuropil::datasets::{self, Set, Split};
 use neuropil::systems::Outcome;
-use neuropil::systems::experiment::Scale;
+use neuropil::systems::experiment::{Ending, Scale};
 use neuropil::systems::replace::prepare;
 
 use crate::failure::Failure;
@@ -73,10 +73,9 @@ impl System {
     }
 
     /// Short names of its experiments.
-    fn experiments(self, quick: bool) -> Vec<&'static str> {
+    fn experiments(self, quick: bool, set: ImageSet) -> Vec<&'static str> {
         match self {
-            System::Hebbian if quick => hebbian::quick_names().collect(),
-            System::Hebbian => hebbian::names().collect(),
+            System::Hebbian => hebbian::names(hebbian::images(quick, set)).collect(),
             System::Hierarchy => hierarchy::names().collect(),
             System::Organism => organism::names().collect(),
             System::Evolution => evolution::names().collect(),
@@ -98,10 +97,11 @@ pub(crate) enum ImageSet {
 fn only_help() -> String {
     let mut text = "Only these experiments, by their short names, separated by commas:\n".to_owned();
     for system in System::ALL {
-        text += &format!("\n{}: {}", system.name(), system.experiments(false).join(", "));
+        text += &format!("\n{}: {}", system.name(), system.experiments(false, ImageSet::Mnist).join(", "));
     }
-    let quick = System::Hebbian.experiments(true);
-    text + &format!("\n\nWith --quick hebbian has {} alone.", quick.join(", "))
+    let [quick, colour] = [(true, ImageSet::Mnist), (false, ImageSet::Cifar10)]
+        .map(|(quick, set)| System::Hebbian.experiments(quick, set).join(", "));
+    text + &format!("\n\nWith --quick hebbian has {quick} alone; of CIFAR-10 it has {colour}.")
 }
 
 /// Arguments of `neuropil reproduce`.
@@ -167,10 +167,21 @@ impl Arguments {
     }
 
     /// What a report says of the images: the same words for the same images alone.
-    fn told(name: &str, data: &Split, to_train: &str) -> String {
+    fn told(name: &str, data: &Split, to_train: &str) -> Result<String, Failure> {
         let Split { train, test } = data;
+        [train, test].iter().try_for_each(|images| images.check_intact())?;
         let digests = format!("digests {:016x}, {:016x}", train.digest(), test.digest());
-        format!("{name}: {} {to_train}, {} to test ({digests})", train.len(), test.len())
+        Ok(format!("{name}: {} {to_train}, {} to test ({digests})", train.len(), test.len()))
+    }
+
+    /// The command that trains one network as these experiments do, by a file that this stands in.
+    fn train(&self, kind: &str) -> String {
+        let set = match self.set {
+            _ if self.quick => "embedded",
+            ImageSet::Mnist => "mnist",
+            ImageSet::Cifar10 => "cifar10",
+        };
+        format!("neuropil train {kind} --config THIS --set {set}")
     }
 
     /// Where what is trained saves itself, and goes on from; the quick form does not.
@@ -196,7 +207,7 @@ struct Reproduction {
     departures: &'static [&'static str],
     /// Trainings finished.
     finished: usize,
-    interrupted: bool,
+    ending: Ending,
 }
 
 /// What a report says of the images if its experiments look at none.
@@ -276,17 +287,22 @@ fn reproduce(
     let written = write(folder, arguments, system, context, &reproduction, seconds);
     outcomes.extend(reproduction.outcomes);
     let suffix = written?;
-    if reproduction.interrupted {
-        let mut message = match reproduction.finished {
-            0 => "no training was finished".to_owned(),
-            finished => format!("{finished} trainings were finished: {}/report{suffix}.md", folder.display()),
-        };
-        let states = folder.join(STATES);
-        if !arguments.quick && has_newer(&states, clock) {
-            message +=
-                &format!("; what was trained is saved in {}, and the same command goes on there", states.display());
+    let mut rest = match reproduction.finished {
+        0 => "no training was finished".to_owned(),
+        1 => format!("1 training was finished: {}/report{suffix}.md", folder.display()),
+        finished => format!("{finished} trainings were finished: {}/report{suffix}.md", folder.display()),
+    };
+    let states = folder.join(STATES);
+    if !arguments.quick && has_newer(&states, clock) {
+        rest += &format!("; what was trained is saved in {}, and the same command goes on there", states.display());
+    }
+    match reproduction.ending {
+        Ending::Whole => (),
+        Ending::Interrupted => return Err(Failure::Interrupted(rest)),
+        Ending::Failed(error) => {
+            note(&rest);
+            return Err(error.into());
         }
-        return Err(Failure::Interrupted(message));
     }
     let beside = if suffix.is_empty() { "" } else { " beside the other results that are there" };
     let (folder, time) = (folder.display(), duration(seconds));
@@ -316,13 +332,13 @@ fn systems(arguments: &Arguments) -> Result<Vec<(System, Vec<String>)>, Failure>
         // Images that a paper has no figures for leave its system out, unless it was asked for.
         .filter(|system| arguments.system.is_some() || system.knows(arguments.set))
         .collect();
-    let known: Vec<&str> = among.iter().flat_map(|system| system.experiments(arguments.quick)).collect();
+    let known: Vec<&str> = among.iter().flat_map(|system| system.experiments(arguments.quick, arguments.set)).collect();
     if let Some(unknown) = arguments.only.iter().find(|name| !known.contains(&name.as_str())) {
         return Err(Failure::Usage(format!("--only: expected some of {}, found {unknown}", known.join(", "))));
     }
     let mut systems = Vec::new();
     for system in among {
-        let own = system.experiments(arguments.quick);
+        let own = system.experiments(arguments.quick, arguments.set);
         let only: Vec<String> = arguments.only.iter().filter(|name| own.contains(&name.as_str())).cloned().collect();
         if arguments.only.is_empty() || !only.is_empty() {
             systems.push((system, only));
@@ -346,7 +362,11 @@ fn write(
         title: reproduction.title,
         departures: reproduction.departures,
         quick: arguments.quick.then(|| system.quick()),
-        interrupted: reproduction.interrupted,
+        unfinished: match &reproduction.ending {
+            Ending::Whole => None,
+            Ending::Interrupted => Some("Interrupted".to_owned()),
+            Ending::Failed(error) => Some(format!("Ended by an error ({error})")),
+        },
         images: reproduction.images.clone(),
         cpu: info::cpu_model(),
         isa: context.isa(),
@@ -385,7 +405,7 @@ fn suffix(folder: &Path, reproduction: &Reproduction, about: &Circumstances) -> 
         !has_more(&file(format!("results{suffix}.json")), &reproduction.outcomes)
             && !is_of_others(&file(format!("report{suffix}.md")), about)
     };
-    let kind = if reproduction.interrupted {
+    let kind = if !reproduction.ending.is_whole() {
         "-partial"
     } else if covered("") {
         return String::new();
@@ -472,7 +492,7 @@ mod tests {
             files: vec![("populations.tsv".into(), interrupted.to_string().into_bytes()), ("plain".into(), vec![1])],
             departures: &[],
             finished: 1,
-            interrupted,
+            ending: if interrupted { Ending::Interrupted } else { Ending::Whole },
         };
         let names = || {
             let entries = std::fs::read_dir(folder.path()).unwrap();
@@ -496,6 +516,7 @@ mod tests {
         assert_eq!(names().len(), 2 * finished.len());
         assert!(names().contains(&"populations-partial.tsv".to_owned()));
         assert!(report("-partial").contains("See populations-partial.tsv."));
+        assert!(report("-partial").contains("**Interrupted**"));
         // One experiment of two, one run of two; then what one of these holds already.
         let fewer = [
             ("-some", vec![outcome("c", vec![3.0, 4.0])]),

@@ -14,6 +14,7 @@ use neuropil::systems::evolution::dopaminergic;
 use neuropil::systems::hebbian::experiment::SEEN;
 use neuropil::systems::{LONGEST_CONFIG, Learner, Progress, checkpoint, evolution, hebbian, hierarchy, organism};
 use neuropil::{Context, Error};
+use serde_json::json;
 
 use crate::failure::Failure;
 use crate::progress::{Monitor, duration, note};
@@ -143,6 +144,12 @@ pub(crate) struct Arguments {
     /// Print the configuration that an empty file stands for, and train nothing
     #[arg(long)]
     print_config: bool,
+    /// Where the learning curve goes, when training is finished: tab-separated phase, step, loss and test accuracy
+    #[arg(long, value_name = "FILE", conflicts_with = "print_config")]
+    curve: Option<PathBuf>,
+    /// Print the results as JSON
+    #[arg(long, conflicts_with = "print_config")]
+    json: bool,
     #[command(flatten)]
     source: Source,
     #[command(flatten)]
@@ -177,6 +184,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let save = arguments.save.as_ref().or(arguments.resume.as_ref().filter(|_| !learner.finished()));
     // Found out before training, not after.
     save.map_or(Ok(()), |path| checkpoint::prepare(path))?;
+    if save.is_none() && !learner.finished() {
+        note("nothing will be saved: there is no --save");
+    }
     interrupt::listen()?;
 
     let began = Instant::now();
@@ -217,9 +227,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             None => "nothing was saved: there was no --save".to_owned(),
         }));
     }
-    let took = duration(began.elapsed().as_secs_f64());
-    report(&mut context, &learner, name, &data, &took)?;
+    let told = report(&mut context, &learner, name, &data, began.elapsed().as_secs_f64(), arguments.json);
+    let curve = arguments.curve.as_ref().map_or(Ok(()), |path| output::write_file(path, curve(&learner).as_bytes()));
     saved?;
+    told?;
+    curve?;
     let layers = (0..).map_while(|layer| learner.weights(layer));
     let finite = layers.flat_map(|weights| weights.iter_rows()).flatten().all(|weight| weight.is_finite());
     if !finite || learner.receptive_fields().as_slice().iter().any(|weight| !weight.is_finite()) {
@@ -233,7 +245,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// An error that may come from a file and images that do not belong together: it names both.
-fn at_odds(file: &Path, images: &str, error: Error) -> Failure {
+pub(crate) fn at_odds(file: &Path, images: &str, error: Error) -> Failure {
     let (file, said) = (file.display().to_string(), error.to_string());
     match error {
         Error::Setting { .. } if !said.starts_with(&file) => {
@@ -332,16 +344,28 @@ fn report(
     learner: &Trained,
     name: &str,
     data: &neuropil::datasets::Split,
-    took: &str,
+    seconds: f64,
+    as_json: bool,
 ) -> Result<(), Failure> {
     let train = 100.0 * learner.accuracy(context, &data.train)?;
     let test = 100.0 * learner.accuracy(context, &data.test)?;
-    let mut text = format!(
-        "{} on {name}: {} training images, {} test images, {took}\n",
-        learner.kind(),
-        data.train.len(),
-        data.test.len(),
-    );
+    let (images, took) = ([data.train.len(), data.test.len()], duration(seconds));
+    if as_json {
+        let layered = learner.weights(0).is_some();
+        return output::json(&json!({
+            "system": learner.kind(),
+            "images": name,
+            "training_images": images[0],
+            "test_images": images[1],
+            "seconds": seconds,
+            "training_accuracy_percent": train,
+            "test_accuracy_percent": test,
+            "zero_weights_percent": layered.then(|| 100.0 * learner.zero_share()),
+        }));
+    }
+    let [training, tested] = images;
+    let mut text =
+        format!("{} on {name}: {training} training images, {tested} test images, {took}\n", learner.kind());
     text += &format!("accuracy: {train:.2} % training, {test:.2} % test\n");
     match learner {
         // Its weights are never exactly zero.
@@ -356,6 +380,17 @@ fn report(
         Trained::Other(_) => (),
     }
     output::print(&text)
+}
+
+/// The learning curve as a table.
+fn curve(learner: &Trained) -> String {
+    let mut text = "phase\tstep\tloss\ttest accuracy, %\n".to_owned();
+    let optional = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
+    for point in learner.curve() {
+        let accuracy = optional(point.accuracy.map(|share| 100.0 * share));
+        text += &format!("{}\t{}\t{}\t{accuracy}\n", point.phase, point.step, optional(point.loss));
+    }
+    text
 }
 
 /// Moves that are told of, and epochs: the last, where there are more.

@@ -319,7 +319,7 @@ impl Learner for Network {
         observer: &mut Observer<'_>,
     ) -> Result<ControlFlow<()>> {
         settings::both_fit(data, monitor, self.inputs(), self.classes())?;
-        self.journal.begin(data.len(), data.digest())?;
+        self.journal.begin(data.len(), data.intact_digest()?)?;
         let Network { config, journal, hidden, moments, output } = self;
         let mut batches = features::batches(data, config.batch, false, Stream::new(config.seed, "batches"))?;
         let phase = Phase::epochs("training", config.epochs, batches.per_epoch());

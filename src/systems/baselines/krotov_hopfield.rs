@@ -255,6 +255,18 @@ impl Network {
         &self.output
     }
 
+    /// Activities `[batch, units]` of a hidden layer, from 0, of images `[batch, inputs]`, as what is above it sees them: through `inner`, the last
+    /// through `reading`.
+    ///
+    /// # Panics
+    /// If there is no such layer, or the shapes disagree.
+    #[track_caller]
+    pub fn activities(&self, context: &mut Context, layer: usize, images: MatRef<'_>, out: MatMut<'_>) {
+        let all = self.hidden.len();
+        assert!(layer < all, "activities: layer {layer} of {all}, counted from 0");
+        forward(context, &self.hidden[..=layer], (self.config.inner, self.reading(layer)), images, out);
+    }
+
     /// What is seen of a hidden layer.
     fn reading(&self, layer: usize) -> Reading {
         if layer + 1 == self.hidden.len() { self.config.reading } else { self.config.inner }
@@ -344,7 +356,7 @@ impl Learner for Network {
         observer: &mut Observer<'_>,
     ) -> Result<ControlFlow<()>> {
         settings::both_fit(data, monitor, self.inputs(), self.classes())?;
-        self.journal.begin(data.len(), data.digest())?;
+        self.journal.begin(data.len(), data.intact_digest()?)?;
         let Network { config, journal, hidden, output } = self;
         let stream = Stream::new(config.seed, "hidden batches");
         let schedule = (config.batch, config.epochs);

@@ -116,7 +116,7 @@ impl Learner for Network {
         observer: &mut Observer<'_>,
     ) -> Result<ControlFlow<()>> {
         settings::both_fit(data, monitor, self.inputs(), self.classes())?;
-        self.journal.begin(data.len(), data.digest())?;
+        self.journal.begin(data.len(), data.intact_digest()?)?;
         let Network { config: Config { seed, output: config }, journal, output } = self;
         let mut batches = features::batches(data, config.batch, false, Stream::new(*seed, "output batches"))?;
         let phase = &Phase::epochs("output", config.epochs, batches.per_epoch());

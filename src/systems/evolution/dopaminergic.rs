@@ -177,7 +177,7 @@ impl Sample {
         settings::activities("hidden", sample.len(), config.hidden)?;
         let images = output::values(context, &sample)?;
         let labels = sample.labels().to_vec();
-        Ok(Sample { hidden: hidden.activities(context, images.view()), labels, digest: data.digest() })
+        Ok(Sample { hidden: hidden.activities(context, images.view()), labels, digest: data.intact_digest()? })
     }
 }
 
@@ -304,7 +304,7 @@ impl Network {
 fn accuracies(context: &mut Context, hidden: &Hidden, outputs: &[&Output], data: &Dataset) -> Result<Vec<f64>> {
     let block = (BLOCK / size_of::<f32>() / hidden.units).clamp(16, 1000);
     let all: Vec<u32> = (0..data.len() as u32).collect();
-    let mut right = vec![0.0; outputs.len()];
+    let mut right = vec![0; outputs.len()];
     let mut labels = Vec::new();
     for indices in all.chunks(block) {
         let mut images = Matrix::zeros(indices.len(), data.pixels());
@@ -312,10 +312,10 @@ fn accuracies(context: &mut Context, hidden: &Hidden, outputs: &[&Output], data:
         data.gather_labels(indices, &mut labels)?;
         let h = hidden.activities(context, images.view());
         for (right, output) in right.iter_mut().zip(outputs) {
-            *right += (output.accuracy(context, h.view(), &labels) * indices.len() as f64).round();
+            *right += output.count_right(context, h.view(), &labels);
         }
     }
-    Ok(right.into_iter().map(|right| right / data.len() as f64).collect())
+    Ok(right.into_iter().map(|right| right as f64 / data.len() as f64).collect())
 }
 
 impl Learner for Network {

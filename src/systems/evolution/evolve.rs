@@ -10,7 +10,7 @@ use super::output;
 use crate::context::Context;
 use crate::datasets::Dataset;
 use crate::datasets::batches::{Batches, Order};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::genotype::{Population, Samples, allele_rewards, evaluate};
 use crate::random::Stream;
 use crate::systems::Observer;
@@ -48,6 +48,10 @@ impl Network {
         let of = |class: usize| {
             let images = (0..labels.len() as u32).filter(|&image| usize::from(labels[image as usize]) == class);
             let images: Vec<u32> = images.collect();
+            if images.is_empty() {
+                let found = format!("none of class {class}");
+                return Err(Error::setting("batches of one class", "images of every class", found));
+            }
             Batches::new(labels, classes, Some(&images), batch, Order::Shuffled, stream.item(class as u64))
         };
         Ok(Some(match self.config.judged_on {
@@ -67,7 +71,7 @@ impl Network {
         observer: &mut Observer<'_>,
     ) -> Result<ControlFlow<()>> {
         let all: Vec<u32> = (0..sample.len() as u32).collect();
-        let mut batches = self.batches(sample)?;
+        let (mut batches, genotypes) = (self.batches(sample)?, self.config.population);
         // The whole sample is prepared once, unless its brightness still changes.
         let mut whole: Option<Samples> = None;
         for number in self.journal.step..phase.steps {
@@ -77,13 +81,13 @@ impl Network {
                     // One for all classes, or one for each in turn.
                     let count = batches.len() as u64;
                     let indices = batches[(number % count) as usize].indices(number / count);
-                    let samples = self.samples(context, sample, indices, number)?;
+                    let samples = self.samples(context, sample, indices, (number, genotypes))?;
                     self.step(context, &samples, number)?
                 }
                 None => {
                     let samples = match whole.take() {
                         Some(samples) if !dawning => samples,
-                        _ => self.samples(context, sample, &all, number)?,
+                        _ => self.samples(context, sample, &all, (number, genotypes))?,
                     };
                     let found = self.step(context, &samples, number)?;
                     whole = Some(samples);
@@ -96,31 +100,43 @@ impl Network {
             if Distances::due(generation) {
                 self.distances.push(Distances::of(generation, &self.frequencies));
             }
-            let mut expected = None;
-            if Journal::marks(phase, generation) {
-                let mut rounded = None;
-                if let Some(data) = monitor {
-                    for (genotype, accuracy) in [(Genotype::Expected, &mut expected), (Genotype::Rounded, &mut rounded)]
-                    {
-                        let links = self.links(context, genotype);
-                        *accuracy = Some(self.accuracy_of(context, &links, data)?);
-                    }
-                }
-                let [rewards, hits, count] = std::mem::take(&mut self.running);
-                self.points.push(Point {
-                    generation,
-                    reward: rewards / count,
-                    correct: hits / count,
-                    fixed: self.frequencies.fixed(0.01),
-                    expected,
-                    rounded,
-                });
-            }
+            let marked = Journal::marks(phase, generation);
+            let expected = if marked { self.point(context, generation, monitor)? } else { None };
             if self.journal.record(phase, generation, Some(loss), expected, observer).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// Adds a point to the curve of the population; the share of the monitor's images that the expected weights classify correctly.
+    fn point(&mut self, context: &mut Context, generation: u64, monitor: Option<&Dataset>) -> Result<Option<f64>> {
+        let (mut expected, mut rounded) = (None, None);
+        if let Some(data) = monitor {
+            for (genotype, accuracy) in [(Genotype::Expected, &mut expected), (Genotype::Rounded, &mut rounded)] {
+                let links = self.links(context, genotype);
+                *accuracy = Some(self.accuracy_of(context, &links, data)?);
+            }
+        }
+        let [rewards, hits, count] = std::mem::take(&mut self.running);
+        self.points.push(Point {
+            generation,
+            reward: rewards / count,
+            correct: hits / count,
+            fixed: self.frequencies.fixed(0.01),
+            expected,
+            rounded,
+        });
+        Ok(expected)
+    }
+
+    /// Ends both curves where a schedule was shortened to the generations there were, as its last generation would have.
+    pub(super) fn settle(&mut self, context: &mut Context, phase: &Phase, monitor: Option<&Dataset>) -> Result<()> {
+        if self.journal.step == phase.steps && !self.journal.finished && self.running[2] > 0.0 {
+            let expected = self.point(context, phase.steps, monitor)?;
+            self.journal.mark(phase, phase.steps, expected);
+        }
+        Ok(())
     }
 
     /// Lifetime learning from `done` steps on.

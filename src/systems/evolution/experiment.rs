@@ -18,7 +18,7 @@ use crate::context::Context;
 use crate::datasets::{Dataset, Split};
 use crate::error::Result;
 use crate::systems::baselines::backprop;
-use crate::systems::experiment::{self, Scale, Stage, StageObserver, train_saving};
+use crate::systems::experiment::{self, Ending, Scale, Stage, StageObserver, train_saving};
 use crate::systems::{Learner, Observer};
 
 pub use super::recipes::{printed_recipe, recipe};
@@ -84,7 +84,8 @@ pub const DEPARTURES: [&str; 13] = [
 /// The result depends on options and data alone: never on threads, instruction set or interruptions.
 ///
 /// # Errors
-/// [`Error::Setting`](crate::Error::Setting) for no runs or an unknown row, and whatever training or a saved state reports.
+/// [`Error::Setting`](crate::Error::Setting) for no runs or an unknown row, and whatever training or a saved state reports before any run is
+/// finished: later it is the report's [`Ending`].
 pub fn reproduce(
     context: &mut Context,
     data: &Split,
@@ -102,7 +103,7 @@ pub fn reproduce(
         experiment::keep_to_images(options.states.as_deref(), "evolution", data)?;
     }
     let all = assignments.len();
-    let finished = experiment::side_by_side(
+    let (runs, flow) = experiment::side_by_side(
         context,
         all,
         |context, task, observer| {
@@ -115,10 +116,9 @@ pub fn reproduce(
             let (row, seed) = assignments[task];
             observer(&Stage { row, seed, done, all }, progress)
         },
-    )?;
-    let interrupted = finished.iter().any(Option::is_none);
-    let runs = finished.into_iter().flatten().collect();
-    Ok(Report { runs, interrupted, seconds: began.elapsed().as_secs_f64() })
+    );
+    let ending = Ending::of(flow, runs.len())?;
+    Ok(Report { runs, ending, seconds: began.elapsed().as_secs_f64() })
 }
 
 /// One run, or none if it was stopped.

@@ -182,7 +182,8 @@ impl LinearTarget {
         Ok(())
     }
 
-    /// So many generations at theorem 1's limit; the loss after each power of ten of them, from 10^0 on, and after the last.
+    /// So many generations at theorem 1's limit; the loss before the first, after each power of ten of them, from 10^0 on, and after the last,
+    /// each beside the number of generations before it.
     pub fn evolve(&mut self, generations: u64) -> Vec<(u64, f64)> {
         let epsilon = self.epsilon_limit();
         let (mut losses, mut next) = (vec![(0, self.loss())], 1);

@@ -97,7 +97,7 @@ impl Network {
     }
 
     /// The same population under a schedule that goes on longer, or learns something else in its lifetime: whatever does not change the
-    /// generations so far may differ.
+    /// generations so far may differ. Where it ends with the present generation, the curves get their last points when it is trained.
     ///
     /// # Errors
     /// As [`Config::validate`], and if the configuration is of another population, or ends before the present generation.
@@ -261,8 +261,9 @@ impl Learner for Network {
         if self.config.lifetime.is_some() {
             settings::activities("hidden", sample.len(), self.config.hidden)?;
         }
-        self.journal.begin(sample.len(), data.digest())?;
+        self.journal.begin(sample.len(), data.intact_digest()?)?;
         let phases = self.phases(sample.len());
+        self.settle(context, &phases[0], monitor.as_ref())?;
         while let Some((index, done)) = self.journal.locate(&phases) {
             let flow = if index == 0 {
                 self.evolve(context, &sample, monitor.as_ref(), &phases[0], observer)?
@@ -282,13 +283,19 @@ impl Learner for Network {
         self.journal.finished
     }
 
-    /// The expected weights' answer, or after lifetime learning that of its network.
+    /// The expected weights' answer, or after lifetime learning that of its network. Logits are those of images of the configured brightness, on
+    /// which it learned: `images` are in 0 to 1 here as everywhere.
     fn predict(&self, context: &mut Context, images: MatRef<'_>, mut logits: MatMut<'_>) {
         let links = match &self.life {
             Some(life) => life.links(),
             None => self.links(context, Genotype::Expected),
         };
         logits.copy_from(self.forward(context, &links, images).1.view());
+        // Without biases that is what brighter images come to.
+        let brightness = self.config.brightness as f32;
+        for row in 0..logits.rows() {
+            logits.row_mut(row).iter_mut().for_each(|logit| *logit *= brightness);
+        }
     }
 
     /// Of the images of the classes that are told apart.

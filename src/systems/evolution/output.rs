@@ -139,11 +139,11 @@ impl Output {
         plasticity::logits(context, hidden, self.weights.view(), logits);
     }
 
-    /// The share of samples answered rightly.
-    pub(crate) fn accuracy(&self, context: &mut Context, hidden: MatRef<'_>, labels: &[u8]) -> f64 {
+    /// How many samples are answered rightly.
+    pub(crate) fn count_right(&self, context: &mut Context, hidden: MatRef<'_>, labels: &[u8]) -> usize {
         let mut logits = Matrix::zeros(hidden.rows(), self.weights.rows());
         self.logits(context, hidden, logits.view_mut());
-        loss::accuracy(logits.view(), labels)
+        loss::count_right(logits.view(), labels)
     }
 }
 

@@ -3,6 +3,7 @@
 use super::curve::{Distances, Point};
 use super::rows::{Kind, ROWS, Row, table_1};
 use super::seen::Accuracies;
+use crate::systems::experiment::Ending;
 use crate::systems::{Better, CurvePoint, Outcome};
 
 /// A population after its generations.
@@ -75,13 +76,13 @@ pub struct Run {
     pub seconds: f64,
 }
 
-/// A finished, or interrupted, reproduction.
-#[derive(Clone, Debug, Default)]
+/// A finished reproduction, or what was finished of one.
+#[derive(Debug, Default)]
 pub struct Report {
     /// Every finished run, by row and then by seed.
     pub runs: Vec<Run>,
-    /// Whether the observer ended it early.
-    pub interrupted: bool,
+    /// How it ended.
+    pub ending: Ending,
     /// Time of it all.
     pub seconds: f64,
 }

@@ -25,19 +25,23 @@ pub struct Accuracies {
     pub lifetime: Option<f64>,
 }
 
+/// Genotypes that stand for a population in a test.
+const DRAWN: usize = 64;
+
 impl Network {
     /// The accuracies on these images, the first from 64 genotypes.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) if the data have another image size or too few classes.
+    /// [`Error::Setting`](crate::Error::Setting) if the data have another image size, too few classes or, where the configuration has no
+    /// `classes`, too many.
     pub fn accuracies(&self, context: &mut Context, data: &Dataset) -> Result<Accuracies> {
         let data = self.restricted(data)?;
         let stream = Stream::new(self.config.seed, "evolution test");
-        let population = Population::sample(context, &self.frequencies, stream, 0..64)?;
+        let population = Population::sample(context, &self.frequencies, stream, 0..DRAWN as u64)?;
         let mut correct = 0u64;
         let all: Vec<u32> = (0..data.len() as u32).collect();
-        for indices in all.chunks(EVALUATION_BATCH) {
-            let samples = self.samples(context, &data, indices, u64::MAX)?;
+        for indices in all.chunks(self.block(DRAWN)) {
+            let samples = self.samples(context, &data, indices, (u64::MAX, DRAWN))?;
             let outcome = evaluate(context, self.weight_generation(), &samples, &population);
             correct += outcome.correct.iter().map(|&hits| u64::from(hits)).sum::<u64>();
         }
@@ -46,7 +50,7 @@ impl Network {
             self.accuracy_of(context, &links, &data)
         };
         Ok(Accuracies {
-            sampled: correct as f64 / (64 * data.len()) as f64,
+            sampled: correct as f64 / (DRAWN * data.len()) as f64,
             rounded: of(context, Genotype::Rounded)?,
             expected: of(context, Genotype::Expected)?,
             lifetime: match &self.life {
@@ -58,7 +62,9 @@ impl Network {
 
     /// Images of the classes that are told apart.
     pub(super) fn restricted(&self, data: &Dataset) -> Result<Dataset> {
-        if data.pixels() != self.inputs || data.classes() < self.classes {
+        // Without a choice of classes it is all that there are.
+        let more = self.config.classes.is_some() && data.classes() > self.classes;
+        if data.pixels() != self.inputs || !more {
             settings::fits(data, self.inputs, self.classes)?;
         }
         first_classes(data, self.classes)
@@ -77,12 +83,17 @@ impl Network {
         data.gather(context, indices, scaling, out.view_mut())
     }
 
-    /// Whether what is prepared of so many images can be held, some 3 GiB: a bit for every four images and edge, of which each unit has
-    /// whole blocks of 128.
-    fn preparable(&self, images: usize) -> Result<()> {
+    /// As many images as can be prepared at once for so many genotypes, of those that are evaluated together.
+    pub(super) fn block(&self, genotypes: usize) -> usize {
+        (1..=EVALUATION_BATCH).rev().find(|&images| self.preparable(images, genotypes).is_ok()).unwrap_or(1)
+    }
+
+    /// Whether what is prepared of so many images, to evaluate so many genotypes on them, can be held, some 3 GiB: a bit for every four images and
+    /// edge, of which each unit has whole blocks of 128.
+    pub(super) fn preparable(&self, images: usize, genotypes: usize) -> Result<()> {
         settings::batch("batch", images, self.inputs)?;
         // Sums of 64 genotypes on 64 images, 1280 bytes each.
-        let sums = self.config.population.div_ceil(64) as u64 * images.div_ceil(64) as u64;
+        let sums = genotypes.div_ceil(64) as u64 * images.div_ceil(64) as u64;
         settings::within("population x batch, in blocks of 64 x 64", sums, 0, 1 << 20)?;
         const MOST: f64 = (1u64 << 36) as f64;
         let edges = self.config.edge_probability * self.inputs as f64;
@@ -91,15 +102,15 @@ impl Network {
         settings::between("images x edges, as expected", all, 0.0, MOST)
     }
 
-    /// Images of a generation, as bright as they are then.
+    /// Images of a generation, as bright as they are then, for so many genotypes.
     pub(super) fn samples(
         &self,
         context: &mut Context,
         data: &Dataset,
         indices: &[u32],
-        generation: u64,
+        (generation, genotypes): (u64, usize),
     ) -> Result<Samples> {
-        self.preparable(indices.len())?;
+        self.preparable(indices.len(), genotypes)?;
         let (mut images, mut labels) = (Matrix::zeros(indices.len(), data.pixels()), Vec::new());
         let scaling = Scaling { scale: self.config.brightness_at(generation) as f32 / 255.0, offset: 0.0 };
         data.gather(context, indices, scaling, images.view_mut())?;
@@ -120,14 +131,14 @@ impl Network {
         mut logits: impl FnMut(&mut Context, MatRef<'_>) -> Matrix,
     ) -> Result<f64> {
         let all: Vec<u32> = (0..data.len() as u32).collect();
-        let (mut images, mut labels, mut right) = (Matrix::zeros(0, 0), Vec::new(), 0.0);
+        let (mut images, mut labels, mut right) = (Matrix::zeros(0, 0), Vec::new(), 0);
         for indices in all.chunks(EVALUATION_BATCH) {
             self.images(context, data, indices, &mut images)?;
             data.gather_labels(indices, &mut labels)?;
             let logits = logits(context, images.view());
-            right += (loss::accuracy(logits.view(), &labels) * indices.len() as f64).round();
+            right += loss::count_right(logits.view(), &labels);
         }
-        Ok(right / data.len() as f64)
+        Ok(right as f64 / data.len() as f64)
     }
 
     /// Activities of the hidden units and logits.

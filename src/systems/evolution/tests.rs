@@ -146,6 +146,105 @@ fn what_a_lifetime_lost_is_not_counted_when_evolution_goes_on() {
 }
 
 #[test]
+fn a_schedule_cut_short_ends_as_the_shorter_one_does() {
+    let data = embedded();
+    // Between two points of the curve, and on one.
+    for (generations, lifetime) in [(4, small(0).lifetime), (4, None), (5, None)] {
+        let short = Config { lifetime, ..small(generations) };
+        let mut network = Network::new(Config { generations: 12, ..short.clone() }, 784, 10).unwrap();
+        let mut stop = |progress: &Progress<'_>| {
+            if progress.step == generations { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        assert!(network.train(&mut context(), &data.train, Some(&data.test), &mut stop).unwrap().is_break());
+        let mut network = network.extended(short.clone()).unwrap();
+        for _ in 0..2 {
+            let mut go = |_: &Progress<'_>| ControlFlow::Continue(());
+            assert!(network.train(&mut context(), &data.train, Some(&data.test), &mut go).unwrap().is_continue());
+            let straight = trained(short.clone(), 1);
+            assert_eq!((network.points(), network.curve()), (straight.points(), straight.curve()));
+            assert!(network.points().len() == 1 && bytes(&network) == bytes(&straight));
+        }
+    }
+}
+
+#[test]
+fn populations_are_tested_on_as_many_images_at_once_as_can_be_prepared() {
+    // So many genotypes that few images can be judged by all of them at once; in a test there are 64.
+    let config = Config { genes: 2, hidden: 10, population: 1 << 24, lifetime: None, ..small(0) };
+    let network = Network::new(config, 784, 10).unwrap();
+    assert!(network.preparable(20, 1 << 24).is_ok() && network.preparable(1000, 1 << 24).is_err());
+    let found = network.accuracies(&mut context(), &embedded().test).unwrap();
+    assert!([found.sampled, found.rounded, found.expected].iter().all(|share| (0.0..=1.0).contains(share)));
+    assert_eq!(network.block(64), 1000);
+    // So many edges that it is fewer images.
+    let config = Config { genes: 1, hidden: 1 << 20, edge_probability: 0.1, ..small(0) };
+    let network = Network::new(config, 784, 10).unwrap();
+    let block = network.block(64);
+    assert!((1..1000).contains(&block), "{block}");
+    assert!(network.preparable(block, 64).is_ok() && network.preparable(block + 1, 64).is_err());
+}
+
+#[test]
+fn more_classes_than_a_population_has_are_left_out_only_where_that_is_asked_for() {
+    let split = embedded();
+    let [train, test] = [&split.train, &split.test].map(|set| {
+        let images: Vec<u8> = (0..set.len()).flat_map(|image| set.image(image)).copied().collect();
+        Dataset::new(images, set.labels().to_vec(), set.shape(), 11).unwrap()
+    });
+    let mut go = |_: &Progress<'_>| ControlFlow::Continue(());
+    let mut all = Network::new(small(1), 784, 10).unwrap();
+    let errors = [
+        all.train(&mut context(), &train, None, &mut go).unwrap_err(),
+        all.train(&mut context(), &split.train, Some(&test), &mut go).unwrap_err(),
+        all.accuracy(&mut context(), &test).unwrap_err(),
+        all.accuracies(&mut context(), &test).unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.to_string(), "classes: expected 10, as the network has outputs, found 11");
+    }
+    let mut some = Network::new(Config { classes: Some(10), ..small(1) }, 784, 11).unwrap();
+    assert!(some.train(&mut context(), &train, Some(&test), &mut go).unwrap().is_continue());
+    let share = some.accuracy(&mut context(), &test).unwrap();
+    assert_eq!(share, some.accuracy(&mut context(), &split.test).unwrap());
+}
+
+#[test]
+fn a_class_without_images_is_named_whatever_a_generation_is_judged_on() {
+    let data = embedded().train;
+    let others: Vec<u32> = (0..data.len() as u32).filter(|&image| data.labels()[image as usize] != 3).collect();
+    let data = data.subset(&others).unwrap();
+    for judged_on in [JudgedOn::AllClasses, JudgedOn::OneClass] {
+        let mut network = Network::new(Config { judged_on, images_per_class: 0, ..small(1) }, 784, 10).unwrap();
+        let mut go = |_: &Progress<'_>| ControlFlow::Continue(());
+        let error = network.train(&mut context(), &data, None, &mut go).unwrap_err().to_string();
+        assert!(error.ends_with("expected images of every class, found none of class 3"), "{error}");
+    }
+}
+
+#[test]
+fn logits_are_those_of_images_as_bright_as_in_training() {
+    let test = embedded().test;
+    let all: Vec<u32> = (0..test.len() as u32).collect();
+    for lifetime in [None, small(0).lifetime] {
+        let network = trained(Config { lifetime, ..small(3) }, 1);
+        let links = match &network.life {
+            Some(life) => life.links(),
+            None => network.links(&mut context(), Genotype::Expected),
+        };
+        let (mut images, mut logits) = (Matrix::zeros(0, 0), Matrix::zeros(test.len(), 10));
+        network.images(&mut context(), &test, &all, &mut images).unwrap();
+        let expected = network.forward(&mut context(), &links, images.view()).1;
+        let images = output::values(&mut context(), &test).unwrap();
+        network.predict(&mut context(), images.view(), logits.view_mut());
+        let largest = expected.as_slice().iter().fold(0.0f32, |largest, logit| largest.max(logit.abs()));
+        assert!(largest > 0.0);
+        for (found, expected) in logits.as_slice().iter().zip(expected.as_slice()) {
+            assert!((found - expected).abs() < 1e-4 * largest, "{found} for {expected}");
+        }
+    }
+}
+
+#[test]
 fn the_whole_sample_and_classes_of_choice() {
     let config = Config {
         batch: None,
@@ -523,7 +622,7 @@ fn the_reproduction_answers_for_what_is_asked() {
     assert!(outcomes[0].ours < 1e-9 && outcomes[1].ours < 0.03 && outcomes[4].ours > 0.95, "{outcomes:?}");
     let mut stop = |_: &Stage<super::experiment::Row>, _: &crate::systems::Progress<'_>| ControlFlow::Break(());
     let report = reproduce(&mut context(), &data, &asked(&["nne-5"], 1), &mut stop).unwrap();
-    assert!(report.interrupted && report.runs.is_empty());
+    assert!(!report.ending.is_whole() && report.runs.is_empty());
 }
 
 #[test]
@@ -545,9 +644,9 @@ fn interrupted_reproductions_go_on_where_they_stopped() {
         (report.unwrap(), steps)
     };
     let (first, _) = go_on(&asked(Some(folder.path())), 16);
-    assert!(first.interrupted && first.runs.is_empty());
+    assert!(!first.ending.is_whole() && first.runs.is_empty());
     let (rest, steps) = go_on(&asked(Some(folder.path())), u64::MAX);
-    assert!(!rest.interrupted && steps[0] >= 24, "what was done is not done again: {steps:?}");
+    assert!(rest.ending.is_whole() && steps[0] >= 24, "what was done is not done again: {steps:?}");
     let (whole, _) = go_on(&asked(None), u64::MAX);
     assert_eq!(rest.runs[0].finding, whole.runs[0].finding);
 }

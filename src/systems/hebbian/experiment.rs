@@ -3,6 +3,7 @@
 //!
 //! Test images are looked at to draw learning curves and to measure the result, and decide nothing: recipes were chosen on others.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -15,7 +16,7 @@ use crate::datasets::{Dataset, Split, batches};
 use crate::error::{Error, Result};
 use crate::random::Stream;
 use crate::systems::baselines::{backprop, krotov_hopfield, softmax};
-use crate::systems::experiment::{self, Stage, StageObserver};
+use crate::systems::experiment::{self, Ending, Stage, StageObserver};
 use crate::systems::{Differentiable, Learner, Observer, Progress};
 
 pub use super::measures::{ATTACKS, EPSILONS, SEEN, seen};
@@ -47,6 +48,12 @@ impl Options {
     pub fn new(images: Images) -> Self {
         Options { images, runs: 1, seed: 0, only: Vec::new(), states: None }
     }
+
+    /// What a name is among the saved, where CIFAR-10 has its own.
+    fn of_set(&self, name: &str) -> String {
+        let set = if self.images == Images::Cifar10 { "cifar10-" } else { "" };
+        format!("{set}{name}")
+    }
 }
 
 /// Trains every row and measures it on the test images.
@@ -54,7 +61,8 @@ impl Options {
 /// The result depends on options and data alone: never on threads, instruction set or interruptions.
 ///
 /// # Errors
-/// [`Error::Setting`] for no runs or an unknown row, and whatever training or a saved state reports.
+/// [`Error::Setting`] for no runs or an unknown row, and whatever training or a saved state reports before any run is finished: later it is the
+/// report's [`Ending`].
 pub fn reproduce(
     context: &mut Context,
     data: &Split,
@@ -64,18 +72,31 @@ pub fn reproduce(
     let rows = rows(options.images);
     experiment::check(options.runs, &options.only, rows.iter().map(|row| row.name))?;
     let wanted: Vec<Row> = rows.iter().copied().filter(|row| experiment::wanted(&options.only, row.name)).collect();
-    let set = if options.images == Images::Cifar10 { "cifar10-" } else { "" };
-    experiment::keep_to_images(options.states.as_deref(), &format!("{set}hebbian"), data)?;
-    let mut report = Report { images: options.images, runs: Vec::new(), interrupted: false };
+    experiment::keep_to_images(options.states.as_deref(), &options.of_set("hebbian"), data)?;
+    let mut runs = Vec::new();
+    let flow = train(context, data, options, &wanted, &mut runs, observer);
+    let ending = Ending::of(flow, runs.len())?;
+    Ok(Report { images: options.images, runs, ending })
+}
+
+/// Trains these rows, and adds each run that is finished.
+fn train(
+    context: &mut Context,
+    data: &Split,
+    options: &Options,
+    wanted: &[Row],
+    runs: &mut Vec<Run>,
+    observer: &mut StageObserver<'_, Row>,
+) -> Result<ControlFlow<()>> {
     let all = wanted.len() * options.runs;
     for (run, seed) in experiment::seeds(options.seed, options.runs).enumerate() {
         let mut previous: Option<Any> = None;
-        for &row in &wanted {
+        for &row in wanted {
             let start = Instant::now();
-            let stage = Stage { row, seed, done: report.runs.len(), all };
+            let stage = Stage { row, seed, done: runs.len(), all };
             let observer = &mut |progress: &Progress<'_>| observer(&stage, progress);
             let few;
-            let train = match row.shots {
+            let images = match row.shots {
                 None => &data.train,
                 Some(shots) => {
                     let stream = Stream::new(seed, "few shots");
@@ -90,19 +111,18 @@ pub fn reproduce(
                     &few
                 }
             };
-            let mut trained = untrained(&row, options.images, seed, train, previous.take())?;
-            let (path, exists) = experiment::state(options.states.as_deref(), &format!("{set}{}", row.name), seed);
+            let mut trained = untrained(&row, options.images, seed, images, previous.take())?;
+            let (path, exists) = experiment::state(options.states.as_deref(), &options.of_set(row.name), seed);
             if let Some(path) = path.as_deref().filter(|_| exists) {
                 trained = trained.loaded(path)?;
             }
             // An epoch of few images is a step or two: to watch every one would take longer than all else.
             let monitor = row.shots.is_none().then_some(&data.test);
             let mut go = |learner: &mut (dyn Learner + 'static), observer: &mut Observer<'_>| {
-                learner.train(context, train, monitor, observer)
+                learner.train(context, images, monitor, observer)
             };
             if experiment::train_saving(trained.learner(), path.as_deref(), observer, &mut go)?.is_break() {
-                report.interrupted = true;
-                return Ok(report);
+                return Ok(ControlFlow::Break(()));
             }
             let seconds = start.elapsed().as_secs_f64();
             // The paper's figures 3 and 4 are of MNIST.
@@ -112,7 +132,7 @@ pub fn reproduce(
                 fitted = fits(&*trained.learner())?;
             }
             let learner = trained.learner();
-            report.runs.push(Run {
+            runs.push(Run {
                 row,
                 attacked,
                 fits: fitted,
@@ -129,7 +149,7 @@ pub fn reproduce(
             previous = Some(trained);
         }
     }
-    Ok(report)
+    Ok(ControlFlow::Continue(()))
 }
 
 /// A learner of known kind.
@@ -280,8 +300,6 @@ pub const DEPARTURES: [&str; 14] = [
 
 #[cfg(test)]
 mod tests {
-    use std::ops::ControlFlow;
-
     use super::*;
     use crate::datasets::{Shape, embedded};
 
@@ -311,7 +329,7 @@ mod tests {
             if stage.row.name == "bp" { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         let report = report.unwrap();
-        assert!(report.interrupted);
+        assert!(matches!(report.ending, Ending::Interrupted));
         assert_eq!(stages.iter().filter(|&&name| name == "bp").count(), 1, "one step and no more");
         let outcomes = report.outcomes();
         assert_eq!(outcomes.len(), 1);
@@ -338,11 +356,11 @@ mod tests {
             (report, steps)
         };
         let (first, _) = go_on(&options(5, true), 30);
-        assert!(first.unwrap().interrupted);
+        assert!(!first.unwrap().ending.is_whole());
         let (rest, steps) = go_on(&options(5, true), u64::MAX);
         assert_eq!(steps[0], ("bp", 31), "what was done is not done again");
         let (rest, whole) = (rest.unwrap(), go_on(&options(5, false), u64::MAX).0.unwrap());
-        assert!(!rest.interrupted && rest.runs.len() == 2);
+        assert!(rest.ending.is_whole() && rest.runs.len() == 2);
         for (one, other) in rest.runs.iter().zip(&whole.runs) {
             assert_eq!((one.accuracy, &one.curve, &one.config), (other.accuracy, &other.curve, &other.config));
             assert_eq!(one.fields, other.fields);

@@ -246,6 +246,33 @@ impl Network {
         Ok(Network { config, journal, layers: self.layers.clone(), output })
     }
 
+    /// Activities `[batch, units]` of a hidden layer, from 0, of images `[batch, inputs]`, as what is above it sees them: the last through
+    /// `reading`, where the configuration has one.
+    ///
+    /// ```
+    /// use neuropil::systems::hebbian;
+    /// use neuropil::{Context, Matrix};
+    ///
+    /// let config = hebbian::Config { layers: vec![30, 20], ..Default::default() };
+    /// let network = hebbian::Network::new(config, 784, 10)?;
+    /// let mut context = Context::new()?;
+    /// let (images, mut z) = (Matrix::zeros(5, 784), Matrix::zeros(5, 30));
+    /// network.activities(&mut context, 0, images.view(), z.view_mut());
+    /// assert!(z.as_slice().iter().all(|&z| z == 0.0)); // of black images
+    /// # Ok::<(), neuropil::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If there is no such layer, or the shapes disagree.
+    #[track_caller]
+    pub fn activities(&self, context: &mut Context, layer: usize, images: MatRef<'_>, out: MatMut<'_>) {
+        let all = self.layers.0.len();
+        assert!(layer < all, "activities: layer {layer} of {all}, counted from 0");
+        let (inner, last) = Network::activations(&self.config);
+        let seen = if layer + 1 == all { last } else { inner };
+        Layers::forward(&self.layers.0[..=layer], context, (inner, seen), images, out);
+    }
+
     /// The activations of inner layers and of the last.
     pub(super) fn activations(config: &Config) -> (Activation, Activation) {
         (config.hidden.activation, config.reading.unwrap_or(config.hidden.activation))

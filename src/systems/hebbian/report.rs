@@ -5,6 +5,7 @@ use super::recipes::Images;
 use super::rows::{Row, rows};
 use crate::analysis::Fit;
 use crate::matrix::{MatRef, Matrix};
+use crate::systems::experiment::Ending;
 use crate::systems::{Better, CurvePoint, Outcome};
 
 /// Where in [`EPSILONS`] accuracies under attack are compared: 0.1, up to which the paper calls its rule stable.
@@ -95,15 +96,15 @@ impl Run {
     }
 }
 
-/// A finished, or interrupted, reproduction.
-#[derive(Clone, Debug)]
+/// A finished reproduction, or what was finished of one.
+#[derive(Debug)]
 pub struct Report {
     /// What was learned from.
     pub images: Images,
     /// Every run, in the order trained.
     pub runs: Vec<Run>,
-    /// Whether the observer ended it early.
-    pub interrupted: bool,
+    /// How it ended.
+    pub ending: Ending,
 }
 
 impl Report {
@@ -208,7 +209,7 @@ mod tests {
             // Of seed 2 there is nothing to compare.
             run("nn-kh-power-1-shot", 2, 90.0, None),
         ];
-        let report = Report { images: Images::Mnist, runs, interrupted: false };
+        let report = Report { images: Images::Mnist, runs, ending: Ending::Whole };
         let outcomes = report.outcomes();
         let find = |words: &str, quantity: &str| {
             let alike = |o: &&Outcome| o.experiment.contains(words) && o.quantity.starts_with(quantity);

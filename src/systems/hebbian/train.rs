@@ -33,7 +33,7 @@ pub(super) fn train(
     monitor: Option<&Dataset>,
     observer: &mut Observer<'_>,
 ) -> Result<ControlFlow<()>> {
-    network.journal.begin(data.len(), data.digest())?;
+    network.journal.begin(data.len(), data.intact_digest()?)?;
     let mut session = Session { context, data, monitor, observer };
     let flow = match network.config.mode {
         Mode::LayerWise => layer_wise(network, &mut session)?,

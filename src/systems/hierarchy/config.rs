@@ -105,7 +105,7 @@ pub struct Base {
     pub decay: f64,
     /// Probability to drop a latent, or a value of the reconstruction, in training.
     pub dropout: f64,
-    /// Sweeps over the units that fill the map before the one that learns; K if absent, as in the paper.
+    /// Sweeps over the units that fill the map before the one that learns, at most 1024; K if absent, as in the paper.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sweeps: Option<usize>,
     /// Bins of the entropies' histograms.
@@ -277,7 +277,8 @@ impl Config {
         positive("base.rate", rate)?;
         not_negative("base.decay", decay)?;
         Dropout::new(dropout).map_err(|_| Error::setting("base.dropout", Dropout::RANGE, settings::number(dropout)))?;
-        within("base.sweeps", sweeps.unwrap_or(0) as u64, 0, 1024)?;
+        let name = if sweeps.is_some() { "base.sweeps" } else { "base.sweeps (absent: as many as units)" };
+        within(name, self.sweeps() as u64, 0, 1024)?;
         within("base.bins", bins as u64, 1, MAX_BINS as u64)?;
         if let Some(meta) = &self.meta {
             within("meta.steps", meta.steps, 0, 1 << 20)?;

@@ -12,7 +12,7 @@ use super::run::Bench;
 use crate::context::Context;
 use crate::datasets::Split;
 use crate::error::Result;
-use crate::systems::experiment::{self, Scale, Stage, StageObserver};
+use crate::systems::experiment::{self, Ending, Scale, Stage, StageObserver};
 
 pub use super::report::{Measured, Report, Run};
 pub use super::rows::{ROWS, Row, recipe};
@@ -32,7 +32,7 @@ pub struct Options {
     pub only: Vec<String>,
     /// Whether the topology is measured after every accepted move, for figure 6, and not only in the end.
     pub every_move: bool,
-    /// Meta-learning, if another than the recipe's, for all rows that have any.
+    /// Meta-learning, if another than the recipe's, for all rows that have any; but for its rule, which is each row's own.
     pub meta: Option<Meta>,
     /// A folder where each run saves itself, every few minutes and in the end, and from where it goes on, with the same images: its `images.toml` holds
     /// their digests. None if absent.
@@ -59,7 +59,10 @@ impl Options {
     /// What a run of this row is trained by.
     pub(super) fn config(&self, row: &Row, seed: u64) -> Config {
         let recipe = recipe(self.scale, self.images, row, seed);
-        let meta = recipe.meta.map(|own| self.meta.clone().unwrap_or(own));
+        let meta = recipe.meta.map(|own| match &self.meta {
+            Some(given) => Meta { rule: own.rule, ..given.clone() },
+            None => own,
+        });
         Config { meta, ..recipe }
     }
 }
@@ -90,7 +93,7 @@ pub const DEPARTURES: [&str; 8] = [
 ///
 /// # Errors
 /// [`Error::Setting`](crate::Error::Setting) for no runs, an unknown row or images of another kind, and whatever training or a saved state
-/// reports.
+/// reports before any run is finished: later it is the report's [`Ending`].
 pub fn reproduce(
     context: &mut Context,
     data: &Split,
@@ -112,7 +115,7 @@ pub fn reproduce(
     }
     let bench = Bench::new(context, data, options)?;
     experiment::keep_to_images(options.states.as_deref(), &options.of_set("hierarchy"), data)?;
-    let finished = experiment::side_by_side(
+    let (mut runs, flow) = experiment::side_by_side(
         context,
         assignments.len(),
         |context, task, observer| {
@@ -123,13 +126,12 @@ pub fn reproduce(
             let (row, seed) = assignments[task];
             observer(&Stage { row, seed, done, all: assignments.len() }, progress)
         },
-    )?;
-    let interrupted = finished.iter().any(Option::is_none);
-    let mut runs: Vec<Run> = finished.into_iter().flatten().collect();
+    );
+    let ending = Ending::of(flow, runs.len())?;
     runs.sort_by_key(|run| (ROWS.iter().position(|row| row.name == run.row.name), run.seed));
     let geometry = recipe(options.scale, options.images, &ROWS[0], 0).geometry()?;
     let seconds = began.elapsed().as_secs_f64();
-    Ok(Report { images: options.images, geometry, runs, interrupted, seconds })
+    Ok(Report { images: options.images, geometry, runs, ending, seconds })
 }
 
 #[cfg(test)]
@@ -176,7 +178,7 @@ mod tests {
             reproduce(&mut context, &split, &quick(&["meta", "a2"]), &mut |_, _| ControlFlow::Continue(())).unwrap()
         });
         for report in &reports {
-            assert!(!report.interrupted && report.runs.len() == 2 && report.runs[0].row.name == "a2");
+            assert!(report.ending.is_whole() && report.runs.len() == 2 && report.runs[0].row.name == "a2");
             assert!(figure(report, "columnar", "test accuracy, %").unwrap() > 75.0);
             assert!(figure(report, "columnar", "largest entropy, bits").unwrap() > 1.0);
             let meta = &report.runs[1];
@@ -222,13 +224,14 @@ mod tests {
     fn the_other_rules_are_run_where_they_are_named() {
         let split = embedded();
         let mut context = Context::new().unwrap().with_threads(Threads::always(2).unwrap());
-        let meta = |rule| Meta { rule, steps: 2, epochs: Some(1), perturbations: 3, ..Meta::default() };
+        let meta = Meta { steps: 2, epochs: Some(1), perturbations: 3, ..Meta::default() };
         for (name, rule) in [("local", Rule::LocalSearch), ("random-search", Rule::RandomSearch)] {
-            let options = Options { meta: Some(meta(rule)), ..quick(&[name]) };
+            let options = Options { meta: Some(meta.clone()), ..quick(&[name]) };
             let mut go = |_: &Stage<Row>, _: &Progress<'_>| ControlFlow::Continue(());
             let report = reproduce(&mut context, &split, &options, &mut go).unwrap();
             let [run] = &report.runs[..] else { panic!("{} runs", report.runs.len()) };
             assert_eq!((run.row.name, run.row.rule, run.row.in_tables()), (name, Some(rule), false));
+            assert_eq!(run.config.meta, Some(Meta { rule, ..meta.clone() }));
             let outcomes = report.outcomes();
             assert!(outcomes.iter().any(|outcome| outcome.quantity.starts_with("test accuracy after")));
             assert!(outcomes.iter().all(|outcome| outcome.paper.is_none()), "the paper has no figures for them");
@@ -238,7 +241,7 @@ mod tests {
             rows.push(stage.all);
             ControlFlow::Break(())
         };
-        assert!(reproduce(&mut context, &split, &quick(&[]), &mut stop).unwrap().interrupted);
+        assert!(!reproduce(&mut context, &split, &quick(&[]), &mut stop).unwrap().ending.is_whole());
         assert_eq!(rows[0], 7, "those of the tables");
     }
 
@@ -251,7 +254,7 @@ mod tests {
                 _ => ControlFlow::Break(()),
             });
         let report = report.unwrap();
-        assert!(report.interrupted);
+        assert!(matches!(report.ending, Ending::Interrupted));
         assert_eq!(report.runs.iter().map(|run| run.row.name).collect::<Vec<_>>(), ["a2"]);
     }
 
@@ -282,7 +285,7 @@ mod tests {
             let (report, seen) = loop {
                 let (report, seen) = reproduce(&saving, observed / 5 + 3 * interruptions);
                 let report = report.unwrap();
-                if !report.interrupted {
+                if report.ending.is_whole() {
                     break (report, seen);
                 }
                 if interruptions == 0 {
@@ -362,8 +365,22 @@ mod tests {
             refused(&saving, &split, "a2-seed-3.toml");
             refused(&saving, &split, words);
         }
+        // Three topologies of 800 cells at most, 64 bytes for each.
+        std::fs::write(file(3, "toml"), format!("{record}\n#{}", "-".repeat(200_000))).unwrap();
+        refused(&saving, &split, "a2-seed-3.toml, byte 0: expected at most 175680 bytes, found 2");
         std::fs::remove_file(file(3, "toml")).unwrap();
         refused(&saving, &split, "a2-seed-3.toml");
+        std::fs::create_dir(file(3, "toml")).unwrap();
+        refused(&saving, &split, "a2-seed-3.toml: cannot open: it is a folder");
+        #[cfg(unix)]
+        {
+            std::fs::remove_dir(file(3, "toml")).unwrap();
+            std::os::unix::fs::symlink("/dev/null", file(3, "toml")).unwrap();
+            refused(&saving, &split, "a2-seed-3.toml: cannot open: it is not a regular file");
+            std::fs::remove_file(file(3, "toml")).unwrap();
+            std::fs::write(file(3, "toml"), format!("{record}\n#{}", "-".repeat(100_000))).unwrap();
+            assert!(reproduce(&saving, &split).unwrap().ending.is_whole());
+        }
     }
 
     #[test]

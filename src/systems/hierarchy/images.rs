@@ -3,11 +3,12 @@
 use crate::context::Context;
 use crate::datasets::transforms::{Augmentation, centre_crop, grayscale};
 use crate::datasets::{Dataset, Shape};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::matrix::MatRef;
 use crate::parallel::for_each;
 use crate::random::Stream;
 use crate::simd::LANES;
+use crate::systems::settings;
 
 use super::config::Images;
 
@@ -25,24 +26,25 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
+    /// Checks that images have the shape of this kind.
+    pub(crate) fn check(kind: Images, data: &Dataset) -> Result<()> {
+        settings::shaped(data, kind.shape()?, "hierarchy")
+    }
+
     /// All images of a set.
     ///
     /// # Errors
-    /// [`Error::Setting`] if they have another shape than this kind.
+    /// [`Error::Setting`](crate::Error::Setting) if they have another shape than this kind, [`Error::Format`](crate::Error::Format) if a mapped
+    /// file was cut off.
     pub(crate) fn new(context: &Context, kind: Images, data: &Dataset) -> Result<Self> {
-        let expected = kind.shape()?;
-        if data.shape() != expected {
-            return Err(Error::setting(
-                "image size",
-                format!("{expected}, as the hierarchy was made for"),
-                data.shape(),
-            ));
-        }
+        Prepared::check(kind, data)?;
+        data.check_intact()?;
+        let shape = data.shape();
         let mut prepared = Prepared::empty(kind, data.len(), data.labels().to_vec())?;
         let stride = prepared.stride;
         for_each(context.threads(), prepared.bytes.chunks_mut(CHUNK * stride).enumerate(), |(chunk, rows)| {
             for (row, out) in rows.chunks_mut(stride).enumerate() {
-                prepare(kind, data.image(chunk * CHUNK + row), expected, out);
+                prepare(kind, data.image(chunk * CHUNK + row), shape, out);
             }
         });
         Ok(prepared)

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::base;
-use super::config::Config;
+use super::config::{Config, ReadOut};
 use super::images::Prepared;
 use super::moves::{Move, Moves};
 use super::read_out::Classifier;
@@ -172,6 +172,12 @@ impl Network {
         base::latents(context, &self.plan(situation), &situation.units, images, indices, None)
     }
 
+    /// Those of all of them.
+    pub(super) fn all_latents(&self, context: &Context, images: &Prepared) -> Matrix {
+        let all: Vec<u32> = (0..images.len() as u32).collect();
+        self.latents(context, images, &all)
+    }
+
     /// What lies on the feature map after the last sweep, `[images, cells]`, for images `[images, inputs]` in 0 to 1, without dropout.
     ///
     /// Images are taken back to the nearest byte, as training prepares bytes: NaN becomes 0, and so does what is below 0; above 1 is 255.
@@ -204,9 +210,14 @@ impl Network {
     }
 
     pub(super) fn fresh_classifier(&self) -> Classifier {
+        self.classifier(&self.config.read_out)
+    }
+
+    /// An untrained read-out that is configured so.
+    pub(super) fn classifier(&self, config: &ReadOut) -> Classifier {
         let stream = Stream::new(self.config.seed, "hierarchy read-out weights");
         let latents = self.geometry.latents().len() * self.geometry.hidden();
-        Classifier::new(&self.config.read_out, latents, self.classes, stream)
+        Classifier::new(config, latents, self.classes, stream)
     }
 
     /// Continues from a checkpoint.
@@ -252,13 +263,15 @@ impl Learner for Network {
 
     /// Images in 0 to 1 are taken back to the nearest byte: training prepares bytes.
     fn predict(&self, context: &mut Context, images: MatRef<'_>, logits: MatMut<'_>) {
-        let prepared = self.prepared(images);
-        let all: Vec<u32> = (0..images.rows() as u32).collect();
-        let latents = self.latents(context, &prepared, &all);
+        let latents = self.all_latents(context, &self.prepared(images));
         match &self.reading {
             Some(reading) => reading.best.logits(context, latents.view(), logits),
             None => self.fresh_classifier().logits(context, latents.view(), logits),
         }
+    }
+
+    fn sees(&self, data: &Dataset) -> Result<()> {
+        Prepared::check(self.config.images, data)
     }
 
     fn save(&self, path: &Path) -> Result<()> {

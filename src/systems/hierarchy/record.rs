@@ -4,16 +4,17 @@
 //! Two files cannot be replaced in one step. The record is written first, and what it says of a network later than the saved one is left out
 //! when it is read: that network is trained and measured again, with the same bits.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::network::Network;
 use super::report::Measured;
+use super::topology;
 use crate::error::{Error, Result};
 use crate::kernels::masked::ReceptiveField;
 use crate::systems::replace::replace;
+use crate::systems::settings;
 
 /// The topologies measured so far, and the time it took.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,14 +57,28 @@ impl Record {
         crate::systems::Learner::save(network, state)
     }
 
+    /// The longest record of a network, in bytes: a topology at the beginning, one for each meta-step, and the last anew.
+    fn longest(network: &Network) -> u64 {
+        /// A number: several times what one has that is measured. The smallest of `f32` has 50 digits.
+        const NUMBER: u64 = 64;
+        /// An area, with the names of its ends.
+        const AREA: u64 = 128;
+        /// What else is measured, with its names.
+        const REST: u64 = 1024;
+        let (units, cells) = (network.geometry.latents().len() as u64, network.geometry.map().len() as u64);
+        let steps = network.config().meta.as_ref().map_or(0, |meta| meta.steps);
+        let step = REST + units * (NUMBER + AREA * topology::MOST_AREAS) + cells * NUMBER;
+        step.saturating_mul(steps.saturating_add(3))
+    }
+
     /// Reads the record beside a network's state.
     ///
     /// # Errors
-    /// [`Error::Io`] if it cannot be read, [`Error::Format`] if it is none or of another network, [`Error::Setting`] if it is of another
-    /// choice of what is measured than this one.
+    /// [`Error::Io`] if it cannot be read, [`Error::Format`] if it is none, longer than one of this network can be or of another network,
+    /// [`Error::Setting`] if it is of another choice of what is measured than this one.
     pub(super) fn load(&self, network: &Network, state: &Path) -> Result<Self> {
         let path = Record::path(state);
-        let text = fs::read_to_string(&path).map_err(|error| Error::io("read", &path, error))?;
+        let text = settings::text(&path, Record::longest(network))?;
         let wrong = |expected: &str, found: String| Error::format(path.display().to_string(), 0, expected, found);
         let mut read: Record =
             toml::from_str(&text).map_err(|error| wrong("what a run has measured", error.message().to_owned()))?;

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::config::{Config, Images, Rule};
 use super::rows::{ROWS, Row};
 use super::topology::Geometry;
-use super::train::median;
 use crate::analysis::{Alternative, Correlation, Wilcoxon, pearson, wilcoxon};
 use crate::kernels::masked::Rectangle;
+use crate::systems::experiment::Ending;
 use crate::systems::{Better, Outcome};
 
 /// Table 2 and the correlations, on MNIST and CIFAR-10: medians before and after, the highest accuracy, p, r.
@@ -83,8 +83,8 @@ impl Run {
     }
 }
 
-/// A finished, or interrupted, reproduction.
-#[derive(Clone, Debug)]
+/// A finished reproduction, or what was finished of one.
+#[derive(Debug)]
 pub struct Report {
     /// The images.
     pub images: Images,
@@ -92,8 +92,8 @@ pub struct Report {
     pub geometry: Geometry,
     /// Every finished run, by row and then by seed.
     pub runs: Vec<Run>,
-    /// Whether the observer ended it early.
-    pub interrupted: bool,
+    /// How it ended.
+    pub ending: Ending,
     /// Time of it all.
     pub seconds: f64,
 }
@@ -118,7 +118,8 @@ impl Report {
             let experiment = format!("{set}: {}", row.description);
             let of = |figure: fn(&Measured) -> f64| runs.iter().map(|run| figure(run.last())).collect::<Vec<_>>();
             let mut add = |quantity: &str, better, paper, figures| {
-                outcomes.push(Outcome::new("hierarchy", experiment.clone(), quantity, better, paper, figures, seconds));
+                let new = Outcome::new("hierarchy", experiment.clone(), quantity, better, paper, figures, seconds);
+                outcomes.push(if quantity.ends_with("median") { new.of_medians() } else { new });
             };
             if row.rule.is_none() {
                 add("test accuracy, %", Better::More, row.paper[which], of(|m| m.accuracy));
@@ -130,14 +131,8 @@ impl Report {
                 TABLE_2[which].map(|paper| (row.rule == Some(Rule::StochasticHillClimbing)).then_some(paper));
             let first: Vec<f64> = runs.iter().map(|run| run.first().accuracy).collect();
             let last = of(|m| m.accuracy);
-            add("test accuracy before, %, median", Better::More, before, first.clone());
+            add("test accuracy before, %, median", Better::More, before, first);
             add("test accuracy after, %, median", Better::More, after, last.clone());
-            let middle = outcomes.len() - 2;
-            outcomes[middle].ours = median(&first);
-            outcomes[middle + 1].ours = median(&last);
-            let mut add = |quantity: &str, better, paper, figures| {
-                outcomes.push(Outcome::new("hierarchy", experiment.clone(), quantity, better, paper, figures, seconds));
-            };
             add("highest test accuracy after, %", Better::More, highest, vec![largest(&last)]);
             // Percentages that look equal may differ in their last bit: counts tie where they should.
             let difference = runs.iter().map(|run| run.last().correct as f64 - run.first().correct as f64);
@@ -151,10 +146,7 @@ impl Report {
                 ("logistic regression after, %, median", Run::last),
             ] {
                 let figures: Vec<f64> = runs.iter().map(|run| of(run).logistic.unwrap_or(f64::NAN)).collect();
-                let middle = median(&figures);
-                let outcome =
-                    Outcome::new("hierarchy", experiment.clone(), quantity, Better::More, None, figures, seconds);
-                outcomes.push(Outcome { ours: middle, ..outcome });
+                add(quantity, Better::More, None, figures);
             }
         }
         for (what, found) in self.correlations() {
@@ -252,7 +244,7 @@ mod tests {
         };
         let runs = (0..).zip(runs).map(run).collect();
         let geometry = Config::default().geometry().unwrap();
-        Report { images: Images::Mnist, geometry, runs, interrupted: false, seconds: 0.0 }
+        Report { images: Images::Mnist, geometry, runs, ending: Ending::Whole, seconds: 0.0 }
     }
 
     #[test]

@@ -9,15 +9,14 @@ use super::config::{Config, ReadOut, Rejected};
 use super::experiment::Options;
 use super::images::Prepared;
 use super::network::{Network, Reading};
-use super::read_out::{Classifier, Samples};
+use super::read_out::Samples;
 use super::record::Record;
 use super::report::{Measured, Run};
 use super::rows::Row;
-use super::train::{Advance, Material, Session, Task};
+use super::train::{Advance, Latents, Material, Session};
 use crate::context::Context;
 use crate::datasets::{Dataset, Split};
 use crate::error::Result;
-use crate::random::Stream;
 use crate::systems::experiment::{self, PAUSE};
 use crate::systems::journal::Journal;
 use crate::systems::{Observer, settings};
@@ -41,7 +40,7 @@ impl<'a> Bench<'a> {
             train: Arc::new(prepared(&data.train)?),
             test: prepared(&data.test)?,
             classes: data.train.classes(),
-            digest: data.train.digest(),
+            digest: data.train.intact_digest()?,
         })
     }
 
@@ -75,7 +74,7 @@ impl<'a> Bench<'a> {
         let (mut network, mut record) = self.begin(&config, path.as_deref().filter(|_| exists))?;
         network.journal.begin(self.train.len(), self.digest)?;
         let (read, epochs) = (record.clone(), network.epochs);
-        let mut session = Session::new(&network, &material)?;
+        let mut session = Session::new(&network, &material, self.test.len())?;
         let mut saved = Instant::now();
         let flow = loop {
             if record.owes(&network) {
@@ -213,30 +212,18 @@ fn classify<const N: usize>(
     hidden: [usize; N],
     observer: &mut Observer<'_>,
 ) -> Result<Option<[Shares; N]>> {
-    let images = &material.images;
-    let labels = |indices: &[u32]| indices.iter().map(|&i| images.labels()[i as usize]).collect::<Vec<u8>>();
-    let all: Vec<u32> = (0..test.len() as u32).collect();
-    let latents = network.latents(context, images, &material.train);
-    let validation_latents = network.latents(context, images, &material.validation);
-    let test_latents = network.latents(context, test, &all);
-    let (train_labels, validation_labels) = (labels(&material.train), labels(&material.validation));
-    let train = Samples { latents: latents.view(), labels: &train_labels };
-    let validation = Samples { latents: validation_latents.view(), labels: &validation_labels };
-    let test_samples = Samples { latents: test_latents.view(), labels: test.labels() };
-    let config = network.config();
+    let (latents, of_test) = (Latents::new(context, network, material), network.all_latents(context, test));
+    let test = Samples { latents: of_test.view(), labels: test.labels() };
+    let Config { read_out, seed, .. } = network.config();
     let mut found = [Shares::default(); N];
     for (found, hidden) in found.iter_mut().zip(hidden) {
-        let config = ReadOut { hidden, ..config.read_out.clone() };
-        let seed = network.config().seed;
-        let weights = Stream::new(seed, "hierarchy read-out weights");
-        let classifier = Classifier::new(&config, latents.cols(), network.classes, weights);
-        let stream = Stream::new(seed, "hierarchy read-out batches");
-        let task = Task { config: &config, train, validation, monitor: None, stream };
-        let mut reading = Reading::new(classifier);
+        let config = ReadOut { hidden, ..read_out.clone() };
+        let task = latents.task(&config, *seed, None);
+        let mut reading = Reading::new(network.classifier(&config));
         if reading.train(context, &task, &mut Journal::default(), observer)?.is_break() {
             return Ok(None);
         }
-        found.shares = [test_samples, validation].map(|samples| reading.best.evaluate(context, samples).1);
+        found.shares = [test, task.validation].map(|samples| reading.best.evaluate(context, samples).1);
     }
     Ok(Some(found))
 }

@@ -98,7 +98,7 @@ fn counter(reader: &Reader, what: &str, value: f64, range: RangeInclusive<u64>) 
         return Ok(value as u64);
     }
     let (low, high) = range.into_inner();
-    Err(reader.wrong(format!("{what}, an integer from {low} to {}", high.min(EXACT as u64)), value.to_string()))
+    Err(reader.wrong(format!("{what}, an integer from {low} to {}", high.min(EXACT as u64 - 1)), value.to_string()))
 }
 
 /// Integers below this are exact in `f64`.

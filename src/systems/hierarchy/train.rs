@@ -19,7 +19,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::base::{Engine, Epoch};
-use super::config::{Config, Criterion, Meta, Rejected, Rule};
+use super::config::{Config, Criterion, Meta, ReadOut, Rejected, Rule};
 use super::images::Prepared;
 use super::moves::Move;
 use super::network::{Network, Reading, Situation};
@@ -72,12 +72,18 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(network: &Network, material: &'a Material) -> Result<Self> {
+    /// For a read-out that is watched by so many other images.
+    pub(super) fn new(network: &Network, material: &'a Material, others: usize) -> Result<Self> {
         let config = &network.config;
-        // Of an epoch all are kept, a batch in whole blocks of samples; the read-out learns from as many: refused before the units learn.
+        // Refused before the units learn. Of an epoch all latents are kept, a batch in whole blocks of samples.
         let batch = config.base.batch;
         let kept = material.train.len().div_ceil(batch).saturating_mul(batch.next_multiple_of(SAMPLES));
-        settings::activities("map", kept, network.geometry.latents().len() * network.geometry.hidden())?;
+        let latents = network.geometry.latents().len() * network.geometry.hidden();
+        settings::activities("map", kept, latents)?;
+        // The read-out has those of all images.
+        let all = (material.train.len() + material.validation.len()).saturating_add(others);
+        let what = "latents of the images to learn from, to stop by and to watch by";
+        settings::values("map", what, all as u128 * latents as u128)?;
         let stream = Stream::new(config.seed, "hierarchy batches");
         let batches = material.batches(batch, network.classes, stream)?;
         Ok(Session { material, engine: Engine::new(), batches })
@@ -104,10 +110,14 @@ pub(super) fn train(
     monitor: Option<&Dataset>,
     observer: &mut Observer<'_>,
 ) -> Result<ControlFlow<()>> {
-    network.journal.begin(data.len(), data.digest())?;
+    // The monitor's turn comes when the units have learnt.
+    for data in monitor.into_iter().chain([data]) {
+        Prepared::check(network.config.images, data)?;
+    }
+    network.journal.begin(data.len(), data.intact_digest()?)?;
     let images = Arc::new(Prepared::new(context, network.config.images, data)?);
     let material = Material::new(&network.config, images)?;
-    let mut session = Session::new(network, &material)?;
+    let mut session = Session::new(network, &material, monitor.map_or(0, Dataset::len))?;
     loop {
         match network.advance(context, &mut session, observer)? {
             ControlFlow::Break(()) => return Ok(ControlFlow::Break(())),
@@ -334,21 +344,10 @@ impl Network {
         observer: &mut Observer<'_>,
     ) -> Result<ControlFlow<()>> {
         let config = self.config.read_out.clone();
-        let latents = self.latents(context, &material.images, &material.train);
-        let validation = self.latents(context, &material.images, &material.validation);
-        let labels = Labels::new(material);
-        let monitored = monitor.map(|monitor| {
-            let all: Vec<u32> = (0..monitor.len() as u32).collect();
-            (self.latents(context, monitor, &all), monitor.labels())
-        });
+        let latents = Latents::new(context, self, material);
+        let monitored = monitor.map(|monitor| (self.all_latents(context, monitor), monitor.labels()));
         let monitored = monitored.as_ref().map(|(latents, labels)| Samples { latents: latents.view(), labels });
-        let task = Task {
-            config: &config,
-            train: Samples { latents: latents.view(), labels: &labels.train },
-            validation: Samples { latents: validation.view(), labels: &labels.validation },
-            monitor: monitored,
-            stream: Stream::new(self.config.seed, "hierarchy read-out batches"),
-        };
+        let task = latents.task(&config, self.config.seed, monitored);
         let mut reading = self.reading.take().unwrap_or_else(|| Reading::new(self.fresh_classifier()));
         let result = reading.train(context, &task, &mut self.journal, observer);
         self.reading = Some(reading);
@@ -367,7 +366,7 @@ impl Criterion {
 }
 
 /// The median: the mean of the middle two for an even number. NaN for none.
-pub(super) fn median(values: &[f64]) -> f64 {
+fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     match sorted.len() {
@@ -377,25 +376,38 @@ pub(super) fn median(values: &[f64]) -> f64 {
     }
 }
 
-struct Labels {
-    train: Vec<u8>,
-    validation: Vec<u8>,
+/// Latents and labels of the images that read-outs learn from, and of those that stop them.
+pub(super) struct Latents {
+    train: (Matrix, Vec<u8>),
+    validation: (Matrix, Vec<u8>),
 }
 
-impl Labels {
-    fn new(material: &Material) -> Self {
-        let labels = |indices: &[u32]| indices.iter().map(|&i| material.images.labels()[i as usize]).collect();
-        Labels { train: labels(&material.train), validation: labels(&material.validation) }
+impl Latents {
+    /// As a network answers now.
+    pub(super) fn new(context: &Context, network: &Network, material: &Material) -> Self {
+        let images = &material.images;
+        let of = |indices: &[u32]| {
+            let labels = indices.iter().map(|&index| images.labels()[index as usize]).collect();
+            (network.latents(context, images, indices), labels)
+        };
+        Latents { train: of(&material.train), validation: of(&material.validation) }
+    }
+
+    /// What a read-out learns from them, by this seed.
+    pub(super) fn task<'a>(&'a self, config: &'a ReadOut, seed: u64, monitor: Option<Samples<'a>>) -> Task<'a> {
+        let [train, validation] =
+            [&self.train, &self.validation].map(|(latents, labels)| Samples { latents: latents.view(), labels });
+        Task { config, train, validation, monitor, stream: Stream::new(seed, "hierarchy read-out batches") }
     }
 }
 
 /// What a read-out learns from.
 pub(super) struct Task<'a> {
-    pub(super) config: &'a super::config::ReadOut,
-    pub(super) train: Samples<'a>,
+    config: &'a ReadOut,
+    train: Samples<'a>,
     pub(super) validation: Samples<'a>,
-    pub(super) monitor: Option<Samples<'a>>,
-    pub(super) stream: Stream,
+    monitor: Option<Samples<'a>>,
+    stream: Stream,
 }
 
 impl Reading {

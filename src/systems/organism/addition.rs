@@ -4,9 +4,10 @@
 //! is nothing to go on with, and [`Addition`]'s fields are its settings.
 
 use super::body::{Census, Descent, Organism, Workspace};
+use super::config::net;
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::kernels::particle::{Activation, Net, SelfReplication};
+use crate::kernels::particle::SelfReplication;
 use crate::kernels::perturb::gaussian;
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::random::Stream;
@@ -132,7 +133,7 @@ impl Addition {
     /// Trains an organism; `watch` sees it before training and after every epoch.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a batch of zero or larger than the samples, rates, momenta or an epsilon out of range, or shapes that [`Net`] or
+    /// [`Error::Setting`] for a batch of zero or larger than the samples, rates, momenta or an epsilon out of range, or shapes that [`Net`](crate::kernels::particle::Net) or
     /// [`Organism`] refuse.
     pub fn train(&self, context: &mut Context, watch: &mut dyn FnMut(&Organism, &Epoch)) -> Result<Added> {
         if self.batch == 0 || self.batch > self.samples {
@@ -145,7 +146,7 @@ impl Addition {
             settings::between(&format!("{part}.momentum"), momentum.into(), 0.0, 1.0)?;
         }
         settings::positive("epsilon", self.epsilon.into())?;
-        let net = Net::new(&self.particle, Activation::Linear)?;
+        let net = net(&self.particle)?;
         let widths: Vec<usize> = [2].into_iter().chain(self.hidden.iter().copied()).chain([1]).collect();
         let mut organism = Organism::new(&net, &widths, false, Stream::new(self.seed, "particles"))?;
         let train = pairs(context, self.samples, Stream::new(self.seed, "addition, training"));

@@ -143,10 +143,15 @@ impl Config {
 
     /// The particles' shape.
     pub(super) fn net(&self) -> Result<Net> {
-        Net::new(&self.particle, Activation::Linear).map_err(|error| match error {
-            // The particles' hidden layers, not the organism's.
-            Error::Setting { expected, found, .. } => Error::setting("particle", expected, found),
-            other => other,
-        })
+        net(&self.particle)
     }
+}
+
+/// The shape of particles with these hidden layers.
+pub(super) fn net(particle: &[usize]) -> Result<Net> {
+    Net::new(particle, Activation::Linear).map_err(|error| match error {
+        // The particles' hidden layers, not the organism's.
+        Error::Setting { expected, found, .. } => Error::setting("particle", expected, found),
+        other => other,
+    })
 }

@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::kernels::particle::Class;
 use crate::matrix::Matrix;
 use crate::random::Stream;
-use crate::systems::experiment::{Scale, check, seeds, wanted};
+use crate::systems::experiment::{Ending, Scale, check, seeds, wanted};
 use crate::systems::{Better, Observer, Outcome, Progress};
 
 /// Names of the experiments.
@@ -147,15 +147,15 @@ pub struct ImageRun {
     pub seconds: f64,
 }
 
-/// A finished, or interrupted, reproduction.
-#[derive(Clone, Debug)]
+/// A finished reproduction, or what was finished of one.
+#[derive(Debug)]
 pub struct Report {
     /// Organisms that add.
     pub additions: Vec<AdditionRun>,
     /// Organisms that classify.
     pub images: Vec<ImageRun>,
-    /// Whether it was stopped.
-    pub interrupted: bool,
+    /// How it ended.
+    pub ending: Ending,
 }
 
 /// Called after every step with the experiment and its seed; `Break` ends the reproduction with what was finished.
@@ -172,21 +172,34 @@ pub fn reproduce(
     observer: &mut RunObserver<'_>,
 ) -> Result<Report> {
     check(options.runs, &options.only, ROWS.into_iter())?;
-    // Found out before anything is trained: what is finished would be lost with an error.
+    // Found out before anything is trained.
     if ROWS[1..].iter().any(|name| wanted(&options.only, name)) {
         let config = config(options.scale, options.seed);
         Network::new(config, data.train.pixels(), data.train.classes())?.takes(&data.train, Some(&data.test))?;
     }
-    let mut report = Report { additions: Vec::new(), images: Vec::new(), interrupted: false };
+    let (mut additions, mut images) = (Vec::new(), Vec::new());
+    let flow = train(context, data, options, &mut additions, &mut images, observer);
+    let ending = Ending::of(flow, additions.len() + images.len())?;
+    Ok(Report { additions, images, ending })
+}
+
+/// Trains what is asked for, and adds each run that is finished.
+fn train(
+    context: &mut Context,
+    data: &Split,
+    options: &Options,
+    additions: &mut Vec<AdditionRun>,
+    images: &mut Vec<ImageRun>,
+    observer: &mut RunObserver<'_>,
+) -> Result<ControlFlow<()>> {
     for seed in seeds(options.seed, options.runs) {
         if wanted(&options.only, "addition") {
             let run = add(context, seed)?;
             let steps = run.epochs.len() as u64;
-            report.additions.push(run);
+            additions.push(run);
             let progress = Progress { phase: "addition", step: steps, steps, loss: None, accuracy: None, whole: true };
             if observer("addition", seed, &progress).is_break() {
-                report.interrupted = true;
-                return Ok(report);
+                return Ok(ControlFlow::Break(()));
             }
         }
     }
@@ -194,15 +207,12 @@ pub fn reproduce(
         for seed in seeds(options.seed, options.runs).filter(|_| wanted(&options.only, name)) {
             let config = Config { activation: between, ..config(options.scale, seed) };
             match classify(context, data, config, &mut |progress| observer(name, seed, progress))? {
-                Some(run) => report.images.push(run),
-                None => {
-                    report.interrupted = true;
-                    return Ok(report);
-                }
+                Some(run) => images.push(run),
+                None => return Ok(ControlFlow::Break(())),
             }
         }
     }
-    Ok(report)
+    Ok(ControlFlow::Continue(()))
 }
 
 fn add(context: &mut Context, seed: u64) -> Result<AdditionRun> {
@@ -574,7 +584,7 @@ mod tests {
             seconds: 0.0,
         };
         let additions = [0.0, 1e-8, f64::NAN, f64::INFINITY].map(run).to_vec();
-        let report = Report { additions, images: Vec::new(), interrupted: false };
+        let report = Report { additions, images: Vec::new(), ending: Ending::Whole };
         let outcomes = report.outcomes();
         let logarithms: Vec<_> = outcomes.iter().filter(|outcome| outcome.quantity.starts_with("log10")).collect();
         assert_eq!(logarithms.len(), 3);

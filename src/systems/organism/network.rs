@@ -151,13 +151,13 @@ impl Network {
     /// The images as the organism sees them, without noise.
     ///
     /// # Errors
-    /// [`Error::Setting`] if they have another size or number of classes, or are so many that no memory holds them at this size.
+    /// [`Error::Setting`] if they have another shape or number of classes, or are so many that no memory holds them at this size.
     pub fn see(&self, context: &mut Context, data: &Dataset) -> Result<Matrix> {
-        settings::fits(data, self.inputs, self.classes())?;
+        self.fits(data)?;
         let (shape, side) = (image_shape(self.inputs)?, self.config.side);
         settings::values("side", "values of all images", (data.len() * side * side) as u128)?;
         let mut seen = Matrix::zeros(data.len(), side * side);
-        let mut images = Matrix::zeros(IMAGES * 16, self.inputs);
+        let mut images = Matrix::zeros(data.len().min(IMAGES * 16), self.inputs);
         let all: Vec<u32> = (0..data.len() as u32).collect();
         for (indices, out) in all.chunks(IMAGES * 16).zip(seen.view_mut().row_blocks(IMAGES * 16)) {
             let mut images = images.view_mut().split_rows(indices.len()).0;
@@ -177,9 +177,16 @@ impl Network {
         accuracy(out.view(), labels)
     }
 
+    /// Squares of one channel, in as many classes as there are outputs.
+    fn fits(&self, data: &Dataset) -> Result<()> {
+        settings::fits(data, self.inputs, self.classes())?;
+        self.sees(data)
+    }
+
     /// Whether it can be trained on these images, and watched by those.
     pub(super) fn takes(&self, data: &Dataset, monitor: Option<&Dataset>) -> Result<()> {
-        settings::both_fit(data, monitor, self.inputs, self.classes())?;
+        self.fits(data)?;
+        monitor.map_or(Ok(()), |monitor| self.fits(monitor))?;
         if data.len() < self.config.batch {
             let expected = format!("at most the {} training images", data.len());
             return Err(Error::setting("batch", expected, self.config.batch));
@@ -200,7 +207,7 @@ impl Network {
         watch: &mut Watch<'_>,
     ) -> Result<ControlFlow<()>> {
         self.takes(data, monitor)?;
-        self.journal.begin(data.len(), data.digest())?;
+        self.journal.begin(data.len(), data.intact_digest()?)?;
         let stream = Stream::new(self.config.seed, "batches");
         let mut batches =
             Batches::new(data.labels(), data.classes(), None, self.config.batch, Order::Shuffled, stream)?;
@@ -314,6 +321,11 @@ impl Learner for Network {
         resize(context, images, shape, side, seen.view_mut());
         let out = self.organism.extract().forward(context, seen.view());
         logits.copy_from(out.view());
+    }
+
+    fn sees(&self, data: &Dataset) -> Result<()> {
+        settings::same_size(data, self.inputs)?;
+        settings::shaped(data, image_shape(self.inputs)?, "organism")
     }
 
     fn save(&self, path: &Path) -> Result<()> {

@@ -2,7 +2,7 @@ use std::ops::ControlFlow;
 
 use super::*;
 use crate::context::Context;
-use crate::datasets::embedded;
+use crate::datasets::{Dataset, Shape, embedded};
 use crate::error::Error;
 use crate::kernels::particle::{Activation, Class, Net, SelfReplication, reference};
 use crate::matrix::Matrix;
@@ -221,11 +221,48 @@ fn settings_of_the_addition_out_of_range_are_refused() {
         assert!(error.starts_with(&format!("{key}: ")), "{error}");
     };
     refuse("batch", |a| a.batch = 1001);
+    refuse("particle", |a| a.particle = vec![65]);
     refuse("task.rate", |a| a.task.rate = f32::NAN);
     refuse("task.momentum", |a| a.task.momentum = 1.5);
     refuse("self_replication.rate", |a| a.self_replication.rate = f32::INFINITY);
     refuse("self_replication.momentum", |a| a.self_replication.momentum = -0.1);
     refuse("epsilon", |a| a.epsilon = f32::NAN);
+}
+
+#[test]
+fn images_of_another_shape_are_refused() {
+    let set = |channels, rows, cols| {
+        let shape = Shape::new(channels, rows, cols).unwrap();
+        let labels: Vec<u8> = (0..200).map(|image| image % 10).collect();
+        Dataset::new(vec![0; 200 * shape.pixels()], labels, shape, 10).unwrap()
+    };
+    // As many values as a square of one channel.
+    for (side, other, told) in [(28, set(1, 16, 49), "1 x 16 x 49"), (12, set(3, 3, 16), "3 x 3 x 16")] {
+        let mut network = Network::new(config(), side * side, 10).unwrap();
+        let square = set(1, side, side);
+        let mut context = context();
+        let refused = |error: Error| match error {
+            Error::Setting { name, expected, found } => {
+                assert_eq!((name.as_str(), found.as_str()), ("image size", told));
+                assert!(expected.starts_with(&format!("1 x {side} x {side}, ")), "{expected}");
+            }
+            other => panic!("{other}"),
+        };
+        refused(network.see(&mut context, &other).unwrap_err());
+        refused(network.accuracy(&mut context, &other).unwrap_err());
+        refused(network.train(&mut context, &other, None, &mut go).unwrap_err());
+        refused(network.train(&mut context, &square, Some(&other), &mut go).unwrap_err());
+        assert!(network.see(&mut context, &square).is_ok() && network.accuracy(&mut context, &square).is_ok());
+    }
+}
+
+#[test]
+fn one_large_image_takes_the_memory_of_one() {
+    // A thousand of them are 64 GiB.
+    let data = Dataset::new(vec![255; 1 << 24], vec![0], Shape::new(1, 4096, 4096).unwrap(), 2).unwrap();
+    let network = Network::new(Config { side: 5, hidden: vec![2], ..config() }, 1 << 24, 2).unwrap();
+    let seen = network.see(&mut context(), &data).unwrap();
+    assert!(seen.rows() == 1 && seen.as_slice().iter().all(|value| (value - 1.0).abs() < 1e-6));
 }
 
 #[test]

@@ -24,6 +24,7 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
     let states = arguments.states()?;
     let (runs, seed, only) = (arguments.runs as usize, arguments.seed, only.to_vec());
     let options = Options { scale, runs, seed, only, states };
+    let told = images.map(|name| Arguments::told(name, &data, "to draw 200 a class from")).transpose()?;
     let mut monitor = Monitor::new();
     let report = experiment::reproduce(context, &data, &options, &mut |stage, progress| {
         let run = format!("{} seed {}", stage.row.name, stage.seed);
@@ -41,16 +42,13 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
     ];
     Ok(Reproduction {
         title: TITLE,
-        images: match images {
-            None => NO_IMAGES.to_owned(),
-            Some(name) => Arguments::told(name, &data, "to draw 200 a class from"),
-        },
+        images: told.unwrap_or_else(|| NO_IMAGES.to_owned()),
         outcomes: report.outcomes(),
         figures: drawn.into_iter().flatten().collect(),
         files: vec![("populations.tsv".into(), curves(&report).into_bytes())],
         departures: &experiment::DEPARTURES,
         finished: report.runs.len(),
-        interrupted: report.interrupted,
+        ending: report.ending,
     })
 }
 

@@ -14,26 +14,27 @@ use crate::progress::Monitor;
 
 pub(super) const TITLE: &str = "Hebbian learning with weight perturbation";
 
-/// Names of all rows.
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    experiment::rows(Images::Mnist).iter().map(|row| row.name)
+/// The images, as its experiments name them.
+pub(super) fn images(quick: bool, set: ImageSet) -> Images {
+    match set {
+        _ if quick => Images::Embedded,
+        ImageSet::Mnist => Images::Mnist,
+        ImageSet::Cifar10 => Images::Cifar10,
+    }
 }
 
-/// Those that the embedded images have.
-pub(super) fn quick_names() -> impl Iterator<Item = &'static str> {
-    experiment::rows(Images::Embedded).iter().map(|row| row.name)
+/// Names of the rows that these have.
+pub(super) fn names(images: Images) -> impl Iterator<Item = &'static str> {
+    experiment::rows(images).iter().map(|row| row.name)
 }
 
 /// Trains and measures.
 pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String]) -> Result<Reproduction, Failure> {
-    let kind = match arguments.set {
-        _ if arguments.quick => Images::Embedded,
-        ImageSet::Mnist => Images::Mnist,
-        ImageSet::Cifar10 => Images::Cifar10,
-    };
+    let kind = self::images(arguments.quick, arguments.set);
     let (data, images) = arguments.images()?;
     let (runs, seed, only) = (arguments.runs as usize, arguments.seed, only.to_vec());
     let options = Options { images: kind, runs, seed, only, states: arguments.states()? };
+    let told = Arguments::told(images, &data, "to train")?;
     let mut monitor = Monitor::new();
     let report = experiment::reproduce(context, &data, &options, &mut |stage, progress| {
         let label = format!("[{}/{}] {}", stage.done + 1, stage.all, stage.row.name);
@@ -42,18 +43,18 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
     drop(monitor);
     Ok(Reproduction {
         title: TITLE,
-        images: Arguments::told(images, &data, "to train"),
+        images: told,
         outcomes: report.outcomes(),
         figures: draw(&report, images, [data.train.channels(), data.train.rows(), data.train.cols()])?,
-        files: files(&report),
+        files: files(&report, arguments),
         departures: &experiment::DEPARTURES,
         finished: report.runs.len(),
-        interrupted: report.interrupted,
+        ending: report.ending,
     })
 }
 
 /// The figures' data, and each row's configuration with its first seed, as `neuropil train` takes it.
-fn files(report: &Report) -> Vec<(Cow<'static, str>, Vec<u8>)> {
+fn files(report: &Report, arguments: &Arguments) -> Vec<(Cow<'static, str>, Vec<u8>)> {
     let mut files = vec![
         ("curves.tsv".into(), curves_table(report).into_bytes()),
         ("attacks.tsv".into(), attacks_table(report).into_bytes()),
@@ -61,7 +62,10 @@ fn files(report: &Report) -> Vec<(Cow<'static, str>, Vec<u8>)> {
     ];
     let mut seen = HashSet::new();
     for run in report.runs.iter().filter(|run| seen.insert(run.row.name)) {
-        let about = format!("# {}\n# neuropil train {} --config THIS\n", run.row.description, run.kind);
+        let mut about = format!("# {}\n# {}\n", run.row.description, arguments.train(run.kind));
+        if let Some(shots) = run.row.shots {
+            about += &format!("# (which trains on all images of a class; here it was on {shots})\n");
+        }
         files.push((super::configuration_file(run.row.name), (about + &run.config).into_bytes()));
     }
     files

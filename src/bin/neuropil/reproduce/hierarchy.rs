@@ -30,6 +30,7 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
         states: arguments.states()?,
         ..Options::new(scale, kind)
     };
+    let told = Arguments::told(name, &data, "to train")?;
     let mut monitor = Monitor::new();
     let report = experiment::reproduce(context, &data, &options, &mut |stage, progress| {
         let run = format!("{} seed {}", stage.row.name, stage.seed);
@@ -51,17 +52,17 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
     }
     for row in &ROWS {
         let written = |text: String| (super::configuration_file(row.name), text.into_bytes());
-        files.extend(configuration(&report, row).map(written));
+        files.extend(configuration(&report, row, arguments).map(written));
     }
     Ok(Reproduction {
         title: TITLE,
-        images: Arguments::told(name, &data, "to train"),
+        images: told,
         outcomes: report.outcomes(),
         figures,
         files,
         departures: &experiment::DEPARTURES,
         finished: report.runs.len(),
-        interrupted: report.interrupted,
+        ending: report.ending,
     })
 }
 
@@ -70,12 +71,13 @@ const STEPS: &str = "steps.tsv";
 const ENTROPIES: &str = "entropies.tsv";
 
 /// What a row is trained by, for `neuropil train`.
-fn configuration(report: &Report, row: &Row) -> Option<String> {
+fn configuration(report: &Report, row: &Row, arguments: &Arguments) -> Option<String> {
     let seeds: Vec<String> = report.of(row).map(|run| run.seed.to_string()).collect();
     let run = report.of(row).next()?;
     // The runs differ in nothing but the seed.
     let word = if seeds.len() > 1 { "seeds" } else { "seed" };
-    Some(format!("# {}: {word} {}\n{}", row.description, seeds.join(", "), run.config.to_toml()))
+    let about = format!("# {}: {word} {}\n# {}\n", row.description, seeds.join(", "), arguments.train("hierarchy"));
+    Some(about + &run.config.to_toml())
 }
 
 /// The run whose fields moved most often; the first of several.

@@ -23,6 +23,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String]) -> Result<Reproduction, Failure> {
     let (scale, data, images) = arguments.digits(only, ROWS[0])?;
     let options = Options { scale, runs: arguments.runs as usize, seed: arguments.seed, only: only.to_vec() };
+    let told = images.map(|name| Arguments::told(name, &data, "to train")).transpose()?;
     let mut monitor = Monitor::new();
     let report = experiment::reproduce(context, &data, &options, &mut |name, seed, progress| {
         monitor.observe(&format!("{name} seed {seed}"), progress)
@@ -30,16 +31,13 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
     drop(monitor);
     Ok(Reproduction {
         title: TITLE,
-        images: match images.filter(|_| !report.images.is_empty()) {
-            None => NO_IMAGES.to_owned(),
-            Some(name) => Arguments::told(name, &data, "to train"),
-        },
+        images: told.filter(|_| !report.images.is_empty()).unwrap_or_else(|| NO_IMAGES.to_owned()),
         outcomes: report.outcomes(),
         figures: draw(&report)?,
         files: tables::tables(&report).into_iter().map(|(name, text)| (name.into(), text)).collect(),
         departures: &experiment::DEPARTURES,
         finished: report.additions.len() + report.images.len(),
-        interrupted: report.interrupted,
+        ending: report.ending,
     })
 }
 
@@ -306,6 +304,7 @@ fn trajectories(
 
 #[cfg(test)]
 mod tests {
+    use neuropil::systems::experiment::Ending;
     use neuropil::systems::organism::experiment::{Particle, Trajectories, Trajectory};
     use neuropil::systems::organism::{Epoch, Resubstitution};
 
@@ -363,7 +362,7 @@ mod tests {
         let report = Report {
             additions: vec![addition(0), addition(1)],
             images: images.map(|(between, seed)| image(between, seed)).to_vec(),
-            interrupted: false,
+            ending: Ending::Whole,
         };
         let figures = draw(&report).unwrap();
         for number in 2..=12 {
@@ -412,7 +411,7 @@ mod tests {
         assert_eq!(lines("pixels.tsv")[2], "images\t0\t0\t1\t1\t5e0\t9e0");
         assert_eq!(lines("trajectories.tsv")[2], "images\t0\t3\tself-replicating\t5\t1e0\t2e0");
         assert_eq!(lines("components.tsv")[3], "images-linear\t0\t0.750000\t0.125000");
-        let none = Report { additions: Vec::new(), images: Vec::new(), interrupted: true };
+        let none = Report { additions: Vec::new(), images: Vec::new(), ending: Ending::Interrupted };
         assert!(tables::tables(&none).is_empty() && draw(&none).unwrap().is_empty());
     }
 }

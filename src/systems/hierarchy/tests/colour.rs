@@ -50,6 +50,13 @@ fn colour_images_are_padded_cropped_and_mirrored() {
 }
 
 #[test]
+fn images_whose_file_was_cut_off_are_not_prepared() {
+    let (_folder, set) = crate::datasets::tests::cut_off();
+    let error = Prepared::new(&context(Isa::best(), 1), Images::Cifar10, &set).unwrap_err().to_string();
+    assert!(error.contains("cut off while in use"), "{error}");
+}
+
+#[test]
 fn a_colour_batch_follows_algorithm_1_and_the_gradient() {
     let context = context(Isa::best(), 1);
     let base = Base { dropout: 0.0, decay: 0.0, batch: 37, ..Base::default() };

@@ -123,8 +123,9 @@ fn states_that_training_does_not_come_to_are_refused() {
     refused(impossible, &|n| (n.trainings, n.epochs) = (0, 0));
     refused("candidates of a meta-step, an integer from 0 to 2", &|n| n.tried = 3);
     refused("meta-steps, an integer from 0 to 20", &|n| n.meta_steps = 21);
-    refused("epochs, an integer from 0 to 9007199254740992", &|n| n.epochs = u64::MAX);
+    refused("epochs, an integer from 0 to 9007199254740991", &|n| n.epochs = u64::MAX);
     refused("trainings, an integer", &|n| n.trainings = u64::MAX);
+    refused("epochs, an integer from 0 to 9007199254740991", &|n| n.epochs = 1 << 53);
     refused("losses since the last point", &|n| n.journal.losses.1 = u64::MAX);
     refused("'best.entropies'", &|n| n.best.as_mut().unwrap().entropies.clear());
     refused("'entropies.highest'", &|n| n.highest.clear());
@@ -166,7 +167,7 @@ fn a_broken_off_epoch_is_as_if_it_had_not_begun() {
     let mut network = network(&config);
     let material = Material::new(&config, Arc::new(Prepared::new(&context, config.images, &data).unwrap())).unwrap();
     assert_eq!((material.train.len(), material.validation.len()), (1600, 400));
-    let mut session = Session::new(&network, &material).unwrap();
+    let mut session = Session::new(&network, &material, 0).unwrap();
     let before = network.clone();
     let flow = network.advance(&context, &mut session, &mut |_| ControlFlow::Break(())).unwrap();
     assert!(flow.is_break());
@@ -186,14 +187,24 @@ fn latents_that_no_memory_holds_are_refused() {
     for (more, expected) in [(0, "every image once"), (1, "activities of the training images")] {
         let train = vec![0; (1 << 30) / latents / config.base.batch * config.base.batch + more];
         let material = Material { images: images.clone(), train, validation: Vec::new() };
-        let error = Session::new(&network, &material).err().unwrap().to_string();
+        let error = Session::new(&network, &material, 0).err().unwrap().to_string();
         assert!(error.contains(expected), "{error}");
+    }
+    // Beside few images to learn from, many that stop the read-out or watch it.
+    let many = (1 << 30) / latents;
+    for (validation, others, refused) in [(many, 0, true), (0, many, true), (10, many - 20, false)] {
+        let validation = vec![0; validation];
+        let material = Material { images: images.clone(), train: (0..10).collect(), validation };
+        match Session::new(&network, &material, others).map(|_| ()) {
+            Err(error) => assert!(refused && error.to_string().contains("to stop by and to watch by"), "{error}"),
+            Ok(()) => assert!(!refused),
+        }
     }
     // A batch of one image takes the memory of a block of samples.
     let base = Base { batch: 1, ..config.base.clone() };
     let network = self::network(&Config { base, ..config });
     let train = vec![0; (1 << 30) / latents / 32 + 1];
     let material = Material { images, train, validation: Vec::new() };
-    let error = Session::new(&network, &material).err().unwrap().to_string();
+    let error = Session::new(&network, &material, 0).err().unwrap().to_string();
     assert!(error.contains("activities of the training images"), "{error}");
 }

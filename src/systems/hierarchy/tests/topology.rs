@@ -16,6 +16,25 @@ fn data_of_another_shape_are_refused() {
 }
 
 #[test]
+fn images_of_another_shape_are_refused_before_anything_is_learnt() {
+    let mut context = context(Isa::best(), 1);
+    let data = embedded().train.subset(&(0..100).collect::<Vec<u32>>()).unwrap();
+    // As many pixels.
+    let other = Dataset::new(vec![0; 10 * 784], (0..10).collect(), Shape::new(1, 16, 49).unwrap(), 10).unwrap();
+    let mut network = network(&config(Named::A1));
+    let mut never = |_: &Progress<'_>| panic!("a step");
+    let errors = [
+        network.train(&mut context, &data, Some(&other), &mut never).unwrap_err(),
+        network.train(&mut context, &other, None, &mut never).unwrap_err(),
+        network.accuracy(&mut context, &other).unwrap_err(),
+    ];
+    for error in errors {
+        let told = "image size: expected 1 x 28 x 28, as the hierarchy was made for, found 1 x 16 x 49";
+        assert_eq!(error.to_string(), told);
+    }
+}
+
+#[test]
 fn the_papers_topologies_stand_where_they_should() {
     let geometry = Geometry::of_paper(20, 3).unwrap();
     assert_eq!(geometry.map(), Map { rows: 20, cols: 40 });
@@ -146,6 +165,24 @@ fn configurations_that_cannot_be_are_refused_by_name() {
             }
             Err(Error::Format { found, .. }) => assert!(found.contains(because), "{text}: {found}"),
             other => panic!("{text}: {other:?}"),
+        }
+    }
+    // As many sweeps as units, if none are given: more than there may be.
+    for (sweeps, refused) in [(None, true), (Some(1025), true), (Some(1024), false)] {
+        let latents: Vec<_> = (0..1025).map(|k| [k / 40, k / 40 + 1, 20 + k % 40, 21 + k % 40]).collect();
+        let config = Config {
+            units: latents.len(),
+            topology: Topology::Given(vec![vec![[0, 1, 0, 1]]; latents.len()]),
+            map: Some(FeatureMap { rows: 26, cols: 60, latents }),
+            base: Base { sweeps, ..Base::default() },
+            ..Config::default()
+        };
+        match config.validate() {
+            Err(Error::Setting { name, expected, found }) => {
+                assert!(refused && name.starts_with("base.sweeps"), "{name}");
+                assert_eq!((expected.as_str(), found.as_str()), ("an integer from 0 to 1024", "1025"));
+            }
+            other => assert!(!refused && other.is_ok(), "{sweeps:?}: {other:?}"),
         }
     }
     let overlapping = "units = 2\ntopology = [[[0, 20, 0, 10]], [[0, 20, 0, 10]]]\n[map]\nrows = 20\ncols = 40\n\
