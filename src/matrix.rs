@@ -51,11 +51,11 @@ impl Matrix {
     /// A matrix of zeros.
     ///
     /// # Panics
-    /// If so many values do not fit into the address space.
+    /// If so many values do not fit into the address space, or a matrix without values has more than `isize::MAX` rows or columns.
     #[track_caller]
     pub fn zeros(rows: usize, cols: usize) -> Self {
         // No closure: one would not know the caller's line.
-        let Some(len) = rows.checked_mul(cols) else { panic!("a {rows} x {cols} matrix does not fit in memory") };
+        let Some(len) = span(rows, cols, cols) else { panic!("a {rows} x {cols} matrix does not fit in memory") };
         let (data, offset) = aligned_buffer(len);
         Matrix { data, offset, rows, cols }
     }
@@ -85,7 +85,7 @@ impl Matrix {
 
     /// A matrix of another shape in the same memory, if that is enough, and of zeros otherwise.
     pub(crate) fn reshaped(self, rows: usize, cols: usize) -> Self {
-        match rows.checked_mul(cols) {
+        match span(rows, cols, cols) {
             Some(len) if len <= self.data.len() - self.offset => Matrix { rows, cols, ..self },
             _ => Matrix::zeros(rows, cols),
         }
@@ -202,8 +202,9 @@ fn check(what: &'static str, len: usize, rows: usize, cols: usize, stride: usize
     if stride < cols && rows > 1 {
         return Err(Error::setting("row stride", format!("at least the {cols} columns"), stride));
     }
-    let expected = span(rows, cols, stride)
-        .ok_or_else(|| Error::setting("matrix shape", "a size that fits in memory", format!("{rows} x {cols}")))?;
+    let fits = "a size that fits in memory, at most isize::MAX rows and columns";
+    let expected =
+        span(rows, cols, stride).ok_or_else(|| Error::setting("matrix shape", fits, format!("{rows} x {cols}")))?;
     if len < expected { Err(Error::Length { what, expected, found: len }) } else { Ok(()) }
 }
 
@@ -215,7 +216,8 @@ impl<'a> MatRef<'a> {
     /// Sees a slice of exactly `rows * cols` values as a matrix.
     ///
     /// # Errors
-    /// [`Error::Length`] if the slice has another length, [`Error::Setting`] for a shape that fits in no memory.
+    /// [`Error::Length`] if the slice has another length, [`Error::Setting`] for a shape that fits in no memory; and for more than `isize::MAX` rows
+    /// or columns where there are no values.
     pub fn new(data: &'a [f32], rows: usize, cols: usize) -> Result<Self> {
         check("matrix", data.len(), rows, cols, cols)?;
         if data.len() > rows * cols {
@@ -227,13 +229,15 @@ impl<'a> MatRef<'a> {
     /// Sees a slice as rows that start `stride` values apart.
     ///
     /// # Errors
-    /// [`Error::Length`] if the slice ends before the last row does, [`Error::Setting`] if rows would overlap or no memory holds them.
+    /// [`Error::Length`] if the slice ends before the last row does, [`Error::Setting`] if rows would overlap or no memory holds them; and for more
+    /// than `isize::MAX` rows or columns where there are no values.
     pub fn with_stride(data: &'a [f32], rows: usize, cols: usize, stride: usize) -> Result<Self> {
         check("matrix", data.len(), rows, cols, stride)?;
         Ok(MatRef(Rows::from_slice(data, rows, cols, stride)))
     }
 
-    /// Sees a `faer` matrix whose rows are contiguous, without a copy; `None` if they are not. Feature `faer`.
+    /// Sees a `faer` matrix whose rows are contiguous, without a copy; `None` if they are not, or if there are no values but more than
+    /// `isize::MAX` rows or columns. Feature `faer`.
     ///
     /// A column-major `faer` matrix is the transpose of a row-major one: pass `matrix.transpose()`.
     #[cfg(feature = "faer")]
@@ -382,7 +386,7 @@ impl<'a> MatMut<'a> {
         Ok(MatMut(RowsMut::from_slice(data, rows, cols, stride)))
     }
 
-    /// Sees a `faer` matrix whose rows are contiguous, without a copy; `None` if they are not. Feature `faer`.
+    /// Sees a `faer` matrix whose rows are contiguous, without a copy; `None` as from [`MatRef::from_faer`]. Feature `faer`.
     #[cfg(feature = "faer")]
     pub fn from_faer(matrix: faer::MatMut<'a, f32>) -> Option<Self> {
         RowsMut::from_faer(matrix).map(MatMut)

@@ -218,3 +218,42 @@ fn ndarray_sees_a_block_of_a_matrix_in_place() {
         assert_eq!(matrix.view_mut().into_ndarray().dim(), (rows, cols));
     }
 }
+
+#[cfg(feature = "ndarray")]
+#[test]
+fn ndarray_steps_over_rows_and_columns_without_values_in_place() {
+    let mut whole = Matrix::zeros(3, 4);
+    let (no_columns, no_rows) = (whole.view().columns(4..4), whole.view().rows_range(3..3));
+    for empty in [MatRef::new(&[], 3, 0).unwrap(), no_columns] {
+        let seen = empty.to_ndarray();
+        assert_eq!((seen.dim(), seen.row(2).len(), seen.row(2).as_ptr()), ((3, 0), 0, seen.as_ptr()));
+    }
+    for empty in [MatRef::new(&[], 0, 4).unwrap(), no_rows] {
+        let seen = empty.to_ndarray();
+        assert_eq!((seen.dim(), seen.column(3).len(), seen.column(3).as_ptr()), ((0, 4), 0, seen.as_ptr()));
+    }
+    let mut empty = whole.view_mut().split_columns(4).1.into_ndarray();
+    let start = empty.as_ptr();
+    assert_eq!((empty.dim(), empty.row_mut(2).as_ptr()), ((3, 0), start));
+}
+
+#[test]
+fn no_more_rows_or_columns_than_pointers_step_over() {
+    let most = isize::MAX as usize;
+    let shape = |rows, cols| MatRef::new(&[], rows, cols).map(|view| (view.rows(), view.cols()));
+    assert_eq!((shape(most, 0).unwrap(), shape(0, most).unwrap()), ((most, 0), (0, most)));
+    let message = |error: crate::Error| error.to_string();
+    for (rows, cols) in [(most + 1, 0), (0, most + 1), (usize::MAX, 0), (0, usize::MAX)] {
+        let expected = format!(
+            "matrix shape: expected a size that fits in memory, at most isize::MAX rows and columns, found {rows} x {cols}"
+        );
+        assert_eq!(shape(rows, cols).map_err(message), Err(expected.clone()));
+        assert_eq!(MatRef::with_stride(&[], rows, cols, cols).map(|_| ()).map_err(message), Err(expected.clone()));
+        assert_eq!(MatMut::new(&mut [], rows, cols).map(|_| ()).map_err(message), Err(expected));
+        assert!(std::panic::catch_unwind(|| Matrix::zeros(rows, cols)).is_err());
+        #[cfg(feature = "faer")]
+        assert!(MatRef::from_faer(faer::MatRef::from_repeated_ref(&0.0, rows, cols)).is_none());
+    }
+    #[cfg(feature = "ndarray")]
+    assert_eq!(MatRef::new(&[], most, 0).unwrap().to_ndarray().row(most - 1).len(), 0);
+}

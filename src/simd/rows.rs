@@ -9,7 +9,7 @@ use std::ptr::NonNull;
 /// `rows` slices of `cols` values, their starts `stride` apart. Shared.
 ///
 /// Invariant: for every `r < rows`, `pointer + r * stride` lies in (or, for no columns, ends) one allocation, and the `cols` values from there
-/// are initialised and readable for `'a`.
+/// are initialised and readable for `'a`. Neither number is above `isize::MAX`, of rows without values either.
 #[derive(Clone, Copy)]
 pub(crate) struct Rows<'a> {
     pointer: NonNull<f32>,
@@ -24,9 +24,13 @@ unsafe impl Send for Rows<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Rows<'_> {}
 
-/// The values that rows of this shape span, or `None` on overflow.
+/// The values that rows of this shape span, or `None` on overflow; and for a shape without values that has more rows or columns than pointers
+/// may step over, as `ndarray` would.
 pub(crate) fn span(rows: usize, cols: usize, stride: usize) -> Option<usize> {
-    if rows == 0 || cols == 0 { Some(0) } else { (rows - 1).checked_mul(stride)?.checked_add(cols) }
+    if rows == 0 || cols == 0 {
+        return isize::try_from(rows.max(cols)).ok().map(|_| 0);
+    }
+    (rows - 1).checked_mul(stride)?.checked_add(cols)
 }
 
 /// The stride kept for a view: none where no row has values, as nothing then says that a row's start lies in any memory; and never one of an
@@ -107,15 +111,16 @@ impl<'a> Rows<'a> {
     #[cfg(feature = "ndarray")]
     pub(crate) fn to_ndarray(self) -> ndarray::ArrayView2<'a, f32> {
         let shape = strided(self.rows, self.cols, self.stride);
-        // SAFETY: by the invariant every (row, col) of these strides is readable for 'a.
+        // SAFETY: by the invariant every (row, col) of these strides is readable for 'a, and all of them lie in one allocation; without
+        // values neither axis leads anywhere, and none is longer than isize::MAX.
         unsafe { ndarray::ArrayView2::from_shape_ptr(shape, self.pointer.as_ptr()) }
     }
 }
 
 #[cfg(feature = "ndarray")]
 fn strided(rows: usize, cols: usize, stride: usize) -> ndarray::StrideShape<ndarray::Ix2> {
-    // Rows without values must not lie in one place either.
-    ndarray::ShapeBuilder::strides((rows, cols), (stride.max(1), 1))
+    // Without values ndarray's own strides, zeros: along others its `row` would lead out of whatever memory the pointer is of.
+    if rows == 0 || cols == 0 { (rows, cols).into() } else { ndarray::ShapeBuilder::strides((rows, cols), (stride, 1)) }
 }
 
 #[cfg(feature = "faer")]
@@ -182,7 +187,8 @@ impl<'a> RowsMut<'a> {
     #[cfg(feature = "ndarray")]
     pub(crate) fn into_ndarray(self) -> ndarray::ArrayViewMut2<'a, f32> {
         let shape = strided(self.rows, self.cols, self.stride);
-        // SAFETY: by the invariant every (row, col) of these strides is ours alone for 'a.
+        // SAFETY: by the invariant every (row, col) of these strides is ours alone for 'a, no two are one place, and all of them lie in one
+        // allocation; without values neither axis leads anywhere, and none is longer than isize::MAX.
         unsafe { ndarray::ArrayViewMut2::from_shape_ptr(shape, self.pointer.as_ptr()) }
     }
 
@@ -244,7 +250,7 @@ impl<'a> RowsMut<'a> {
 #[cfg(any(feature = "faer", feature = "ndarray"))]
 fn row_stride(rows: usize, cols: usize, row_stride: isize, col_stride: isize) -> Option<usize> {
     if rows == 0 || cols == 0 {
-        return Some(cols);
+        return isize::try_from(rows.max(cols)).is_ok().then_some(cols);
     }
     if cols > 1 && col_stride != 1 {
         return None;

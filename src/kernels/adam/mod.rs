@@ -102,7 +102,8 @@ impl Adam {
     /// the step after it. Some fifteen operations and 28 bytes of memory a parameter.
     ///
     /// # Panics
-    /// If parameters, gradient and moments have different lengths, the step's number is 0, or its rate, scale or decay is not finite.
+    /// If parameters, gradient and moments have different lengths, the step's number is 0, or its rate, scale or decay is not finite; a rate that
+    /// `f32` makes infinite (1e39) counts as that.
     #[track_caller]
     pub fn update(&mut self, context: &mut Context, step: &Step, gradient: &[f32], parameters: &mut [f32]) {
         assert!(
@@ -118,7 +119,8 @@ impl Adam {
             self.first.len()
         );
         assert!(step.number > 0, "Adam: steps are counted from 1");
-        for (name, value) in [("rate", step.rate as f32), ("scale", step.scale), ("decay", step.decay)] {
+        assert!((step.rate as f32).is_finite(), "Adam: rate is {:?}, not a finite number in f32", step.rate);
+        for (name, value) in [("scale", step.scale), ("decay", step.decay)] {
             finite("Adam", name, value);
         }
         // Both corrections go into two numbers: w -= c m / (sqrt(v) + e).
@@ -135,7 +137,7 @@ impl Adam {
             floor: if step.non_negative { 0.0 } else { f32::NEG_INFINITY },
         };
         let isa = context.isa();
-        let threads = context.threads().for_work(parameters.len() * 16);
+        let threads = context.threads().for_work(parameters.len().saturating_mul(16));
         let chunks = parameters
             .chunks_mut(CHUNK)
             .zip(gradient.chunks(CHUNK))
@@ -260,6 +262,37 @@ mod tests {
     fn a_rate_that_is_no_number_is_refused() {
         let mut context = Context::on(Isa::Scalar).unwrap();
         Adam::new(1).update(&mut context, &Step { rate: f64::NAN, ..Step::default() }, &[1.0], &mut [1.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "Adam: rate is 1e39, not a finite number in f32")]
+    fn a_rate_beyond_f32_is_refused_by_its_value() {
+        let mut context = Context::on(Isa::Scalar).unwrap();
+        Adam::new(1).update(&mut context, &Step { rate: 1e39, ..Step::default() }, &[1.0], &mut [1.0]);
+    }
+
+    #[test]
+    fn bounds_hold_where_scaled_gradient_and_decay_cancel() {
+        // Exactly, and all but.
+        for (gradient, decay) in [(1.0f32, 1.0), (1.1, 1.1), (1.0 - f32::EPSILON / 2.0, 1.0), (1.0 + f32::EPSILON, 1.0)]
+        {
+            let step = Step { decay, ..Step::default() };
+            let (exact, bound) = (
+                reference::update(&step, gradient.into(), [-1.0, 0.0, 0.0]),
+                reference::error(&step, gradient.into(), [-1.0, 0.0, 0.0]),
+            );
+            assert!(bound.iter().all(|&bound| bound >= 0.0), "{gradient}: {bound:?}");
+            for isa in Isa::available() {
+                let (mut context, mut adam, mut w) = (Context::on(isa).unwrap(), Adam::new(1), [-1.0]);
+                adam.update(&mut context, &step, &[gradient], &mut w);
+                for ((got, exact), bound) in [w[0], adam.first[0], adam.second[0]].into_iter().zip(exact).zip(bound) {
+                    assert!(
+                        (f64::from(got) - exact).abs() <= bound,
+                        "{gradient}: {got}, exactly {exact}, within {bound}"
+                    );
+                }
+            }
+        }
     }
 
     #[test]

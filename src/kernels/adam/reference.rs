@@ -38,7 +38,8 @@ pub fn error(step: &Step, gradient: f64, [w, m, v]: [f64; 3]) -> [f64; 3] {
     let of_root = of_v.sqrt().min(of_v / root);
     // In the scale of the moments: w -= c m / (sqrt(v) + e).
     let (c, e) = (step.rate.abs() * two.sqrt() / one, EPSILON * two.sqrt());
-    let least = root - of_root + e;
+    // Where v all but cancels, what is left of its root may be less than that root's error; the kernel's is never below zero.
+    let least = (root - of_root).max(0.0) + e;
     let quotient = c * m.abs() / least;
     // The difference of two fractions, each with its own denominator.
     let of_quotient = c * of_m / least + quotient * of_root / (root + e) + 8.0 * U * quotient;

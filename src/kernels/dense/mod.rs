@@ -76,6 +76,17 @@ pub fn matmul(context: &mut Context, a: MatRef<'_>, b: MatRef<'_>, c: MatMut<'_>
 
 /// `p = a b^T` for `a` \[m, k\], `b` \[n, k\], `c` \[m, n\].
 ///
+/// ```
+/// use neuropil::kernels::dense::{Write, matmul_nt};
+/// use neuropil::{Context, Matrix};
+/// let a = Matrix::from_slice(&[1.0, 2.0, 3.0, 4.0], 2, 2)?;
+/// let b = Matrix::from_slice(&[1.0, 0.0, 10.0, 100.0], 2, 2)?;
+/// let mut c = Matrix::zeros(2, 2);
+/// matmul_nt(&mut Context::new()?, a.view(), b.view(), c.view_mut(), Write::Replace);
+/// assert_eq!(c.as_slice(), &[1.0, 210.0, 3.0, 430.0]); // rows of a times rows of b
+/// # Ok::<(), neuropil::Error>(())
+/// ```
+///
 /// # Panics
 /// If the shapes disagree.
 #[track_caller]
@@ -85,6 +96,17 @@ pub fn matmul_nt(context: &mut Context, a: MatRef<'_>, b: MatRef<'_>, c: MatMut<
 }
 
 /// `p = a^T b` for `a` \[k, m\], `b` \[k, n\], `c` \[m, n\].
+///
+/// ```
+/// use neuropil::kernels::dense::{Write, matmul_tn};
+/// use neuropil::{Context, Matrix};
+/// let a = Matrix::from_slice(&[1.0, 2.0, 3.0, 4.0], 2, 2)?;
+/// let b = Matrix::from_slice(&[1.0, 0.0, 10.0, 100.0], 2, 2)?;
+/// let mut c = Matrix::zeros(2, 2);
+/// matmul_tn(&mut Context::new()?, a.view(), b.view(), c.view_mut(), Write::Replace);
+/// assert_eq!(c.as_slice(), &[31.0, 300.0, 42.0, 400.0]); // columns of a times columns of b
+/// # Ok::<(), neuropil::Error>(())
+/// ```
 ///
 /// # Panics
 /// If the shapes disagree.

@@ -79,7 +79,7 @@ pub(super) const CHUNK: usize = 4;
 /// **Error.** Weights are those of [`decode`](super::decode); every pre-activation is a chain of fused operations over the edges in order, every
 /// logit one over the hidden units in order. With M the largest sum |v| |w| |x| over the paths to a class (every gene of a link counted), a
 /// logit is within `1.01 (2 g + d + h + 1) 2^-24 M` for up to g genes a link, d edges a unit, h hidden units; a sample's L within twice that and
-/// the error of [`softmax_cross_entropy`](crate::kernels::loss::softmax_cross_entropy). Means are summed in `f64`.
+/// `1.01 (2 |l_label - max l| + 4 ln c + c + 6) 2^-24` for c classes, whose exponentials are one chain of sums. Means are summed in `f64`.
 /// Where few genes vary (in the mean less than 0.4 to 1 of a link's, as genotypes are 65 or many), what genotypes have in common is evaluated
 /// once, and for each only how it differs from the modal genotype: within `1.01 (4 g + 2 d + 3 h + 2 k + q + 2) 2^-24 4 M` for k varying genes
 /// with up to q entries in the output weights of a class. Memory: a varying gene takes each thread 2 KB, and 200 bytes for each of its entries in

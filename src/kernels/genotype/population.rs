@@ -109,7 +109,8 @@ impl Population {
             return Err(Error::Length { what: "genotypes of a population", expected: 1, found: 0 });
         }
         let words = genotypes.div_ceil(GROUP).checked_mul(genes);
-        let words = words.filter(|&words| words < 1 << 40);
+        // In 64 bits, as `usize` may not reach so far.
+        let words = words.filter(|&words| (words as u64) < 1 << 40);
         let found = || format!("{genotypes} genotypes of {genes} genes");
         let words = words.ok_or_else(|| Error::setting("population", "fewer than 2^46 alleles", found()))?;
         Ok(Population { genotypes, genes, words: vec![0; words] })

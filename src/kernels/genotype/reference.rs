@@ -106,9 +106,10 @@ pub fn evaluate(
         let off = gamma(roundings as f64) * sizes.iter().copied().fold(0.0, f64::max);
         let loss = cross_entropy(&logits, label);
         let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        // L moves by at most the largest change of a difference of logits; then its own evaluation, as `loss::softmax_cross_entropy` states.
-        let own = 2.0 * (graph.classes() as f64).log2() + 6.0 + max - logits[label] + 2.0 * off + chance;
-        let loss_error = 2.0 * off + u * own;
+        // L moves by at most the largest change of a difference of logits; then its own evaluation. Exponentials, their chain of sums, and its
+        // logarithm: 4 ln c + c + 6; the label's logit less the largest, and that taken off: that difference, twice.
+        let own = 4.0 * chance + graph.classes() as f64 + 6.0 + 2.0 * (max - logits[label] + 2.0 * off);
+        let loss_error = 2.0 * off + 1.01 * u * own;
         outcome.loss += loss;
         outcome.loss_error += loss_error;
         outcome.reward += (chance * chance - loss * loss).max(0.0);

@@ -34,6 +34,19 @@ use crate::simd::{FENCES_BEFORE_READING, Kernel, LANES, Simd, dispatch};
 ///
 /// Cost: batch x entries multiply-adds. See [the module](super) for error, NaN and determinism.
 ///
+/// ```
+/// use neuropil::kernels::dense::Write;
+/// use neuropil::kernels::masked::{Pattern, SparseMatrix, sparse_matmul};
+/// use neuropil::{Context, Matrix};
+/// // Two inputs, three units: w is (0, 2, 3) and (4, 0, 0).
+/// let w = SparseMatrix::new(Pattern::new(2, 3, vec![0, 2, 3], vec![1, 2, 0])?, vec![2.0, 3.0, 4.0])?;
+/// let x = Matrix::from_slice(&[1.0, 10.0], 1, 2)?;
+/// let mut y = Matrix::zeros(1, 3);
+/// sparse_matmul(&mut Context::new()?, x.view(), &w, y.view_mut(), Write::Replace);
+/// assert_eq!(y.as_slice(), &[40.0, 2.0, 3.0]);
+/// # Ok::<(), neuropil::Error>(())
+/// ```
+///
 /// # Panics
 /// If the shapes disagree.
 #[track_caller]

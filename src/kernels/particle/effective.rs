@@ -33,7 +33,7 @@ pub fn effective_weights(context: &mut Context, particles: &Particles, out: &mut
     assert!(net.activation() == Activation::Linear, "effective_weights: particles with {:?}", net.activation());
     assert!(out.len() == particles.len(), "effective_weights: {} values for {} particles", out.len(), particles.len());
     let isa = context.isa();
-    let threads = threads_for(context, particles, 1);
+    let threads = threads_for(context, particles, net.weights());
     let items = particles.lanes().chunks(ITEM * net.weights()).zip(out.chunks_mut(ITEM * LANES));
     for_each_with(threads, workspaces(context, threads, net, 0), items, |scratch, (blocks, out)| {
         dispatch(isa, Effective { net, scratch, blocks, out });
@@ -93,7 +93,7 @@ pub fn effective_weight_step(
         particles.len()
     );
     let isa = context.isa();
-    let threads = threads_for(context, particles, 1);
+    let threads = threads_for(context, particles, particles.net().weights());
     let (net, lanes) = particles.parts_mut();
     let chunk = ITEM * net.weights();
     let items =

@@ -138,6 +138,11 @@ impl Net {
         self.activation == Activation::Linear && !self.direct
     }
 
+    /// What it takes to be asked for all weights, in multiply-adds: P if the row stands for the net, P for each of them otherwise.
+    pub(super) fn asked(&self) -> usize {
+        if self.is_collapsed() { self.weights } else { self.weights * self.weights }
+    }
+
     /// Units of the hidden layers, if it is two of the same width.
     #[inline(always)]
     pub(super) fn twice(&self) -> usize {

@@ -108,8 +108,14 @@ impl Inputs<'_> {
 
 fn outputs(context: &mut Context, particles: &Particles, inputs: Inputs<'_>, out: MatMut<'_>) {
     let isa = context.isa();
-    let threads = threads_for(context, particles, out.rows().div_ceil(4));
     let net = particles.net();
+    // The row of a collapsed net is made once.
+    let each = if net.is_collapsed() {
+        net.weights().saturating_add(out.rows().saturating_mul(ROW))
+    } else {
+        net.weights().saturating_mul(out.rows())
+    };
+    let threads = threads_for(context, particles, each);
     let workspaces = workspaces(context, threads, net, 0);
     let mut rest = out;
     let mut items = Vec::with_capacity(particles.blocks().div_ceil(ITEM));

@@ -39,7 +39,7 @@ pub struct SelfReplication {
 /// ```
 pub fn self_apply(context: &mut Context, particles: &mut Particles) {
     let isa = context.isa();
-    let threads = threads_for(context, particles, 1);
+    let threads = threads_for(context, particles, particles.net().asked());
     let (net, lanes) = particles.parts_mut();
     let workspaces = workspaces(context, threads, net, net.weights());
     for_each_with(threads, workspaces, lanes.chunks_mut(ITEM * net.weights()), |scratch, blocks| {
@@ -70,6 +70,24 @@ per_block!(SelfApply, blocks: &'b mut [Lanes] => |s, this| {
 /// weights once, whatever the number of steps. Error of a step: `g` (see the [module](super)) times `|w| + rate m`, where m is
 /// `momentum |m|` and the gradient computed from absolute values; of the momentum `g m`.
 ///
+/// ```
+/// use neuropil::Context;
+/// use neuropil::kernels::particle::{Activation, Net, Particles, SelfReplication, self_apply, self_replicate};
+/// use neuropil::random::Stream;
+/// let mut context = Context::new()?;
+/// let mut particles = Particles::xavier(&Net::new(&[3, 3], Activation::Linear)?, 100, Stream::new(7, "particles"));
+/// // How far weights are from what their particles say of them.
+/// let miss = |particles: &Particles| {
+///     let mut said = particles.clone();
+///     self_apply(&mut Context::new().unwrap(), &mut said);
+///     said.as_slice().iter().zip(particles.as_slice()).map(|(a, b)| (a - b).powi(2)).sum::<f32>()
+/// };
+/// let before = miss(&particles);
+/// self_replicate(&mut context, &mut particles, None, &SelfReplication { rate: 0.004, momentum: 0.9, steps: 500 });
+/// assert!(miss(&particles) < 0.1 * before);
+/// # Ok::<(), neuropil::Error>(())
+/// ```
+///
 /// # Panics
 /// If `velocity` differs from `particles` in its net or number, or rate or momentum is not finite.
 #[track_caller]
@@ -85,7 +103,7 @@ pub fn self_replicate(
     finite("self_replicate", "rate", rule.rate);
     finite("self_replicate", "momentum", rule.momentum);
     let isa = context.isa();
-    let threads = threads_for(context, particles, rule.steps);
+    let threads = threads_for(context, particles, particles.net().asked().saturating_mul(rule.steps));
     let (net, lanes) = particles.parts_mut();
     let workspaces = workspaces(context, threads, net, (GROUP + 1) * net.weights());
     // The more steps, the longer an item takes, and the longer one thread may wait for the last item of another.

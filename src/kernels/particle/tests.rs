@@ -98,6 +98,40 @@ fn outputs_follow_the_definition() {
 }
 
 #[test]
+fn threads_are_woken_for_the_work_there_is() {
+    let linear = |hidden: &[usize]| Net::new(hidden, Activation::Linear).unwrap();
+    // What a second thread would need of scratch memory shows whether it takes part: memory that does not grow stays where it is.
+    let woken = |net: &Net, len: usize, run: &dyn Fn(&mut Context, &mut Particles)| {
+        let mut context = Context::new().unwrap().with_threads(Threads::new(2).unwrap());
+        let start = |context: &mut Context| context.scratch([net.scratch() * LANES]).map(|scratch| scratch.as_ptr());
+        let before = start(&mut context);
+        run(&mut context, &mut particles(net, len, "threads"));
+        start(&mut context) != before
+    };
+    let forward_of = |rows: usize| {
+        move |context: &mut Context, particles: &mut Particles| {
+            let (mut out, each) = (Matrix::zeros(rows, particles.len()), Matrix::zeros(rows * ROW, particles.len()));
+            forward(context, particles, Matrix::zeros(rows, ROW).view(), out.view_mut());
+            forward_each(context, particles, each.view(), out.view_mut());
+        }
+    };
+    let effective = |context: &mut Context, particles: &mut Particles| {
+        let mut c = vec![0.0; particles.len()];
+        effective_weights(context, particles, &mut c);
+        let mut velocity = Particles::zeros(&particles.net().clone(), particles.len());
+        effective_weight_step(context, particles, &mut velocity, &c, 0.1, 0.0);
+    };
+    // 8 * 27 a value of a particle, and 8 * (27 + 5) if linear; of ten million that are worth sharing.
+    for net in [Net::new(&[3, 3], Activation::Tanh).unwrap(), linear(&[3, 3]).direct()] {
+        assert!(!woken(&net, 4000, &forward_of(8)) && woken(&net, 4000, &forward_of(12)), "{net:?}");
+    }
+    assert!(!woken(&linear(&[3, 3]), 4000, &forward_of(56)) && woken(&linear(&[3, 3]), 4000, &forward_of(60)));
+    for net in [linear(&[3, 3]), linear(&[3, 3]).direct()] {
+        assert!(!woken(&net, 40_000, &effective) && woken(&net, 50_000, &effective), "{net:?}");
+    }
+}
+
+#[test]
 fn outputs_of_many_particles_are_those_of_few() {
     // More than one work item holds.
     let net = Net::new(&[3, 3], Activation::Linear).unwrap();

@@ -34,8 +34,9 @@ const COST: usize = 16;
 /// Fills `out` with independent draws from N(0, sigma^2).
 ///
 /// Value i depends on `stream`, `sigma` and i alone: a longer slice begins with the values of a shorter one, and threads and instruction
-/// set never show. Radii come from 31 bits, so no value lies beyond 6.66 sigma (true deviates do once in 4e10), angles from 32. The values of
-/// `sigma` = s are those of `sigma` = 1 scaled and rounded once more.
+/// set never show. Radii come from 31 bits, so no value lies beyond 6.66 sigma (true deviates do once in 4e10), angles from 32; for a `sigma`
+/// above 5e37 that may be infinite. For a power of two s, the values of `sigma` = s are those of `sigma` = 1 times s, exactly, underflow and
+/// overflow apart; of another s the radius is scaled and rounded before the angle's factor, so that last bits may differ.
 ///
 /// Error: with gamma = 2^-24 and R the exact radius `sigma sqrt(-2 ln u)` of the same bits, a value is within
 /// `8 gamma R + min(2.2 gamma sigma^2 / R, sigma sqrt(2.2 gamma))` of the exact transform, underflow and overflow apart: 6.1e-7 sigma at
@@ -58,7 +59,7 @@ const COST: usize = 16;
 pub fn gaussian(context: &mut Context, stream: Stream, sigma: f32, out: &mut [f32]) {
     check_sigma("gaussian", sigma);
     let isa = context.isa();
-    let threads = context.threads().for_work(out.len() * COST);
+    let threads = context.threads().for_work(out.len().saturating_mul(COST));
     for_each(threads, out.chunks_mut(BLOCK).zip(0..), |(out, block)| {
         dispatch(isa, Fill { stream: stream.item(block), sigma, out });
     });

@@ -24,7 +24,7 @@ const COST: usize = 16;
 /// as the kernels never store it.
 ///
 /// These are the bits that the kernels use; their error is that of [`gaussian`](super::gaussian). Cost: a draw and a copy a weight.
-/// Memory: another copy of `out`.
+/// Memory: another copy of `out`, its inputs rounded up to 32.
 ///
 /// ```
 /// use neuropil::{Context, Matrix, kernels::perturb, random::Stream};
@@ -58,7 +58,8 @@ pub fn noise_of_sample(context: &mut Context, stream: Stream, sample: u64, sigma
 ///
 /// [`noise_of_sample`] tells `N_b`. Error beside that of `clean`: `2^-24 ((n/16 + 6) sum |z| |N_b| + |result|)` for n inputs, the last for the
 /// rounding of the addition. **NaN and infinity** in z reach all outputs of their sample: a NaN makes them NaN, an infinity infinite, or NaN
-/// where it meets noise of zero or another infinity; in `clean` they reach their own output alone. Cost: a draw and a multiply-add for each
+/// where it meets noise of zero or another infinity; in `clean` they reach their own output alone. Noise that is infinite, as of a `sigma` above
+/// 5e37 it may be, makes its output infinite, or NaN where z is zero or it meets another infinity. Cost: a draw and a multiply-add for each
 /// weight and sample.
 ///
 /// ```
@@ -118,6 +119,9 @@ impl Kernel for Outputs<'_> {
             let stream = self.stream.item(sample as u64);
             let (z, clean) = (self.z.row(sample), self.clean.row(sample));
             let (full, tail) = z.as_chunks::<PAIR>();
+            let (first, second) = tail.split_at(tail.len().min(LANES));
+            let there = (1u32 << tail.len()) - 1;
+            let masks = [s.mask_from_bits(there as u16), s.mask_from_bits((there >> LANES) as u16)];
             let mut normals = Normals::seeded(s, stream.item(0), self.sigma);
             let mut position = 0;
             for (output, &clean) in self.perturbed.row_mut(row).iter_mut().zip(clean) {
@@ -139,7 +143,8 @@ impl Kernel for Outputs<'_> {
                 if !tail.is_empty() {
                     normals = at(s, normals, stream, position, self.sigma);
                     let (a, b) = normals.pair();
-                    let (first, second) = tail.split_at(tail.len().min(LANES));
+                    // Beyond the last input noise may be infinite too, and NaN times zero.
+                    let (a, b) = (s.select(masks[0], a, s.zero()), s.select(masks[1], b, s.zero()));
                     sum[0] = s.mul_add(s.load_partial(first), a, sum[0]);
                     sum[1] = s.mul_add(s.load_partial(second), b, sum[1]);
                     position += PAIR;
@@ -168,7 +173,7 @@ fn at<S: Simd>(s: S, normals: Normals<S>, stream: Stream, position: usize, sigma
 /// runs in 16 parts, each in the order of the samples, added in order: error
 /// `2^-24 ((batch/16 + 17) sum_b |gains[b] N_b| + |w + sum|)`, the last for the rounding of the new weight. A NaN gain reaches every non-zero
 /// weight; without gains nothing is added, but the clamp still holds afterwards. Cost: a draw and a multiply-add for each weight and sample.
-/// Memory: 16 copies of w.
+/// Memory: a copy of w, its inputs rounded up to 32, for each part; of n gains there are as many, and 16 at most. The context keeps it.
 ///
 /// ```
 /// use neuropil::{Context, Matrix, kernels::perturb, random::Stream};

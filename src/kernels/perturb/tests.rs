@@ -208,6 +208,32 @@ fn noise_of_samples_is_what_outputs_and_update_use() {
 }
 
 #[test]
+fn infinite_noise_beyond_the_last_input_is_none() {
+    // A third of all noise overflows. Inputs of a vector and a part of the next, and of parts of the first.
+    let (stream, sigma, batch, outputs) = (Stream::new(34, "wide"), f32::MAX, 4, 60);
+    for inputs in [1, 3, 17] {
+        let (z, clean) = (Matrix::from_fn(batch, inputs, |_, _| 0.01), Matrix::zeros(batch, outputs));
+        let mut finite = [0; 2];
+        for isa in Isa::available() {
+            let (context, mut perturbed) = (&mut context(isa, 1), poisoned(batch, outputs));
+            perturbed_per_sample(context, z.view(), clean.view(), stream, sigma, perturbed.view_mut());
+            for b in 0..batch {
+                let mut noise = poisoned(inputs, outputs);
+                noise_of_sample(context, stream, b as u64, sigma, noise.view_mut());
+                for j in 0..outputs {
+                    let exact: f32 = (0..inputs).map(|i| noise[(i, j)] * 0.01).sum();
+                    let got = perturbed[(b, j)];
+                    finite[usize::from(exact.is_finite())] += 1;
+                    assert_eq!(got.is_finite(), exact.is_finite(), "{isa} {inputs}: {got} for {exact}");
+                    assert_eq!(got.is_nan(), exact.is_nan(), "{isa} {inputs}: {got} for {exact}");
+                }
+            }
+        }
+        assert!(finite[0] > 0 && (inputs == 17 || finite[1] > 0), "{inputs}: {finite:?}");
+    }
+}
+
+#[test]
 fn per_sample_kernels_have_the_same_bits_on_every_set_and_any_number_of_threads() {
     let (stream, sigma) = (Stream::new(17, "bits"), 0.02f32);
     let (batch, inputs, outputs) = (37, 1710, 10);

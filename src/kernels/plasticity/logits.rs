@@ -11,7 +11,7 @@
 
 use crate::context::Context;
 use crate::matrix::{MatMut, MatRef};
-use crate::parallel::for_each;
+use crate::parallel::for_each_with;
 use crate::simd::{Kernel, LANES, Simd, dispatch};
 
 /// Samples of a work item.
@@ -19,7 +19,10 @@ const ROWS: usize = 48;
 /// Inputs of a block.
 const BLOCK: usize = 1024;
 
-/// `y = h w^T`: y [batch, units] of h [batch, inputs] and w [units, inputs].
+/// `y = h w^T`: y [batch, units] of h [batch, inputs] and w [units, inputs]. See [the module](super) for an example, error, NaN, determinism
+/// and cost.
+///
+/// Scratch memory of a thread: 64 bytes for each unit and each of up to 48 samples.
 ///
 /// # Panics
 /// If the shapes disagree.
@@ -39,12 +42,13 @@ pub fn logits(context: &mut Context, h: MatRef<'_>, w: MatRef<'_>, y: MatMut<'_>
         return;
     }
     let isa = context.isa();
-    let threads = context.threads().for_work(h.rows() * h.cols() * w.rows());
-    let [sums] = context.scratch([h.rows() * w.rows() * LANES]);
-    let items = y.row_blocks(ROWS).zip(sums.chunks_mut(ROWS * w.rows() * LANES)).enumerate();
-    for_each(threads, items, |(block, (y, sums))| {
+    let threads = context.threads().for_work(h.rows().saturating_mul(h.cols()).saturating_mul(w.rows()));
+    let sums = ROWS.min(h.rows()) * w.rows() * LANES;
+    let [scratch] = context.scratch([sums * threads.get()]);
+    for_each_with(threads, scratch.chunks_mut(sums), y.row_blocks(ROWS).enumerate(), |sums, (block, y)| {
         let h = h.rows_range(block * ROWS..block * ROWS + y.rows());
-        dispatch(isa, Logits { h, w, y, sums: sums.as_chunks_mut().0 });
+        let sums = &mut sums.as_chunks_mut().0[..y.rows() * w.rows()];
+        dispatch(isa, Logits { h, w, y, sums });
     });
 }
 

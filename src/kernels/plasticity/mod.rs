@@ -112,7 +112,8 @@ pub fn gradient(context: &mut Context, h: MatRef<'_>, d: MatRef<'_>, g: MatMut<'
     update::update(context, h, d, g, update::Rule::Gradient);
 }
 
-/// `w -= rate sign(d^T h)`: SignSGD, equation 4 summed over the batch before the sign is taken.
+/// `w -= rate sign(d^T h)`: SignSGD, equation 4 summed over the batch before the sign is taken. See [the module](self) for an example, shapes, error,
+/// NaN, determinism and cost.
 ///
 /// # Panics
 /// If the shapes disagree, or the rate is not finite.

@@ -57,6 +57,19 @@ fn logits_are_within_their_bound_and_the_same_everywhere() {
 }
 
 #[test]
+fn logits_of_many_samples_take_no_more_memory_than_those_of_a_few() {
+    for threads in [1, 3] {
+        let mut context = Context::on(Isa::best()).unwrap().with_threads(Threads::always(threads).unwrap());
+        // Memory that does not grow stays where it is.
+        let start = |context: &mut Context| context.scratch([threads * 48 * 5 * 16]).map(|scratch| scratch.as_ptr());
+        let before = start(&mut context);
+        let (h, w) = (drawn("h", 1000, 20), drawn("w", 5, 20));
+        logits(&mut context, h.view(), w.view(), Matrix::zeros(1000, 5).view_mut());
+        assert_eq!(start(&mut context), before, "{threads} threads");
+    }
+}
+
+#[test]
 fn gradients_signs_and_rewards_are_the_formulas() {
     for (batch, units, inputs) in SHAPES {
         let (h, d, w) = (drawn("h", batch, inputs), drawn("d", batch, units), drawn("w", units, inputs));

@@ -215,19 +215,21 @@ pub(super) fn look_at_tile<S: Simd>(
         list_unit(s, differences, unit, base, listed, doubtful, work);
     }
     for (at, sums) in work.constants.as_chunks().0.iter().enumerate() {
-        let rows = by_image(s, sums, &mut finite);
+        let rows = by_image(s, sums);
         for (image, row) in work.images.iter_mut().zip(rows) {
             s.store(row, &mut image.constants.as_chunks_mut().0[at]);
         }
     }
     for (at, sums) in work.slopes.as_chunks().0.iter().enumerate() {
-        let rows = by_image(s, sums, &mut finite);
+        let rows = by_image(s, sums);
         for (image, row) in work.images.iter_mut().zip(rows) {
             s.store(row, &mut image.slopes.as_mut_slice().as_chunks_mut().0[at]);
         }
     }
     for image in &mut work.images {
         add_slopes(s, differences, image);
+        // Only now: a sum that was not finite before has not become so.
+        finite &= finite_lanes(s, &image.constants) & finite_lanes(s, image.slopes.as_slice());
         list_image(differences, image, &mut work.places);
     }
     finite == u16::MAX
@@ -273,15 +275,24 @@ fn list_unit<S: Simd>(
     }
 }
 
-/// Sixteen numbers of each image, from those of a tile; the bits of images for which one is not finite are taken away.
+/// Sixteen numbers of each image, from those of a tile.
 #[inline(always)]
-fn by_image<S: Simd>(s: S, of_tile: &[Line; LANES], finite: &mut u16) -> [S::F32; LANES] {
-    let (mut rows, infinity) = ([s.zero(); LANES], s.splat(f32::INFINITY));
+fn by_image<S: Simd>(s: S, of_tile: &[Line; LANES]) -> [S::F32; LANES] {
+    let mut rows = [s.zero(); LANES];
     for at in 0..LANES {
         rows[at] = s.load(&of_tile[at].0);
-        *finite &= s.mask_bits(s.lt(s.abs(rows[at]), infinity));
     }
     s.transpose(rows)
+}
+
+/// The lanes in which all of these are finite.
+#[inline(always)]
+fn finite_lanes<S: Simd>(s: S, values: &[f32]) -> u16 {
+    let (mut finite, infinity) = (u16::MAX, s.splat(f32::INFINITY));
+    for row in values.as_chunks().0 {
+        finite &= s.mask_bits(s.lt(s.abs(s.load(row)), infinity));
+    }
+    finite
 }
 
 /// Adds to an image's slopes what genes move units whose activity is a sum over them.

@@ -101,7 +101,17 @@ fn sets_threads_and_lengths_never_show() {
         }
     }
     let unit = draw(Isa::best(), 1, stream, 1.0, 1000);
-    assert_eq!(draw(Isa::best(), 1, stream, 0.5, 1000), unit.iter().map(|v| 0.5 * v).collect::<Vec<_>>());
+    for sigma in [0.5, 8.0, 2f32.powi(-60), 2f32.powi(100)] {
+        let scaled: Vec<f32> = unit.iter().map(|v| sigma * v).collect();
+        assert_eq!(draw(Isa::best(), 1, stream, sigma, 1000), scaled, "{sigma}");
+    }
+    // Two roundings each, of different products.
+    let other = draw(Isa::best(), 1, stream, 0.3, 1000);
+    assert!(other.iter().zip(&unit).any(|(&got, v)| got != 0.3 * v));
+    for (&got, &v) in other.iter().zip(&unit) {
+        let scaled = f64::from(0.3f32) * f64::from(v);
+        assert!((f64::from(got) / scaled - 1.0).abs() <= 2.01 * f64::from(f32::EPSILON), "{got}, scaled {scaled}");
+    }
     assert!(draw(Isa::best(), 1, stream, 0.0, 100).iter().all(|&v| v == 0.0), "no width, no noise");
 }
 
