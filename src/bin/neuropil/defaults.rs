@@ -16,10 +16,7 @@ fn without_default(system: System) -> &'static [Lines] {
     );
     match system {
         System::Hebbian => &[
-            (
-                "",
-                &[r#"reading = "relu" # the last hidden layer's activation as the output layer sees it, if another"#],
-            ),
+            ("", &[r#"reading = "relu" # the last hidden layer's activation as the output layer sees it, if another"#]),
             ("[output.perturbation.draws]", &[r#"# in place of this table, in the one above: draws = "per_sample""#]),
             (
                 "[output.perturbation]",
@@ -141,8 +138,7 @@ fn choices(system: System, key: &str) -> &'static [&'static str] {
 /// A line with the other choices behind it, if it has a choice.
 fn with_choices(system: System, line: &str) -> String {
     let Some((key, rest)) = line.split_once(" = ") else { return line.to_owned() };
-    let others: Vec<&str> =
-        choices(system, key).iter().copied().filter(|choice| !rest.starts_with(choice)).collect();
+    let others: Vec<&str> = choices(system, key).iter().copied().filter(|choice| !rest.starts_with(choice)).collect();
     let sign = if rest.contains(" # ") { ";" } else { " #" };
     if others.is_empty() { line.to_owned() } else { format!("{line}{sign} or {}", others.join(", ")) }
 }
@@ -213,7 +209,8 @@ mod tests {
             for line in whole.lines().filter(|line| line.contains(" = \"") && !line.starts_with('#')) {
                 let (key, rest) = line.split_once(" = ").unwrap();
                 let value = format!("\"{}\"", rest.split('"').nth(1).unwrap());
-                let create = |value: &str| system.create(&whole.replacen(line, &format!("{key} = {value}"), 1), "o", 784, 10);
+                let create =
+                    |value: &str| system.create(&whole.replacen(line, &format!("{key} = {value}"), 1), "o", 784, 10);
                 let said = create("\"lairs\"").err().unwrap().to_string();
                 let names: Vec<&str> = match said.split_once("neither one of ") {
                     Some((_, listed)) => listed.split(" nor ").next().unwrap().split(", ").collect(),

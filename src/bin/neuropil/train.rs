@@ -364,8 +364,7 @@ fn report(
         }));
     }
     let [training, tested] = images;
-    let mut text =
-        format!("{} on {name}: {training} training images, {tested} test images, {took}\n", learner.kind());
+    let mut text = format!("{} on {name}: {training} training images, {tested} test images, {took}\n", learner.kind());
     text += &format!("accuracy: {train:.2} % training, {test:.2} % test\n");
     match learner {
         // Its weights are never exactly zero.

@@ -33,10 +33,7 @@ fn losses_that_are_no_numbers_are_kept() {
         losses.map(|loss| loss.map(|(nan, loss)| if nan { None } else { Some(loss) })).collect::<Vec<_>>()
     };
     assert_eq!(kept(&back), kept(&network));
-    assert_eq!(
-        kept(&back),
-        [Some(None), Some(None), Some(None), Some(Some(f64::INFINITY)), Some(Some(-0.0)), None]
-    );
+    assert_eq!(kept(&back), [Some(None), Some(None), Some(None), Some(Some(f64::INFINITY)), Some(Some(-0.0)), None]);
     back.save(&path).unwrap();
     assert_eq!(fs::read(&path).unwrap(), first);
 }
