@@ -3,8 +3,8 @@
 //! Lane i counts in the counters of number i mod 8, so that neighbours in one bin (the zeros of a ReLU) do not wait for each other's
 //! addition.
 
-use super::binning::{Binning, Factors, INTEGER};
-use super::{APART, COST, Range, pieces};
+use super::binning::{Binning, Doubt, Factors, INTEGER};
+use super::{APART, Buffers, COST, Range, pieces};
 use crate::context::Context;
 use crate::matrix::MatRef;
 use crate::parallel::for_each_with;
@@ -12,8 +12,8 @@ use crate::simd::{Kernel, LANES, Simd, dispatch};
 
 /// Counters of a bin.
 const PARTS: usize = 8;
-/// Vectors whose indices are found before any is counted.
-const BLOCK: usize = 8;
+/// Vectors that share a test of doubt.
+const BLOCK: usize = 4;
 /// Values of a work item.
 const VALUES: usize = 1 << 17;
 
@@ -49,36 +49,80 @@ impl Kernel for Count<'_, '_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let binning = Binning::splat(s, self.factors, self.bins);
         let part: [f32; LANES] = std::array::from_fn(|lane| INTEGER + (lane % PARTS) as f32);
-        let part = s.load(&part);
+        let indices = Indices { binning: Binning::splat(s, self.factors, self.bins), part: s.load(&part) };
+        let parts = self.parts;
         for row in self.piece.iter_rows() {
             let (vectors, tail) = row.as_chunks::<LANES>();
-            let mut buffer = [[0; LANES]; BLOCK];
-            for vectors in vectors.chunks(BLOCK) {
-                for (vector, at) in vectors.iter().zip(&mut buffer) {
-                    let places = s.sub(binning.place(s, s.load(vector)), s.splat(INTEGER));
-                    s.store_u32(s.to_bits(s.mul_add(places, s.splat(PARTS as f32), part)), at);
+            let (blocks, left) = vectors.as_chunks::<BLOCK>();
+            // In turn, as in `pairs`.
+            let Buffers([to, from]) = &mut Buffers([[[0; LANES]; BLOCK]; 2]);
+            let (mut to, mut from) = (to, from);
+            if let Some((first, blocks)) = blocks.split_first() {
+                indices.of_block(s, first, from, |_| ());
+                for block in blocks {
+                    indices.of_block(s, block, to, |vector| count(parts, &from[vector]));
+                    std::mem::swap(&mut to, &mut from);
                 }
-                for at in &buffer[..vectors.len()] {
-                    for lane in 0..LANES {
-                        self.parts[index(at[lane])] += 1;
-                    }
-                }
+                from.iter().for_each(|at| count(parts, at));
+            }
+            for vector in left {
+                count(parts, &indices.of_vector(s, s.load(vector)));
             }
             if !tail.is_empty() {
-                let places = s.sub(binning.place(s, s.load_partial(tail)), s.splat(INTEGER));
-                s.store_u32(s.to_bits(s.mul_add(places, s.splat(PARTS as f32), part)), &mut buffer[0]);
-                for &at in &buffer[0][..tail.len()] {
-                    self.parts[index(at)] += 1;
-                }
+                count(parts, &indices.of_vector(s, s.load_partial(tail))[..tail.len()]);
             }
         }
     }
 }
 
-/// The integer that was added to [`INTEGER`].
+/// One more in each of these counters: the integers that were added to [`INTEGER`].
 #[inline(always)]
-fn index(bits: u32) -> usize {
-    (bits & 0x3f_ffff) as usize
+fn count(parts: &mut [u32], indices: &[u32]) {
+    for &at in indices {
+        parts[(at & 0x3f_ffff) as usize] += 1;
+    }
+}
+
+/// What turns values into counters.
+struct Indices<S: Simd> {
+    binning: Binning<S>,
+    part: S::F32,
+}
+
+impl<S: Simd> Indices<S> {
+    /// Those of a block; `after` is called after each vector of it.
+    #[inline(always)]
+    fn of_block(
+        &self,
+        s: S,
+        block: &[[f32; LANES]; BLOCK],
+        to: &mut [[u32; LANES]; BLOCK],
+        mut after: impl FnMut(usize),
+    ) {
+        let mut doubt = Doubt::none(s);
+        for i in 0..BLOCK {
+            let places = self.binning.guess(s, s.load(&block[i]), &mut doubt);
+            s.store_u32(self.counters(s, places), &mut to[i]);
+            after(i);
+        }
+        if doubt.any(s) {
+            for (vector, to) in block.iter().zip(to) {
+                *to = self.of_vector(s, s.load(vector));
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn of_vector(&self, s: S, x: S::F32) -> [u32; LANES] {
+        let mut at = [0; LANES];
+        s.store_u32(self.counters(s, self.binning.place(s, x)), &mut at);
+        at
+    }
+
+    /// The counters of places, both on top of [`INTEGER`].
+    #[inline(always)]
+    fn counters(&self, s: S, places: S::F32) -> S::U32 {
+        s.to_bits(s.mul_add(s.sub(places, s.splat(INTEGER)), s.splat(PARTS as f32), self.part))
+    }
 }

@@ -83,7 +83,7 @@ impl Examined {
 /// ```
 pub fn examine(context: &mut Context, particles: &Particles) -> Vec<Examined> {
     let isa = context.isa();
-    let threads = threads_for(context, particles, particles.net().asked());
+    let threads = threads_for(context, particles, particles.net().answers());
     let net = particles.net();
     let mut found = vec![Examined { loss: 0.0, deviation: 0.0, magnitude: 0.0 }; particles.len()];
     let items = particles.lanes().chunks(ITEM * net.weights()).zip(found.chunks_mut(ITEM * LANES));

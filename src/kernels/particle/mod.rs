@@ -67,7 +67,7 @@ type Lanes = [f32; LANES];
 /// Blocks of 16 particles a work item holds.
 const ITEM: usize = 64;
 
-/// What a particle's multiply-add counts for when it is decided whether threads are worth their wake: its sums are short.
+/// How many of those that are worth sharing one multiply-add of a particle takes as long as; as measured, since its sums are short chains.
 const COST: usize = 8;
 
 /// The threads for so many multiply-adds a particle.

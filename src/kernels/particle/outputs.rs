@@ -113,7 +113,7 @@ fn outputs(context: &mut Context, particles: &Particles, inputs: Inputs<'_>, out
     let each = if net.is_collapsed() {
         net.weights().saturating_add(out.rows().saturating_mul(ROW))
     } else {
-        net.weights().saturating_mul(out.rows())
+        net.answer().saturating_mul(out.rows())
     };
     let threads = threads_for(context, particles, each);
     let workspaces = workspaces(context, threads, net, 0);

@@ -39,7 +39,7 @@ pub struct SelfReplication {
 /// ```
 pub fn self_apply(context: &mut Context, particles: &mut Particles) {
     let isa = context.isa();
-    let threads = threads_for(context, particles, particles.net().asked());
+    let threads = threads_for(context, particles, particles.net().answers());
     let (net, lanes) = particles.parts_mut();
     let workspaces = workspaces(context, threads, net, net.weights());
     for_each_with(threads, workspaces, lanes.chunks_mut(ITEM * net.weights()), |scratch, blocks| {
@@ -103,7 +103,7 @@ pub fn self_replicate(
     finite("self_replicate", "rate", rule.rate);
     finite("self_replicate", "momentum", rule.momentum);
     let isa = context.isa();
-    let threads = threads_for(context, particles, particles.net().asked().saturating_mul(rule.steps));
+    let threads = threads_for(context, particles, particles.net().answers().saturating_mul(rule.steps));
     let (net, lanes) = particles.parts_mut();
     let workspaces = workspaces(context, threads, net, (GROUP + 1) * net.weights());
     // The more steps, the longer an item takes, and the longer one thread may wait for the last item of another.
