@@ -274,6 +274,25 @@ fn an_organism_is_reproduced_trained_and_continued() {
     fails(&arguments, 1, &["epsilon", "above 0"]);
 }
 
+#[test]
+fn output_layers_are_reproduced_and_trained_by_what_that_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let only = ["reproduce", "evolution", "--quick", "--only", "dnn-1000", "--out", text(&out), "--json"];
+    let results: Value = serde_json::from_str(&run(&only, 0).0).unwrap();
+    let results = results.as_array().unwrap();
+    assert!(results.len() > 1);
+    for (index, result) in results.iter().enumerate() {
+        let config = out.join(format!("configurations/dnn-1000-{index}.toml"));
+        let command = fs::read_to_string(&config).unwrap();
+        let command = command.lines().nth(1).unwrap().trim_start_matches("# neuropil ").replace("THIS", text(&config));
+        let words: Vec<&str> = command.split(' ').chain(["--json"]).collect();
+        let trained: Value = serde_json::from_str(&run(&words, 0).0).unwrap();
+        let [ours, again] = [&result["ours"], &trained["test_accuracy_percent"]].map(|value| value.as_f64().unwrap());
+        assert!((ours - again).abs() < 1e-9, "{index}: {ours} and {again}");
+    }
+}
+
 /// Whether it runs alone or with others.
 #[test]
 fn every_system_has_a_folder_of_its_own_unless_it_is_given_one() {

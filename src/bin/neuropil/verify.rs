@@ -2,6 +2,7 @@
 
 use clap::Args;
 use comfy_table::{CellAlignment, Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
 use neuropil::Isa;
 use neuropil::kernels::verify::{self, Report};
 use serde_json::json;
@@ -18,6 +19,9 @@ pub(crate) struct Arguments {
     /// As many shapes as make a hundred thousand cases in all
     #[arg(long, conflicts_with = "shapes")]
     full: bool,
+    /// Only these kernels, as the table has them, separated by commas: each on the shapes and values that it has among all
+    #[arg(long, value_name = "KERNEL", value_delimiter = ',')]
+    only: Vec<String>,
     /// Seed of the shapes and values
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -32,7 +36,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let forced = std::env::var_os("NEUROPIL_SIMD").is_some_and(|name| !name.is_empty());
     let sets: Vec<Isa> = if forced { vec![Isa::from_environment()?] } else { Isa::available().collect() };
     let shapes = if arguments.full { verify::full(sets.len()) } else { arguments.shapes as usize };
-    let reports = verify::run(&sets, shapes, arguments.seed)?;
+    let all: Vec<&str> = verify::kernels().chain(verify::large_kernels()).collect();
+    if let Some(unknown) = arguments.only.iter().find(|name| !all.contains(&name.as_str())) {
+        return Err(Failure::Usage(format!("--only: expected some of {}, found {unknown}", all.join(", "))));
+    }
+    let only: Vec<&str> = arguments.only.iter().map(String::as_str).collect();
+    let wanted = if only.is_empty() { all } else { only };
+    let mut reports = Vec::new();
+    // On a terminal alone.
+    let bar = ProgressBar::new(wanted.len() as u64);
+    bar.set_style(ProgressStyle::with_template("{pos}/{len} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar()));
+    for kernel in &wanted {
+        bar.set_message(kernel.to_string());
+        reports.extend(verify::of(kernel, &sets, shapes, arguments.seed)?);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
     let failed = reports.iter().filter(|report| !report.passed()).count();
     if arguments.json {
         output::json(&json!({ "passed": failed == 0, "kernels": reports.iter().map(as_json).collect::<Vec<_>>() }))?;
@@ -40,7 +59,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         output::print(&as_table(&reports))?;
     }
     if failed > 0 {
-        return Err(Failure::Message(format!("{failed} of {} checks failed", reports.len())));
+        let mut which: Vec<&str> =
+            reports.iter().filter(|report| !report.passed()).map(|report| report.kernel).collect();
+        which.dedup();
+        let again = format!("neuropil verify --only {} --shapes {shapes} --seed {}", which.join(","), arguments.seed);
+        return Err(Failure::Message(format!(
+            "{failed} of {} checks failed; `{again}` runs them again",
+            reports.len()
+        )));
     }
     if !arguments.json {
         let names: Vec<&str> = sets.iter().map(|isa| isa.name()).collect();
@@ -48,8 +74,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let (checks, names) = (reports.len(), names.join(", "));
         let mut text = format!("all {checks} checks passed on {names}: {cases} cases");
         let fewest = verify::FEWEST_WITH_LARGE;
-        if shapes < fewest {
-            let left_out = sets.len() * verify::large_kernels().count();
+        let left_out = sets.len() * verify::large_kernels().filter(|large| wanted.contains(large)).count();
+        if shapes < fewest && left_out > 0 {
             text += &format!("; {left_out} checks of large shapes were left out: they need --shapes {fewest}");
         }
         output::line(&text)?;

@@ -115,39 +115,54 @@ pub const FEWEST_WITH_LARGE: usize = RARE + 1;
 /// # Errors
 /// [`Error::InstructionSet`] if this CPU lacks one of the sets.
 pub fn run(sets: &[Isa], shapes: usize, seed: u64) -> Result<Vec<Report>> {
-    let mut contexts = contexts(sets)?;
     let mut reports = Vec::new();
-    let small = FAMILIES.iter().copied().flatten().map(|check| (check, 0, 1));
-    for (check, smallest, step) in small.chain(LARGE.iter().map(|check| (check, RARE, 2 * RARE))) {
-        let numbers = (smallest..shapes).step_by(step);
-        if numbers.len() == 0 {
-            continue;
-        }
-        let first = reports.len();
-        reports.extend(sets.iter().map(|&isa| check.untried(isa, numbers.len())));
-        let stream = Stream::new(seed, check.kernel);
-        for number in numbers {
-            let threads = if number % 2 == 0 { Threads::ONE } else { Threads::always(3)? };
-            for context in &mut contexts[1..] {
-                *context = std::mem::replace(context, Context::on(Isa::Scalar)?).with_threads(threads);
-            }
-            let stream = stream.item(number as u64);
-            let sizes = shape(check.dims, number, stream.item(0));
-            let mut case = Case {
-                sizes: &sizes,
-                values: Values::of(number),
-                strided: strided(stream),
-                stream: stream.item(1),
-                drawn: 0,
-                contexts: &mut contexts,
-                reports: &mut reports[first..],
-                dims: check.dims,
-                spoil: &mut |_| (),
-            };
-            (check.run)(&mut case);
-        }
+    for kernel in kernels().chain(large_kernels()) {
+        reports.extend(of(kernel, sets, shapes, seed)?);
     }
     Ok(reports)
+}
+
+/// What [`run`] finds of this kernel: on the same shapes and values, whichever others are checked.
+///
+/// # Errors
+/// As [`run`]; [`Error::Setting`] if there is no check of this name.
+pub fn of(kernel: &str, sets: &[Isa], shapes: usize, seed: u64) -> Result<Vec<Report>> {
+    let check = named(kernel)?;
+    let large = LARGE.iter().any(|large| large.kernel == check.kernel);
+    let (smallest, step) = if large { (RARE, 2 * RARE) } else { (0, 1) };
+    let numbers = (smallest..shapes).step_by(step);
+    let mut contexts = contexts(sets)?;
+    if numbers.len() == 0 {
+        return Ok(Vec::new());
+    }
+    let mut reports: Vec<Report> = sets.iter().map(|&isa| check.untried(isa, numbers.len())).collect();
+    let stream = Stream::new(seed, check.kernel);
+    for number in numbers {
+        let threads = if number % 2 == 0 { Threads::ONE } else { Threads::always(3)? };
+        for context in &mut contexts[1..] {
+            *context = std::mem::replace(context, Context::on(Isa::Scalar)?).with_threads(threads);
+        }
+        let stream = stream.item(number as u64);
+        let sizes = shape(check.dims, number, stream.item(0));
+        let mut case = Case {
+            sizes: &sizes,
+            values: Values::of(number),
+            strided: strided(stream),
+            stream: stream.item(1),
+            drawn: 0,
+            contexts: &mut contexts,
+            reports: &mut reports,
+            dims: check.dims,
+            spoil: &mut |_| (),
+        };
+        (check.run)(&mut case);
+    }
+    Ok(reports)
+}
+
+fn named(kernel: &str) -> Result<&'static Check> {
+    let check = FAMILIES.iter().copied().flatten().chain(LARGE).find(|check| check.kernel == kernel);
+    check.ok_or_else(|| Error::setting("kernel", "the name of a check", kernel))
 }
 
 /// The names of all checks, in the order in which [`run`] makes them, but of those that only take large shapes.
@@ -185,8 +200,7 @@ fn spoiled_case(
     seed: u64,
     spoil: &mut dyn FnMut(&mut [f32]),
 ) -> Result<Vec<Report>> {
-    let check = FAMILIES.iter().copied().flatten().chain(LARGE).find(|check| check.kernel == kernel);
-    let check = check.ok_or_else(|| Error::setting("kernel", "the name of a check", kernel))?;
+    let check = named(kernel)?;
     let mut contexts = contexts(sets)?;
     let mut reports: Vec<Report> = sets.iter().map(|&isa| check.untried(isa, 1)).collect();
     let folded = |(at, dim): (usize, &Dim)| dim.min + sizes.get(at).map_or(0, |size| size % (dim.max - dim.min + 1));

@@ -208,6 +208,7 @@ fn population(
         points: network.points().to_vec(),
         lifetime: network.curve().iter().filter(|point| &*point.phase == "output").cloned().collect(),
         distances: network.distances(),
+        config: network.config_toml(),
     }))
 }
 
@@ -255,6 +256,8 @@ fn baseline(
         paper: table_1(classes)[2],
         accuracy: 100.0 * network.accuracy(context, &test)?,
         curve: network.curve().to_vec(),
+        kind: network.kind(),
+        config: network.config_toml(),
     };
     Ok(Some(Finding::Learners(vec![learned])))
 }
@@ -311,7 +314,8 @@ fn lifetimes(
             let (what, _, _, paper) = rules[*index];
             let curve = network.curve().to_vec();
             let hidden = Some(network.config().hidden);
-            learned[*index] = Some(Learned { what, hidden, paper, accuracy: 100.0 * accuracy, curve });
+            let (kind, config) = (network.kind(), network.config_toml());
+            learned[*index] = Some(Learned { what, hidden, paper, accuracy: 100.0 * accuracy, curve, kind, config });
         }
     }
     Ok(Some(Finding::Learners(learned.into_iter().flatten().collect())))

@@ -21,6 +21,8 @@ pub struct Evolved {
     pub lifetime: Vec<CurvePoint>,
     /// Figure 2.
     pub distances: Vec<Distances>,
+    /// Its configuration, as TOML.
+    pub config: String,
 }
 
 /// A trained output layer, or network.
@@ -36,6 +38,10 @@ pub struct Learned {
     pub accuracy: f64,
     /// The learning curve.
     pub curve: Vec<CurvePoint>,
+    /// The kind of network: [`Learner::kind`](crate::systems::Learner::kind).
+    pub kind: &'static str,
+    /// Its configuration, as TOML.
+    pub config: String,
 }
 
 /// The theory's numbers.

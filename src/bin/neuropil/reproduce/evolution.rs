@@ -1,5 +1,8 @@
 //! The reproduction of neural net evolution and dopaminergic networks.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
+
 use neuropil::Context;
 use neuropil::systems::evolution::experiment::{self, Evolved, Finding, Options, ROWS, Report};
 
@@ -45,11 +48,45 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
         images: told.unwrap_or_else(|| NO_IMAGES.to_owned()),
         outcomes: report.outcomes(),
         figures: drawn.into_iter().flatten().collect(),
-        files: vec![("populations.tsv".into(), curves(&report).into_bytes())],
+        files: files(&report, arguments),
         departures: &experiment::DEPARTURES,
         finished: report.runs.len(),
         ending: report.ending,
     })
+}
+
+/// The figures' data, and what each row's networks are trained by with its first seed, as `neuropil train` takes it.
+fn files(report: &Report, arguments: &Arguments) -> Vec<(Cow<'static, str>, Vec<u8>)> {
+    let mut files = vec![("populations.tsv".into(), curves(report).into_bytes())];
+    let mut seen = HashSet::new();
+    for run in report.runs.iter().filter(|run| seen.insert(run.row.name)) {
+        let (name, description) = (run.row.name, run.row.description);
+        let mut write = |name: String, about: String, kind, config: &str| {
+            let text = format!("# {about}\n# {}\n{config}", arguments.train(kind));
+            files.push((super::configuration_file(&name), text.into_bytes()));
+        };
+        match &run.finding {
+            Finding::Populations(all) => {
+                for evolved in all {
+                    let genes = if all.len() > 1 { format!("-{}", evolved.genes) } else { String::new() };
+                    write(format!("{name}{genes}"), description.to_owned(), "evolution", &evolved.config);
+                }
+            }
+            Finding::Learners(all) => {
+                for (index, learned) in all.iter().enumerate() {
+                    let which = if all.len() > 1 { format!("-{index}") } else { String::new() };
+                    write(
+                        format!("{name}{which}"),
+                        format!("{description}: {}", learned.what),
+                        learned.kind,
+                        &learned.config,
+                    );
+                }
+            }
+            Finding::Theory(_) => (),
+        }
+    }
+    files
 }
 
 /// Every population of these rows, with the row's name and the seed.

@@ -2,9 +2,12 @@
 
 mod tables;
 
+use std::borrow::Cow;
+
 use neuropil::kernels::particle::Class;
+use neuropil::systems::experiment::Scale;
 use neuropil::systems::organism::experiment::{self, AdditionRun, ImageRun, Options, ROWS, Report};
-use neuropil::systems::organism::{Between, Census, Robustness, addition};
+use neuropil::systems::organism::{Between, Census, Config, Robustness, addition};
 use neuropil::{Context, Matrix};
 
 use super::{Arguments, NO_IMAGES, Reproduction};
@@ -34,11 +37,24 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
         images: told.filter(|_| !report.images.is_empty()).unwrap_or_else(|| NO_IMAGES.to_owned()),
         outcomes: report.outcomes(),
         figures: draw(&report)?,
-        files: tables::tables(&report).into_iter().map(|(name, text)| (name.into(), text)).collect(),
+        files: files(&report, arguments, scale),
         departures: &experiment::DEPARTURES,
         finished: report.additions.len() + report.images.len(),
         ending: report.ending,
     })
+}
+
+/// The numbers behind the figures, and what organisms that classify are trained by with the first seed, as `neuropil train` takes it.
+fn files(report: &Report, arguments: &Arguments, scale: Scale) -> Vec<(Cow<'static, str>, Vec<u8>)> {
+    let mut files: Vec<_> = tables::tables(report).into_iter().map(|(name, text)| (name.into(), text)).collect();
+    for between in [Between::Gelu, Between::Linear] {
+        if let Some(run) = report.images.iter().find(|run| run.between == between) {
+            let config = Config { activation: between, ..experiment::config(scale, run.seed) };
+            let text = format!("# {}\n{}", arguments.train("organism"), config.to_toml());
+            files.push((super::configuration_file(name(between)), text.into_bytes()));
+        }
+    }
+    files
 }
 
 /// The experiment that trains organisms with this between their layers.
