@@ -157,11 +157,12 @@ fn verify_reports_every_kernel_on_every_set() {
         assert_eq!(report["equals_scalar"], true, "{report}");
     }
     // Alone a kernel has the shapes and values that it has among all.
-    let only = ["verify", "--shapes", "4", "--only", "hebbian::sanger,dense::matmul", "--json"];
+    let only =
+        ["verify", "--shapes", "4", "--only", "genotype::evaluate, converged", "--only", "dense::matmul", "--json"];
     let some: Value = serde_json::from_str(&run(&only, 0).0).unwrap();
     let some = some["kernels"].as_array().unwrap();
     assert!(some.len() >= 4 && some.iter().all(|report| kernels.contains(report)), "{some:?}");
-    fails(&["verify", "--only", "dense::matmull"], 2, &["--only", "dense::matmul,", "found dense::matmull"]);
+    fails(&["verify", "--only", "dense::matmull"], 2, &["--only", "'dense::matmul',", "found 'dense::matmull'"]);
     // A forced set is the only one.
     let output = neuropil(&["verify", "--shapes", "2"]).env("NEUROPIL_SIMD", "portable").output().unwrap();
     let (out, _) = expect(output, 0);

@@ -38,6 +38,14 @@ fn states_resume_and_damaged_ones_are_refused() {
     assert!(out.contains("2000 training images") && out.contains("% test"), "{out}");
     let saved = fs::read(&state).unwrap();
 
+    // Another seed than the file's, which has none.
+    let seeded = folder.path().join("seeded");
+    let other = ["train", "softmax", "--config", text(&config), "--seed", "5", "--save", text(&seeded)];
+    run(&other, 0);
+    let said = String::from_utf8_lossy(&fs::read(&seeded).unwrap()).into_owned();
+    assert!(said.contains("seed = 5") && !said.contains("seed = 0"), "{said:.2000}");
+    fails(&["train", "softmax", "--resume", text(&state), "--seed", "5"], 2, &["--seed", "--resume"]);
+
     // What is there is not begun anew, and neither is another file written over: the configuration say.
     for there in [&state, &config] {
         let before = fs::read(there).unwrap();

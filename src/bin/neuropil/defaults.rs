@@ -114,9 +114,16 @@ fn choices(system: System, key: &str) -> &'static [&'static str] {
         (System::Hebbian, "order") => &[r#""class_balanced""#, r#""shuffled""#, r#""windows""#],
         (System::Hierarchy, "images") => &[r#""mnist""#, r#""cifar10""#],
         (System::Hierarchy, "form") => &[r#""gathered""#, r#""masked""#],
-        (System::Hierarchy, "topology") => {
-            &[r#""a1""#, r#""a2""#, r#""a3""#, r#""ar1""#, r#""ar2""#, r#""ar3""#, r#""random""#]
-        }
+        (System::Hierarchy, "topology") => &[
+            r#""a1""#,
+            r#""a2""#,
+            r#""a3""#,
+            r#""ar1""#,
+            r#""ar2""#,
+            r#""ar3""#,
+            r#""random""#,
+            "[[[0, 20, 0, 20]], [[0, 20, 0, 20]], [[0, 20, 0, 20]]] (of each unit its areas: row, row end, col, col end)",
+        ],
         (System::Hierarchy, "rule") => &[r#""stochastic_hill_climbing""#, r#""local_search""#, r#""random_search""#],
         (System::Hierarchy, "criterion") => &[r#""unit""#, r#""unit_best""#, r#""median""#],
         (System::Hierarchy, "rejected") => &[r#""undone""#, r#""keeps_weights""#],
@@ -221,7 +228,9 @@ mod tests {
                     assert!(line.contains(name), "{system:?}, {line}: no {name}");
                 }
                 let all = choices(system, key);
-                assert!(all.len() == names.len() && all.contains(&value.as_str()), "{system:?}, {line}: {names:?}");
+                // A list has no name.
+                let named = all.iter().filter(|choice| !choice.starts_with('['));
+                assert!(named.count() == names.len() && all.contains(&value.as_str()), "{system:?}, {line}: {names:?}");
                 for choice in all {
                     let made = create(choice.split(" (").next().unwrap());
                     // Some do not go with the other keys as they are.

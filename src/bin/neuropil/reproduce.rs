@@ -21,7 +21,7 @@ use crate::failure::Failure;
 use crate::figures::Figure;
 use crate::progress::{duration, note};
 use crate::report::{self, Circumstances};
-use crate::source::Machine;
+use crate::source::{Machine, quoted};
 use crate::{info, interrupt, output};
 
 /// A learning system of the papers.
@@ -181,7 +181,8 @@ impl Arguments {
             ImageSet::Mnist => "mnist",
             ImageSet::Cifar10 => "cifar10",
         };
-        format!("neuropil train {kind} --config THIS --set {set}")
+        let folder = self.data.as_ref().map_or(String::new(), |folder| format!(" --data {}", quoted(folder)));
+        format!("neuropil train {kind} --config THIS --set {set}{folder}")
     }
 
     /// Where what is trained saves itself, and goes on from; the quick form does not.
@@ -217,7 +218,7 @@ const NO_IMAGES: &str = "none";
 const STATES: &str = "states";
 
 /// The largest seed that a configuration can have: TOML's integers end there.
-const LARGEST_SEED: u64 = i64::MAX as u64;
+pub(crate) const LARGEST_SEED: u64 = i64::MAX as u64;
 
 /// A name, without the space that people put behind commas.
 fn trimmed(name: &str) -> Result<String, std::convert::Infallible> {
@@ -277,7 +278,7 @@ fn reproduce(
 ) -> Result<(), Failure> {
     let folder = &arguments.folder;
     let (began, clock) = (Instant::now(), SystemTime::now());
-    let reproduction = match system {
+    let mut reproduction = match system {
         System::Hebbian => hebbian::run(context, arguments, only)?,
         System::Hierarchy => hierarchy::run(context, arguments, only)?,
         System::Organism => organism::run(context, arguments, only)?,
@@ -286,7 +287,17 @@ fn reproduce(
     let seconds = began.elapsed().as_secs_f64();
     let written = write(folder, arguments, system, context, &reproduction, seconds);
     outcomes.extend(reproduction.outcomes);
-    let suffix = written?;
+    let suffix = match (written, reproduction.ending) {
+        // What ended the training is what matters, and may be why nothing could be written.
+        (Err(unwritten), Ending::Failed(error)) => {
+            note(&unwritten.to_string());
+            return Err(error.into());
+        }
+        (written, ending) => {
+            reproduction.ending = ending;
+            written?
+        }
+    };
     let mut rest = match reproduction.finished {
         0 => "no training was finished".to_owned(),
         1 => format!("1 training was finished: {}/report{suffix}.md", folder.display()),

@@ -58,6 +58,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let wrong = |error| at_odds(&arguments.state, name, error);
     let accuracy = 100.0 * learner.accuracy(&mut context, images).map_err(wrong)?;
+    // A population that learned fewer classes is measured on those.
+    let known: Vec<u32> =
+        (0..images.len() as u32).filter(|&at| usize::from(images.labels()[at as usize]) < learner.classes()).collect();
+    let left_out = images.len() - known.len();
+    let images = &images.subset(&known)?;
+    if left_out > 0 {
+        note(&format!("{left_out} images of classes that it did not learn are left out"));
+    }
     let classes = learner.classify(&mut context, images).map_err(wrong)?;
     if let Some(path) = &arguments.predictions {
         output::write_file(path, predictions(images, &classes).as_bytes())?;

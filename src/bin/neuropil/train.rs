@@ -18,6 +18,7 @@ use serde_json::json;
 
 use crate::failure::Failure;
 use crate::progress::{Monitor, duration, note};
+use crate::reproduce::LARGEST_SEED;
 use crate::source::{Machine, Source, quoted};
 use crate::{defaults, interrupt, output};
 
@@ -124,7 +125,7 @@ impl DerefMut for Trained {
     group(ArgGroup::new("file").args(["save", "resume"]).multiple(true)),
     after_help = "Every key of a configuration is documented at the type Config of its system, in the library's\n\
                   documentation (cargo doc --open --features systems): neuropil::systems::hebbian::Config,\n\
-                  baselines::softmax::Config and so on. --print-config shows the keys and their defaults."
+                  baselines::softmax::Config and so on. --print-config shows the keys, their defaults and what else they may be."
 )]
 pub(crate) struct Arguments {
     /// The network
@@ -132,6 +133,9 @@ pub(crate) struct Arguments {
     /// Its configuration, a TOML file; an empty file means all defaults
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// The seed, in place of the configuration's: 0 to 2^63 - 1
+    #[arg(long, value_name = "S", conflicts_with_all = ["resume", "print_config"], value_parser = clap::value_parser!(u64).range(0..=LARGEST_SEED))]
+    seed: Option<u64>,
     /// Where to save the trained state, or the state at Ctrl-C [default: the FILE of --resume]
     #[arg(long, value_name = "FILE", conflicts_with = "print_config")]
     save: Option<PathBuf>,
@@ -168,8 +172,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         (None, Some(path)) => {
             let text = configuration(path).map_err(|error| Error::io("read", path, error))?;
             let origin = path.display().to_string();
-            let made = arguments.system.create(&text, &origin, data.train.pixels(), data.train.classes());
-            made.map_err(|error| at_odds(path, name, error))?
+            let create = |text: &str| {
+                let made = arguments.system.create(text, &origin, data.train.pixels(), data.train.classes());
+                made.map_err(|error| at_odds(path, name, error))
+            };
+            // What is wrong with the file is said of the file, before another seed is written into its text.
+            let made = create(&text)?;
+            arguments.seed.map_or(Ok(made), |seed| create(&with_seed(&text, seed)))?
         }
         (None, None) => {
             return Err(Failure::Usage("--config, --resume or --print-config says what to train".to_owned()));
@@ -183,7 +192,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     // What is finished is only measured: its file stays as it is, unless another is asked for.
     let save = arguments.save.as_ref().or(arguments.resume.as_ref().filter(|_| !learner.finished()));
     // Found out before training, not after.
-    save.map_or(Ok(()), |path| checkpoint::prepare(path))?;
+    save.iter().chain(&arguments.curve.as_ref()).try_for_each(|path| checkpoint::prepare(path))?;
     if save.is_none() && !learner.finished() {
         note("nothing will be saved: there is no --save");
     }
@@ -330,6 +339,13 @@ fn resume(system: System, path: &Path) -> Result<Trained, Failure> {
         return Ok(Trained::Hierarchy(Box::new(hierarchy::Network::load(path)?)));
     }
     Ok(Trained::Other(learner))
+}
+
+/// A configuration that was read already, with this seed.
+fn with_seed(text: &str, seed: u64) -> String {
+    let mut table: toml::Table = text.parse().expect("it was read as TOML");
+    table.insert("seed".to_owned(), toml::Value::Integer(seed as i64));
+    table.to_string()
 }
 
 /// A number of minutes, whole or not.

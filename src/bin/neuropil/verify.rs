@@ -1,5 +1,7 @@
 //! `neuropil verify`: every kernel, every instruction set of this CPU, against its reference.
 
+use std::path::Path;
+
 use clap::Args;
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -9,6 +11,7 @@ use serde_json::json;
 
 use crate::failure::Failure;
 use crate::output;
+use crate::source::quoted;
 
 /// Arguments of `neuropil verify`.
 #[derive(Args)]
@@ -19,8 +22,8 @@ pub(crate) struct Arguments {
     /// As many shapes as make a hundred thousand cases in all
     #[arg(long, conflicts_with = "shapes")]
     full: bool,
-    /// Only these kernels, as the table has them, separated by commas: each on the shapes and values that it has among all
-    #[arg(long, value_name = "KERNEL", value_delimiter = ',')]
+    /// Only this kernel, as the table has it, on the shapes and values that it has among all; may be given several times
+    #[arg(long, value_name = "KERNEL")]
     only: Vec<String>,
     /// Seed of the shapes and values
     #[arg(long, default_value_t = 0)]
@@ -38,7 +41,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let shapes = if arguments.full { verify::full(sets.len()) } else { arguments.shapes as usize };
     let all: Vec<&str> = verify::kernels().chain(verify::large_kernels()).collect();
     if let Some(unknown) = arguments.only.iter().find(|name| !all.contains(&name.as_str())) {
-        return Err(Failure::Usage(format!("--only: expected some of {}, found {unknown}", all.join(", "))));
+        return Err(Failure::Usage(format!("--only: expected one of '{}', found '{unknown}'", all.join("', '"))));
     }
     let only: Vec<&str> = arguments.only.iter().map(String::as_str).collect();
     let wanted = if only.is_empty() { all } else { only };
@@ -62,7 +65,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let mut which: Vec<&str> =
             reports.iter().filter(|report| !report.passed()).map(|report| report.kernel).collect();
         which.dedup();
-        let again = format!("neuropil verify --only {} --shapes {shapes} --seed {}", which.join(","), arguments.seed);
+        // Some names have spaces.
+        let only: String = which.iter().map(|kernel| format!(" --only {}", quoted(Path::new(kernel)))).collect();
+        let again = format!("neuropil verify{only} --shapes {shapes} --seed {}", arguments.seed);
         return Err(Failure::Message(format!(
             "{failed} of {} checks failed; `{again}` runs them again",
             reports.len()

@@ -164,7 +164,8 @@ pub type RunObserver<'a> = dyn FnMut(&str, u64, &Progress<'_>) -> ControlFlow<()
 /// Runs the experiments.
 ///
 /// # Errors
-/// [`Error::Setting`](crate::Error::Setting) for no runs, names of no experiment, or images that are not square.
+/// [`Error::Setting`](crate::Error::Setting) for no runs, names of no experiment, or images that are not square, and whatever training reports
+/// before any run is finished: later it is the report's [`Ending`].
 pub fn reproduce(
     context: &mut Context,
     data: &Split,

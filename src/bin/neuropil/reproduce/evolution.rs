@@ -75,12 +75,15 @@ fn files(report: &Report, arguments: &Arguments) -> Vec<(Cow<'static, str>, Vec<
             Finding::Learners(all) => {
                 for (index, learned) in all.iter().enumerate() {
                     let which = if all.len() > 1 { format!("-{index}") } else { String::new() };
-                    write(
-                        format!("{name}{which}"),
-                        format!("{description}: {}", learned.what),
-                        learned.kind,
-                        &learned.config,
-                    );
+                    // What no configuration of it can hold.
+                    let sample = match learned.kind {
+                        "backprop" => {
+                            "\n# (which trains on all images of all classes; here it was on those that are named above)"
+                        }
+                        _ => "",
+                    };
+                    let about = format!("{description}: {}{sample}", learned.what);
+                    write(format!("{name}{which}"), about, learned.kind, &learned.config);
                 }
             }
             Finding::Theory(_) => (),
