@@ -129,6 +129,11 @@ pub(crate) fn train_saving<L: Learner + ?Sized>(
     }
 }
 
+/// What a name is among the saved, where CIFAR-10 has its own.
+pub(crate) fn of_set(cifar10: bool, name: &str) -> String {
+    format!("{}{name}", if cifar10 { "cifar10-" } else { "" })
+}
+
 /// The file of a run's state in this folder, and whether it is there already.
 pub(crate) fn state(folder: Option<&Path>, name: &str, seed: u64) -> (Option<PathBuf>, bool) {
     let path = folder.map(|folder| folder.join(format!("{name}-seed-{seed}.safetensors")));

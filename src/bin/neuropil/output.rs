@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
+use comfy_table::{CellAlignment, Table, presets};
 use neuropil::Error;
 pub(crate) use neuropil::systems::replace::replace as write_file;
 
@@ -26,6 +27,17 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 /// Prints a line.
 pub(crate) fn line(text: &str) -> Result<(), Failure> {
     print(&format!("{text}\n"))
+}
+
+/// A table without lines, these columns to the right.
+pub(crate) fn table(mut table: Table, right: impl IntoIterator<Item = usize>) -> String {
+    table.load_style(presets::NOTHING);
+    for column in right {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
 /// Prints a value as indented JSON.

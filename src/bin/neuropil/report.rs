@@ -1,11 +1,12 @@
 //! What a reproduction says: a table for the terminal, a report in Markdown, results in JSON.
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::Table;
 use neuropil::Isa;
 use neuropil::systems::{Better, Outcome};
 
 use crate::failure::Failure;
 use crate::figures::Figure;
+use crate::output;
 use crate::progress::duration;
 
 /// Under what circumstances the results came about.
@@ -65,17 +66,11 @@ fn cells(outcome: &Outcome) -> [String; 5] {
 /// A table for the terminal.
 pub(crate) fn table(outcomes: &[Outcome]) -> String {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING);
     table.set_header(HEADER);
     for outcome in outcomes {
         table.add_row(cells(outcome));
     }
-    for column in 2..HEADER.len() {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+    output::table(table, 2..HEADER.len())
 }
 
 /// `results.json`: a list of outcomes.

@@ -21,7 +21,7 @@ use crate::failure::Failure;
 use crate::figures::Figure;
 use crate::progress::{duration, note};
 use crate::report::{self, Circumstances};
-use crate::source::{Machine, quoted};
+use crate::source::{Machine, folder_as_typed};
 use crate::{info, interrupt, output};
 
 /// A learning system of the papers.
@@ -181,8 +181,7 @@ impl Arguments {
             ImageSet::Mnist => "mnist",
             ImageSet::Cifar10 => "cifar10",
         };
-        let folder = self.data.as_ref().map_or(String::new(), |folder| format!(" --data {}", quoted(folder)));
-        format!("neuropil train {kind} --config THIS --set {set}{folder}")
+        format!("neuropil train {kind} --config THIS --set {set}{}", folder_as_typed(self.data.as_deref()))
     }
 
     /// Where what is trained saves itself, and goes on from; the quick form does not.

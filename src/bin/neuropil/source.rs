@@ -35,7 +35,7 @@ impl Source {
     pub(crate) fn as_typed(&self) -> String {
         let set = self.set.as_ref().and_then(|set| set.to_possible_value());
         let set = set.map_or(String::new(), |set| format!(" --set {}", set.get_name()));
-        set + &self.data.as_ref().map_or(String::new(), |folder| format!(" --data {}", quoted(folder)))
+        set + &folder_as_typed(self.data.as_deref())
     }
 
     /// Opens the set; also gives its name.
@@ -56,6 +56,11 @@ impl Source {
             Some(set) => (set.name(), datasets::open(set, folder)?),
         })
     }
+}
+
+/// The argument that leads to this folder, with a space before it.
+pub(crate) fn folder_as_typed(folder: Option<&Path>) -> String {
+    folder.map_or(String::new(), |folder| format!(" --data {}", quoted(folder)))
 }
 
 /// A path as a shell takes it.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::Table;
 use neuropil::datasets::Dataset;
 use neuropil::systems::checkpoint;
 use serde_json::json;
@@ -108,7 +108,6 @@ fn table(confusion: &[Vec<usize>]) -> String {
     let outputs = confusion.first().map_or(0, |row| row.len() - 1);
     let unanswered = confusion.iter().any(|row| row[outputs] > 0);
     let mut table = Table::new();
-    table.load_style(presets::NOTHING);
     let mut header = vec!["label".to_owned()];
     header.extend((0..outputs).map(|class| format!("as {class}")));
     header.extend(unanswered.then(|| "no answer".to_owned()));
@@ -127,12 +126,7 @@ fn table(confusion: &[Vec<usize>]) -> String {
         cells.push(format!("{:.2}", 100.0 * right as f64 / all as f64));
         table.add_row(cells);
     }
-    for column in 0..columns {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+    output::table(table, 0..columns)
 }
 
 #[cfg(test)]

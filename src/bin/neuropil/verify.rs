@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::Args;
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::Table;
 use indicatif::{ProgressBar, ProgressStyle};
 use neuropil::Isa;
 use neuropil::kernels::verify::{self, Report};
@@ -103,7 +103,6 @@ fn as_json(report: &Report) -> serde_json::Value {
 /// One line for each kernel: all sets together, as they give the same bits where nothing is wrong.
 fn as_table(reports: &[Report]) -> String {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING);
     table.set_header(["kernel", "shapes", "worst error / bound", "bits = scalar", ""]);
     for kernel in reports.chunk_by(|a, b| a.kernel == b.kernel) {
         let worst = kernel.iter().map(|report| report.worst).fold(0.0, f64::max);
@@ -121,10 +120,5 @@ fn as_table(reports: &[Report]) -> String {
             if failed.is_empty() { "ok".to_owned() } else { failed.join("\n") },
         ]);
     }
-    for column in [1, 2] {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+    output::table(table, [1, 2])
 }

@@ -51,8 +51,7 @@ impl Options {
 
     /// What a name is among the saved, where CIFAR-10 has its own.
     fn of_set(&self, name: &str) -> String {
-        let set = if self.images == Images::Cifar10 { "cifar10-" } else { "" };
-        format!("{set}{name}")
+        experiment::of_set(self.images == Images::Cifar10, name)
     }
 }
 
