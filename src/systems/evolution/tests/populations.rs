@@ -1,0 +1,282 @@
+//! Generations of a population, its curves and its lifetime: the same bits, and what they lead to.
+
+use super::*;
+
+#[test]
+fn a_short_run_gives_the_same_bits_forever() {
+    // Golden: a change here is a change of what saved experiments mean.
+    let network = trained(small(12), 1);
+    let hash = network
+        .frequencies()
+        .values()
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325u64, |hash, p| (hash ^ p.to_bits()).wrapping_mul(0x0000_0100_0000_01b3));
+    assert_eq!(format!("{hash:016x}"), "14be82c74aff2e00", "frequencies");
+    assert_eq!(network.points().len(), 3);
+}
+
+#[test]
+fn threads_and_interruptions_leave_no_trace() {
+    let data = embedded();
+    let whole = bytes(&trained(small(12), 1));
+    assert!(whole == bytes(&trained(small(12), 3)), "three threads");
+    // Stopped after every single step, saved and loaded.
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state");
+    let mut network = Network::new(small(12), 784, 10).unwrap();
+    let mut context = context();
+    while !network.finished() {
+        let mut left = 7;
+        let _ = network
+            .train(&mut context, &data.train, Some(&data.test), &mut |_| {
+                left -= 1;
+                if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })
+            .unwrap();
+        network.save(&path).unwrap();
+        network = Network::load(&path).unwrap();
+    }
+    assert!(whole == bytes(&network), "interrupted");
+    assert_eq!(checkpoint::load(&path).unwrap().kind(), "evolution");
+}
+
+#[test]
+fn a_population_learns_and_its_lifetime_adds_to_it() {
+    let network = trained(small(150), 1);
+    let found = network.accuracies(&mut context(), &embedded().test).unwrap();
+    assert!(found.expected > 0.2, "{found:?}");
+    assert!(found.lifetime.unwrap() > found.expected + 0.1, "{found:?}");
+    let (first, last) = (network.points()[0], *network.points().last().unwrap());
+    assert!(last.reward > first.reward && last.fixed >= first.fixed);
+    let generations: Vec<u64> = network.distances().iter().map(|d| d.generation).collect();
+    assert_eq!(generations, [0, 1, 3, 10, 30, 100, 150]);
+    // Nothing is nearer than nothing, and all are within a half.
+    assert!(network.distances().iter().all(|d| d.beyond[0] > 0.9 && d.beyond[50] == 0.0));
+}
+
+#[test]
+fn a_longer_schedule_goes_on_where_the_shorter_ended() {
+    let data = embedded();
+    let mut longer = trained(small(6), 1).extended(small(12)).unwrap();
+    assert!(!longer.finished());
+    let _ = longer.train(&mut context(), &data.train, Some(&data.test), &mut |_| ControlFlow::Continue(())).unwrap();
+    let straight = trained(small(12), 1);
+    assert_eq!(longer.frequencies(), straight.frequencies());
+    assert_eq!(
+        longer.accuracies(&mut context(), &data.test).unwrap(),
+        straight.accuracies(&mut context(), &data.test).unwrap()
+    );
+    let other = Config { genes: 601, ..small(12) };
+    assert!(trained(small(6), 1).extended(other).unwrap_err().to_string().contains("saved state"));
+    assert!(trained(small(6), 1).extended(small(5)).is_err(), "what was lived cannot be undone");
+}
+
+#[test]
+fn what_a_lifetime_lost_is_not_counted_when_evolution_goes_on() {
+    let data = embedded();
+    // After three batches of the lifetime, far from a point of its curve, or at the end of evolution.
+    let stopped = |after: u64| {
+        let mut network = Network::new(small(6), 784, 10).unwrap();
+        let mut seen = 0;
+        let mut stop = |_: &Progress<'_>| {
+            seen += 1;
+            if seen == after { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        assert!(network.train(&mut context(), &data.train, None, &mut stop).unwrap().is_break());
+        network
+    };
+    assert!(bytes(&stopped(6).extended(small(12)).unwrap()) == bytes(&stopped(9).extended(small(12)).unwrap()));
+    // What evolution lost since its last point is kept.
+    let mut longer = stopped(4).extended(small(12)).unwrap();
+    let _ = longer.train(&mut context(), &data.train, Some(&data.test), &mut |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(longer.curve()[0].loss, trained(small(12), 1).curve()[0].loss);
+}
+
+#[test]
+fn a_schedule_cut_short_ends_as_the_shorter_one_does() {
+    let data = embedded();
+    // Between two points of the curve, and on one.
+    for (generations, lifetime) in [(4, small(0).lifetime), (4, None), (5, None)] {
+        let short = Config { lifetime, ..small(generations) };
+        let mut network = Network::new(Config { generations: 12, ..short.clone() }, 784, 10).unwrap();
+        let mut stop = |progress: &Progress<'_>| {
+            if progress.step == generations { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        assert!(network.train(&mut context(), &data.train, Some(&data.test), &mut stop).unwrap().is_break());
+        let mut network = network.extended(short.clone()).unwrap();
+        for _ in 0..2 {
+            let mut go = |_: &Progress<'_>| ControlFlow::Continue(());
+            assert!(network.train(&mut context(), &data.train, Some(&data.test), &mut go).unwrap().is_continue());
+            let straight = trained(short.clone(), 1);
+            assert_eq!((network.points(), network.curve()), (straight.points(), straight.curve()));
+            assert!(network.points().len() == 1 && bytes(&network) == bytes(&straight));
+        }
+    }
+}
+
+#[test]
+fn populations_are_tested_on_as_many_images_at_once_as_can_be_prepared() {
+    // So many genotypes that few images can be judged by all of them at once; in a test there are 64.
+    let config = Config { genes: 2, hidden: 10, population: 1 << 24, lifetime: None, ..small(0) };
+    let network = Network::new(config, 784, 10).unwrap();
+    assert!(network.preparable(20, 1 << 24).is_ok() && network.preparable(1000, 1 << 24).is_err());
+    let found = network.accuracies(&mut context(), &embedded().test).unwrap();
+    assert!([found.sampled, found.rounded, found.expected].iter().all(|share| (0.0..=1.0).contains(share)));
+    assert_eq!(network.block(64), 1000);
+    // So many edges that it is fewer images.
+    let config = Config { genes: 1, hidden: 1 << 20, edge_probability: 0.1, ..small(0) };
+    let network = Network::new(config, 784, 10).unwrap();
+    let block = network.block(64);
+    assert!((1..1000).contains(&block), "{block}");
+    assert!(network.preparable(block, 64).is_ok() && network.preparable(block + 1, 64).is_err());
+}
+
+#[test]
+fn more_classes_than_a_population_has_are_left_out_only_where_that_is_asked_for() {
+    let split = embedded();
+    let [train, test] = [&split.train, &split.test].map(|set| {
+        let images: Vec<u8> = (0..set.len()).flat_map(|image| set.image(image)).copied().collect();
+        Dataset::new(images, set.labels().to_vec(), set.shape(), 11).unwrap()
+    });
+    let mut go = |_: &Progress<'_>| ControlFlow::Continue(());
+    let mut all = Network::new(small(1), 784, 10).unwrap();
+    let errors = [
+        all.train(&mut context(), &train, None, &mut go).unwrap_err(),
+        all.train(&mut context(), &split.train, Some(&test), &mut go).unwrap_err(),
+        all.accuracy(&mut context(), &test).unwrap_err(),
+        all.accuracies(&mut context(), &test).unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.to_string(), "classes: expected 10, as the network has outputs, found 11");
+    }
+    let mut some = Network::new(Config { classes: Some(10), ..small(1) }, 784, 11).unwrap();
+    assert!(some.train(&mut context(), &train, Some(&test), &mut go).unwrap().is_continue());
+    let share = some.accuracy(&mut context(), &test).unwrap();
+    assert_eq!(share, some.accuracy(&mut context(), &split.test).unwrap());
+}
+
+#[test]
+fn a_class_without_images_is_named_whatever_a_generation_is_judged_on() {
+    let data = embedded().train;
+    let others: Vec<u32> = (0..data.len() as u32).filter(|&image| data.labels()[image as usize] != 3).collect();
+    let data = data.subset(&others).unwrap();
+    for judged_on in [JudgedOn::AllClasses, JudgedOn::OneClass] {
+        let mut network = Network::new(Config { judged_on, images_per_class: 0, ..small(1) }, 784, 10).unwrap();
+        let mut go = |_: &Progress<'_>| ControlFlow::Continue(());
+        let error = network.train(&mut context(), &data, None, &mut go).unwrap_err().to_string();
+        assert!(error.ends_with("expected images of every class, found none of class 3"), "{error}");
+    }
+}
+
+#[test]
+fn logits_are_those_of_images_as_bright_as_in_training() {
+    let test = embedded().test;
+    let all: Vec<u32> = (0..test.len() as u32).collect();
+    for lifetime in [None, small(0).lifetime] {
+        let network = trained(Config { lifetime, ..small(3) }, 1);
+        let links = match &network.life {
+            Some(life) => life.links(),
+            None => network.links(&mut context(), Genotype::Expected),
+        };
+        let (mut images, mut logits) = (Matrix::zeros(0, 0), Matrix::zeros(test.len(), 10));
+        network.images(&mut context(), &test, &all, &mut images).unwrap();
+        let expected = network.forward(&mut context(), &links, images.view()).1;
+        let images = output::values(&mut context(), &test).unwrap();
+        network.predict(&mut context(), images.view(), logits.view_mut());
+        let largest = expected.as_slice().iter().fold(0.0f32, |largest, logit| largest.max(logit.abs()));
+        assert!(largest > 0.0);
+        for (found, expected) in logits.as_slice().iter().zip(expected.as_slice()) {
+            assert!((found - expected).abs() < 1e-4 * largest, "{found} for {expected}");
+        }
+    }
+}
+
+#[test]
+fn the_whole_sample_and_classes_of_choice() {
+    let config = Config {
+        batch: None,
+        classes: Some(3),
+        images_per_class: 20,
+        dawn: Some(Dawn { brightness: 0.005, generations: 2 }),
+        lifetime: None,
+        ..small(4)
+    };
+    let network = trained(config.clone(), 2);
+    assert_eq!(network.classes(), 3);
+    assert!(bytes(&network) == bytes(&trained(config, 1)));
+    let accuracy = network.accuracy(&mut context(), &embedded().test).unwrap();
+    assert!((0.0..=1.0).contains(&accuracy));
+    // Logits decide as the accuracy says.
+    let test = seen::first_classes(&embedded().test, 3).unwrap();
+    let images = output::values(&mut context(), &test).unwrap();
+    let mut logits = Matrix::zeros(test.len(), 3);
+    network.predict(&mut context(), images.view(), logits.view_mut());
+    assert_eq!(crate::kernels::loss::accuracy(logits.view(), test.labels()), accuracy);
+}
+
+#[test]
+fn brightness_rises_by_equal_factors_and_stays() {
+    let dawn = Some(Dawn { brightness: 0.01, generations: 10 });
+    let config = Config { brightness: 1.0, dawn, ..Config::default() };
+    assert_eq!(config.brightness_at(0), 0.01);
+    assert!((config.brightness_at(5) - 0.1).abs() < 1e-12);
+    assert_eq!((config.brightness_at(10), config.brightness_at(u64::MAX)), (1.0, 1.0));
+}
+
+#[test]
+fn lemma_1_holds_for_the_rewards_of_networks() {
+    // Seven genes: all 128 genotypes, weighted by their chances, are the population.
+    let mut context = context();
+    let (genes, stream) = (7, Stream::new(3, "lemma"));
+    let graph = Graph::random(20, 6, 3, 0.5, stream.item(0)).unwrap();
+    let w = WeightGeneration::random(graph.links(), genes, 0.4, stream.item(1)).unwrap();
+    let mut images = Matrix::zeros(12, 20);
+    stream.item(2).uniform(0.0, 1.0, images.as_mut_slice());
+    let labels: Vec<u8> = (0..12).map(|i| i % 3).collect();
+    let samples = Samples::new(&mut context, &graph, images.view(), &labels).unwrap();
+    let all = Population::from_fn(1 << genes, genes, |genotype, gene| genotype >> gene & 1 == 1).unwrap();
+    let rewards = evaluate(&mut context, &w, &samples, &all).rewards;
+    let chance = |genotype: usize, p: &[f64], but: usize| -> f64 {
+        let of = |(gene, p): (usize, &f64)| match genotype >> gene & 1 {
+            _ if gene == but => 1.0,
+            1 => *p,
+            _ => 1.0 - p,
+        };
+        p.iter().enumerate().map(of).product()
+    };
+    let mean = |p: &[f64]| -> f64 { (0..1 << genes).map(|x| chance(x, p, usize::MAX) * rewards[x]).sum() };
+    let p = [0.1, 0.3, 0.5, 0.6, 0.8, 0.9, 0.45];
+    let mut largest = 0.0f64;
+    for gene in 0..genes {
+        let given = |allele: usize| -> f64 {
+            (0..1 << genes).filter(|x| x >> gene & 1 == allele).map(|x| chance(x, &p, gene) * rewards[x]).sum()
+        };
+        let (present, absent) = (given(1), given(0));
+        assert!((mean(&p) - (absent + p[gene] * (present - absent))).abs() < 1e-12, "L(p) = -f0 - p (f - f0)");
+        let moved = |by: f64| {
+            let mut moved = p;
+            moved[gene] += by;
+            mean(&moved)
+        };
+        let slope = (moved(1e-3) - moved(-1e-3)) / 2e-3;
+        assert!((slope - (present - absent)).abs() < 1e-11, "gene {gene}: {slope}, {}", present - absent);
+        largest = largest.max(slope.abs());
+    }
+    assert!(largest > 1e-3, "a gene makes a difference");
+
+    // A population drawn from p estimates the same f and f0.
+    let frequencies = AlleleFrequencies::new(p.to_vec()).unwrap();
+    let drawn = Population::sample(&mut context, &frequencies, stream.item(3), 0..20_000).unwrap();
+    let outcome = evaluate(&mut context, &w, &samples, &drawn);
+    let estimated = allele_rewards(&mut context, &drawn, &outcome.rewards);
+    let spread = rewards.iter().copied().fold(0.0, f64::max);
+    for gene in 0..genes {
+        let (present, absent) = estimated.get(gene).unwrap();
+        let given = |allele: usize| -> f64 {
+            (0..1 << genes).filter(|x| x >> gene & 1 == allele).map(|x| chance(x, &p, gene) * rewards[x]).sum()
+        };
+        // Five deviations of a mean over at least 1,800 genotypes.
+        let bound = 5.0 * spread / 1800f64.sqrt();
+        assert!((present - given(1)).abs() < bound && (absent - given(0)).abs() < bound);
+    }
+}
