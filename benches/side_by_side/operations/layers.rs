@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use neuropil::kernels::dense::{Write, matmul};
+use neuropil::kernels::dense::{Write, matmul, matmul_nt};
 use neuropil::kernels::hebbian::{self, KrotovHopfield, Reduction, Update};
 use neuropil::kernels::perturb::{self, Draws, WeightPerturbation, Workspace};
 use neuropil::kernels::{activation, pixels};
@@ -23,6 +23,12 @@ pub fn dense(inputs: &Inputs, mut context: Context) -> Prepared {
     let (m, k, n) = (inputs.get("m", 256), inputs.get("k", 784), inputs.get("n", 2000));
     let (a, b) = (inputs.uniform("a", m, k, -1.0, 1.0), inputs.uniform("b", k, n, -1.0, 1.0));
     into_matrix(Matrix::zeros(m, n), move |c| matmul(&mut context, a.view(), b.view(), c.view_mut(), Write::Replace))
+}
+
+pub fn dense_nt(inputs: &Inputs, mut context: Context) -> Prepared {
+    let (m, k, n) = (inputs.get("m", 256), inputs.get("k", 784), inputs.get("n", 2000));
+    let (a, b) = (inputs.uniform("a", m, k, -1.0, 1.0), inputs.uniform("b", n, k, -1.0, 1.0));
+    into_matrix(Matrix::zeros(m, n), move |c| matmul_nt(&mut context, a.view(), b.view(), c.view_mut(), Write::Replace))
 }
 
 type Rule = fn(&mut Context, MatRef<'_>, MatRef<'_>, MatMut<'_>, &Update);

@@ -48,6 +48,7 @@ fn into_matrix(output: Matrix, call: impl FnMut(&mut Matrix) + 'static) -> Prepa
 /// Every operation, with a shape for a quick check.
 pub const QUICK: &[(&str, &str)] = &[
     ("dense", "m=8 k=20 n=30"),
+    ("dense_nt", "m=8 k=20 n=30"),
     ("oja", "batch=5 n=20 k=30"),
     ("sanger", "batch=5 n=20 k=60"),
     ("krotov", "batch=5 n=20 units=30"),
@@ -81,6 +82,7 @@ pub const QUICK: &[(&str, &str)] = &[
 pub fn prepare(operation: &str, inputs: &Inputs, context: Context) -> Option<Prepared> {
     Some(match operation {
         "dense" => layers::dense(inputs, context),
+        "dense_nt" => layers::dense_nt(inputs, context),
         "oja" => layers::update(inputs, context, neuropil::kernels::hebbian::oja_subspace),
         "sanger" => layers::update(inputs, context, neuropil::kernels::hebbian::sanger),
         "krotov" => layers::krotov(inputs, context),

@@ -1,4 +1,4 @@
-//! The blocked product, legal for every shape, and what all dense work of more than a few samples runs on.
+//! The blocked product, legal for every shape, and what all dense work of more than [a few rows](super::few_rows) runs on.
 //!
 //! ```text
 //! for each panel of NV vectors of columns of b            panel[k] = b[k, 16 NV p ..][..16 NV], packed so that it reads as a stream
@@ -77,6 +77,18 @@ impl Epilogue<'static> {
     }
 }
 
+impl Epilogue<'_> {
+    /// That of the block of k from `first` on: later blocks add to what the first has written, and the last may clamp.
+    #[inline(always)]
+    pub(super) fn of_block(self, first: usize, last: bool) -> Self {
+        Epilogue {
+            scale: if first == 0 { self.scale } else { Some(self.scale.unwrap_or(1.0)) },
+            diagonal: if first == 0 { self.diagonal } else { None },
+            non_negative: self.non_negative && last,
+        }
+    }
+}
+
 impl<'a> Panels<'a> {
     /// The panel that starts at vector `first` and is `count` vectors wide, and its rows `range`.
     #[inline(always)]
@@ -125,12 +137,7 @@ pub(crate) fn selected_rows_product<S: Simd>(
         let width = panel_vectors(S::REGISTERS, columns);
         for k in (0..depth).step_by(DEPTH) {
             let range = k..depth.min(k + DEPTH);
-            let block = Epilogue {
-                // Later blocks add to what the first has written.
-                scale: if k == 0 { epilogue.scale } else { Some(epilogue.scale.unwrap_or(1.0)) },
-                diagonal: if k == 0 { epilogue.diagonal } else { None },
-                non_negative: epilogue.non_negative && range.end == depth,
-            };
+            let block = epilogue.of_block(k, range.end == depth);
             let mut place = Place { row: 0, rows, selected, col: vector * LANES };
             if columns <= FEW && selected.is_none() {
                 let panel = panels.rows(vector, range.clone());
@@ -397,7 +404,7 @@ fn write_whole<S: Simd>(s: S, sum: S::F32, col: usize, to: &mut [f32; LANES], ep
 }
 
 #[inline(always)]
-fn write_vector<S: Simd>(s: S, sum: S::F32, col: usize, to: &mut [f32], epilogue: Epilogue<'_>) {
+pub(super) fn write_vector<S: Simd>(s: S, sum: S::F32, col: usize, to: &mut [f32], epilogue: Epilogue<'_>) {
     let old = if epilogue.scale.is_some() { s.load_partial(to) } else { s.zero() };
     let diagonal = epilogue.diagonal.map(|values| s.load_partial(&values[col..col + to.len()]));
     s.store_partial(finish(s, sum, old, diagonal, epilogue), to);

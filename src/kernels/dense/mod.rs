@@ -12,7 +12,8 @@
 //! with t = k / 256, rounded up, a new c is within `g(k + 2 t) |s| sum_k |a b| + g(2 t) (|c| + |old c|)` of the exact c.
 //! **Determinism.** That order depends on neither threads nor instruction set, so neither do the bits.
 //! **NaN and infinity** spread as in the sums above; nothing is skipped for being zero.
-//! **Cost.** m n k multiply-adds; `b` is copied once into panels.
+//! **Cost.** m n k multiply-adds. Up to 8 rows read `b` where it lies (up to 4 if it has fewer than 64 columns); for more it is copied once into
+//! panels. `matmul_tn` first copies `a`, transposed, into the context's scratch memory.
 //!
 //! ```
 //! use neuropil::kernels::dense::{Write, matmul};
@@ -26,10 +27,13 @@
 //! ```
 
 pub(crate) mod blocked;
+mod few_rows;
 pub mod reference;
 pub(crate) mod skinny;
 
 pub use skinny::matmul_skinny;
+
+use few_rows::{FEW_ROWS, FewRows, FewRowsTransposed, SUMS};
 
 use crate::context::Context;
 use crate::matrix::{MatMut, MatRef, Matrix};
@@ -234,6 +238,22 @@ fn product(
     let threads = context.threads().for_work(rows.saturating_mul(cols).saturating_mul(depth));
     let stride = depth.next_multiple_of(LANES);
     let transposed_len = if a_transposed { rows * stride } else { 0 };
+    if few_rows::wins(rows, cols) && depth > 0 {
+        // As much of b is read for one row as for eight.
+        let threads = context.threads().for_work(FEW_ROWS.saturating_mul(cols).saturating_mul(depth));
+        let [transposed, sums] = context.scratch([transposed_len, SUMS * LANES * threads.get()]);
+        let a = if a_transposed { transpose(isa, threads, a, transposed) } else { a };
+        let strips = Strips { rest: Some(c), width: few_rows::strip(rows, cols, threads.get()), first: 0 };
+        for_each_with(threads, sums.chunks_mut(SUMS * LANES), strips, |sums, (first, c)| {
+            let columns = first..first + c.cols();
+            if b_transposed {
+                dispatch(isa, FewRowsTransposed { a, b: b.rows_range(columns), c, epilogue });
+            } else {
+                dispatch(isa, FewRows { a, b: b.columns(columns), sums, c, epilogue });
+            }
+        });
+        return;
+    }
     if cols >= BY_PANEL {
         let [transposed, packed] = context.scratch([transposed_len, panel_scratch(depth, threads)]);
         let a = if a_transposed { transpose(isa, threads, a, transposed) } else { a };
@@ -379,6 +399,26 @@ impl<'a> Iterator for PanelColumns<'a> {
         let (head, tail) = rest.split_columns(cols);
         self.rest = Some(tail);
         self.first += width;
+        Some((first, head))
+    }
+}
+
+/// The columns of each strip, in order, with the first of them.
+struct Strips<'a> {
+    rest: Option<MatMut<'a>>,
+    width: usize,
+    first: usize,
+}
+
+impl<'a> Iterator for Strips<'a> {
+    type Item = (usize, MatMut<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = self.rest.take().filter(|rest| rest.cols() > 0)?;
+        let (first, cols) = (self.first, rest.cols().min(self.width));
+        let (head, tail) = rest.split_columns(cols);
+        self.rest = Some(tail);
+        self.first += cols;
         Some((first, head))
     }
 }

@@ -145,6 +145,40 @@ fn a_matrix_packed_once_gives_the_bits_of_one_that_is_not() {
 }
 
 #[test]
+fn a_few_rows_have_the_bits_that_they_have_among_many() {
+    // Rows on both sides of every group; columns of no, part of, several and more than a strip's vectors; two blocks of k and a rest.
+    for (depth, cols) in [(1, 1), (5, 15), (17, 16), (600, 17), (256, 63), (300, 64), (19, 530), (270, 1041)] {
+        let (a, b) = (random(12, depth, "a"), random(depth, cols, "b"));
+        let (tall, wide) = (a.transposed(), b.transposed());
+        for write in [Write::Replace, Write::Add(0.5), Write::AddNonNegative(-0.25)] {
+            let old = if write == Write::Replace {
+                Matrix::from_fn(12, cols, |_, _| f32::NAN)
+            } else {
+                random(12, cols, "c")
+            };
+            for (isa, threads) in Isa::available().flat_map(|isa| [(isa, 1), (isa, 3)]) {
+                let mut context = Context::on(isa).unwrap().with_threads(Threads::always(threads).unwrap());
+                context.scratch([100_000])[0].fill(f32::NAN);
+                let mut want = old.clone();
+                matmul(&mut context, a.view(), b.view(), want.view_mut(), write);
+                for rows in 1..=9 {
+                    let (few, few_tall) = (a.view().rows_range(2..2 + rows), tall.view().columns(2..2 + rows));
+                    let part = old.view().rows_range(2..2 + rows).to_owned();
+                    let [mut plain, mut nt, mut tn] = [part.clone(), part.clone(), part];
+                    matmul(&mut context, few, b.view(), plain.view_mut(), write);
+                    matmul_nt(&mut context, few, wide.view(), nt.view_mut(), write);
+                    matmul_tn(&mut context, few_tall, b.view(), tn.view_mut(), write);
+                    let want = want.view().rows_range(2..2 + rows).to_owned();
+                    for (name, got) in [("matmul", plain), ("matmul_nt", nt), ("matmul_tn", tn)] {
+                        assert_eq!(got, want, "{name} {rows} x {depth} x {cols}, {write:?}, {isa}, {threads} threads");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn strided_views_are_read_and_written_in_place() {
     let (a, b) = (random(20, 40, "a"), random(40, 30, "b"));
     let (part_a, part_b) = (a.view().columns(3..17).rows_range(2..13), b.view().rows_range(5..19).columns(1..24));

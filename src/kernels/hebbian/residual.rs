@@ -148,6 +148,9 @@ impl Kernel for GatedChunk<'_, '_, '_> {
     }
 }
 
+/// What reading and writing a weight costs, in multiply-adds.
+const TOUCHED: usize = 16;
+
 /// Whether a unit's own activity takes part in its residual.
 #[derive(Clone, Copy, PartialEq)]
 enum Own {
@@ -168,13 +171,15 @@ fn by_residual(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatMut<'_
     });
     let epilogue =
         Epilogue { scale: Some(update.scale(batch)), diagonal: squares.as_deref(), non_negative: update.non_negative };
-    let threads = context.threads().for_work(2 * batch * inputs * units);
     if batch <= FEW {
+        // Reading and writing w is the cost, whatever the batch.
+        let threads = context.threads().for_work(TOUCHED.saturating_mul(inputs).saturating_mul(units));
         for_each(threads, w.row_blocks(CHUNK).enumerate(), |(index, w)| {
             dispatch(isa, FewRows { x, z, first: index * CHUNK, w, epilogue });
         });
         return;
     }
+    let threads = context.threads().for_work(2 * batch * inputs * units);
     if batch <= SEVERAL {
         let len = several::scratch_len(batch);
         let [z_plain, sums] = context.scratch([packed_len(batch, units), len * threads.get()]);
