@@ -46,6 +46,7 @@ mod krotov_hopfield;
 pub mod reference;
 mod residual;
 mod sanger;
+mod sanger_few;
 mod several;
 mod sparse;
 

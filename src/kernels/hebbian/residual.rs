@@ -149,7 +149,7 @@ impl Kernel for GatedChunk<'_, '_, '_> {
 }
 
 /// What reading and writing a weight costs, in multiply-adds.
-const TOUCHED: usize = 16;
+pub(super) const TOUCHED: usize = 16;
 
 /// Whether a unit's own activity takes part in its residual.
 #[derive(Clone, Copy, PartialEq)]

@@ -1,4 +1,4 @@
-//! Sanger's rule by block-triangular residuals, legal always.
+//! Sanger's rule by block-triangular residuals, legal always; up to 16 samples go to [`sanger_few`](super::sanger_few).
 //!
 //! Unit j sees the residual after units 0..=j. Units are taken in blocks of [`BLOCK`]: all units of a block share the residual
 //! before the block, and what they take from each other is a small triangle of z^T z, the same for every row of w.
@@ -14,14 +14,15 @@
 //! ```
 //! (2 batch + BLOCK) inputs units multiply-adds, in place of the (batch + units) inputs units + batch units^2 of W tril(Z^T Z).
 
-use super::residual::clamp_only;
+use super::residual::{TOUCHED, clamp_only};
+use super::sanger_few::{FEW, SangerFew};
 use super::{Update, shapes_agree};
 use crate::context::Context;
 use crate::kernels::dense::blocked::{
     CHUNK, Epilogue, Panels, chunk_product, pack_panel, packed_len, panel_vectors, transpose_columns,
 };
 use crate::matrix::{MatMut, MatRef};
-use crate::parallel::for_each_with;
+use crate::parallel::{for_each, for_each_with};
 use crate::simd::{Kernel, LANES, Simd, dispatch};
 
 /// Units of a block: the widest panel, on every instruction set, because it decides the order of the sums.
@@ -32,9 +33,9 @@ const BLOCK: usize = 48;
 /// For x \[batch, inputs\], z \[batch, units\], w \[inputs, units\]. The activities are whatever the caller makes of x w: with ReLU or tanh it is
 /// the nonlinear Hebbian principal component analysis (HPCA) of FastHebb.
 ///
-/// Cost: (2 batch + 48) inputs units multiply-adds. Error: with gamma = 2^-24, a new weight is within `1.01 (batch + units + 56) gamma` times
+/// Cost: (2 batch + 48) inputs units multiply-adds; for up to 16 samples 2 batch inputs units, and the reading and writing of w. Error: with gamma = 2^-24, a new weight is within `1.01 (batch + units + 56) gamma` times
 /// `|w_ij| + |rate| sum_b |z_bj| (|x_bi| + sum_(k <= j) |z_bk w_ik|)` of the exact one, rate divided by the batch for a mean.
-/// A weight that is NaN or infinite reaches the other weights of its input in its
+/// In batches above 16 a weight that is NaN or infinite reaches the other weights of its input in its
 /// block of 48 units, those before it too; else see [the module](super) for NaN and determinism. An empty batch only clamps.
 ///
 /// ```
@@ -58,6 +59,13 @@ pub fn sanger(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatMut<'_>
     let (isa, batch, inputs, units) = (context.isa(), x.rows(), x.cols(), z.cols());
     if batch == 0 || units == 0 {
         return clamp_only(w, update);
+    }
+    if batch <= FEW {
+        let threads = context.threads().for_work(TOUCHED.saturating_mul(inputs).saturating_mul(units));
+        for_each(threads, w.row_blocks(CHUNK).enumerate(), |(index, w)| {
+            dispatch(isa, SangerFew { x, z, first: index * CHUNK, w, update: *update });
+        });
+        return;
     }
     let threads = context.threads().for_work((2 * batch + BLOCK) * inputs * units);
     let blocks = units.div_ceil(BLOCK);
