@@ -1,8 +1,9 @@
 //! How many threads share a call, and how the work is cut so that their number never shows in the result.
 //!
 //! Work is always cut the same way, into items that write disjoint outputs. What an item computes never depends on who computes it, so one
-//! thread and seven give the same bits. Every thread begins with a part of its own, the same in every call, as what it wrote the last time may
-//! still lie in its caches; who is done helps the others from their end.
+//! thread and seven give the same bits. The items are cut into as many parts as threads share them. The calling thread always begins with the first, as
+//! what it wrote the last time may still lie in its caches; which helper takes which of the others is left to the pool. Who is done with a part
+//! helps the others from their end.
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
@@ -87,7 +88,7 @@ fn helpers() -> Option<&'static ThreadPool> {
     POOL.get_or_init(build).as_ref()
 }
 
-/// Calls `f` once for every item, on up to `threads` threads. Each item must write to its own outputs only.
+/// Calls `f` once for every item, on up to `threads` threads, and no more than there are items. Each item must write to its own outputs only.
 pub(crate) fn for_each<I>(threads: Threads, items: I, f: impl Fn(I::Item) + Sync)
 where
     I: IntoIterator<IntoIter: Send, Item: Send>,
@@ -95,7 +96,7 @@ where
     for_each_with(threads, std::iter::repeat_n((), threads.get()), items, |(), item| f(item));
 }
 
-/// The same, lending each thread one of `workspaces` (at least as many as threads) for scratch.
+/// The same, lending each thread one of `workspaces` (at least as many as threads) for scratch; only those are made that a thread takes.
 pub(crate) fn for_each_with<W, I>(
     threads: Threads,
     workspaces: impl IntoIterator<Item = W, IntoIter: Send>,
@@ -113,8 +114,14 @@ pub(crate) fn for_each_with<W, I>(
         return;
     }
     let mut all: VecDeque<I::Item> = items.collect();
-    let mut parts = Vec::with_capacity(threads.get());
-    for left in (1..=threads.get()).rev() {
+    // Nobody is woken, and then waited for, to find nothing to do.
+    let sharing = threads.get().min(all.len());
+    if sharing <= 1 {
+        all.into_iter().for_each(|item| f(&mut own, item));
+        return;
+    }
+    let mut parts = Vec::with_capacity(sharing);
+    for left in (1..=sharing).rev() {
         let rest = all.split_off(all.len().div_ceil(left));
         parts.push(std::mem::replace(&mut all, rest));
     }
@@ -132,7 +139,7 @@ pub(crate) fn for_each_with<W, I>(
     };
     // In place: the calling thread works too, and only the others have to be woken.
     helpers.in_place_scope(|scope| {
-        for (part, workspace) in (1..threads.get()).zip(workspaces) {
+        for (part, workspace) in (1..sharing).zip(workspaces) {
             let work = &work;
             scope.spawn(move |_| work(part, workspace));
         }
@@ -168,6 +175,20 @@ mod tests {
         let mut counts = [0usize; 3];
         for_each_with(Threads::new(3).unwrap(), counts.iter_mut(), 0..100, |count, _| **count += 1);
         assert_eq!(counts.iter().sum::<usize>(), 100);
+    }
+
+    #[test]
+    fn no_more_threads_are_woken_than_there_are_items() {
+        for (items, workspaces) in [(0, 1), (1, 1), (2, 2), (3, 3), (4, 3)] {
+            let (taken, visited) = (AtomicUsize::new(0), AtomicUsize::new(0));
+            let each = std::iter::repeat_with(|| taken.fetch_add(1, Ordering::SeqCst)).take(3);
+            let caller = std::thread::current().id();
+            for_each_with(Threads::new(3).unwrap(), each, 0..items, |_, _| {
+                visited.fetch_add(1, Ordering::SeqCst);
+                assert!(items > 1 || std::thread::current().id() == caller);
+            });
+            assert_eq!((taken.into_inner(), visited.into_inner()), (workspaces, items), "{items} items");
+        }
     }
 
     #[test]
