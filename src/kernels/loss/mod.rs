@@ -9,10 +9,15 @@ use crate::matrix::{MatMut, MatRef};
 use crate::parallel::for_each;
 use crate::simd::{Kernel, LANES, Simd, dispatch, math};
 
-/// Rows of a work item.
-const ROWS: usize = 256;
+/// Values of a work item, at least.
+const VALUES: usize = 32_768;
 /// What a logit costs, in multiply-adds.
 const COST: usize = 32;
+
+/// Rows per work item, a function of the shape only: whole groups of those that share a logarithm.
+fn rows_per_item(cols: usize) -> usize {
+    VALUES.div_ceil(cols.max(1)).next_multiple_of(LANES)
+}
 
 /// Softmax of every row, in place: `exp(l_j - max l) / sum_k exp(l_k - max l)`.
 ///
@@ -31,7 +36,8 @@ const COST: usize = 32;
 pub fn softmax(context: &mut Context, logits: MatMut<'_>) {
     let isa = context.isa();
     let threads = context.threads().for_work(logits.rows() * logits.cols() * COST);
-    for_each(threads, logits.row_blocks(ROWS), |logits| dispatch(isa, Softmax(logits)));
+    let rows = rows_per_item(logits.cols());
+    for_each(threads, logits.row_blocks(rows), |logits| dispatch(isa, Softmax(logits)));
 }
 
 struct Softmax<'a>(MatMut<'a>);
@@ -169,9 +175,10 @@ pub fn softmax_cross_entropy(
             losses
         }
     };
-    let mut gradients = gradient.map(|gradient| gradient.row_blocks(ROWS));
-    let items = losses.chunks_mut(ROWS).enumerate().map(|(block, losses)| {
-        let range = block * ROWS..block * ROWS + losses.len();
+    let block = rows_per_item(cols);
+    let mut gradients = gradient.map(|gradient| gradient.row_blocks(block));
+    let items = losses.chunks_mut(block).enumerate().map(|(index, losses)| {
+        let range = index * block..index * block + losses.len();
         let gradient = gradients.as_mut().and_then(Iterator::next);
         CrossEntropy { logits: logits.rows_range(range.clone()), labels: &labels[range], losses, gradient }
     });

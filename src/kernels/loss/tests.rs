@@ -84,6 +84,26 @@ fn bits_are_the_same_on_every_set_and_any_number_of_threads() {
 }
 
 #[test]
+fn items_have_whole_groups_of_rows_and_grow_with_their_width_no_further() {
+    for (cols, rows) in [(0, VALUES), (1, VALUES), (10, 3280), (128, 256), (2000, 32), (32_768, 16), (50_000, 16)] {
+        assert_eq!(rows_per_item(cols), rows, "{cols} columns");
+    }
+    // Rows in three items, which different threads take.
+    let (logits, labels) = random(33, if cfg!(miri) { 20 } else { 2100 }, 4);
+    let (mut one, mut several) = (logits.clone(), logits.clone());
+    softmax(&mut context(Isa::best(), 1), one.view_mut());
+    softmax(&mut context(Isa::best(), 7), several.view_mut());
+    assert_eq!(bits(one.as_slice()), bits(several.as_slice()));
+    let losses = [1, 7].map(|threads| {
+        let mut losses = vec![f32::NAN; 33];
+        let context = &mut context(Isa::best(), threads);
+        softmax_cross_entropy(context, logits.view(), &labels, Some(&mut losses), None);
+        bits(&losses)
+    });
+    assert_eq!(losses[0], losses[1]);
+}
+
+#[test]
 fn extreme_logits_give_exact_or_nan_losses() {
     let mut loss_of = {
         let mut context = context(Isa::best(), 1);
