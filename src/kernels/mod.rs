@@ -4,6 +4,10 @@
 //! widths of noise, temperatures, exponents, ranks. The message names kernel, parameter and value. Numbers that are computed, matrices and single
 //! ones (a gain, the factor of a [`Write`](dense::Write), a bias), are data: NaN and infinity spread, as each kernel says.
 //! Labels are bytes, here as in files of images: at most 256 classes.
+//!
+//! **Error bounds** that are multiples of 2^-24 leave underflow and overflow apart, where a kernel does not speak of them. An operation whose result
+//! is denormal may add half the smallest denormal, 2^-150, to what it is off by, which later factors multiply: [`verify`] allows for 4096 of
+//! these. What is beyond `f32` on the way to a result makes it infinite or NaN.
 
 pub mod activation;
 pub mod adam;
@@ -18,6 +22,7 @@ pub mod perturb;
 pub mod pixels;
 pub mod plasticity;
 pub mod verify;
+mod winners;
 
 /// Refuses a setting that is NaN or infinite: it would make all that a kernel learns so, without a word.
 #[track_caller]

@@ -269,7 +269,7 @@ fn product(
 }
 
 /// Columns from which work is split by panels of columns; below, by chunks of rows, which share the packed panels.
-const BY_PANEL: usize = 384;
+pub(crate) const BY_PANEL: usize = 384;
 
 /// Scratch memory of [`by_panel`].
 pub(crate) fn panel_scratch(depth: usize, threads: Threads) -> usize {
@@ -314,6 +314,13 @@ impl PackedMatrix {
         let mut lines = Matrix::zeros(packed_len(depth, cols) / LANES, LANES);
         pack(isa, Threads::ONE, b, false, depth, cols, lines.as_mut_slice());
         PackedMatrix { lines, registers: registers(isa), depth, cols }
+    }
+
+    /// Becomes another matrix of the same shape, for this instruction set, in the same memory.
+    pub(crate) fn replace(&mut self, isa: Isa, b: MatRef<'_>) {
+        debug_assert_eq!((b.rows(), b.cols()), (self.depth, self.cols));
+        pack(isa, Threads::ONE, b, false, self.depth, self.cols, self.lines.as_mut_slice());
+        self.registers = registers(isa);
     }
 
     /// Whether it is laid out for this instruction set, and better than a matrix as it lies for so many rows on the left.

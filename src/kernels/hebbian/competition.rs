@@ -7,12 +7,14 @@ use super::residual::{clamp_only, inputs_times_gates};
 use super::{Update, shapes_agree};
 use crate::context::Context;
 use crate::kernels::dense::blocked::CHUNK;
+use crate::kernels::winners;
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::parallel::{for_each, for_each_with};
 use crate::simd::{Kernel, LANES, Simd, dispatch};
 
 /// How units compete for a sample: which gates g they get. [`gates`] tells them, and [`winner_take_all`] learns by them.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "systems", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Competition {
     /// The most active unit wins: its gate is 1, the others are 0. The first of equals wins; NaN never does.
     Hard,
@@ -41,6 +43,12 @@ impl Competition {
     }
 }
 
+/// What comparing an activity costs, and reading and writing a weight, in multiply-adds.
+const COMPARISON: usize = 4;
+const REWRITTEN: usize = 16;
+/// Units of an item of the sums along samples.
+const SUMMED: usize = 1024;
+
 /// The gates of a competition over z \[batch, units\], into gates \[batch, units\]: how much of each sample goes to each unit.
 ///
 /// What the gates held is not read. Hard and k winners: 1 for a winner, else 0; of equal activities the first wins, NaN never does. Soft:
@@ -65,7 +73,7 @@ impl Competition {
 /// ```
 ///
 /// # Panics
-/// If the shapes differ, if k is zero or more than the units, or if the temperature is not a positive normal number.
+/// If the shapes differ; if k is zero or more than the units, or the temperature not a positive normal number, where there is a unit.
 #[track_caller]
 pub fn gates(context: &mut Context, z: MatRef<'_>, competition: Competition, gates: MatMut<'_>) {
     assert!(
@@ -76,24 +84,23 @@ pub fn gates(context: &mut Context, z: MatRef<'_>, competition: Competition, gat
         gates.rows(),
         gates.cols()
     );
-    if z.rows() == 0 || z.cols() == 0 {
+    if z.cols() == 0 {
         return;
     }
     competition.check("gates", z.cols());
-    let winners = match competition {
+    let k = match competition {
         Competition::Hard => 1,
         Competition::Top(k) => k,
         Competition::Soft { temperature } => return soft_gates(context, z, temperature, gates),
     };
-    let threads = context.threads().for_work(z.rows().saturating_mul(z.cols()) * 4);
+    let threads = context.threads().for_work(z.rows().saturating_mul(z.cols()) * COMPARISON);
     for_each(threads, gates.row_blocks(CHUNK).enumerate(), |(index, mut gates)| {
-        for row in 0..gates.rows() {
+        let first = index * CHUNK;
+        winners::of_rows(z.rows_range(first..first + gates.rows()), k, |row, winners| {
             let to = gates.row_mut(row);
             to.fill(0.0);
-            for unit in top(z.row(index * CHUNK + row), winners) {
-                to[unit as usize] = 1.0;
-            }
-        }
+            winners.iter().for_each(|&unit| to[unit as usize] = 1.0);
+        });
     });
 }
 
@@ -108,7 +115,7 @@ pub fn gates(context: &mut Context, z: MatRef<'_>, competition: Competition, gat
 /// divided by the batch for a mean), of soft gates `1.01 (batch + units + 56) gamma` times the same while `(max z - z) / T` is below some 10.
 /// **Determinism.** The same bits on every instruction set and for any number of threads.
 /// **Cost.** batch units comparisons and batch k inputs additions (hard and k winners), batch inputs units multiply-adds (soft), and
-/// two multiply-adds, a read and a write a weight. Scratch: units values a thread; soft, a copy of z.
+/// two multiply-adds, a read and a write a weight. Scratch: units values a thread, and k pairs of numbers a sample; soft, a copy of z.
 ///
 /// ```
 /// use neuropil::kernels::hebbian::{Competition, Reduction, Update, winner_take_all};
@@ -123,7 +130,8 @@ pub fn gates(context: &mut Context, z: MatRef<'_>, competition: Competition, gat
 /// ```
 ///
 /// # Panics
-/// If the shapes disagree, if k is zero or more than the units, if the temperature is not a positive normal number, or the rate not finite.
+/// If the shapes disagree, or the rate is not finite; where there is a unit, if k is zero or more than the units, or the temperature not a
+/// positive normal number. An empty batch excuses none of it.
 #[track_caller]
 pub fn winner_take_all(
     context: &mut Context,
@@ -136,24 +144,25 @@ pub fn winner_take_all(
     shapes_agree("winner_take_all", x, z, &w);
     update.check("winner_take_all");
     let (batch, units) = (z.rows(), z.cols());
-    if batch == 0 || units == 0 {
-        return clamp_only(w, update);
+    if units == 0 {
+        return;
     }
     competition.check("winner_take_all", units);
-    let winners = match competition {
+    if batch == 0 {
+        return clamp_only(w, update);
+    }
+    let k = match competition {
         Competition::Hard => 1,
         Competition::Top(k) => k,
         Competition::Soft { temperature } => return soft(context, x, z, w, temperature, update),
     };
-    let mut wins = Vec::with_capacity(batch * winners);
+    let wins = wins(context, z, k);
     let mut decay = vec![0.0f32; units];
-    for b in 0..batch {
-        for unit in top(z.row(b), winners) {
-            wins.push((b as u32, unit));
-            decay[unit as usize] -= sign(z.row(b)[unit as usize]);
-        }
+    for &(b, unit) in &wins {
+        decay[unit as usize] -= sign(z.row(b as usize)[unit as usize]);
     }
-    let (isa, threads) = (context.isa(), context.threads().for_work(x.cols() * (wins.len() + 2 * units)));
+    let work = x.cols().saturating_mul(wins.len() + REWRITTEN * units);
+    let (isa, threads) = (context.isa(), context.threads().for_work(work));
     let [scratch] = context.scratch([units * threads.get()]);
     let scale = update.scale(batch);
     for_each_with(threads, scratch.chunks_mut(units), w.row_blocks(CHUNK).enumerate(), |sums, (index, w)| {
@@ -172,19 +181,17 @@ fn sign(value: f32) -> f32 {
     }
 }
 
-/// The indices of the k largest values, largest first, the first of equals first.
-fn top(values: &[f32], k: usize) -> Vec<u32> {
-    let mut best: Vec<u32> = Vec::with_capacity(k + 1);
-    for (index, &value) in values.iter().enumerate() {
-        let full = best.len() == k;
-        if value.is_nan() || (full && best.last().is_none_or(|&last| values[last as usize] >= value)) {
-            continue;
-        }
-        let at = best.partition_point(|&other| values[other as usize] >= value);
-        best.insert(at, index as u32);
-        best.truncate(k);
-    }
-    best
+/// Each sample's k winners, as pairs of sample and unit, samples in order.
+fn wins(context: &Context, z: MatRef<'_>, k: usize) -> Vec<(u32, u32)> {
+    let threads = context.threads().for_work(z.rows().saturating_mul(z.cols()) * COMPARISON);
+    let mut blocks = vec![Vec::new(); z.rows().div_ceil(CHUNK)];
+    for_each(threads, blocks.iter_mut().enumerate(), |(index, wins)| {
+        let rows = index * CHUNK..z.rows().min((index + 1) * CHUNK);
+        winners::of_rows(z.rows_range(rows.clone()), k, |row, winners| {
+            wins.extend(winners.iter().map(|&unit| ((rows.start + row) as u32, unit)));
+        });
+    });
+    blocks.concat()
 }
 
 struct Winners<'a, 'b, 'c> {
@@ -235,11 +242,15 @@ fn soft(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatMut<'_>, temp
     let mut gates = Matrix::zeros(batch, units);
     soft_gates(context, z, temperature, gates.view_mut());
     let mut decay = vec![0.0; units];
-    for b in 0..batch {
-        for ((sum, &gate), &z) in decay.iter_mut().zip(gates.row(b)).zip(z.row(b)) {
-            *sum -= gate * sign(z);
+    let threads = context.threads().for_work(batch.saturating_mul(units) * COMPARISON);
+    for_each(threads, decay.chunks_mut(SUMMED).enumerate(), |(index, decay)| {
+        let first = index * SUMMED;
+        for b in 0..batch {
+            for ((sum, &gate), &z) in decay.iter_mut().zip(&gates.row(b)[first..]).zip(&z.row(b)[first..]) {
+                *sum -= gate * sign(z);
+            }
         }
-    }
+    });
     inputs_times_gates(context, x, gates.view(), &decay, w, update);
 }
 

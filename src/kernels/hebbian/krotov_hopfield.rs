@@ -19,11 +19,14 @@ use crate::simd::{Kernel, LANES, Simd, dispatch};
 
 /// The largest k.
 pub const MAX_RANK: usize = 16;
+/// The largest p: a power of a weight costs so many multiplications, and long before that all but the largest weights underflow.
+pub const MAX_P: u32 = 64;
 
 /// What the rule leaves open.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "systems", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
 pub struct KrotovHopfield {
-    /// The Lebesgue norm that weights approach: 2 or more.
+    /// The Lebesgue norm that weights approach: 2 to [`MAX_P`].
     pub p: u32,
     /// The rank that is pushed away: 2 to [`MAX_RANK`].
     pub k: usize,
@@ -83,7 +86,7 @@ impl Default for KrotovHopfield {
 /// ```
 ///
 /// # Panics
-/// If the shapes disagree, p is below 2, k is not in 2..=16 or exceeds the units, or `delta` or `rate` is not finite.
+/// If the shapes disagree, p is not in 2..=64, k is not in 2..=16 or exceeds the units, or `delta` or `rate` is not finite.
 #[track_caller]
 pub fn krotov_hopfield(
     context: &mut Context,
@@ -94,7 +97,7 @@ pub fn krotov_hopfield(
 ) -> f32 {
     let (batch, inputs, units) = (x.rows(), x.cols(), w.rows());
     assert!(w.cols() == inputs, "krotov_hopfield: x is {batch} x {inputs}, w is {units} x {}", w.cols());
-    assert!(rule.p >= 2, "krotov_hopfield: p is {}, not 2 or more", rule.p);
+    assert!((2..=MAX_P).contains(&rule.p), "krotov_hopfield: p is {}, not 2 to {MAX_P}", rule.p);
     assert!((2..=MAX_RANK).contains(&rule.k) && rule.k <= units, "krotov_hopfield: rank {} of {units} units", rule.k);
     finite("krotov_hopfield", "delta", rule.delta);
     finite("krotov_hopfield", "rate", rate);

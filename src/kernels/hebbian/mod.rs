@@ -51,7 +51,8 @@ mod several;
 mod sparse;
 
 pub use competition::{Competition, gates, winner_take_all};
-pub use krotov_hopfield::{KrotovHopfield, MAX_RANK, krotov_hopfield};
+pub use krotov_hopfield::{KrotovHopfield, MAX_P, MAX_RANK, krotov_hopfield};
+pub(crate) use residual::MANY;
 pub use residual::{oja_excluding_self, oja_per_unit, oja_subspace};
 pub use sanger::sanger;
 pub use sparse::{SparseWorkspace, oja_subspace_sparse};

@@ -16,7 +16,7 @@ use super::several::{self, SEVERAL, SeveralRows};
 use super::{Update, column_sums, shapes_agree};
 use crate::context::Context;
 use crate::kernels::dense::blocked::{CHUNK, Epilogue, Panels, chunk_product, packed_len, transpose_columns};
-use crate::kernels::dense::{by_panel, pack, panel_scratch, transpose};
+use crate::kernels::dense::{BY_PANEL, by_panel, pack, panel_scratch, transpose};
 use crate::matrix::{MatMut, MatRef};
 use crate::parallel::{for_each, for_each_with};
 use crate::simd::{Kernel, LANES, Simd, dispatch};
@@ -45,6 +45,7 @@ pub fn oja_subspace(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatM
 ///
 /// Cost: as [`oja_subspace`], and one multiply-add a weight. Error: as there, the own term counted twice: within
 /// `1.01 (batch + units + 56) gamma` times `|w_ij| + |rate| sum_b |z_bj| (|x_bi| + sum_k |z_bk w_ik| + |z_bj w_ij|)`.
+/// The sums of `z_bj^2` over the batch are taken in `f32`: beyond 3.4e38 the term that is put back is infinite, and NaN of a weight of zero.
 /// **NaN and infinity** spread as in [`oja_subspace`]: a weight that is not finite reaches its own unit too, by the term that is put back.
 /// See [the module](super) for determinism; an empty batch only clamps.
 ///
@@ -75,6 +76,7 @@ pub fn oja_excluding_self(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w
 ///
 /// Cost: batch inputs units multiply-adds, a read and a write a weight. Error: with gamma = 2^-24, a new weight is within `1.01 (batch + 8) gamma` times
 /// `|w_ij| + |rate| sum_b |z_bj| (|x_bi| + |z_bj w_ij|)` of the exact one, rate divided by the batch for a mean.
+/// The sums of `z_bj^2` over the batch are taken in `f32`: beyond 3.4e38 the decay is infinite, and NaN of a weight of zero.
 /// **NaN and infinity**: a unit's activities and weights reach that unit only, an input all units.
 /// See [the module](super) for determinism; an empty batch only clamps.
 ///
@@ -111,7 +113,7 @@ pub(super) fn inputs_times_gates(
     update: &Update,
 ) {
     let (isa, batch, inputs, units) = (context.isa(), x.rows(), x.cols(), g.cols());
-    if batch == 0 {
+    if batch == 0 || inputs == 0 || units == 0 {
         return clamp_only(w, update);
     }
     let threads = context.threads().for_work(batch * inputs * units);
@@ -191,11 +193,22 @@ fn by_residual(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatMut<'_
     }
     let stride = batch.next_multiple_of(LANES);
     if batch >= MANY {
-        let [residual, packed] = context.scratch([inputs * stride, panel_scratch(batch.max(units), threads)]);
+        let by_rows = units < BY_PANEL;
+        let second = if by_rows { packed_len(batch, units) } else { panel_scratch(batch, threads) };
+        let [residual, packed] = context.scratch([inputs * stride, panel_scratch(units, threads).max(second)]);
         transpose(isa, threads, x, residual);
         let mut residual = MatMut::with_stride(residual, inputs, batch, stride).expect("scratch for the residuals");
         by_panel(isa, threads, w.as_ref(), z, true, residual.reborrow(), Epilogue::add(-1.0), None, packed);
-        by_panel(isa, threads, residual.as_ref(), z, false, w, epilogue, None, packed);
+        let residual = residual.as_ref();
+        if !by_rows {
+            return by_panel(isa, threads, residual, z, false, w, epilogue, None, packed);
+        }
+        // As a dense product of so few columns: there would be fewer panels of units than threads.
+        let panels = pack(isa, threads, z, false, batch, units, packed);
+        for_each(threads, w.row_blocks(CHUNK).enumerate(), |(index, w)| {
+            let residual = residual.rows_range(index * CHUNK..index * CHUNK + w.rows());
+            dispatch(isa, UpdatedChunk { residual, panels, w, epilogue });
+        });
         return;
     }
     let chunk = if batch < 64 { CHUNK } else { 2 * CHUNK };
@@ -213,12 +226,29 @@ fn by_residual(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatMut<'_
     );
 }
 
+/// The second product for a chunk of rows.
+struct UpdatedChunk<'a, 'c> {
+    residual: MatRef<'a>,
+    panels: Panels<'a>,
+    w: MatMut<'c>,
+    epilogue: Epilogue<'a>,
+}
+
+impl Kernel for UpdatedChunk<'_, '_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        chunk_product(s, self.residual, self.panels, &mut self.w, self.epilogue);
+    }
+}
+
 /// Batches from which two products in sequence win over one visit to each row: the packed z no longer fits the caches.
-const MANY: usize = 512;
+pub(crate) const MANY: usize = 512;
 
 /// A batch of nothing changes nothing, but the clamp still holds afterwards.
 pub(super) fn clamp_only(mut w: MatMut<'_>, update: &Update) {
-    if update.non_negative {
+    // However many rows of nothing there are.
+    if update.non_negative && w.cols() > 0 {
         for row in 0..w.rows() {
             for value in w.row_mut(row) {
                 if *value < 0.0 {

@@ -220,6 +220,54 @@ fn gates_follow_their_definition_with_the_same_bits_on_every_set() {
 }
 
 #[test]
+fn many_samples_give_few_units_the_bits_that_they_have_beside_silent_ones() {
+    // With silent units the second product goes by panels of units, without by chunks of inputs.
+    let (batch, inputs, units) = if cfg!(miri) { (512, 2, 3) } else { (520, 100, 49) };
+    let (x, z, w) = (random(batch, inputs, 0.0, 1), random(batch, units, -0.3, 2), random(inputs, units, -1.0, 3));
+    let wider = |m: &Matrix| Matrix::from_fn(m.rows(), 390, |row, col| if col < units { m[(row, col)] } else { 0.0 });
+    let (wide_z, wide_w) = (wider(&z), wider(&w));
+    for (name, rule, _) in &RULES[..2] {
+        for update in updates() {
+            for (isa, threads) in Isa::available().flat_map(|isa| [(isa, 1), (isa, 3)]) {
+                let mut context = Context::on(isa).unwrap().with_threads(Threads::always(threads).unwrap());
+                let (mut few, mut many) = (w.clone(), wide_w.clone());
+                rule(&mut context, x.view(), z.view(), few.view_mut(), &update);
+                rule(&mut context, x.view(), wide_z.view(), many.view_mut(), &update);
+                for i in 0..inputs {
+                    let same = few.row(i).iter().zip(many.row(i)).all(|(few, many)| few.to_bits() == many.to_bits());
+                    assert!(same, "{name} {isa} {threads} threads {update:?}: row {i}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn many_winners_are_those_of_the_definition_whatever_the_threads() {
+    let (batch, units) = if cfg!(miri) { (3, 40) } else { (113, 260) };
+    let mut z = random(batch, units, -1.0, 2);
+    z.as_mut_slice().iter_mut().step_by(4).for_each(|z| *z = 0.5); // ties
+    z.as_mut_slice().iter_mut().step_by(7).for_each(|z| *z = f32::NAN);
+    let (x, w) = (random(batch, 5, 0.0, 1), random(5, units, -1.0, 3));
+    for k in [32, 33, units / 2, units] {
+        let want: Vec<f32> = reference::gates(z.view(), Competition::Top(k)).iter().map(|&gate| gate as f32).collect();
+        let updated = reference::winner_take_all(x.view(), z.view(), w.view(), Competition::Top(k), &Update::default());
+        let mut first: Option<Matrix> = None;
+        for threads in [1, 2, 3, 7] {
+            let mut context = Context::new().unwrap().with_threads(Threads::always(threads).unwrap());
+            let mut got = Matrix::from_fn(batch, units, |_, _| f32::NAN);
+            gates(&mut context, z.view(), Competition::Top(k), got.view_mut());
+            assert_eq!(got.as_slice(), want, "{k} winners, {threads} threads");
+            let mut new = w.clone();
+            let (z, update) = (z.view(), Update::default());
+            winner_take_all(&mut context, x.view(), z, new.view_mut(), Competition::Top(k), &update);
+            assert_within("winners", &new, &updated, batch + 8);
+            assert_eq!(&new, first.get_or_insert_with(|| new.clone()), "{k} winners, {threads} threads");
+        }
+    }
+}
+
+#[test]
 fn activities_that_are_no_numbers_never_win_a_hard_competition_and_spoil_a_soft_one() {
     let z = [f32::NAN, 1.0, 2.0, 3.0, f32::NEG_INFINITY, f32::INFINITY, f32::NAN, f32::NAN, f32::NAN, 1.0, 2.0, 3.0];
     let z = Matrix::from_slice(&z, 4, 3).unwrap();
@@ -245,6 +293,46 @@ fn activities_that_are_no_numbers_never_win_a_hard_competition_and_spoil_a_soft_
 fn more_winners_than_units_are_refused() {
     let z = Matrix::zeros(2, 3);
     gates(&mut Context::new().unwrap(), z.view(), Competition::Top(4), Matrix::zeros(2, 3).view_mut());
+}
+
+#[test]
+#[should_panic(expected = "winner_take_all: 0 winners of 3 units")]
+fn no_winners_are_refused_of_an_empty_batch_too() {
+    let (x, z, mut w) = (Matrix::zeros(0, 2), Matrix::zeros(0, 3), Matrix::zeros(2, 3));
+    let (competition, update) = (Competition::Top(0), Update::default());
+    winner_take_all(&mut Context::new().unwrap(), x.view(), z.view(), w.view_mut(), competition, &update);
+}
+
+#[test]
+#[should_panic(expected = "gates: temperature 0 is not")]
+fn gates_refuse_a_temperature_of_zero_of_an_empty_batch_too() {
+    let (z, competition) = (Matrix::zeros(0, 3), Competition::Soft { temperature: 0.0 });
+    gates(&mut Context::new().unwrap(), z.view(), competition, Matrix::zeros(0, 3).view_mut());
+}
+
+#[test]
+fn no_units_cost_nothing_however_many_samples_or_inputs_there_are() {
+    let update = Update { non_negative: true, ..Update::default() };
+    let mut context = Context::new().unwrap();
+    for (batch, inputs) in [(1 << 60, 0), (0, 1 << 60)] {
+        let (x, z) = (Matrix::zeros(batch, inputs), Matrix::zeros(batch, 0));
+        for (_, rule, _) in RULES {
+            rule(&mut context, x.view(), z.view(), Matrix::zeros(inputs, 0).view_mut(), &update);
+        }
+        for competition in [Competition::Hard, Competition::Top(0), Competition::Soft { temperature: 0.0 }] {
+            let mut w = Matrix::zeros(inputs, 0);
+            winner_take_all(&mut context, x.view(), z.view(), w.view_mut(), competition, &update);
+            gates(&mut context, z.view(), competition, Matrix::zeros(batch, 0).view_mut());
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "krotov_hopfield: p is 65, not 2 to 64")]
+fn a_norm_beyond_the_largest_is_refused() {
+    let (x, mut w) = (random(2, 3, 0.0, 4), random(9, 3, -1.0, 5));
+    let rule = KrotovHopfield { p: MAX_P + 1, ..KrotovHopfield::default() };
+    krotov_hopfield(&mut Context::new().unwrap(), x.view(), w.view_mut(), &rule, 0.1);
 }
 
 #[test]
@@ -447,6 +535,22 @@ fn threads_do_not_show() {
         };
         assert_eq!(hopfield(threads), hopfield(1), "krotov_hopfield on {threads} threads");
     }
+}
+
+#[cfg(feature = "systems")]
+#[test]
+fn settings_are_written_and_read_as_configurations_are() {
+    #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    struct All {
+        competitions: Vec<Competition>,
+        rule: KrotovHopfield,
+    }
+    let competitions = vec![Competition::Hard, Competition::Top(3), Competition::Soft { temperature: 0.5 }];
+    let all = All { competitions, rule: KrotovHopfield::default() };
+    let text = toml::to_string(&all).unwrap();
+    assert!(text.contains(r#""hard""#) && text.contains("top = 3") && text.contains("temperature = 0.5"), "{text}");
+    assert_eq!(toml::from_str::<All>(&text).unwrap(), all);
+    assert!(toml::from_str::<All>(&text.replace("delta", "gamma")).is_err());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Checks of the Hebbian updates.
 
 use super::{Case, Check, Dim, UNDERFLOW, gamma, strict, waive};
+use crate::kernels::dense::BY_PANEL;
 use crate::kernels::hebbian::reference::{self, Tied, Updated};
 use crate::kernels::hebbian::{
     self, Competition, KrotovHopfield, Reduction, SparseWorkspace, Update, krotov_hopfield, oja_excluding_self,
@@ -15,11 +16,11 @@ const DIMS: &[Dim] = &[
     Dim { name: "units", min: 0, max: 140 },
 ];
 
-/// So many samples that the products go panel by panel.
+/// So many samples that the products follow each other, and units to go by panels of them or by chunks of inputs.
 const MANY: &[Dim] = &[
-    Dim { name: "batch", min: 512, max: 530 },
+    Dim { name: "batch", min: hebbian::MANY, max: hebbian::MANY + 18 },
     Dim { name: "inputs", min: 1, max: 4 },
-    Dim { name: "units", min: 1, max: 140 },
+    Dim { name: "units", min: 1, max: BY_PANEL + 16 },
 ];
 
 /// Ranks need units.

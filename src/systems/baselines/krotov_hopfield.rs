@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::datasets::Dataset;
 use crate::error::{Error, Result};
 use crate::kernels::dense::{self, Write};
-use crate::kernels::hebbian::{KrotovHopfield, MAX_RANK, krotov_hopfield};
+use crate::kernels::hebbian::{KrotovHopfield, MAX_P, MAX_RANK, krotov_hopfield};
 use crate::kernels::{activation, perturb};
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::random::Stream;
@@ -104,7 +104,7 @@ impl Config {
         use settings::{not_negative, positive, within};
         settings::seed(self.seed)?;
         settings::layers(&self.layers, 2)?;
-        within("p", self.p.into(), 2, 64)?;
+        within("p", self.p.into(), 2, MAX_P.into())?;
         let narrowest = self.layers.iter().copied().min().unwrap_or(2);
         within("k", self.k as u64, 2, narrowest.min(MAX_RANK) as u64)?;
         not_negative("delta", self.delta)?;
