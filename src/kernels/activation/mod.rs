@@ -1,4 +1,4 @@
-//! Activations: ReLU, GELU, tanh, rectified power, and the magnitude-preserving z-score of the Hebbian networks.
+//! Activations: ReLU, GELU, tanh, rectified power, k winners that take all, and the magnitude-preserving z-score of the Hebbian networks.
 //!
 //! All work in place on a batch `y` [samples, units], write each value once per pass, and give the same bits on every
 //! instruction set and for any number of threads.
@@ -12,6 +12,7 @@ pub use dropout::{Dropout, relu_dropout};
 pub use gelu::{gelu, gelu_gradient};
 pub use zscore::{Axis, magnitude_zscore};
 
+use super::winners;
 use crate::context::Context;
 use crate::matrix::{MatMut, MatRef};
 use crate::parallel::for_each;
@@ -217,6 +218,48 @@ pub fn power(context: &mut Context, y: MatMut<'_>, n: f32) {
 #[track_caller]
 fn check_power(kernel: &str, n: f32) {
     assert!(n > 0.0 && n <= 64.0, "{kernel}: n is {n}, not above 0 and at most 64");
+}
+
+/// k-winners-take-all: the k largest values of every row stay, all others become zero.
+///
+/// The winners are those of [`Competition::Top`](super::hebbian::Competition::Top), largest by value, not by magnitude: of equals the first
+/// wins, NaN never does and becomes zero, so that fewer than k stay where fewer are numbers. Infinities compete as any value. Exact: what stays keeps
+/// its bits. The same on every instruction set and for any number of threads, which share the rows.
+/// Cost: a comparison, a read and a write a value; up to 32 winners are kept in order by insertion, more of them cost a few comparisons a value
+/// and two sorts' worth of them, and four bytes a value of one row for each thread.
+///
+/// ```
+/// use neuropil::{Context, Matrix, kernels::activation};
+/// let mut y = Matrix::from_slice(&[0.5, -2.0, 1.0, f32::NAN, -3.0, -1.0, -1.0, -2.0], 2, 4)?;
+/// activation::k_winners(&mut Context::new()?, y.view_mut(), 2);
+/// assert_eq!(y.as_slice(), &[0.5, 0.0, 1.0, 0.0, 0.0, -1.0, -1.0, 0.0]);
+/// # Ok::<(), neuropil::Error>(())
+/// ```
+///
+/// # Panics
+/// If k is zero or more than the columns, where there is one.
+#[track_caller]
+pub fn k_winners(context: &mut Context, y: MatMut<'_>, k: usize) {
+    let (rows, cols) = (y.rows(), y.cols());
+    if cols == 0 {
+        return;
+    }
+    assert!(k >= 1 && k <= cols, "k_winners: {k} winners of {cols} columns");
+    let threads = context.threads().for_work(rows.saturating_mul(cols) * COST);
+    for_each(threads, y.row_blocks(rows_per_item(cols)), |mut y| {
+        let mut kept = Vec::new();
+        for row in 0..y.rows() {
+            let values = y.row_mut(row);
+            winners::of_row(values, k, &mut kept);
+            kept.sort_unstable();
+            let mut from = 0;
+            for &winner in &kept {
+                values[from..winner as usize].fill(0.0);
+                from = winner as usize + 1;
+            }
+            values[from..].fill(0.0);
+        }
+    });
 }
 
 /// `y = tanh(y)`, within 1.5 units of the last place ([`math::tanh`]). NaN stays NaN, zeros keep their sign. One read and one write of y.

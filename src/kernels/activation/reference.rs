@@ -20,6 +20,17 @@ pub fn relu_gradient(x: f32, gradient: f32) -> f64 {
     }
 }
 
+/// The k largest of a row, zeros in place of the others; the first of equals, and no NaN.
+pub fn k_winners(row: &[f32], k: usize) -> Vec<f64> {
+    // How many go before a value: those that are larger, and its equals to the left.
+    let before = |at: usize| {
+        let goes = |other: usize| row[other] > row[at] || (row[other] == row[at] && other < at);
+        (0..row.len()).filter(|&other| goes(other)).count()
+    };
+    let kept = |at: usize| !row[at].is_nan() && before(at) < k;
+    (0..row.len()).map(|at| if kept(at) { f64::from(row[at]) } else { 0.0 }).collect()
+}
+
 /// `tanh(y)` of one value.
 pub fn tanh(y: f32) -> f64 {
     f64::from(y).tanh()
@@ -111,8 +122,8 @@ pub fn magnitude_zscore_bounds(y: &[f32], rows: usize, cols: usize, axis: Axis, 
         for &i in &group {
             bounds[i] = if deviation == 0.0 {
                 0.0
-            } else if deviation < 1e-18 {
-                // Its square underflows, or nearly.
+            } else if (rescale && max - mean < 1e-36) || (!rescale && deviation < 1e-18) {
+                // The mean has too few digits to be taken from the largest, or the deviation's square underflows, or nearly.
                 f64::INFINITY
             } else if rescale {
                 1.01 * (error / (max - mean) + 4.0 * unit)

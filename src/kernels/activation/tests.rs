@@ -211,6 +211,39 @@ fn relu_is_the_larger_of_zero_and_the_value() {
 }
 
 #[test]
+fn the_largest_values_win_and_the_others_are_zero() {
+    let shapes = [(0, 5), (1, 1), (3, 17), (5, 40), (2, 300)];
+    for (rows, cols) in &shapes[..if cfg!(miri) { 3 } else { 5 }] {
+        let mut y = random(*rows, *cols, 11);
+        for (at, value) in y.as_mut_slice().iter_mut().enumerate() {
+            match at % 11 {
+                0..3 => *value = value.round(), // ties, and zeros of either sign
+                3 => *value = f32::NAN,
+                4 => *value = f32::INFINITY,
+                5 => *value = f32::NEG_INFINITY,
+                _ => (),
+            }
+        }
+        for k in [1, 2, 32, 33, cols / 2 + 1, *cols].into_iter().filter(|k| k <= cols) {
+            let want: Vec<f32> =
+                y.view().iter_rows().flat_map(|row| reference::k_winners(row, k)).map(|value| value as f32).collect();
+            for (isa, threads) in Isa::available().flat_map(|isa| [(isa, 1), (isa, 2), (isa, 3), (isa, 7)]) {
+                let got = strided(&y, 3, |y| k_winners(&mut context(isa, threads), y, k));
+                // Bits, so that zeros that win keep their signs.
+                assert_eq!(bits(&got), bits(&want), "{isa} {rows} x {cols}, {k} winners, {threads} threads");
+            }
+        }
+    }
+    k_winners(&mut Context::new().unwrap(), Matrix::zeros(2, 0).view_mut(), 0);
+}
+
+#[test]
+#[should_panic(expected = "k_winners: 4 winners of 3 columns")]
+fn more_winners_than_columns_are_refused() {
+    k_winners(&mut Context::new().unwrap(), Matrix::zeros(0, 3).view_mut(), 4);
+}
+
+#[test]
 fn powers_stay_within_their_bound_with_equal_bits() {
     let mut y = random(9, 101, 2);
     // Over many decades too, where the logarithm is large.
@@ -261,6 +294,25 @@ fn zscores_stay_within_their_bound() {
                             "{isa} {rows} x {cols} {axis:?} {rescale}: {got}, exactly {exact}, within {bound}"
                         );
                     }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn rescaled_zscores_of_tiny_magnitudes_stay_within_their_bound() {
+    for (rows, cols) in [(3, 17), (70, 5)] {
+        let mut y = random(rows, cols, 3);
+        y.as_mut_slice().iter_mut().for_each(|y| *y *= 1e-33);
+        for axis in [Axis::Sample, Axis::Unit, Axis::Whole] {
+            let bounds = reference::magnitude_zscore_bounds(y.as_slice(), rows, cols, axis, true);
+            let exact = reference::magnitude_zscore(y.as_slice(), rows, cols, axis, true);
+            assert!(bounds.iter().all(|&bound| bound < 1e-3), "a bound that says nothing");
+            for isa in Isa::available() {
+                let got = strided(&y, 2, |y| magnitude_zscore(&mut context(isa, 1), y, axis, true));
+                for ((&got, &exact), &bound) in got.iter().zip(&exact).zip(&bounds) {
+                    assert!((f64::from(got) - exact).abs() <= bound, "{isa} {axis:?}: {got}, exactly {exact}");
                 }
             }
         }
