@@ -185,7 +185,7 @@ impl ReadOut {
         let loss = loss::softmax_cross_entropy(context, logits.view(), labels, None, Some(difference.view_mut()));
         let mut gradient = Matrix::zeros(features.cols(), classes);
         dense::matmul_tn(context, features, difference.view(), gradient.view_mut(), Write::Replace);
-        let step = Step { rate, number, scale: 1.0 / batch as f32, decay: 0.0, non_negative };
+        let step = Step { rate, number, scale: 1.0 / batch as f32, non_negative, ..Step::default() };
         let scaled = Step { scale: self.scale * step.scale, ..step };
         self.moments.update(context, &scaled, gradient.as_slice(), self.weights.as_mut_slice());
         self.bias_moments.update(context, &step, &column_sums(difference.view()), &mut self.bias);

@@ -6,7 +6,7 @@
 //! m <- m + (1 - beta1)(g - m)      v <- v + (1 - beta2)(g^2 - v)
 //! w <- w - rate * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
 //! ```
-//! with beta1 = 0.9, beta2 = 0.999, eps = 1e-8; the decay is an L2 penalty, part of the gradient as in the original (not
+//! with beta1 = 0.9, beta2 = 0.999 and eps = 1e-8 unless the [`Step`] says otherwise; the decay is an L2 penalty, part of the gradient as in the original (not
 //! the decoupled one of AdamW). Every value is updated by itself, in the same order of operations whatever the
 //! instruction set and number of threads: the bits never differ. Bound by memory (seven streams of 4 bytes a value).
 //!
@@ -31,10 +31,6 @@ use crate::kernels::finite;
 use crate::parallel;
 use crate::simd::{Kernel, LANES, Simd, dispatch};
 
-pub(crate) const BETA1: f64 = 0.9;
-pub(crate) const BETA2: f64 = 0.999;
-pub(crate) const EPSILON: f64 = 1e-8;
-
 /// Values a thread takes at once.
 const CHUNK: usize = 1 << 14;
 
@@ -47,7 +43,18 @@ pub struct Adam {
     pub(crate) second: Vec<f32>,
 }
 
-/// One step's settings. The default is the first step at a rate of 0.001, without scale, decay or projection.
+/// One step's settings. The default is the first step at a rate of 0.001, without scale, decay or projection, with the constants of the paper.
+///
+/// ```
+/// use neuropil::Context;
+/// use neuropil::kernels::adam::{Adam, Step};
+/// // Without memory, each parameter goes the rate's way against the sign of its gradient.
+/// let (mut w, mut adam) = ([1.0, -2.0], Adam::new(2));
+/// let step = Step { rate: 0.25, beta1: 0.0, beta2: 0.0, epsilon: 0.0, ..Step::default() };
+/// adam.update(&mut Context::new()?, &step, &[0.5, -8.0], &mut w);
+/// assert_eq!(w, [0.75, -1.75]);
+/// # Ok::<(), neuropil::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
     /// The learning rate.
@@ -60,11 +67,27 @@ pub struct Step {
     pub decay: f32,
     /// Whether parameters are projected to zero or above afterwards.
     pub non_negative: bool,
+    /// What is left of the running mean of the gradient after a step: 0 or more, below 1; 0.9 by default.
+    pub beta1: f64,
+    /// The same of its square; 0.999 by default.
+    pub beta2: f64,
+    /// What is added to the root of the second moment, so that small ones do not make large steps: 0 or more; 1e-8 by default. Of 0, a parameter
+    /// whose gradients were all zero becomes NaN.
+    pub epsilon: f64,
 }
 
 impl Default for Step {
     fn default() -> Self {
-        Step { rate: 1e-3, number: 1, scale: 1.0, decay: 0.0, non_negative: false }
+        Step {
+            rate: 1e-3,
+            number: 1,
+            scale: 1.0,
+            decay: 0.0,
+            non_negative: false,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+        }
     }
 }
 
@@ -102,8 +125,8 @@ impl Adam {
     /// the step after it. Some fifteen operations and 28 bytes of memory a parameter.
     ///
     /// # Panics
-    /// If parameters, gradient and moments have different lengths, the step's number is 0, or its rate, scale or decay is not finite; a rate that
-    /// `f32` makes infinite (1e39) counts as that.
+    /// If parameters, gradient and moments have different lengths, the step's number is 0, its rate, scale or decay is not finite, a beta is not
+    /// at least 0 and below 1, or epsilon is negative or not finite; a rate that `f32` makes infinite (1e39) counts as that.
     #[track_caller]
     pub fn update(&mut self, context: &mut Context, step: &Step, gradient: &[f32], parameters: &mut [f32]) {
         assert!(
@@ -123,13 +146,21 @@ impl Adam {
         for (name, value) in [("scale", step.scale), ("decay", step.decay)] {
             finite("Adam", name, value);
         }
+        let Step { beta1, beta2, epsilon, .. } = *step;
+        for (name, beta) in [("beta1", beta1), ("beta2", beta2)] {
+            assert!((0.0..1.0).contains(&beta), "Adam: {name} is {beta:?}, not 0 or more and below 1");
+        }
+        assert!(
+            epsilon >= 0.0 && (epsilon as f32).is_finite(),
+            "Adam: epsilon is {epsilon:?}, not 0 or more and finite in f32"
+        );
         // Both corrections go into two numbers: w -= c m / (sqrt(v) + e).
         let exponent = step.number.min(1 << 30) as i32;
-        let root = (1.0 - BETA2.powi(exponent)).sqrt();
-        let rate = (step.rate * root / (1.0 - BETA1.powi(exponent))) as f32;
-        let epsilon = (EPSILON * root) as f32;
+        let root = (1.0 - beta2.powi(exponent)).sqrt();
+        let rate = (step.rate * root / (1.0 - beta1.powi(exponent))) as f32;
+        let epsilon = (epsilon * root) as f32;
         let constants = Constants {
-            keep: [(1.0 - BETA1) as f32, (1.0 - BETA2) as f32],
+            keep: [(1.0 - beta1) as f32, (1.0 - beta2) as f32],
             rate,
             epsilon,
             scale: step.scale,
@@ -221,7 +252,7 @@ mod tests {
         for number in 1..=50 {
             let mut gradient = vec![0.0f32; len];
             Stream::new(2, "g").item(number).uniform(-3.0, 3.0, &mut gradient);
-            let step = Step { rate: 0.01, number, scale: 0.5, decay: 0.25, non_negative: false };
+            let step = Step { rate: 0.01, number, scale: 0.5, decay: 0.25, ..Step::default() };
             adam.update(&mut context, &step, &gradient, &mut w);
             for (state, g) in exact.iter_mut().zip(&gradient) {
                 *state = reference::update(&step, f64::from(*g), *state);
@@ -245,6 +276,45 @@ mod tests {
         assert!((two[0] - expected).abs() < 1e-12, "{two:?}");
         let clamped = reference::update(&Step { non_negative: true, ..step(1) }, 1.0, [0.05, 0.0, 0.0]);
         assert_eq!(clamped[0], 0.0);
+    }
+
+    #[test]
+    fn other_betas_and_epsilons_stay_within_the_bound() {
+        for (beta1, beta2, epsilon) in [(0.0, 0.0, 0.0), (0.5, 0.9, 1e-3), (0.95, 0.95, 1.0), (0.0, 0.99, 1e-12)] {
+            for number in [1, 2, 40] {
+                let step = Step { rate: 0.01, number, scale: 0.5, beta1, beta2, epsilon, ..Step::default() };
+                for isa in Isa::available() {
+                    let (gradient, old) =
+                        ([0.3f32, -2.0, 1e-3], [[0.5f32, 0.1, 0.2], [-1.0, 0.0, 1e-6], [2.0, -0.3, 4.0]]);
+                    let mut w = old.map(|old| old[0]);
+                    let mut adam = Adam::from_moments(old.map(|o| o[1]).to_vec(), old.map(|o| o[2]).to_vec()).unwrap();
+                    adam.update(&mut Context::on(isa).unwrap(), &step, &gradient, &mut w);
+                    for at in 0..3 {
+                        let exact = reference::update(&step, gradient[at].into(), old[at].map(f64::from));
+                        let bound = reference::error(&step, gradient[at].into(), old[at].map(f64::from));
+                        for (part, got) in [w[at], adam.first[at], adam.second[at]].into_iter().enumerate() {
+                            let error = (f64::from(got) - exact[part]).abs();
+                            assert!(error <= bound[part], "{isa} {step:?}: {got}, exactly {}", exact[part]);
+                            assert!(bound[part] < 1e-4, "{step:?}: a bound that says nothing, {}", bound[part]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "Adam: beta2 is 1.0, not 0 or more and below 1")]
+    fn moments_that_forget_nothing_are_refused() {
+        let mut context = Context::on(Isa::Scalar).unwrap();
+        Adam::new(1).update(&mut context, &Step { beta2: 1.0, ..Step::default() }, &[1.0], &mut [1.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "Adam: epsilon is NaN")]
+    fn an_epsilon_that_is_no_number_is_refused() {
+        let mut context = Context::on(Isa::Scalar).unwrap();
+        Adam::new(1).update(&mut context, &Step { epsilon: f64::NAN, ..Step::default() }, &[1.0], &mut [1.0]);
     }
 
     #[test]
@@ -321,7 +391,7 @@ mod tests {
             for number in 1..4 {
                 adam.update(
                     &mut context,
-                    &Step { rate: 0.01, number, scale: 1.0, decay: 0.0, non_negative: true },
+                    &Step { rate: 0.01, number, non_negative: true, ..Step::default() },
                     &gradient,
                     &mut w,
                 );

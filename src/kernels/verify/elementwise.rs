@@ -29,6 +29,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check { kernel: "activation::power", dims: BATCH, run: power },
     Check { kernel: "activation::power_gradient", dims: BATCH, run: power_gradient },
     Check { kernel: "activation::gelu", dims: BATCH, run: gelu },
+    Check { kernel: "activation::k_winners", dims: BATCH, run: k_winners },
     Check { kernel: "activation::magnitude_zscore", dims: BATCH, run: zscore },
     Check { kernel: "activation::relu_dropout", dims: BATCH, run: relu_dropout },
     Check { kernel: "loss::softmax", dims: LOGITS, run: probabilities },
@@ -325,6 +326,22 @@ fn zscore(case: &mut Case<'_>) {
     }
 }
 
+/// A few, which are inserted, and half, which are selected; ties among them.
+fn k_winners(case: &mut Case<'_>) {
+    let [batch, units] = case.sizes();
+    let mut y = case.matrix(batch, units, -4.0, 4.0);
+    y.as_mut_slice().iter_mut().step_by(3).for_each(|y| *y = y.round());
+    let y = case.lay(&y);
+    for k in [units.min(3), units.div_ceil(2)] {
+        let exact: Vec<f64> = y.view().iter_rows().flat_map(|row| activation::reference::k_winners(row, k)).collect();
+        case.compare(&exact, &vec![0.0; exact.len()], |context| {
+            let mut y = y.clone();
+            activation::k_winners(context, y.view_mut(), k);
+            y.values()
+        });
+    }
+}
+
 fn probabilities(case: &mut Case<'_>) {
     let [batch, classes] = case.sizes();
     let logits = case.matrix(batch, classes, -8.0, 8.0);
@@ -409,8 +426,12 @@ fn adam_step(case: &mut Case<'_>) {
     let (first, mut second) = (case.finite(1, values, -1.0, 1.0), case.finite(1, values, -0.1, 1.0));
     second.as_mut_slice().iter_mut().for_each(|v| *v = v.max(0.0));
     let number = 1 + below(&mut case.stream().generator(), 2000);
-    for (decay, non_negative) in [(0.0, false), (0.25, true)] {
-        let step = adam::Step { rate: 0.01, number, scale: 0.5, decay, non_negative };
+    let ours = adam::Step { rate: 0.01, number, scale: 0.5, ..adam::Step::default() };
+    for step in [
+        ours,
+        adam::Step { decay: 0.25, non_negative: true, ..ours },
+        adam::Step { beta1: 0.5, beta2: 0.9, epsilon: 1e-3, ..ours },
+    ] {
         let state = |at: usize| [w.as_slice()[at], first.as_slice()[at], second.as_slice()[at]].map(f64::from);
         let (mut exact, mut bound) = ([const { Vec::new() }; 3], [const { Vec::new() }; 3]);
         for (at, &g) in gradient.as_slice().iter().enumerate() {

@@ -348,7 +348,7 @@ impl Learner for Network {
             }
             let rate = config.rate * config.schedule.factor(done, phase.steps);
             let scale = 1.0 / x.rows() as f32;
-            let step = Step { rate, number: done + 1, scale, decay: 0.0, non_negative: config.non_negative };
+            let step = Step { rate, number: done + 1, scale, non_negative: config.non_negative, ..Step::default() };
             for ((weights, moments), trace) in hidden.iter_mut().zip(moments.iter_mut()).zip(&traces) {
                 moments.update(context, &step, trace.weights_gradient.as_slice(), weights.as_mut_slice());
             }

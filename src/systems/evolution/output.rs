@@ -248,7 +248,7 @@ fn change(
         (Rule::Adam, Some(moments)) => {
             shaped(&mut space.gradient, classes, hidden.cols());
             plasticity::gradient(context, hidden, space.difference.view(), space.gradient.view_mut());
-            let step = Step { rate, number, scale: 1.0 / batch as f32, decay: 0.0, non_negative: false };
+            let step = Step { rate, number, scale: 1.0 / batch as f32, ..Step::default() };
             moments.update(context, &step, space.gradient.as_slice(), output.weights.as_mut_slice());
         }
         // An output of another rule has no moments; its gradient's sign is what is left.

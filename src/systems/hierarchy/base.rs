@@ -212,7 +212,7 @@ impl Engine {
             number: adam_steps + number + 1,
             scale: 1.0,
             decay: base.decay as f32,
-            non_negative: false,
+            ..Step::default()
         };
         let (rows, batch) = (number as usize * plan.hidden, self.batch);
         let traces = self.inputs.iter().zip(&self.latents).zip(self.outputs.iter().zip(&self.hidden));

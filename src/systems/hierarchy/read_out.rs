@@ -115,7 +115,7 @@ impl Classifier {
             number,
             scale: 1.0 / batch as f32,
             decay: config.decay as f32,
-            non_negative: false,
+            ..Step::default()
         };
         let mut logits = Matrix::zeros(batch, classes);
         let mut gradient = Matrix::zeros(batch, classes);
