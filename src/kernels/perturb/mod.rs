@@ -151,6 +151,7 @@ fn followed<S: Simd>(s: S, w: S::F32, gain: S::F32, noise: S::F32, non_negative:
 
 /// How often noise is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "systems", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Draws {
     /// Once for the whole batch, as in the paper.
     Batch,
@@ -160,6 +161,7 @@ pub enum Draws {
 
 /// Settings of [`weight_perturbation`].
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "systems", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
 pub struct WeightPerturbation {
     /// Learning rate, eta: a finite number.
     pub rate: f32,

@@ -129,6 +129,16 @@ fn nan_reaches_only_the_outputs_it_enters() {
     }
 }
 
+#[cfg(feature = "systems")]
+#[test]
+fn settings_are_written_and_read_as_configurations_are() {
+    let rule = WeightPerturbation { rate: 0.5, sigma: 0.25, non_negative: true, draws: Draws::Sample };
+    let text = toml::to_string(&rule).unwrap();
+    assert!(text.contains(r#"draws = "sample""#), "{text}");
+    assert_eq!(toml::from_str::<WeightPerturbation>(&text).unwrap(), rule);
+    assert!(toml::from_str::<WeightPerturbation>(&text.replace("sigma", "width")).is_err());
+}
+
 #[test]
 fn rewards_move_weights_on_their_support_only() {
     for (rows, cols) in [(0, 3), (3, 0), (1, 1), (2, 15), (3, 16), (7, 17), (500, 110)] {

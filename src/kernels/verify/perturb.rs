@@ -15,8 +15,11 @@ const DIMS: &[Dim] = &[
     Dim { name: "outputs", min: 1, max: 40 },
 ];
 
+const WEIGHTS: &[Dim] = &[Dim { name: "inputs", min: 0, max: 700 }, Dim { name: "outputs", min: 0, max: 40 }];
+
 pub(super) const CHECKS: &[Check] = &[
     Check { kernel: "perturb::gaussian", dims: VALUES, run: noise },
+    Check { kernel: "perturb::noise_of_sample", dims: WEIGHTS, run: sample_noise },
     Check { kernel: "perturb::clean_and_perturbed", dims: DIMS, run: products },
     Check { kernel: "perturb::reward_update", dims: DIMS, run: reward },
     Check { kernel: "perturb::perturbed_per_sample", dims: DIMS, run: products_per_sample },
@@ -42,6 +45,24 @@ fn noise(case: &mut Case<'_>) {
     case.judge(kernel, |got| {
         let distance = if values < MANY { 0.0 } else { distance(got, sigma) };
         worst_ratio(got, &exact, &bound).max(distance)
+    });
+}
+
+/// Value `j K + i` of the sample's item of the stream for the weight from i to j, K the inputs rounded up to 32.
+fn sample_noise(case: &mut Case<'_>) {
+    let [inputs, outputs] = case.sizes();
+    let stream = case.stream();
+    let (sigma, sample) = (0.5f32, (7 * inputs + outputs) as u64);
+    let padded = inputs.next_multiple_of(32);
+    let (values, bounds) = reference::gaussian(stream.item(sample), sigma, padded * outputs);
+    let placed = |values: &[f64]| -> Vec<f64> {
+        (0..inputs).flat_map(|i| (0..outputs).map(move |j| (i, j))).map(|(i, j)| values[j * padded + i]).collect()
+    };
+    let out = case.lay(&Case::poisoned(inputs, outputs));
+    case.compare(&placed(&values), &placed(&bounds), |context| {
+        let mut out = out.clone();
+        noise_of_sample(context, stream, sample, sigma, out.view_mut());
+        out.values()
     });
 }
 
