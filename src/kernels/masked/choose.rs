@@ -8,12 +8,13 @@ use super::sampled::sampled_product;
 use super::sparse::{sparse_matmul, sparse_matmul_nt};
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::kernels::dense::{PackedMatrix, Write, matmul, matmul_nt, matmul_packed, matmul_tn};
+use crate::kernels::dense::{BY_PANEL, PackedMatrix, Write, matmul, matmul_nt, matmul_packed, matmul_tn};
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::parallel::for_each;
 use crate::simd::{Isa, Kernel, LANES, Simd, dispatch};
 
-/// How a masked layer is computed.
+/// How a masked layer is computed. More ways may come.
+#[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Strategy {
     /// As a dense product with zeros where the mask is.
@@ -45,6 +46,8 @@ const FIELD: &Crossovers = &[(0, 0.17), (9, 0.32), (17, 0.48), (33, 0.72)];
 /// Gradients by the weights, 784 x 2000; AVX2 showed the same.
 const SAMPLED: &Crossovers = &[(0, 0.04), (9, 0.06), (33, 0.18), (97, 0.30)];
 
+/// What moving a value costs, in multiply-adds: it is bound by memory.
+const MOVED: usize = 16;
 /// Rows whose entries are picked from a whole gradient as one item of parallel work.
 const PICKED_ROWS: usize = 32;
 
@@ -58,13 +61,17 @@ fn crossover(table: &Crossovers, batch: usize) -> f64 {
 /// The choice asks for the batch and the density alone: inputs and units are kept to be shown, and change nothing. Lists or runs are chosen
 /// up to the density at which they were seen to win over the dense product with such a batch, on AVX-512 and one thread:
 ///
-/// | batch from | 0 | 9 | 17 | 33 | 49 | 1500 | measured |
-/// |---|---|---|---|---|---|---|---|
-/// | a pattern up to | 0.20 | 0.25 | 0.35 | 0.35 | 0.44 | 0.55 | 784 inputs, 2000 units |
-/// | receptive fields up to | 0.17 | 0.32 | 0.48 | 0.72 | 0.72 | 0.72 | 100 units on a map of 30 x 30, none denser than 0.72 |
+/// | batch from | 0 | 9 | 17 | 33 | 49 | 97 | 1500 | measured |
+/// |---|---|---|---|---|---|---|---|---|
+/// | a pattern up to | 0.20 | 0.25 | 0.35 | 0.35 | 0.44 | 0.44 | 0.55 | 784 inputs, 2000 units |
+/// | receptive fields up to | 0.17 | 0.32 | 0.48 | 0.72 | 0.72 | 0.72 | 0.72 | 100 units on a map of 30 x 30, none denser than 0.72 |
+/// | the gradient by a pattern's weights up to | 0.04 | 0.06 | 0.06 | 0.18 | 0.18 | 0.30 | 0.30 | 784 inputs, 2000 units |
+///
+/// The last is the choice of [`MaskedWeights::gradient`], which is made by itself: [`strategy`](Self::strategy) tells the others'.
 ///
 /// Layers of other shapes may cross elsewhere: where it matters, measure [`sparse_matmul`](super::sparse_matmul) or
-/// [`field_matmul`](super::field_matmul) and [`matmul`](crate::kernels::dense::matmul) on yours.
+/// [`field_matmul`](super::field_matmul) and [`matmul`](crate::kernels::dense::matmul) on yours, and choose by
+/// [`MaskedWeights::with_strategy`].
 ///
 /// ```
 /// use neuropil::kernels::masked::{Plan, Strategy};
@@ -81,6 +88,8 @@ pub struct Plan {
     units: usize,
     density: f64,
     crossover: f64,
+    /// Whether somebody else has chosen the strategy.
+    told: bool,
 }
 
 impl Plan {
@@ -97,7 +106,7 @@ impl Plan {
     fn new(sparse: Strategy, table: &Crossovers, [batch, inputs, units]: [usize; 3], density: f64) -> Self {
         let crossover = crossover(table, batch);
         let strategy = if density <= crossover { sparse } else { Strategy::Dense };
-        Plan { strategy, batch, inputs, units, density, crossover }
+        Plan { strategy, batch, inputs, units, density, crossover, told: false }
     }
 
     /// What was chosen.
@@ -118,12 +127,13 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Plan { strategy, batch, inputs, units, density, crossover } = self;
+        let Plan { strategy, batch, inputs, units, density, crossover, told } = self;
+        write!(f, "{strategy}: {inputs} x {units} at density {density:.3}, batch {batch}: ")?;
+        if *told {
+            return f.write_str("as it was told");
+        }
         let side = if *strategy == Strategy::Dense { "above" } else { "at most" };
-        write!(
-            f,
-            "{strategy}: {inputs} x {units} at density {density:.3}, batch {batch}: {side} the crossover to dense, {crossover:.2}"
-        )
+        write!(f, "{side} the crossover to dense, {crossover:.2}")
     }
 }
 
@@ -214,13 +224,26 @@ pub struct MaskedWeights {
 #[derive(Clone, Debug)]
 struct Dense {
     matrix: Matrix,
-    packed: PackedMatrix,
+    /// None for so few units that no product would ask for it.
+    packed: Option<PackedMatrix>,
 }
 
 impl Dense {
-    fn new(isa: Isa, mask: &Mask) -> Option<Self> {
-        let matrix = mask.to_dense()?;
-        let packed = PackedMatrix::new(isa, matrix.view());
+    /// The mask's weights, in the memory of those before: they are of the same mask, so that what it leaves out is zero there.
+    fn of(isa: Isa, mask: &Mask, before: Option<Self>) -> Option<Self> {
+        let (inputs, units) = mask.shape();
+        let (mut matrix, packed) =
+            before.map_or_else(|| (Matrix::zeros(inputs, units), None), |dense| (dense.matrix, dense.packed));
+        if !mask.write_to(&mut matrix) {
+            return None;
+        }
+        let packed = match packed {
+            Some(mut packed) => {
+                packed.replace(isa, matrix.view());
+                Some(packed)
+            }
+            None => (units >= BY_PANEL).then(|| PackedMatrix::new(isa, matrix.view())),
+        };
         Some(Dense { matrix, packed })
     }
 }
@@ -256,6 +279,73 @@ impl MaskedWeights {
         let mut weights = MaskedWeights { plan, isa, mask, dense: None };
         weights.lay_out();
         weights
+    }
+
+    /// The same weights, computed as you say instead of as the [`Plan`] chose: where you have measured, or know more than batch and density.
+    ///
+    /// The gradient by the weights goes on as it did: its choice is by itself. Cost: of a dense one, a pass over \[inputs, units\].
+    ///
+    /// ```
+    /// use neuropil::Context;
+    /// use neuropil::kernels::masked::{MaskedWeights, Pattern, SparseMatrix, Strategy};
+    /// let context = Context::new()?;
+    /// let sparse = SparseMatrix::new(Pattern::new(2, 3, vec![0, 1, 2], vec![0, 2])?, vec![1.0, 2.0])?;
+    /// let weights = MaskedWeights::sparse(&context, sparse, 256).with_strategy(Strategy::Sparse)?;
+    /// assert_eq!(weights.plan().to_string(), "sparse: 2 x 3 at density 0.333, batch 256: as it was told");
+    /// assert!(weights.clone().with_strategy(Strategy::Field).is_err()); // they have no receptive fields
+    /// // Batches of another size are coming: the choice is made again.
+    /// let weights = weights.planned_for(&context, 1);
+    /// assert_eq!(weights.plan().strategy(), Strategy::Dense);
+    /// let (pattern, values) = weights.into_sparse().expect("weights of a pattern").into_parts();
+    /// assert_eq!((pattern.entries(), values), (2, vec![1.0, 2.0]));
+    /// # Ok::<(), neuropil::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if the weights lack what it goes by: a pattern has no [runs](Strategy::Field), receptive fields have no
+    /// [lists](Strategy::Sparse).
+    pub fn with_strategy(mut self, strategy: Strategy) -> Result<Self> {
+        let own = match self.mask {
+            Mask::Sparse(_) => Strategy::Sparse,
+            Mask::Fields { .. } => Strategy::Field,
+        };
+        if strategy != own && strategy != Strategy::Dense {
+            return Err(Error::setting("strategy of masked weights", format!("dense or {own}"), strategy));
+        }
+        self.plan = Plan { strategy, told: true, ..self.plan };
+        self.lay_out();
+        Ok(self)
+    }
+
+    /// The same weights with the [`Plan`] for batches of about this size, laid out for this context's instruction set; what
+    /// [`with_strategy`](Self::with_strategy) said is forgotten.
+    ///
+    /// Cost: of a dense plan, a pass over \[inputs, units\].
+    pub fn planned_for(mut self, context: &Context, batch: usize) -> Self {
+        let Plan { inputs, units, density, .. } = self.plan;
+        self.plan = match self.mask {
+            Mask::Sparse(_) => Plan::for_pattern(batch, inputs, units, density),
+            Mask::Fields { .. } => Plan::for_fields(batch, inputs, units, density),
+        };
+        self.isa = context.isa();
+        self.lay_out();
+        self
+    }
+
+    /// The sparse matrix that they were made of, values as they are now; `None` for receptive fields.
+    pub fn into_sparse(self) -> Option<SparseMatrix> {
+        match self.mask {
+            Mask::Sparse(matrix) => Some(*matrix),
+            Mask::Fields { .. } => None,
+        }
+    }
+
+    /// The receptive fields that they were made of, and the weights as they are now; `None` for a mask of any pattern.
+    pub fn into_fields(self) -> Option<(FieldLayer, Vec<f32>)> {
+        match self.mask {
+            Mask::Sparse(_) => None,
+            Mask::Fields { layer, weights } => Some((layer, weights)),
+        }
     }
 
     /// What was chosen, and why.
@@ -309,7 +399,8 @@ impl MaskedWeights {
 
     /// Changes the weights in place, by a function that is given all of them; the mask stays.
     ///
-    /// Cost: that of the function, and where the plan is dense a pass over \[inputs, units\] that lays the weights out anew.
+    /// Cost: that of the function, and where the plan is dense the entries written once more, and from 384 units on a pass over
+    /// \[inputs, units\] that packs them: all in memory that is kept.
     pub fn update_values<R>(&mut self, change: impl FnOnce(&mut [f32]) -> R) -> R {
         let result = match &mut self.mask {
             Mask::Sparse(matrix) => matrix.update_values(change),
@@ -321,8 +412,9 @@ impl MaskedWeights {
 
     /// Lays the weights out for the plan.
     fn lay_out(&mut self) {
+        let before = self.dense.take();
         if self.plan.strategy == Strategy::Dense {
-            self.dense = Dense::new(self.isa, &self.mask);
+            self.dense = Dense::of(self.isa, &self.mask, before);
         }
     }
 
@@ -330,58 +422,50 @@ impl MaskedWeights {
     ///
     /// Cost: batch x entries multiply-adds by lists or by runs. If the plan is dense, batch x inputs x units and another reading of x, on the
     /// calling thread, that looks for what is not finite; of up to 63 samples or 383 units also a copy of the weights, into panels.
+    /// Samples that hold what is not finite go by lists or runs. Where these and others make up to four ranges of the batch, each is a product by itself,
+    /// of more of them x and y are copied twice, so that all others are one product and all of these another.
     ///
     /// # Panics
     /// If the shapes disagree.
     #[track_caller]
-    pub fn forward(&self, context: &mut Context, x: MatRef<'_>, mut y: MatMut<'_>, write: Write) {
+    pub fn forward(&self, context: &mut Context, x: MatRef<'_>, y: MatMut<'_>, write: Write) {
         self.shapes_agree("MaskedWeights::forward", (x.rows(), x.cols()), (y.rows(), y.cols()));
         let Some(dense) = &self.dense else {
             return self.mask.forward(context, x, y, write);
         };
-        for (finite, rows) in alike(context.isa(), x) {
-            let (part, rest) = y.split_rows(rows.len());
-            y = rest;
-            if finite && dense.packed.fits(context.isa(), rows.len()) {
-                matmul_packed(context, x.rows_range(rows), &dense.packed, part, write);
-            } else if finite {
-                matmul(context, x.rows_range(rows), dense.matrix.view(), part, write);
-            } else {
-                self.mask.forward(context, x.rows_range(rows), part, write);
-            }
-        }
+        by_finiteness(context, x, y, write, |context, finite, x, y| match &dense.packed {
+            _ if !finite => self.mask.forward(context, x, y, write),
+            Some(packed) if packed.fits(context.isa(), x.rows()) => matmul_packed(context, x, packed, y, write),
+            _ => matmul(context, x, dense.matrix.view(), y, write),
+        });
     }
 
     /// `p = y (w o m)^T`, for y \[batch, units\], x \[batch, inputs\]: the gradient by the inputs.
     ///
     /// Cost: batch x entries multiply-adds by lists or by runs. If the plan is dense, batch x inputs x units, a copy of the weights into panels,
-    /// and another reading of y, on the calling thread, that looks for what is not finite.
+    /// and another reading of y, on the calling thread, that looks for what is not finite; what that makes of samples, [`forward`](Self::forward)
+    /// says.
     ///
     /// # Panics
     /// If the shapes disagree.
     #[track_caller]
-    pub fn backward(&self, context: &mut Context, y: MatRef<'_>, mut x: MatMut<'_>, write: Write) {
+    pub fn backward(&self, context: &mut Context, y: MatRef<'_>, x: MatMut<'_>, write: Write) {
         self.shapes_agree("MaskedWeights::backward", (x.rows(), x.cols()), (y.rows(), y.cols()));
         let Some(dense) = &self.dense else {
             return self.mask.backward(context, y, x, write);
         };
-        for (finite, rows) in alike(context.isa(), y) {
-            let (part, rest) = x.split_rows(rows.len());
-            x = rest;
-            if finite {
-                matmul_nt(context, y.rows_range(rows), dense.matrix.view(), part, write);
-            } else {
-                self.mask.backward(context, y.rows_range(rows), part, write);
-            }
-        }
+        by_finiteness(context, y, x, write, |context, finite, y, x| match finite {
+            true => matmul_nt(context, y, dense.matrix.view(), x, write),
+            false => self.mask.backward(context, y, x, write),
+        });
     }
 
     /// `g = (x^T y) o m`, in the order of the [`values`](Self::values): the gradient by the weights. What g held is not read.
     ///
-    /// Cost: of receptive fields, and of patterns up to a density of 0.04 (0.06 for a plan's batch from 9, 0.18 from 33, 0.30 from 97 on),
-    /// batch x entries multiply-adds and 1/8 as much for folding lanes. Of denser patterns, whether the plan is dense or not, the whole
-    /// product is computed and the entries are picked from it: batch x inputs x units multiply-adds, and 4 x inputs x units bytes that
-    /// the context keeps. Which it is, the plan's batch decides, not that of x.
+    /// Cost: of receptive fields, and of patterns up to the density that [`Plan`] has for gradients, that of [`field_weight_gradient`] and
+    /// [`sampled_product`]. Of denser patterns, whether the plan is dense or not, the whole product is computed and the entries are picked
+    /// from it: batch x inputs x units multiply-adds, and 4 x inputs x units bytes that the context keeps. Which it is, the plan's batch decides,
+    /// not that of x.
     ///
     /// # Panics
     /// If the shapes disagree.
@@ -400,15 +484,19 @@ impl MaskedWeights {
                 context.with_product(x.cols(), y.cols(), |context, all| {
                     matmul_tn(context, x, y, all.view_mut(), Write::Replace);
                     let all = &*all;
-                    for_each(threads.for_work(weights), pattern.blocks(gradient, PICKED_ROWS), |(rows, values)| {
-                        let mut values = values.iter_mut();
-                        for row in rows {
-                            let product = all.row(row);
-                            for (&col, to) in pattern.row(row).iter().zip(&mut values) {
-                                *to = product[col as usize];
+                    for_each(
+                        threads.for_work(weights.saturating_mul(MOVED)),
+                        pattern.blocks(gradient, PICKED_ROWS),
+                        |(rows, values)| {
+                            let mut values = values.iter_mut();
+                            for row in rows {
+                                let product = all.row(row);
+                                for (&col, to) in pattern.row(row).iter().zip(&mut values) {
+                                    *to = product[col as usize];
+                                }
                             }
-                        }
-                    });
+                        },
+                    );
                 });
             }
         }
@@ -429,26 +517,34 @@ impl MaskedWeights {
 }
 
 impl Mask {
-    /// The weights with zeros where the mask is; those of a column that a field lists twice added. None if a sum of finite ones overflows:
-    /// by it an input of zero would give NaN, and a small one infinity.
-    fn to_dense(&self) -> Option<Matrix> {
+    /// Inputs and units.
+    fn shape(&self) -> (usize, usize) {
         match self {
-            Mask::Sparse(matrix) => Some(matrix.to_dense()),
+            Mask::Sparse(matrix) => (matrix.rows(), matrix.cols()),
+            Mask::Fields { layer, .. } => (layer.map().len(), layer.units()),
+        }
+    }
+
+    /// Writes the weights where the mask lets them be, those of a column that a field lists twice added. False if a sum of finite ones
+    /// overflows: by it an input of zero would give NaN, and a small one infinity.
+    fn write_to(&self, dense: &mut Matrix) -> bool {
+        match self {
+            Mask::Sparse(matrix) => matrix.write_to(dense),
             Mask::Fields { layer, weights } => {
-                let mut dense = Matrix::zeros(layer.map().len(), layer.units());
                 for (unit, field) in layer.fields().iter().enumerate() {
+                    field.columns().for_each(|column| dense[(column, unit)] = 0.0);
                     for (column, &weight) in field.columns().zip(&weights[layer.range(unit)]) {
                         let sum = &mut dense[(column, unit)];
                         let finite = sum.is_finite() && weight.is_finite();
                         *sum += weight;
                         if finite && !sum.is_finite() {
-                            return None;
+                            return false;
                         }
                     }
                 }
-                Some(dense)
             }
         }
+        true
     }
 
     fn forward(&self, context: &mut Context, x: MatRef<'_>, y: MatMut<'_>, write: Write) {
@@ -462,6 +558,45 @@ impl Mask {
         match self {
             Mask::Sparse(matrix) => sparse_matmul_nt(context, y, matrix, x, write),
             Mask::Fields { layer, weights } => field_matmul_nt(context, y, layer, weights, x, write),
+        }
+    }
+}
+
+/// Ranges of rows up to which each is a product by itself; of more of them, products of a row or two would read the weights again and again.
+const RANGES: usize = 4;
+
+/// Calls `product(context, finite, x, y)` for the rows of x that are all finite, and for the others, with what belongs to them of y: range by
+/// range, or, where there are many, all of a kind together. Each row's product is the same either way.
+fn by_finiteness(
+    context: &mut Context,
+    x: MatRef<'_>,
+    mut y: MatMut<'_>,
+    write: Write,
+    product: impl Fn(&mut Context, bool, MatRef<'_>, MatMut<'_>),
+) {
+    let ranges = alike(context.isa(), x);
+    if ranges.len() <= RANGES {
+        for (finite, rows) in ranges {
+            let (part, rest) = y.split_rows(rows.len());
+            y = rest;
+            product(context, finite, x.rows_range(rows), part);
+        }
+        return;
+    }
+    for kind in [true, false] {
+        let rows: Vec<usize> =
+            ranges.iter().filter(|(finite, _)| *finite == kind).flat_map(|(_, rows)| rows.clone()).collect();
+        let (mut from, mut to) = (Matrix::zeros(rows.len(), x.cols()), Matrix::zeros(rows.len(), y.cols()));
+        for (at, &row) in rows.iter().enumerate() {
+            from.row_mut(at).copy_from_slice(x.row(row));
+            // What is replaced is not read.
+            if write != Write::Replace {
+                to.row_mut(at).copy_from_slice(y.row_mut(row));
+            }
+        }
+        product(context, kind, from.view(), to.view_mut());
+        for (at, &row) in rows.iter().enumerate() {
+            y.row_mut(row).copy_from_slice(to.row(at));
         }
     }
 }
@@ -502,5 +637,61 @@ impl Kernel for FiniteRows<'_> {
             *finite = s.mask_bits(s.eq(sum, s.zero())) == u16::MAX;
         }
         finite
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::masked::{Map, ReceptiveField, Rectangle};
+
+    #[test]
+    fn the_documented_crossovers_are_those_in_use() {
+        let row = |name: &str| -> Vec<String> {
+            let start = format!("/// | {name} |");
+            let line =
+                include_str!("choose.rs").lines().find(|line| line.starts_with(&start)).expect("a row of the table");
+            line[start.len()..].split('|').map(|cell| cell.trim().to_owned()).take(7).collect()
+        };
+        let batches: Vec<usize> = row("batch from").iter().map(|batch| batch.parse().unwrap()).collect();
+        for (name, table) in [
+            ("a pattern up to", SPARSE),
+            ("receptive fields up to", FIELD),
+            ("the gradient by a pattern's weights up to", SAMPLED),
+        ] {
+            let used: Vec<String> = batches.iter().map(|&batch| format!("{:.2}", crossover(table, batch))).collect();
+            assert_eq!(row(name), used, "{name}");
+            assert!(table.iter().all(|(least, _)| batches.contains(least)), "{name}");
+        }
+    }
+
+    #[test]
+    fn dense_weights_are_changed_in_their_memory_and_packed_only_for_many_units() {
+        let context = Context::new().unwrap();
+        let map = Map { rows: 1, cols: 3 };
+        // A column listed twice: its sum begins anew each time.
+        let field = ReceptiveField::new(map, &[Rectangle::new(0..1, 0..3), Rectangle::new(0..1, 1..2)]).unwrap();
+        for units in [3, BY_PANEL - 1, BY_PANEL] {
+            let layer = FieldLayer::new(vec![field.clone(); units]).unwrap();
+            let matrix = SparseMatrix::new(Pattern::full(3, units).unwrap(), vec![1.0; 3 * units]).unwrap();
+            for mut weights in [
+                MaskedWeights::sparse(&context, matrix, 1),
+                MaskedWeights::fields(&context, layer, vec![1.0; 4 * units], 1).unwrap(),
+            ] {
+                let places = |weights: &MaskedWeights| {
+                    let dense = weights.dense.as_ref().expect("a dense plan");
+                    (dense.matrix.as_slice().as_ptr(), dense.packed.is_some())
+                };
+                let before = places(&weights);
+                assert_eq!(before.1, units >= BY_PANEL);
+                for value in [2.0, -3.0] {
+                    weights.update_values(|values| values.fill(value));
+                    assert_eq!(places(&weights), before, "{units} units");
+                    let twice = if weights.field_layer().is_some() { 2.0 } else { 1.0 };
+                    let dense = &weights.dense.as_ref().expect("a dense plan").matrix;
+                    assert!((0..units).all(|unit| dense[(0, unit)] == value && dense[(1, unit)] == twice * value));
+                }
+            }
+        }
     }
 }

@@ -39,8 +39,8 @@ impl SparseMatrix {
         Ok(matrix)
     }
 
-    /// Becomes [`compress`](Self::compress) of another matrix, of any shape, and reuses its memory. If the columns were used before, they are
-    /// built again, in their memory too.
+    /// Becomes [`compress`](Self::compress) of another matrix, of any shape, and reuses its memory. The orders of entries that products read
+    /// are built again when a product needs them, in their memory too.
     ///
     /// # Errors
     /// As [`compress`](Self::compress); after too many entries the matrix is empty.

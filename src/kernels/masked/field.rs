@@ -1,4 +1,4 @@
-//! Layers in which every unit has its own receptive field: legal for any fields; wins where they are a fifth of the map or so.
+//! Layers in which every unit has its own receptive field: legal for any fields; wins up to the densities that [`Plan`](super::Plan) has.
 //!
 //! ```text
 //! for each panel of V vectors of samples           panel[column] = the samples' values of that column, packed: lanes are samples
@@ -189,6 +189,9 @@ pub fn field_matmul(
 ) {
     layer.shapes_agree("field_matmul", (x.rows(), x.cols()), (y.rows(), y.cols()), weights.len());
     let (isa, batch) = (context.isa(), x.rows());
+    if batch == 0 {
+        return;
+    }
     let threads = context.threads().for_work(batch.saturating_mul(weights.len()));
     let widest = widest(if registers(isa) >= 32 { 8 } else { 4 }, x.cols(), batch, threads);
     let each = packed_len(x.cols() + UNITS, widest * LANES);
@@ -295,6 +298,9 @@ pub fn field_matmul_nt(
 ) {
     layer.shapes_agree("field_matmul_nt", (x.rows(), x.cols()), (y.rows(), y.cols()), weights.len());
     let (isa, batch) = (context.isa(), y.rows());
+    if batch == 0 {
+        return;
+    }
     let threads = context.threads().for_work(batch.saturating_mul(weights.len()));
     // Half as wide as forwards: each multiply-add stores here.
     let widest = widest(4, x.cols() + y.cols(), batch, threads);
@@ -371,7 +377,8 @@ fn backward<S: Simd, const V: usize>(s: S, mut work: Backward<'_, '_, '_>) {
 /// `g = (x^T y) o delta`: the gradient by each unit's weights, for x \[batch, map\], y \[batch, units\]; replaces what g held.
 ///
 /// g lies as the weights do; a column listed twice by a field has the same gradient twice.
-/// Cost: batch x weights multiply-adds, and 1/8 as much for folding lanes. See [the module](super) for error, NaN and determinism.
+/// Cost: batch x weights multiply-adds, the batch rounded up to 128 samples and the length of each run of a field to 16; 1/8 as much for folding
+/// lanes; and a copy of x and y, whose scratch is 128 x (map + units) values. See [the module](super) for error, NaN and determinism.
 ///
 /// ```
 /// use neuropil::kernels::masked::{FieldLayer, Map, Rectangle, ReceptiveField, field_weight_gradient};
@@ -402,12 +409,14 @@ pub fn field_weight_gradient(
     if batch == 0 {
         return gradient.fill(0.0);
     }
-    let threads = context.threads().for_work(batch.saturating_mul(gradient.len()));
+    // Threads meet after every panel, so it is a panel's work that must be worth it.
+    let all = context.threads();
+    let threads = all.for_work(PANEL.saturating_mul(gradient.len()));
     let [inputs, outputs] = context.scratch([PANEL * x.cols(), PANEL * y.cols()]);
     for first in (0..batch).step_by(PANEL) {
         let samples = first..batch.min(first + PANEL);
-        let inputs = sampled::pack(isa, threads, x.rows_range(samples.clone()), inputs);
-        let outputs = sampled::pack(isa, threads, y.rows_range(samples), outputs);
+        let inputs = sampled::pack(isa, all, x.rows_range(samples.clone()), inputs);
+        let outputs = sampled::pack(isa, all, y.rows_range(samples), outputs);
         let mut rest = &mut *gradient;
         let units = (0..layer.units()).map(|unit| {
             let (own, after) = std::mem::take(&mut rest).split_at_mut(layer.range(unit).len());

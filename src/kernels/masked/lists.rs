@@ -1,5 +1,7 @@
 //! The entries of a sparse matrix in the order in which products read them.
 
+use std::sync::{Mutex, OnceLock, PoisonError};
+
 use super::pattern::Pattern;
 
 /// For each output of a product, the inputs it sums and their weights: what the kernels read. The inputs come in one or more blocks: first
@@ -105,5 +107,71 @@ impl Reordered {
     pub(super) fn lists(&self) -> Lists<'_> {
         let Reordered { offsets, indices, values, inputs, outputs, .. } = self;
         Lists { offsets, indices, values, inputs: *inputs, outputs: *outputs }
+    }
+}
+
+/// An order of the entries that is built when it is first needed, and anew after it was forgotten: in the same memory.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    built: OnceLock<Reordered>,
+    /// What was forgotten. Locked by whoever builds, once.
+    memory: Mutex<Reordered>,
+}
+
+impl Kept {
+    /// The lists, which `build` makes of whatever it is given if there are none.
+    pub(super) fn lists(&self, build: impl FnOnce(&mut Reordered)) -> Lists<'_> {
+        let reordered = self.built.get_or_init(|| {
+            let mut reordered = std::mem::take(&mut *self.memory.lock().unwrap_or_else(PoisonError::into_inner));
+            build(&mut reordered);
+            reordered
+        });
+        reordered.lists()
+    }
+
+    /// Takes new values for the same entries, if there are any.
+    pub(super) fn set_values(&mut self, values: &[f32]) {
+        if let Some(reordered) = self.built.get_mut() {
+            reordered.set_values(values);
+        }
+    }
+
+    /// The entries are others now.
+    pub(super) fn forget(&mut self) {
+        if let Some(reordered) = self.built.take() {
+            self.memory = Mutex::new(reordered);
+        }
+    }
+}
+
+impl Clone for Kept {
+    fn clone(&self) -> Self {
+        Kept { built: self.built.clone(), memory: Mutex::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_forgotten_is_built_again_when_needed_in_the_same_memory() {
+        let [wide, narrow] = [(40, 30), (20, 10)].map(|(rows, cols)| Pattern::full(rows, cols).unwrap());
+        let mut kept = Kept::default();
+        let fill = |kept: &Kept, pattern: &Pattern, value: f32| {
+            let values = vec![value; pattern.entries()];
+            let lists = kept.lists(|reordered| reordered.fill(pattern, &values, Summed::Rows, 1));
+            assert_eq!((lists.outputs, lists.inputs, lists.values), (pattern.cols(), pattern.rows(), &values[..]));
+            lists.values.as_ptr()
+        };
+        let first = fill(&kept, &wide, 1.0);
+        assert_eq!(kept.lists(|_| panic!("they are there")).values.as_ptr(), first);
+        // Forgotten twice, and not needed in between.
+        kept.forget();
+        kept.forget();
+        assert_eq!(fill(&kept, &narrow, 2.0), first);
+        assert_ne!(kept.clone().lists(|_| panic!("they are copied")).values.as_ptr(), first);
+        kept.forget();
+        assert_eq!(fill(&kept, &wide, 3.0), first);
     }
 }

@@ -40,6 +40,7 @@ pub use gather::{gather, scatter_add};
 pub use geometry::{Map, ReceptiveField, Rectangle, Run};
 pub use pattern::{Pattern, SparseMatrix};
 pub use sampled::sampled_product;
+pub(crate) use sparse::PAST_CACHES;
 pub use sparse::{sparse_matmul, sparse_matmul_nt, sparse_times_dense};
 
 #[cfg(test)]

@@ -1,10 +1,8 @@
 //! Fixed patterns of entries, checked once, and sparse matrices: a pattern and its values.
 
-use std::sync::OnceLock;
-
 use rand_core::Rng;
 
-use super::lists::{Lists, Reordered, Summed, blocks};
+use super::lists::{Kept, Lists, Summed, blocks};
 use crate::error::{Error, Result};
 use crate::matrix::{MatRef, Matrix};
 use crate::random::Stream;
@@ -200,6 +198,19 @@ impl Pattern {
         &self.indices[self.range(row)]
     }
 
+    /// Whether there is this entry; outside the matrix there is none. A search of the row: a comparison for each doubling of its entries.
+    ///
+    /// ```
+    /// use neuropil::kernels::masked::Pattern;
+    /// let pattern = Pattern::new(3, 4, vec![0, 2, 2, 3], vec![1, 3, 0])?;
+    /// assert!(pattern.contains(0, 3) && !pattern.contains(0, 2) && !pattern.contains(1, 1) && !pattern.contains(3, 0));
+    /// # Ok::<(), neuropil::Error>(())
+    /// ```
+    pub fn contains(&self, row: usize, col: usize) -> bool {
+        // A column that 32 bits cannot number is none, not another.
+        u32::try_from(col).is_ok_and(|col| row < self.rows && self.row(row).binary_search(&col).is_ok())
+    }
+
     /// Which of all entries are a row's.
     ///
     /// # Panics
@@ -250,8 +261,8 @@ pub struct SparseMatrix {
     pattern: Pattern,
     values: Vec<f32>,
     /// For products that sum over rows, and for those over rows and columns that have many samples.
-    by_column: OnceLock<Reordered>,
-    in_blocks: [OnceLock<Reordered>; 2],
+    by_column: Kept,
+    in_blocks: [Kept; 2],
 }
 
 impl SparseMatrix {
@@ -264,7 +275,7 @@ impl SparseMatrix {
             let (expected, found) = (pattern.entries(), values.len());
             return Err(Error::Length { what: "values of a sparse matrix", expected, found });
         }
-        Ok(SparseMatrix { pattern, values, by_column: OnceLock::new(), in_blocks: Default::default() })
+        Ok(SparseMatrix { pattern, values, by_column: Kept::default(), in_blocks: Default::default() })
     }
 
     /// The values of a dense matrix at a pattern's entries; what the pattern leaves out, NaN included, is not read.
@@ -284,7 +295,7 @@ impl SparseMatrix {
             let from = dense.row(row);
             values.extend(pattern.row(row).iter().map(|&col| from[col as usize]));
         }
-        Ok(SparseMatrix { pattern, values, by_column: OnceLock::new(), in_blocks: Default::default() })
+        Ok(SparseMatrix { pattern, values, by_column: Kept::default(), in_blocks: Default::default() })
     }
 
     /// Its entries.
@@ -307,13 +318,16 @@ impl SparseMatrix {
         &self.values
     }
 
+    /// The pattern and the values, to be used in other ways.
+    pub fn into_parts(self) -> (Pattern, Vec<f32>) {
+        (self.pattern, self.values)
+    }
+
     /// Changes the values in place. The pattern stays, and entries that become zero stay entries.
     pub fn update_values<R>(&mut self, change: impl FnOnce(&mut [f32]) -> R) -> R {
         let result = change(&mut self.values);
         for kept in self.in_blocks.iter_mut().chain([&mut self.by_column]) {
-            if let Some(kept) = kept.get_mut() {
-                kept.set_values(&self.values);
-            }
+            kept.set_values(&self.values);
         }
         result
     }
@@ -321,13 +335,18 @@ impl SparseMatrix {
     /// The same as a dense matrix, zero outside the pattern.
     pub fn to_dense(&self) -> Matrix {
         let mut dense = Matrix::zeros(self.rows(), self.cols());
+        self.write_to(&mut dense);
+        dense
+    }
+
+    /// Writes the values of all entries into a dense matrix of the same shape.
+    pub(super) fn write_to(&self, dense: &mut Matrix) {
         for row in 0..self.rows() {
             let to = dense.row_mut(row);
             for at in self.pattern.range(row) {
                 to[self.pattern.indices[at] as usize] = self.values[at];
             }
         }
-        dense
     }
 
     /// Each row's entries.
@@ -348,12 +367,7 @@ impl SparseMatrix {
             (1, Summed::Rows) => &self.by_column,
             _ => &self.in_blocks[at],
         };
-        let reordered = kept.get_or_init(|| {
-            let mut reordered = Reordered::default();
-            reordered.fill(&self.pattern, &self.values, summed, blocks);
-            reordered
-        });
-        reordered.lists()
+        kept.lists(|reordered| reordered.fill(&self.pattern, &self.values, summed, blocks))
     }
 
     /// Its offsets, indices and values, for reuse: what is left has no rows.
@@ -363,13 +377,11 @@ impl SparseMatrix {
         (offsets, indices, std::mem::take(&mut self.values))
     }
 
-    /// Another pattern with as many values. Its columns are built at once if they were before.
+    /// Another pattern with as many values. Other orders of them are built when they are next needed, in the memory of those before.
     pub(super) fn set_parts(&mut self, pattern: Pattern, values: Vec<f32>) {
         debug_assert_eq!(pattern.entries(), values.len());
-        (self.pattern, self.values, self.in_blocks) = (pattern, values, Default::default());
-        if let Some(by_column) = self.by_column.get_mut() {
-            by_column.fill(&self.pattern, &self.values, Summed::Rows, 1);
-        }
+        (self.pattern, self.values) = (pattern, values);
+        self.in_blocks.iter_mut().chain([&mut self.by_column]).for_each(Kept::forget);
     }
 }
 

@@ -1,5 +1,5 @@
-//! A dense product of which only a pattern's entries are wanted: legal for any pattern; wins below a density of 4 % (few
-//! samples) to 30 % (97 and more).
+//! A dense product of which only a pattern's entries are wanted: legal for any pattern; wins where few are, the more samples the fewer need
+//! not be: [`Plan`](super::Plan) has the densities.
 //!
 //! ```text
 //! for each panel of 128 samples                       x and z transposed: 8 vectors a column
@@ -8,7 +8,8 @@
 //!       16 sums of 16 lanes: 8 times load x_i, 16 times load z_j and multiply-add (1)
 //!       fold them, two vectors into one, four times; add to the entries' values   (2)
 //! ```
-//! 1. The mask drives the loop: what it leaves out is neither computed nor read.
+//! 1. The mask drives the loop: what it leaves out is neither computed nor read. A row's last entries are computed as if they were 16, where
+//!    registers are few as if they were 4, 8, 12 or 16.
 //! 2. The tree of `reduce_add`, for 16 sums at once.
 //!
 //! Panels do not depend on the instruction set or the threads, so neither do the bits.
@@ -26,16 +27,19 @@ const VECTORS: usize = 8;
 pub(super) const PANEL: usize = VECTORS * LANES;
 /// Rows of the pattern that are an item of parallel work.
 const ROWS: usize = 8;
+/// What packing a value costs, in multiply-adds.
+const PACKED: usize = 8;
 
 /// A panel's samples of one column.
 pub(super) type Samples = [[f32; LANES]; VECTORS];
 
 /// `values[e] = sum_b x[b, i] z[b, j]` for every entry e = (i, j) of the pattern: (X^T Z) o M, with x \[batch, inputs\], z \[batch, units\].
 ///
-/// Faster than the dense product, of which the entries are taken, below a density of some 4 % for few samples, 18 % from 33 and 30 % from 97
-/// on ([`MaskedWeights::gradient`](super::MaskedWeights::gradient) chooses by these); legal for any pattern.
+/// Faster than the dense product, of which the entries are taken, up to the densities that [`Plan`](super::Plan) has for gradients
+/// ([`MaskedWeights::gradient`](super::MaskedWeights::gradient) chooses by these); legal for any pattern.
 ///
-/// What `values` held is not read. Cost: batch x entries multiply-adds, and 1/8 as much for folding lanes.
+/// What `values` held is not read. Cost: batch x entries multiply-adds, the batch rounded up to 128 samples and each row's entries to 16; 1/8 as
+/// much for folding lanes; and a copy of x and z, whose scratch is 128 x (inputs + units) values.
 /// See [the module](super) for error, NaN and determinism.
 ///
 /// ```
@@ -72,22 +76,25 @@ pub fn sampled_product(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, patt
     if batch == 0 {
         return values.fill(0.0);
     }
-    let threads = context.threads().for_work(batch.saturating_mul(values.len()));
+    // Threads meet after every panel, so it is a panel's work that must be worth it.
+    let all = context.threads();
+    let threads = all.for_work(PANEL.saturating_mul(values.len()));
     let [left, right] = context.scratch([PANEL * x.cols(), PANEL * z.cols()]);
     for first in (0..batch).step_by(PANEL) {
         let samples = first..batch.min(first + PANEL);
-        let left = pack(isa, threads, x.rows_range(samples.clone()), left);
-        let right = pack(isa, threads, z.rows_range(samples), right);
+        let left = pack(isa, all, x.rows_range(samples.clone()), left);
+        let right = pack(isa, all, z.rows_range(samples), right);
         for_each(threads, pattern.blocks(values, ROWS), |(rows, values)| {
             dispatch(isa, SampledRows { left, right, pattern, rows, values, add: first > 0 });
         });
     }
 }
 
-/// The transpose of up to [`PANEL`] samples: each column's in 8 vectors, zeros behind the last.
+/// The transpose of up to [`PANEL`] samples: each column's in 8 vectors, zeros behind the last. By all threads if there are columns for them.
 pub(super) fn pack<'p>(isa: Isa, threads: Threads, x: MatRef<'_>, to: &'p mut [f32]) -> &'p [Samples] {
     let to = &mut to.as_chunks_mut::<LANES>().0.as_chunks_mut::<VECTORS>().0[..x.cols()];
     const COLS: usize = 256;
+    let threads = threads.for_work(PANEL.saturating_mul(to.len()).saturating_mul(PACKED));
     for_each(threads, to.chunks_mut(COLS).enumerate(), |(index, to)| {
         dispatch(isa, Pack { x: x.columns(index * COLS..index * COLS + to.len()), to });
     });
@@ -149,7 +156,7 @@ impl Kernel for SampledRows<'_, '_> {
     }
 }
 
-/// `to[at] = fold(sum_v fixed[v] * other(at)[v])`, or added to what is there, for up to 16 of them. `other` is asked for all 16.
+/// `to[at] = fold(sum_v fixed[v] * other(at)[v])`, or added to what is there, for up to 16 of them. `other` may be asked for all 16.
 #[inline(always)]
 pub(super) fn dots<'a, S: Simd>(
     s: S,
@@ -161,7 +168,7 @@ pub(super) fn dots<'a, S: Simd>(
     let mut acc = [s.zero(); LANES];
     // A constant number of sums in registers, and loops that unroll.
     if S::REGISTERS < 32 {
-        for first in (0..LANES).step_by(4) {
+        for first in (0..to.len()).step_by(4) {
             sums::<S, 4>(s, fixed, |at| other(first + at), &mut acc[first..]);
         }
     } else {

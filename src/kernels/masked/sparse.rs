@@ -1,4 +1,4 @@
-//! Products with a sparse matrix: legal for any pattern; wins below a density of 20 % (few samples) to 55 % (1500 and more).
+//! Products with a sparse matrix: legal for any pattern; wins up to the densities that [`Plan`](super::Plan) has, the higher the more samples.
 //!
 //! ```text
 //! for each panel of V vectors of samples           panel[k] = the samples' values of input k, packed: lanes are samples
@@ -28,9 +28,9 @@ use crate::simd::{FENCES_BEFORE_READING, Kernel, LANES, Simd, dispatch};
 
 /// `p = x w` for x \[batch, inputs\], w \[inputs, units\] sparse, y \[batch, units\].
 ///
-/// Faster than the dense product below a density of some 20 % for few samples, 44 % from 49 and 55 % from 1500 on ([`Plan`](super::Plan) has the
-/// figures, and [`MaskedWeights`](super::MaskedWeights) chooses by them); legal for any pattern. The first product builds lists, which `w`
-/// keeps: use the same `w` again.
+/// Faster than the dense product up to the densities that [`Plan`](super::Plan) has, which grow with the batch
+/// ([`MaskedWeights`](super::MaskedWeights) chooses by them); legal for any pattern. The first product builds lists, which `w` keeps: use the
+/// same `w` again.
 ///
 /// Cost: batch x entries multiply-adds. See [the module](super) for error, NaN and determinism.
 ///
@@ -102,8 +102,8 @@ pub fn sparse_matmul_nt(context: &mut Context, y: MatRef<'_>, w: &SparseMatrix, 
 
 /// `p = a b` for a \[m, k\] sparse, b \[k, n\], c \[m, n\].
 ///
-/// With a the compressed activities of a batch, this is what they send back (`z w^T`) and what they learn (`z^T r`). Faster than the dense
-/// product below a density of some 40 %, where there are many columns; legal for any pattern.
+/// With a the activities of a batch, compressed, and b the weights \[units, outputs\] of the layer above, this is what reaches that layer.
+/// Faster than the dense product below a density of some 40 %, where there are many columns; legal for any pattern.
 ///
 /// Cost: n x entries multiply-adds. See [the module](super) for error, NaN and determinism.
 ///
@@ -179,7 +179,7 @@ fn sums(lists: Lists<'_>) -> usize {
 }
 
 /// Outputs from which they are written past the caches, which could not hold them until they are read.
-const PAST_CACHES: usize = 2 << 20;
+pub(crate) const PAST_CACHES: usize = 2 << 20;
 
 /// Hands each thread its part of `packed`, even where there is none to hand.
 pub(super) fn with_workspaces<I: Send>(

@@ -1,10 +1,11 @@
 //! Checks of the masked products.
 
 use super::{Case, Check, Dim, Laid, gamma};
-use crate::kernels::dense::Write;
+use crate::kernels::dense::blocked::DEPTH;
 use crate::kernels::dense::reference::Product;
+use crate::kernels::dense::{BY_PANEL, Write};
 use crate::kernels::masked::{
-    FieldLayer, Map, MaskedWeights, Pattern, ReceptiveField, Rectangle, SparseMatrix, Strategy, field_matmul,
+    self, FieldLayer, Map, MaskedWeights, Pattern, ReceptiveField, Rectangle, SparseMatrix, Strategy, field_matmul,
     field_matmul_nt, field_weight_gradient, gather, reference, sampled_product, scatter_add, sparse_matmul,
     sparse_matmul_nt, sparse_times_dense,
 };
@@ -31,13 +32,17 @@ const FIELDS: &[Dim] = &[
     Dim { name: "units", min: 1, max: 140 },
 ];
 
+/// So many samples and units, that they are [`LARGE`].
+const SAMPLES: usize = 1024;
+const UNITS: usize = LARGE / SAMPLES;
+
 /// Enough outputs to be written past the caches.
 pub(super) const PAST_CACHES: Check = Check {
     kernel: "masked::sparse_matmul, past the caches",
     dims: &[
-        Dim { name: "batch", min: 1024, max: 1041 },
+        Dim { name: "batch", min: SAMPLES, max: SAMPLES + 17 },
         Dim { name: "inputs", min: 1, max: 3 },
-        Dim { name: "units", min: 2048, max: 2065 },
+        Dim { name: "units", min: UNITS, max: UNITS + 17 },
     ],
     run: forward,
 };
@@ -46,7 +51,7 @@ pub(super) const PAST_CACHES: Check = Check {
 const WIDE: &[Dim] = &[
     Dim { name: "batch", min: 62, max: 80 },
     Dim { name: "inputs", min: 0, max: 12 },
-    Dim { name: "units", min: 384, max: 400 },
+    Dim { name: "units", min: BY_PANEL, max: BY_PANEL + 16 },
 ];
 
 pub(super) const CHECKS: &[Check] = &[
@@ -70,7 +75,7 @@ pub(super) const CHECKS: &[Check] = &[
 ];
 
 /// Outputs that are written past the caches.
-const LARGE: usize = 2 << 20;
+const LARGE: usize = masked::PAST_CACHES;
 
 const WRITES: [Write; 3] = [Write::Replace, Write::Add(0.5), Write::AddNonNegative(-0.25)];
 
@@ -88,10 +93,6 @@ fn masked_weights(case: &mut Case<'_>, rows: usize, cols: usize) -> (SparseMatri
         }
     }
     (SparseMatrix::from_masked(dense.view(), pattern).expect("one shape"), dense)
-}
-
-fn has(w: &SparseMatrix, row: usize, col: usize) -> bool {
-    w.pattern().row(row).binary_search(&(col as u32)).is_ok()
 }
 
 /// Compares for every [`Write`]; `terms` tells how many an output has. Of large products only what replaces, which may go past the caches.
@@ -166,7 +167,8 @@ fn forward_case(case: &mut Case<'_>) -> Drawn {
     let (w, dense) = masked_weights(case, inputs, units);
     let from = case.matrix(batch, inputs, -1.0, 1.0);
     let shape = (batch, units, inputs);
-    let sums = reference::masked_product(shape, |i, k| from[(i, k)], |k, j| dense[(k, j)], |k, j| has(&w, k, j));
+    let sums =
+        reference::masked_product(shape, |i, k| from[(i, k)], |k, j| dense[(k, j)], |k, j| w.pattern().contains(k, j));
     let [_, terms] = entries(&w);
     Drawn { w, from: case.lay(&from), shape: (batch, units), terms, sums }
 }
@@ -177,7 +179,8 @@ fn back_case(case: &mut Case<'_>) -> Drawn {
     let (w, dense) = masked_weights(case, inputs, units);
     let from = case.matrix(batch, units, -1.0, 1.0);
     let shape = (batch, inputs, units);
-    let sums = reference::masked_product(shape, |i, k| from[(i, k)], |k, j| dense[(j, k)], |k, j| has(&w, j, k));
+    let sums =
+        reference::masked_product(shape, |i, k| from[(i, k)], |k, j| dense[(j, k)], |k, j| w.pattern().contains(j, k));
     let [terms, _] = entries(&w);
     Drawn { w, from: case.lay(&from), shape: (batch, inputs), terms, sums }
 }
@@ -203,8 +206,12 @@ fn times_dense(case: &mut Case<'_>) {
     let (a, dense) = masked_weights(case, rows, depth);
     let b = case.matrix(depth, cols, -1.0, 1.0);
     // As b^T a^T, whose right factor is the masked one, and then transposed.
-    let sums =
-        reference::masked_product((cols, rows, depth), |i, k| b[(k, i)], |k, j| dense[(j, k)], |k, j| has(&a, j, k));
+    let sums = reference::masked_product(
+        (cols, rows, depth),
+        |i, k| b[(k, i)],
+        |k, j| dense[(j, k)],
+        |k, j| a.pattern().contains(j, k),
+    );
     let turned = |values: &[f64]| (0..rows * cols).map(|at| values[at % cols * rows + at / cols]).collect();
     let sums = Product { sums: turned(&sums.sums), magnitudes: turned(&sums.magnitudes) };
     let [terms, _] = entries(&a);
@@ -384,9 +391,9 @@ fn chosen_fields(case: &mut Case<'_>) {
     let sums = reference::field_matmul(x.view(), &layer, weights.as_slice());
     let x = case.lay(&x);
     let terms = |_, unit: usize| layer.fields()[unit].len();
-    // The dense strategy adds every 256 inputs to what is there.
+    // The dense strategy adds every block of inputs to what is there.
     let plan = *chosen_layer(&case.contexts[0], &layer, &weights, planned).plan();
-    let blocks = if plan.strategy() == Strategy::Dense { layer.map().len().div_ceil(256) } else { 1 };
+    let blocks = if plan.strategy() == Strategy::Dense { layer.map().len().div_ceil(DEPTH) } else { 1 };
     products_in_blocks(case, (batch, layer.units()), terms, blocks, &sums, |context, y, write| {
         chosen_layer(context, &layer, &weights, planned).forward(context, x.view(), y, write);
     });

@@ -140,6 +140,98 @@ fn every_strategy_gives_the_same_within_bounds_and_masked_values_never_leak() {
 }
 
 #[test]
+fn samples_that_are_not_finite_leave_the_others_their_bits_however_many_they_are() {
+    for mut context in contexts() {
+        for (weights, strategy) in chosen(&context) {
+            // Every third sample, of one range each, and fewer than would be copied.
+            for step in [3, 8] {
+                let (mut x, mut y) = (random(17, 42, "x"), random(17, 17, "y"));
+                for (at, sample) in (1..17).step_by(step).enumerate() {
+                    let poison = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY][at % 3];
+                    (x[(sample, (5 * sample) % 42)], y[(sample, (3 * sample) % 17)]) = (poison, poison);
+                }
+                for write in [Write::Replace, Write::Add(0.5), Write::AddNonNegative(-0.25)] {
+                    let old = |cols: usize, purpose: &str| match write {
+                        Write::Replace => Matrix::from_fn(17, cols, |_, _| f32::NAN),
+                        _ => random(17, cols, purpose),
+                    };
+                    let (mut forward, mut back) = (old(17, "forward"), old(42, "back"));
+                    let (mut alone, mut back_alone) = (forward.clone(), back.clone());
+                    weights.forward(&mut context, x.view(), forward.view_mut(), write);
+                    weights.backward(&mut context, y.view(), back.view_mut(), write);
+                    for (b, (forward, back)) in
+                        alone.view_mut().row_blocks(1).zip(back_alone.view_mut().row_blocks(1)).enumerate()
+                    {
+                        weights.forward(&mut context, x.view().rows_range(b..b + 1), forward, write);
+                        weights.backward(&mut context, y.view().rows_range(b..b + 1), back, write);
+                    }
+                    // Which NaN a NaN is may differ.
+                    let same = |a: &Matrix, b: &Matrix| {
+                        let pairs = a.as_slice().iter().zip(b.as_slice());
+                        pairs.into_iter().all(|(a, b)| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()))
+                    };
+                    assert!(same(&forward, &alone), "{strategy} {write:?}, every {step}, {context:?}");
+                    assert!(same(&back, &back_alone), "{strategy} {write:?}, every {step}, {context:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_strategy_can_be_told_and_the_choice_made_again() {
+    let mut context = Context::new().unwrap();
+    for (weights, strategy) in chosen(&context) {
+        let own = if weights.pattern().is_some() { Strategy::Sparse } else { Strategy::Field };
+        let foreign = if own == Strategy::Sparse { Strategy::Field } else { Strategy::Sparse };
+        let error = weights.clone().with_strategy(foreign).unwrap_err().to_string();
+        assert!(error.contains(&format!("dense or {own}")) && error.contains(&foreign.to_string()), "{error}");
+        let x = random(9, 42, "x");
+        let mut of = |weights: &MaskedWeights| {
+            let mut y = Matrix::zeros(9, 17);
+            weights.forward(&mut context, x.view(), y.view_mut(), Write::Replace);
+            y
+        };
+        let mut products = Vec::new();
+        for told in [own, Strategy::Dense] {
+            let mut weights = weights.clone().with_strategy(told).unwrap();
+            assert_eq!(weights.plan().strategy(), told);
+            assert!(weights.plan().to_string().ends_with("batch 9: as it was told"), "{}", weights.plan());
+            // What is told holds when values change.
+            weights.update_values(|values| values.iter_mut().for_each(|w| *w *= 2.0));
+            weights.update_values(|values| values.iter_mut().for_each(|w| *w *= 0.5));
+            products.push(of(&weights));
+        }
+        let chosen_one = usize::from(strategy == Strategy::Dense);
+        assert_eq!(products[chosen_one], of(&weights), "{strategy}");
+        let close = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-4;
+        assert!(products[0].as_slice().iter().zip(products[1].as_slice()).all(close), "{strategy}");
+        // The same plan as from the start, laid out for any set.
+        for isa in Isa::available() {
+            let context = Context::on(isa).unwrap();
+            for batch in [1, 9, 2000] {
+                let again = weights.clone().with_strategy(Strategy::Dense).unwrap().planned_for(&context, batch);
+                let values = weights.values().to_vec();
+                let fresh = match weights.field_layer() {
+                    Some(layer) => MaskedWeights::fields(&context, layer.clone(), values, batch).unwrap(),
+                    None => {
+                        let pattern = weights.pattern().unwrap().clone();
+                        MaskedWeights::sparse(&context, SparseMatrix::new(pattern, values).unwrap(), batch)
+                    }
+                };
+                assert_eq!(again.plan(), fresh.plan());
+                assert_eq!(of(&again), of(&fresh), "{} {isa}", again.plan());
+            }
+        }
+        let (pattern, layer, values) =
+            (weights.pattern().cloned(), weights.field_layer().cloned(), weights.values().to_vec());
+        let parts = weights.clone().into_sparse().map(SparseMatrix::into_parts);
+        assert_eq!(parts, pattern.map(|pattern| (pattern, values.clone())));
+        assert_eq!(weights.into_fields(), layer.map(|layer| (layer, values)));
+    }
+}
+
+#[test]
 fn many_samples_of_dense_weights_follow_the_definition() {
     let pattern = Pattern::random(30, 400, 0.9, Stream::new(3, "mask")).unwrap();
     let dense = poisoned_outside(&pattern, "w");

@@ -178,6 +178,20 @@ fn field_layers_stay_within_their_bound_on_every_set_with_the_same_bits() {
 }
 
 #[test]
+fn a_batch_of_nothing_asks_for_no_scratch() {
+    // A map whose panels alone would be 4 GB.
+    let map = Map { rows: 1 << 15, cols: 1 << 15 };
+    let field = ReceptiveField::new(map, &[Rectangle::new(0..1, 0..1)]).unwrap();
+    let layer = FieldLayer::new(vec![field]).unwrap();
+    let (mut x, mut y) = (Matrix::zeros(0, map.len()), Matrix::zeros(0, 1));
+    let mut context = Context::new().unwrap();
+    let before = context.scratch([0])[0].as_ptr();
+    field_matmul(&mut context, x.view(), &layer, &[1.0], y.view_mut(), Write::Replace);
+    field_matmul_nt(&mut context, y.view(), &layer, &[1.0], x.view_mut(), Write::Replace);
+    assert_eq!(context.scratch([0])[0].as_ptr(), before);
+}
+
+#[test]
 fn masked_and_gathered_forms_agree() {
     let field = &some_fields()[0];
     let layer = FieldLayer::new(vec![field.clone(); 3]).unwrap();

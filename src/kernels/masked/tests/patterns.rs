@@ -88,6 +88,21 @@ fn patterns_from_dense_from_bits_and_from_a_function_agree() {
 }
 
 #[test]
+fn a_pattern_contains_its_entries_and_nothing_outside() {
+    let there = |row: usize, col: usize| (row * 5 + col * 3) % 4 == 1;
+    let pattern = Pattern::from_fn(9, 13, there).unwrap();
+    for row in 0..12 {
+        for col in 0..16 {
+            assert_eq!(pattern.contains(row, col), row < 9 && col < 13 && there(row, col), "{row}, {col}");
+        }
+    }
+    // No column modulo 2^32.
+    assert!(pattern.contains(1, 0) && !pattern.contains(1, 1 << 32));
+    let (rows, values) = (pattern.clone(), vec![0.5; pattern.entries()]);
+    assert_eq!(SparseMatrix::new(pattern, values.clone()).unwrap().into_parts(), (rows, values));
+}
+
+#[test]
 fn random_patterns_have_their_density_and_repeat() {
     let stream = Stream::new(7, "mask");
     for density in [0.0, 0.01, 0.3, 1.0] {
