@@ -22,7 +22,8 @@
 //! **NaN and infinity** in data spread as the formulas say; a NaN weight stays NaN under the clamp. A NaN activity never wins a hard competition;
 //! a soft one it makes NaN for all units. A rate that is NaN or infinite panics.
 //! **Scratch** comes from the [`Context`](crate::Context): about `2 batch units` values; from 512 samples on
-//! `inputs batch` and a few panels where one product follows the other (`oja_subspace`, `oja_excluding_self`).
+//! `inputs batch` and a few panels, of fewer than 384 units z once more, where one product follows the other (`oja_subspace`,
+//! `oja_excluding_self`).
 //!
 //! ```
 //! use neuropil::kernels::hebbian::{Reduction, Update, oja_subspace};
