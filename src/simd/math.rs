@@ -3,9 +3,9 @@
 //! Every function is a fixed sequence of exactly rounded operations: range reduction by fused multiply-add (Cody and Waite), a
 //! minimax polynomial, reconstruction on the exponent bits. There are no tables, no branches and no calls.
 //!
-//! | function | domain | error at most (seen over the domain, strided) |
+//! | function | domain | error at most (every argument was tried) |
 //! |---|---|---|
-//! | [`exp`] | all | 1 ULP, results below 2^-126 included |
+//! | [`exp`] | all | 1.02 ULP, results below 2^-126 included |
 //! | [`ln`] | all | 1 ULP |
 //! | [`tanh`] | all | 1.5 ULP |
 //! | [`erf`] | all | 6 ULP |
@@ -233,7 +233,7 @@ pub fn sin_cos<S: Simd>(s: S, x: S::F32) -> (S::F32, S::F32) {
     let x = s.select(s.le(s.abs(x), s.splat(65_536.0)), x, s.splat(f32::NAN));
     let shifted = s.mul_add(x, s.splat(std::f32::consts::FRAC_2_PI), s.splat(ROUND));
     let n = s.sub(shifted, s.splat(ROUND));
-    // pi/2 in three parts. The first difference is exact: both sides are multiples of 2^-23 and nearly equal.
+    // pi/2 in three parts. The first difference is exact: n is zero, or both sides are multiples of 2^-24 that differ by less than one.
     let r = s.neg_mul_add(n, s.splat(1.570_796_4), x);
     let r = s.neg_mul_add(n, s.splat(-4.371_139e-8), r);
     let r = s.neg_mul_add(n, s.splat(-1.715_118_3e-15), r);
@@ -371,7 +371,7 @@ mod tests {
         let within = |limit: f32| values.iter().copied().filter(|x| x.abs() <= limit).collect::<Vec<_>>();
         let (radians, turns) = (within(65_536.0), within(1_048_576.0));
         for (function, values, bound) in [
-            (Function::Exp, &values, 1.0),
+            (Function::Exp, &values, 1.02),
             (Function::Ln, &values, 1.0),
             (Function::Tanh, &values, 1.5),
             (Function::Erf, &values, 6.0),
@@ -383,6 +383,25 @@ mod tests {
             let (error, at) = worst(Isa::best(), function, values);
             println!("{function:?}: {error:.3} ULP at {at:e}");
             assert!(error <= bound, "{function:?}: {error} ULP at {at:e}, stated {bound}");
+        }
+    }
+
+    /// The worst of all arguments, found by going over every one.
+    #[test]
+    fn the_worst_arguments_are_within_the_stated_ulps() {
+        for (function, bound, bits, expected) in [
+            (Function::Exp, 1.02, 0xc0bc_17a1, 1.01035),
+            (Function::Exp, 1.02, 0xc26f_b001, 1.00951),
+            (Function::Exp, 1.02, 0xc219_cd3c, 1.00946),
+            (Function::Exp, 1.02, 0x41d5_d43e, 1.00773),
+            (Function::Ln, 1.0, 0x3f32_de68, 0.88727),
+            (Function::Tanh, 1.5, 0x3f20_d8e5, 1.33032),
+            (Function::Erf, 6.0, 0x406f_4b19, 5.92175),
+            (Function::Erf, 6.0, 0x4035_8ac9, 4.01563),
+        ] {
+            let x = f32::from_bits(bits);
+            let error = ulps(map(Isa::best(), function, &[x])[0], exact(function, x));
+            assert!((error - expected).abs() < 1e-4 && error <= bound, "{function:?} of {x:e}: {error} ULP");
         }
     }
 
