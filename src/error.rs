@@ -8,18 +8,30 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Everything that can be wrong with what comes from outside: files, settings, sizes, the CPU.
 ///
 /// Disagreeing shapes between values that were already built are a caller's mistake and panic instead.
+///
+/// What is displayed is the whole message, the system's answer in [`Error::Io`] included. There is therefore no
+/// [`source`](std::error::Error::source), which reports of whole chains would say once more; the answer is the field `cause`.
+///
+/// ```
+/// use neuropil::Error;
+/// use std::error::Error as _;
+/// let error = Error::io("open", "some/file", std::io::ErrorKind::NotFound.into());
+/// assert_eq!(error.to_string(), "some/file: cannot open: entity not found");
+/// assert!(error.source().is_none());
+/// assert!(matches!(error, Error::Io { cause, .. } if cause.kind() == std::io::ErrorKind::NotFound));
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused an operation on a file.
-    #[error("{path}: cannot {action}: {source}", path = path.display())]
+    #[error("{path}: cannot {action}: {cause}", path = path.display())]
     Io {
         /// What was attempted, as a verb: `read`, `create`, `rename`.
         action: &'static str,
         /// The file concerned.
         path: PathBuf,
         /// The system's answer.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// Bytes that are not what their format promises.
     #[error("{origin}, byte {offset}: expected {expected}, found {found}")]
@@ -83,8 +95,8 @@ fn places(searched: &[PathBuf]) -> String {
 
 impl Error {
     /// A file-system failure, with the path it concerns.
-    pub fn io(action: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
-        Error::Io { action, path: path.into(), source }
+    pub fn io(action: &'static str, path: impl Into<PathBuf>, cause: std::io::Error) -> Self {
+        Error::Io { action, path: path.into(), cause }
     }
 
     /// Malformed bytes at `offset` of `origin`.

@@ -162,7 +162,7 @@ pub(crate) fn keep_to_images(states: Option<&Path>, name: &str, data: &Split) ->
             settings::readable(&text, LONGEST_CONFIG).map_err(wrong)?;
             toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?
         }
-        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
+        Err(Error::Io { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
         Err(error) => return Err(error),
     };
     let digest = |images: &Dataset| images.intact_digest().map(|digest| format!("{digest:016x}"));

@@ -280,7 +280,7 @@ fn all_present(archive: &Archive<'_>, folder: &Path) -> Result<bool, Error> {
     for (target, sha256) in &archive.targets {
         let path = folder.join(target.name);
         match storage::open_regular(&path) {
-            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => all = false,
+            Err(Error::Io { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => all = false,
             Err(error) => return Err(error),
             Ok((file, _)) => {
                 let found = sha256_of(file).map_err(|e| Error::io("read", &path, e))?;
