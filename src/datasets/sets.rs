@@ -83,7 +83,7 @@ pub enum Set {
 
 impl Set {
     /// All of them.
-    pub const ALL: [Set; 2] = [Set::Mnist, Set::Cifar10];
+    pub const ALL: &'static [Set] = &[Set::Mnist, Set::Cifar10];
 
     /// The name a user types.
     pub fn name(self) -> &'static str {
@@ -125,10 +125,10 @@ impl FromStr for Set {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        Set::ALL
-            .into_iter()
-            .find(|set| set.name() == name)
-            .ok_or_else(|| Error::setting("dataset", Set::ALL.map(Set::name).join(" or "), name))
+        Set::ALL.iter().copied().find(|set| set.name() == name).ok_or_else(|| {
+            let names: Vec<_> = Set::ALL.iter().map(|set| set.name()).collect();
+            Error::setting("dataset", names.join(" or "), name)
+        })
     }
 }
 

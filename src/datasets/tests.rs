@@ -416,7 +416,7 @@ fn the_data_folder_follows_the_variables_in_turn() {
 
 #[test]
 fn set_names_are_read_as_they_are_written() {
-    for set in Set::ALL {
+    for &set in Set::ALL {
         assert_eq!(set.to_string().parse::<Set>().unwrap(), set);
     }
     assert_eq!("MNIST".parse::<Set>().unwrap_err().to_string(), "dataset: expected mnist or cifar10, found MNIST");

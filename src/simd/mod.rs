@@ -331,6 +331,7 @@ fn align_frame() {
 
 /// An instruction set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Isa {
     /// Plain arrays and `f32::mul_add`: slow, obvious, the oracle the others are compared with bit by bit.
     Scalar,
@@ -346,7 +347,7 @@ pub enum Isa {
 
 impl Isa {
     /// Every set there is, worst first.
-    pub const ALL: [Isa; 5] = [Isa::Scalar, Isa::Portable, Isa::Neon, Isa::Avx2, Isa::Avx512];
+    pub const ALL: &'static [Isa] = &[Isa::Scalar, Isa::Portable, Isa::Neon, Isa::Avx2, Isa::Avx512];
 
     /// Whether this CPU has it.
     pub fn is_available(self) -> bool {
@@ -365,7 +366,7 @@ impl Isa {
 
     /// The sets this CPU has, worst first.
     pub fn available() -> impl Iterator<Item = Isa> {
-        Isa::ALL.into_iter().filter(|isa| isa.is_available())
+        Isa::ALL.iter().copied().filter(|isa| isa.is_available())
     }
 
     /// The best set this CPU has.
@@ -421,7 +422,7 @@ impl std::str::FromStr for Isa {
 
     /// Parses a name and checks that this CPU has the set.
     fn from_str(name: &str) -> Result<Isa> {
-        match Isa::ALL.into_iter().find(|isa| isa.name() == name) {
+        match Isa::ALL.iter().copied().find(|isa| isa.name() == name) {
             Some(isa) => isa.require(),
             None => Err(unavailable(name, "it is not one of scalar, portable, avx2, avx512, neon")),
         }

@@ -111,7 +111,7 @@ fn source(set: Set) -> (&'static [&'static str], &'static [Target]) {
 
 /// The file of a set that has this digest.
 pub(crate) fn known(sha256: &str) -> Option<(Set, &'static str)> {
-    let mut sets = Set::ALL.into_iter();
+    let mut sets = Set::ALL.iter().copied();
     sets.find_map(|set| Some((set, source(set).1.iter().find(|target| target.sha256 == sha256)?.name)))
 }
 

@@ -25,7 +25,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let threads = Threads::available().get();
     let sets: Vec<&str> = Isa::available().map(Isa::name).collect();
     let data: Vec<(Set, Option<PathBuf>)> =
-        Set::ALL.into_iter().map(|set| (set, datasets::locate(set, None).ok())).collect();
+        Set::ALL.iter().copied().map(|set| (set, datasets::locate(set, None).ok())).collect();
     if arguments.json {
         // JSON is Unicode, which the name of a folder need not be.
         let folder = |folder: &Option<PathBuf>| folder.as_ref().map(|folder| folder.display().to_string());
