@@ -4,7 +4,6 @@
 //! 10,000 records and a test file of as many (<https://www.cs.toronto.edu/~kriz/cifar.html>). There is no header, so a
 //! file's length and its labels are all that can be checked, and both are.
 
-use super::storage::Bytes;
 use crate::error::{Error, Result};
 
 /// Height and width of an image.
@@ -52,7 +51,7 @@ pub fn records(file: &[u8], origin: &str) -> Result<usize> {
 ///
 /// # Errors
 /// As [`records`], and [`Error::Format`] for any other number of records.
-pub fn batch(file: &Bytes, origin: &str) -> Result<()> {
+pub fn batch(file: &[u8], origin: &str) -> Result<()> {
     match records(file, origin)? {
         RECORDS_PER_FILE => Ok(()),
         count => {
@@ -74,7 +73,7 @@ mod tests {
     fn records_are_counted() {
         assert_eq!(records(&file(1), "file").unwrap(), 1);
         assert_eq!(records(&file(12), "file").unwrap(), 12);
-        batch(&file(RECORDS_PER_FILE).into(), "file").unwrap();
+        batch(&file(RECORDS_PER_FILE), "file").unwrap();
     }
 
     #[test]
@@ -105,7 +104,7 @@ mod tests {
     #[test]
     fn a_file_of_the_set_cut_off_between_records_is_refused() {
         for count in [1, RECORDS_PER_FILE - 1, RECORDS_PER_FILE + 1] {
-            let error = batch(&file(count).into(), "file").unwrap_err().to_string();
+            let error = batch(&file(count), "file").unwrap_err().to_string();
             assert!(error.ends_with(&format!("expected 10000 CIFAR-10 records, found {count}")), "{error}");
         }
     }

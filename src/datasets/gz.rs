@@ -37,15 +37,41 @@ pub fn decompress(compressed: &[u8], limit: usize, origin: &str) -> Result<Vec<u
 /// # Errors
 /// [`Error::Format`] as [`decompress`], and if what is inside is not a whole IDX file; [`Error::Io`] if there is no memory for it.
 pub fn decompress_idx(compressed: &[u8], origin: &str) -> Result<Vec<u8>> {
-    let damaged = |error| damaged(error, compressed.len() as u64, origin);
     let mut decoder = Members::new(compressed, compressed.len() as u64, origin);
-    let mut header = Vec::with_capacity(idx::LONGEST_HEADER);
-    decoder.by_ref().take(idx::LONGEST_HEADER as u64).read_to_end(&mut header).map_err(damaged)?;
-    let length = idx::Header::parse(&header, origin)?.file_length() as u64;
-    let rest = (length + 1).saturating_sub(header.len() as u64);
-    let found = header.len() as u64 + io::copy(&mut decoder.take(rest), &mut io::sink()).map_err(damaged)?;
-    idx::Header::of_length(&header, found, origin)?;
+    let (header, prefix) = begin_idx(&mut decoder)?;
+    let length = header.file_length() as u64;
+    let rest = (length + 1).saturating_sub(prefix.len() as u64);
+    let rest = io::copy(&mut decoder.take(rest), &mut io::sink());
+    let rest = rest.map_err(|error| damaged(error, compressed.len() as u64, origin))?;
+    idx::Header::of_length(&prefix, prefix.len() as u64 + rest, origin)?;
     again(compressed, length, origin)
+}
+
+/// What an IDX file says of itself at its beginning: nothing else of it is decompressed, nor seen to be there.
+///
+/// # Errors
+/// [`Error::Format`] if that is no gzip, damaged or cut off, or if it holds no header.
+///
+/// ```
+/// # use std::io::Write;
+/// # let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+/// # encoder.write_all(&neuropil::datasets::idx::encode(&[2, 3], &[0; 6])?).unwrap();
+/// # let compressed = encoder.finish().unwrap();
+/// use neuropil::datasets::gz;
+/// assert_eq!(gz::idx_header(&compressed, "example")?.dimensions(), [2, 3]);
+/// # Ok::<(), neuropil::Error>(())
+/// ```
+pub fn idx_header(compressed: &[u8], origin: &str) -> Result<idx::Header> {
+    Ok(begin_idx(&mut Members::new(compressed, compressed.len() as u64, origin))?.0)
+}
+
+/// The header that an IDX file begins with, and the bytes it was in.
+fn begin_idx(decoder: &mut Members<'_, &[u8]>) -> Result<(idx::Header, Vec<u8>)> {
+    let (length, origin) = (decoder.length, decoder.origin);
+    let mut prefix = Vec::with_capacity(idx::LONGEST_HEADER);
+    let read = decoder.take(idx::LONGEST_HEADER as u64).read_to_end(&mut prefix);
+    read.map_err(|error| damaged(error, length, origin))?;
+    Ok((idx::Header::parse(&prefix, origin)?, prefix))
 }
 
 /// Decompresses at most `limit` bytes from a file of `length` bytes, hands them over in pieces, and says how many there are. Nothing is kept.
@@ -90,8 +116,15 @@ fn again(compressed: &[u8], length: u64, origin: &str) -> Result<Vec<u8>> {
         let short = io::Error::new(io::ErrorKind::OutOfMemory, format!("no memory for its {length} bytes"));
         return Err(Error::io("decompress", origin, short));
     }
-    let read = Members::new(compressed, compressed.len() as u64, origin).take(length).read_to_end(&mut out);
-    read.map_err(|error| damaged(error, compressed.len() as u64, origin))?;
+    // To the end and not only as far as the bytes go: behind them stands their checksum, which a file that changes between the two passes
+    // has another one of.
+    let mut decoder = Members::new(compressed, compressed.len() as u64, origin).take(length + 1);
+    let found = decoder.read_to_end(&mut out).map_err(|error| damaged(error, compressed.len() as u64, origin))? as u64;
+    if found != length {
+        let expected = format!("{length} bytes of decompressed data, as at first");
+        let found = if found > length { "more".to_owned() } else { found.to_string() };
+        return Err(Error::format(origin, length, expected, found));
+    }
     Ok(out)
 }
 
@@ -234,6 +267,37 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_second_pass_sees_a_file_that_changed_after_the_first() {
+        let file = image_file();
+        let whole = compress(&file);
+        assert_eq!(again(&whole, 76, "file").unwrap(), file);
+        // The checksum is the first half of the last eight bytes, the length the other.
+        for at in whole.len() - 8..whole.len() {
+            let mut wrong = whole.clone();
+            wrong[at] ^= 1;
+            let error = again(&wrong, 76, "file").unwrap_err().to_string();
+            assert!(error.contains("expected gzip data, found"), "byte {at}: {error}");
+        }
+        for (length, found) in [(75, "more"), (77, "76")] {
+            let error = again(&whole, length, "file").unwrap_err().to_string();
+            let expected = format!("expected {length} bytes of decompressed data, as at first, found {found}");
+            assert!(error.ends_with(&expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn headers_are_seen_whatever_follows_them() {
+        let mut file = image_file();
+        let header = idx::Header::of_file(&file, "file").unwrap();
+        assert_eq!(idx_header(&compress(&file), "file").unwrap(), header);
+        file.resize(500_000, 7);
+        let cut = &compress(&file)[..300];
+        assert_eq!(idx_header(cut, "file").unwrap(), header);
+        idx_header(&compress(&file[..15]), "file").expect_err("a byte short of it");
+        idx_header(&cut[..12], "file").expect_err("no data");
     }
 
     #[test]

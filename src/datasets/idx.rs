@@ -14,6 +14,7 @@
 use std::fmt;
 use std::ops::Range;
 
+use super::Shape;
 use super::storage::{Bytes, LARGEST_FILE};
 use crate::error::{Error, Result};
 
@@ -201,11 +202,26 @@ fn describe(dimensions: &[usize]) -> String {
 /// Images of one byte a value: `[images, rows, columns]`, or `[images, channels, rows, columns]`.
 #[derive(Clone, Debug)]
 pub struct Images {
-    pub(crate) pixels: Bytes,
-    pub(crate) count: usize,
-    pub(crate) channels: usize,
-    pub(crate) rows: usize,
-    pub(crate) cols: usize,
+    pixels: Bytes,
+    count: usize,
+    shape: Shape,
+}
+
+impl Images {
+    /// All their bytes, image after image, where the file has them.
+    pub fn pixels(&self) -> &Bytes {
+        &self.pixels
+    }
+
+    /// How many there are; at least one.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Channels, rows and columns.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
 }
 
 /// Sees an IDX file as images.
@@ -213,9 +229,23 @@ pub struct Images {
 /// # Errors
 /// [`Error::Format`] if it is not a whole IDX file of unsigned bytes with three or four dimensions, if it holds no image,
 /// or images without pixels, with a side above [`LARGEST_SIDE`] or other than 1 or 3 channels.
+///
+/// ```
+/// use neuropil::datasets::idx;
+/// let file = idx::encode(&[2, 1, 3], &[1, 2, 3, 4, 5, 6])?;
+/// let images = idx::images(&file.into(), "example")?;
+/// assert_eq!((images.count(), images.shape().cols(), &images.pixels()[3..]), (2, 3, &[4, 5, 6][..]));
+/// # Ok::<(), neuropil::Error>(())
+/// ```
 pub fn images(file: &Bytes, origin: &str) -> Result<Images> {
     let header = Header::of_file(file, origin)?;
-    require_u8(&header, origin)?;
+    let (count, shape) = images_of(&header, origin)?;
+    Ok(Images { pixels: file.slice(header.values()), count, shape })
+}
+
+/// How many images a header promises, and of which shape.
+pub(super) fn images_of(header: &Header, origin: &str) -> Result<(usize, Shape)> {
+    require_u8(header, origin)?;
     let (count, channels, rows, cols) = match *header.dimensions() {
         [count, rows, cols] => (count, 1, rows, cols),
         [count, channels, rows, cols] => (count, channels, rows, cols),
@@ -225,12 +255,11 @@ pub fn images(file: &Bytes, origin: &str) -> Result<Images> {
         }
     };
     check_count(count, "images", origin)?;
-    let side = |value: usize| (1..=LARGEST_SIDE).contains(&value);
-    if !side(rows) || !side(cols) || !matches!(channels, 1 | 3) {
+    let shape = Shape::new(channels, rows, cols).map_err(|_| {
         let expected = format!("images of 1 or 3 channels with sides of 1 to {LARGEST_SIDE}");
-        return Err(Error::format(origin, 8, expected, describe(header.dimensions())));
-    }
-    Ok(Images { pixels: file.slice(header.values()), count, channels, rows, cols })
+        Error::format(origin, 8, expected, describe(header.dimensions()))
+    })?;
+    Ok((count, shape))
 }
 
 /// Sees an IDX file as labels below `classes`.
@@ -240,15 +269,21 @@ pub fn images(file: &Bytes, origin: &str) -> Result<Images> {
 /// `classes` or more.
 pub fn labels(file: &Bytes, classes: usize, origin: &str) -> Result<Bytes> {
     let header = Header::of_file(file, origin)?;
-    require_u8(&header, origin)?;
+    labels_of(&header, origin)?;
+    let labels = file.slice(header.values());
+    super::check_labels(&labels, classes, origin, header.header_length(), 1)?;
+    Ok(labels)
+}
+
+/// How many labels a header promises.
+pub(super) fn labels_of(header: &Header, origin: &str) -> Result<usize> {
+    require_u8(header, origin)?;
     let &[count] = header.dimensions() else {
         let found = format!("{} dimensions", header.dimensions().len());
         return Err(Error::format(origin, 3, "labels: 1 dimension", found));
     };
     check_count(count, "labels", origin)?;
-    let labels = file.slice(header.values());
-    super::check_labels(&labels, classes, origin, header.header_length(), 1)?;
-    Ok(labels)
+    Ok(count)
 }
 
 fn require_u8(header: &Header, origin: &str) -> Result<()> {
@@ -329,13 +364,13 @@ mod tests {
     fn images_and_labels_are_seen_where_they_lie() {
         let file = Bytes::from(image_file());
         let seen = images(&file, "file").unwrap();
-        assert_eq!((seen.count, seen.channels, seen.rows, seen.cols), (5, 1, 3, 2));
-        assert_eq!(&*seen.pixels, (0..30).collect::<Vec<u8>>());
-        assert_eq!(seen.pixels.as_ptr(), file[16..].as_ptr());
+        assert_eq!((seen.count(), seen.shape()), (5, Shape::new(1, 3, 2).unwrap()));
+        assert_eq!(&**seen.pixels(), (0..30).collect::<Vec<u8>>());
+        assert_eq!(seen.pixels().as_ptr(), file[16..].as_ptr());
         assert_eq!(&*labels(&label_file().into(), 10, "file").unwrap(), &[0, 9, 3, 4, 9]);
         let colour = encode(&[2, 3, 1, 4], &[0; 24]).unwrap();
         let seen = images(&colour.into(), "file").unwrap();
-        assert_eq!((seen.count, seen.channels, seen.rows, seen.cols), (2, 3, 1, 4));
+        assert_eq!((seen.count(), seen.shape()), (2, Shape::new(3, 1, 4).unwrap()));
     }
 
     #[test]

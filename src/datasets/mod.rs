@@ -156,9 +156,7 @@ impl Dataset {
     /// ```
     pub fn new(images: impl Into<Bytes>, labels: Vec<u8>, shape: Shape, classes: usize) -> Result<Self> {
         let bytes = images.into();
-        if !(1..=256).contains(&classes) {
-            return Err(Error::setting("classes", "1 to 256", classes));
-        }
+        check_classes(classes)?;
         if labels.is_empty() || u32::try_from(labels.len()).is_err() {
             return Err(Error::setting("images", "1 to 4294967295", labels.len()));
         }
@@ -171,15 +169,20 @@ impl Dataset {
         Ok(Dataset { parts: vec![part], labels, shape, classes })
     }
 
-    /// A dataset of an IDX file of images and one of labels, each plain or gzip-compressed.
+    /// A dataset of an IDX file of images and one of labels, each plain or gzip-compressed. Of compressed files the headers come first: the contents
+    /// take memory only where these are of images and as many labels.
     ///
     /// # Errors
     /// [`Error::Io`] if a file cannot be opened; [`Error::Format`] if one is not a whole IDX file of images, or labels
     /// below `classes`, or if they do not hold equally many; [`Error::Setting`] if `classes` is not 1 to 256.
     pub fn from_idx(images: &Path, labels: &Path, classes: usize) -> Result<Self> {
-        let (image_bytes, label_bytes) = (open_idx(images)?, open_idx(labels)?);
-        let origin = |path: &Path| path.display().to_string();
-        Dataset::from_idx_bytes(image_bytes, &origin(images), label_bytes, &origin(labels), classes)
+        check_classes(classes)?;
+        let (image_bytes, label_bytes) = (Bytes::open(images)?, Bytes::open(labels)?);
+        let (images, labels) = (images.display().to_string(), labels.display().to_string());
+        let (count, _) = idx::images_of(&idx_header(&image_bytes, &images)?, &images)?;
+        check_label_count(idx::labels_of(&idx_header(&label_bytes, &labels)?, &labels)?, count, &images, &labels)?;
+        let (image_bytes, label_bytes) = (unpacked_idx(image_bytes, &images)?, unpacked_idx(label_bytes, &labels)?);
+        Dataset::from_idx_bytes(image_bytes, &images, label_bytes, &labels, classes)
     }
 
     /// The same from bytes; the origins name them in errors.
@@ -193,17 +196,11 @@ impl Dataset {
         labels_origin: &str,
         classes: usize,
     ) -> Result<Self> {
-        if !(1..=256).contains(&classes) {
-            return Err(Error::setting("classes", "1 to 256", classes));
-        }
+        check_classes(classes)?;
         let images = idx::images(&images.into(), images_origin)?;
         let labels = idx::labels(&labels.into(), classes, labels_origin)?;
-        if labels.len() != images.count {
-            let expected = format!("{} labels, one for each image of {images_origin}", images.count);
-            return Err(Error::format(labels_origin, 4, expected, labels.len().to_string()));
-        }
-        let shape = Shape { channels: images.channels, rows: images.rows, cols: images.cols };
-        Dataset::new(images.pixels, labels.to_vec(), shape, classes)
+        check_label_count(labels.len(), images.count(), images_origin, labels_origin)?;
+        Dataset::new(images.pixels().clone(), labels.to_vec(), images.shape(), classes)
     }
 
     /// A dataset of CIFAR-10 records from any number of files, one after the other. A file may be compressed by gzip if it holds no more than 10,000
@@ -216,7 +213,7 @@ impl Dataset {
         Dataset::of_records(files, |bytes, origin| cifar::records(bytes, origin).map(|_| ()))
     }
 
-    fn of_records(files: &[impl AsRef<Path>], check: impl Fn(&Bytes, &str) -> Result<()>) -> Result<Self> {
+    fn of_records(files: &[impl AsRef<Path>], check: impl Fn(&[u8], &str) -> Result<()>) -> Result<Self> {
         let (mut parts, mut labels) = (Vec::new(), Vec::new());
         for path in files {
             let path = path.as_ref();
@@ -538,13 +535,26 @@ fn check_labels(bytes: &[u8], classes: usize, origin: &str, offset: usize, strid
     }
 }
 
-/// An IDX file, decompressed if need be.
-fn open_idx(path: &Path) -> Result<Bytes> {
-    let bytes = Bytes::open(path)?;
-    match gz::is_gzip(&bytes) {
-        true => Ok(gz::decompress_idx(&bytes, &path.display().to_string())?.into()),
-        false => Ok(bytes),
+fn check_classes(classes: usize) -> Result<()> {
+    if (1..=256).contains(&classes) { Ok(()) } else { Err(Error::setting("classes", "1 to 256", classes)) }
+}
+
+fn check_label_count(labels: usize, images: usize, images_origin: &str, labels_origin: &str) -> Result<()> {
+    if labels != images {
+        let expected = format!("{images} labels, one for each image of {images_origin}");
+        return Err(Error::format(labels_origin, 4, expected, labels.to_string()));
     }
+    Ok(())
+}
+
+/// What an IDX file is, whose contents are looked at only if they are not compressed, and then for their length alone.
+fn idx_header(bytes: &Bytes, origin: &str) -> Result<idx::Header> {
+    if gz::is_gzip(bytes) { gz::idx_header(bytes, origin) } else { idx::Header::of_file(bytes, origin) }
+}
+
+/// An IDX file, decompressed if need be.
+fn unpacked_idx(bytes: Bytes, origin: &str) -> Result<Bytes> {
+    if gz::is_gzip(&bytes) { Ok(gz::decompress_idx(&bytes, origin)?.into()) } else { Ok(bytes) }
 }
 
 #[cfg(test)]

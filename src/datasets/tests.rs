@@ -441,7 +441,7 @@ proptest! {
         bytes.extend(body);
         let file = Bytes::from(bytes.clone());
         if let Ok(images) = idx::images(&file, "images") {
-            prop_assert_eq!(images.pixels.len(), images.count * images.channels * images.rows * images.cols);
+            prop_assert_eq!(images.pixels().len(), images.count() * images.shape().pixels());
         }
         if let Ok(labels) = idx::labels(&file, 10, "labels") {
             prop_assert!(labels.iter().all(|&label| label < 10));

@@ -96,6 +96,40 @@ fn compressed_files_take_no_more_memory_than_their_contents() {
 }
 
 #[test]
+fn compressed_files_that_their_headers_rule_out_are_not_taken_into_memory() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, plain: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, compress(plain)).unwrap();
+        path
+    };
+    let values = vec![0; 1 << 24];
+    let images = write("images", &idx::encode(&[1 << 12, 64, 64], &values).unwrap());
+    let labels = write("labels", &idx::encode(&[1 << 24], &values).unwrap());
+    let few = write("few", &idx::encode(&[1 << 12], &values[..1 << 12]).unwrap());
+    let wide = write("wide", &idx::encode(&[1 << 11, 8192, 1], &values).unwrap());
+    let mut numbers = idx::encode(&[1 << 9, 64, 64, 8], &values).unwrap();
+    // The last dimension becomes the size of the type.
+    numbers.drain(16..20);
+    numbers[2..4].copy_from_slice(&[0x0e, 3]);
+    let numbers = write("numbers", &numbers);
+    for (images, labels, said) in [
+        (&images, &labels, "labels, byte 4: expected 4096 labels"),
+        (&labels, &labels, "labels, byte 3: expected images"),
+        (&images, &images, "images, byte 3: expected labels"),
+        (&wide, &few, "wide, byte 8: expected images of 1 or 3 channels with sides of 1 to 4096"),
+        (&numbers, &few, "numbers, byte 2: expected unsigned bytes"),
+    ] {
+        let size = [images, labels].map(|path| std::fs::metadata(path).unwrap().len() as usize).iter().sum();
+        let error = frugal(size, said, || Dataset::from_idx(images, labels, 10)).unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    }
+    let set = frugal(values.len(), "whole", || Dataset::from_idx(&images, &few, 10)).unwrap();
+    assert_eq!(set.len(), 1 << 12);
+}
+
+#[test]
 fn files_are_read_into_memory_of_their_own_size() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
 //! Files from anywhere: cut off at every length, changed in every byte of their headers, made to deceive. What reads them
 //! answers with an error that says so, or as documented; it never panics, and never holds more than twice the file's size
-//! and a mebibyte.
+//! and a mebibyte. Of a compressed file that is the size of its contents.
 #![cfg(feature = "systems")]
 
 mod checkpoints;
