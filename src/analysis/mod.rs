@@ -1,7 +1,7 @@
 //! What the papers judge their results by.
 //!
 //! - [`wilcoxon`]: the signed-rank test of paired samples, as in *before* and *after* of the same networks.
-//! - [`attack`], [`accuracy_under`] (feature `systems`): images changed by the gradient of the loss, to deceive a network.
+//! - `attack`, `accuracy_under` (feature `systems`): images changed by the gradient of the loss, to deceive a network.
 //! - [`fit`]: lognormal, stretched and compressed exponential distributions of what lies within a range.
 //! - [`pearson`]: the correlation of two quantities, as of entropy and accuracy, with its p-value and confidence interval.
 //!

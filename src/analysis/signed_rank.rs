@@ -8,7 +8,7 @@ const SMALL: usize = 50;
 /// Differences up to which the exact distribution is offered.
 const MOST_EXACT: usize = 300;
 /// Twice the largest sum of ranks for which it is: what so many differences have when no zeros hold ranks below theirs.
-const MOST_DOUBLED: usize = MOST_EXACT * (MOST_EXACT + 1);
+const MOST_DOUBLED: u64 = MOST_EXACT as u64 * (MOST_EXACT as u64 + 1);
 
 /// What becomes of differences that are zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,13 +92,14 @@ pub fn wilcoxon(differences: &[f64], test: &Wilcoxon) -> Result<SignedRank> {
 
     // Ranks are means of neighbouring integers: doubled, they are whole. Zeros, if they are here, hold the first ranks.
     let mut doubled = Vec::with_capacity(n);
-    let (mut positive, mut negative, mut ties) = (0usize, 0usize, 0.0);
+    let (mut positive, mut negative, mut ties) = (0u64, 0u64, 0.0);
     let mut before = zeros;
     for group in sorted[zeros..].chunk_by(|a, b| a.abs() == b.abs()) {
-        let rank = 2 * before + group.len() + 1;
+        // Some 60,000 differences have a doubled sum beyond 32 bits.
+        let rank = 2 * before as u64 + group.len() as u64 + 1;
         let above = group.iter().filter(|d| d.is_sign_positive()).count();
-        positive += rank * above;
-        negative += rank * (group.len() - above);
+        positive += rank * above as u64;
+        negative += rank * (group.len() - above) as u64;
         doubled.extend(std::iter::repeat_n(rank, group.len()));
         let size = group.len() as f64;
         ties += size * size * size - size;
@@ -148,13 +149,16 @@ pub fn wilcoxon(differences: &[f64], test: &Wilcoxon) -> Result<SignedRank> {
 }
 
 /// The share of the signings of these ranks whose positive ones sum up to as much as found, or more extreme.
-fn exact_p(ranks: &[usize], positive: usize, alternative: Alternative) -> f64 {
+fn exact_p(ranks: &[u64], positive: u64, alternative: Alternative) -> f64 {
+    // At most MOST_DOUBLED, all of them together.
+    let ranks: Vec<usize> = ranks.iter().map(|&rank| rank as usize).collect();
+    let positive = positive as usize;
     // After k ranks, chance[s] is the probability of the sum s: each rank is in or out.
     let total: usize = ranks.iter().sum();
     let mut chance = vec![0.0; total + 1];
     chance[0] = 1.0;
     let mut reached = 0;
-    for &rank in ranks {
+    for rank in ranks {
         reached += rank;
         for sum in (0..=reached).rev() {
             let with = if sum >= rank { chance[sum - rank] } else { 0.0 };
