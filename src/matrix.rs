@@ -460,6 +460,60 @@ impl<'a> MatMut<'a> {
         self.0.row_mut(row)
     }
 
+    /// The rows in order, to change.
+    ///
+    /// ```
+    /// use neuropil::Matrix;
+    /// let mut matrix = Matrix::zeros(2, 2);
+    /// for (row, values) in matrix.view_mut().into_rows().enumerate() {
+    ///     values.fill(row as f32);
+    /// }
+    /// assert_eq!(matrix.as_slice(), [0.0, 0.0, 1.0, 1.0]);
+    /// ```
+    pub fn into_rows(self) -> impl ExactSizeIterator<Item = &'a mut [f32]> + use<'a> {
+        self.row_blocks(1).map(|row| row.0.into_row(0))
+    }
+
+    /// A range of rows. To have the others again afterwards, take it of a [`reborrow`](Self::reborrow).
+    ///
+    /// # Panics
+    /// If the range is not within the rows.
+    ///
+    /// ```
+    /// use neuropil::Matrix;
+    /// let mut matrix = Matrix::zeros(3, 2);
+    /// matrix.view_mut().rows_range(1..3).fill(1.0);
+    /// assert_eq!(matrix.as_slice(), [0.0, 0.0, 1.0, 1.0, 1.0, 1.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn rows_range(self, range: Range<usize>) -> MatMut<'a> {
+        assert!(range.start <= range.end && range.end <= self.rows(), "rows {range:?} of a matrix of {}", self.rows());
+        self.split_rows(range.end).0.split_rows(range.start).1
+    }
+
+    /// A range of columns. To have the others again afterwards, take it of a [`reborrow`](Self::reborrow).
+    ///
+    /// # Panics
+    /// If the range is not within the columns.
+    ///
+    /// ```
+    /// use neuropil::Matrix;
+    /// let mut matrix = Matrix::zeros(2, 3);
+    /// matrix.view_mut().columns(1..2).fill(1.0);
+    /// assert_eq!(matrix.as_slice(), [0.0, 1.0, 0.0, 0.0, 1.0, 0.0]);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn columns(self, range: Range<usize>) -> MatMut<'a> {
+        assert!(
+            range.start <= range.end && range.end <= self.cols(),
+            "columns {range:?} of a matrix of {}",
+            self.cols()
+        );
+        self.split_columns(range.end).0.split_columns(range.start).1
+    }
+
     /// Splits into the first `rows` rows and the rest.
     ///
     /// # Panics

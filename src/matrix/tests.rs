@@ -74,6 +74,43 @@ fn sub_views_reach_the_same_values() {
 }
 
 #[test]
+fn views_to_change_reach_the_same_values_by_parts_and_rows() {
+    let mut matrix = Matrix::from_fn(5, 6, |r, c| (10 * r + c) as f32);
+    let expected = matrix.view().rows_range(1..4).columns(2..5).to_owned();
+    let part = matrix.view_mut().rows_range(1..4).columns(2..5);
+    assert_eq!((part.rows(), part.cols(), part.stride()), (3, 3, 6));
+    assert_eq!(part.as_ref().to_owned(), expected);
+    let mut rows = part.into_rows();
+    assert_eq!(rows.len(), 3);
+    // All of them at once, as they are apart.
+    let mut all = [rows.next().unwrap(), rows.next().unwrap(), rows.next().unwrap()];
+    assert!(rows.next().is_none() && rows.len() == 0);
+    drop(rows);
+    for (number, row) in all.iter_mut().enumerate() {
+        assert_eq!(**row, *expected.row(number));
+        row.fill(-1.0);
+    }
+    let inside = |r, c| (1..4).contains(&r) && (2..5).contains(&c);
+    assert_eq!(matrix, Matrix::from_fn(5, 6, |r, c| if inside(r, c) { -1.0 } else { (10 * r + c) as f32 }));
+    let mut view = matrix.view_mut();
+    assert_eq!(view.reborrow().rows_range(5..5).rows(), 0);
+    assert_eq!(view.reborrow().columns(6..6).row(4), &[] as &[f32]);
+    assert!(view.columns(0..0).into_rows().all(|row| row.is_empty()));
+}
+
+#[test]
+fn parts_out_of_range_are_refused() {
+    let refused = |part: fn(MatMut<'_>) -> usize| {
+        let mut matrix = Matrix::zeros(3, 2);
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| part(matrix.view_mut()))).is_err()
+    };
+    assert!(refused(|view| view.rows_range(1..4).rows()) && refused(|view| view.columns(1..3).cols()));
+    #[allow(clippy::reversed_empty_ranges, reason = "these are what is refused")]
+    let reversed = refused(|view| view.rows_range(2..1).rows()) && refused(|view| view.columns(2..1).cols());
+    assert!(reversed && !refused(|view| view.rows_range(3..3).rows()));
+}
+
+#[test]
 fn row_blocks_cover_every_row_once() {
     let mut matrix = Matrix::zeros(7, 3);
     let mut first = 0;

@@ -205,6 +205,15 @@ impl<'a> RowsMut<'a> {
         unsafe { std::slice::from_raw_parts_mut(self.pointer.as_ptr().add(row * self.stride), self.cols) }
     }
 
+    /// One row, for as long as the view was to live.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn into_row(self, row: usize) -> &'a mut [f32] {
+        assert!(row < self.rows, "row {row} of a matrix of {} rows", self.rows);
+        // SAFETY: row < rows, so by the invariant these cols values are ours alone for 'a, and the view that said so is gone.
+        unsafe { std::slice::from_raw_parts_mut(self.pointer.as_ptr().add(row * self.stride), self.cols) }
+    }
+
     /// Splits after `rows` rows.
     #[inline]
     #[track_caller]
