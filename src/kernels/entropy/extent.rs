@@ -17,6 +17,8 @@ const NARROW: usize = 256;
 const WIDE: usize = 4 * LANES;
 /// Rows they stay for.
 const ROW_BLOCK: usize = 64;
+/// The most columns of a work item, which then has this many rows at least.
+const STRIP: usize = VALUES / ROW_BLOCK;
 
 /// Nothing seen yet.
 const NOTHING: [f32; 2] = [f32::INFINITY, f32::NEG_INFINITY];
@@ -123,16 +125,25 @@ pub(super) fn columns(context: &mut Context, x: MatRef<'_>) -> Vec<Option<Range>
     extremes.into_iter().map(range_of).collect()
 }
 
+/// Columns and rows of a work item. Each has extremes of its own, so wide matrices are cut by their columns first, and only by as many rows as
+/// the strips are too few for: beside the result there is never more than a 32nd of the values, and what all columns have once.
+pub(super) fn item_of_columns(cols: usize) -> (usize, usize) {
+    let width = cols.min(STRIP);
+    (width, VALUES.div_ceil(width) * cols.div_ceil(width))
+}
+
 fn column_extremes(context: &mut Context, x: MatRef<'_>, finite_only: bool) -> Vec<[f32; 2]> {
     let (rows, cols) = (x.rows(), x.cols());
     let threads = context.threads().for_work(rows * cols * COST / 2);
-    let step = VALUES.div_ceil(cols);
+    let (width, step) = item_of_columns(cols);
+    let strips = cols.div_ceil(width);
     let blocks = rows.div_ceil(step);
     let mut lows = vec![NOTHING[0]; blocks * cols];
     let mut highs = vec![NOTHING[1]; blocks * cols];
-    let items = lows.chunks_mut(cols).zip(highs.chunks_mut(cols)).enumerate();
-    for_each(threads, items, |(block, (low, high))| {
-        let piece = x.rows_range(block * step..rows.min((block + 1) * step));
+    let cut = move |extremes| <[f32]>::chunks_mut(extremes, cols).flat_map(move |block| block.chunks_mut(width));
+    for_each(threads, cut(&mut lows).zip(cut(&mut highs)).enumerate(), |(item, (low, high))| {
+        let (block, first) = (item / strips, item % strips * width);
+        let piece = x.rows_range(block * step..rows.min((block + 1) * step)).columns(first..first + low.len());
         dispatch(context.isa(), ColumnExtremes { piece, finite_only, low, high });
     });
     let mut extremes = vec![NOTHING; cols];

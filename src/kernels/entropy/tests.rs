@@ -283,6 +283,63 @@ fn ranges_pass_over_what_is_not_finite() {
 }
 
 #[test]
+fn ranges_of_many_columns_are_those_of_each() {
+    let (rows, cols) = (300, 4096 + 70);
+    let values = uniform(rows * cols, -3.0, 3.0);
+    let mut x = Matrix::from_slice(&values, rows, cols).unwrap();
+    x[(290, 4100)] = f32::NEG_INFINITY;
+    x[(0, 4095)] = f32::NAN;
+    let expected: Vec<_> =
+        (0..cols).map(|col| reference::range(&(0..rows).map(|row| x[(row, col)]).collect::<Vec<_>>())).collect();
+    for threads in [1, 3] {
+        assert_eq!(column_ranges(&mut context(Isa::best(), threads), x.view()), expected);
+    }
+    // What is noted for each block of rows is small beside the values.
+    for (rows, cols) in
+        [(1000usize, 300_000), (60_000, 3000), (100_000, 4096), (1 << 20, 5000), (70_000, 100_001), (1, 1)]
+    {
+        let (width, step) = extent::item_of_columns(cols);
+        let noted = 2 * rows.div_ceil(step) * cols;
+        assert!(noted <= rows * cols / 32 + 2 * cols, "{rows} x {cols}: {noted}");
+        assert!(width * step >= 1 << 18 && width * step <= (1 << 18) + cols.max(1 << 12) * 64, "{rows} x {cols}");
+    }
+}
+
+#[test]
+fn counts_that_went_elsewhere_come_back_and_merge() {
+    let values = [&uniform(3000, -0.2, 1.2)[..], &[f32::NAN, f32::INFINITY]].concat();
+    let mut context = Context::new().unwrap();
+    let mut whole = Histogram::new(Range::new(0.0, 1.0).unwrap(), 7).unwrap();
+    let mut parts = [whole.clone(), whole.clone()];
+    whole.add(&mut context, row(&values));
+    for (part, values) in parts.iter_mut().zip(values.chunks(2000)) {
+        part.add(&mut context, row(values));
+    }
+    let again = |h: &Histogram| Histogram::from_counts(h.range(), h.counts(), [h.below(), h.above(), h.nan()]).unwrap();
+    let mut merged = again(&parts[0]);
+    merged.merge(&again(&parts[1]));
+    assert_eq!(merged, whole);
+    assert!(whole.below() > 0 && whole.above() > 0 && whole.nan() == 1);
+}
+
+#[test]
+fn counts_that_no_histogram_has_are_refused() {
+    let refused = |counts: &[u64], apart| {
+        let error = Histogram::from_counts(Range::default(), counts, apart).unwrap_err();
+        assert!(matches!(error, Error::Setting { .. }));
+        error.to_string()
+    };
+    assert_eq!(refused(&[], [0; 3]), "histogram bins: expected 1 to 32768, found 0");
+    assert_eq!(refused(&vec![0; MAX_BINS + 1], [0; 3]), "histogram bins: expected 1 to 32768, found 32769");
+    let most = 1 << 53;
+    let said = "histogram counts: expected up to 9007199254740992 values, found";
+    assert_eq!(refused(&[most, 1], [0; 3]), format!("{said} 9007199254740993"));
+    assert_eq!(refused(&[1], [0, 0, most]), format!("{said} 9007199254740993"));
+    assert_eq!(refused(&[u64::MAX], [1, 0, 0]), format!("{said} more than 64 bits hold"));
+    assert_eq!(Histogram::from_counts(Range::default(), &[most], [0; 3]).unwrap().entropy_bits(), 0.0);
+}
+
+#[test]
 fn what_falls_apart_is_counted_apart() {
     let (nan, inf) = (f32::NAN, f32::INFINITY);
     let values = [nan, -0.1, 0.0, 0.5, 1.0, 1.1, inf, -inf, nan, nan, 7.0, nan];

@@ -13,10 +13,10 @@ const STREAM: usize = 1 << 20;
 
 /// `out[i] = scale * bytes[i] + offset`, rounded once.
 ///
-/// `scale = 1/255, offset = 0` maps to [0, 1]; `scale = 1/(255 s), offset = -m/s` normalises to mean m and deviation s of the [0, 1]
-/// images. A scale or an offset that is NaN or infinite spreads as the formula says. Error: half an ULP of the exact fused result. The same bits
-/// on every instruction set and for any number of threads, wherever the slices lie. Traffic: a byte read and four written per value; outputs
-/// larger than a core's cache that start on a 64-byte boundary are written past the caches, which saves reading them first.
+/// `scale = 1/255, offset = 0` maps to [0, 1]; `scale = 1/(255 s), offset = -m/s` gives mean 0 and deviation 1 to images that have mean m and
+/// deviation s in [0, 1]. A scale or an offset that is NaN or infinite spreads as the formula says. Error: half an ULP of the exact fused result.
+/// The same bits on every instruction set and for any number of threads, wherever the slices lie. Traffic: a byte read and four written per
+/// value; outputs larger than a core's cache that start on a 64-byte boundary are written past the caches, which saves reading them first.
 ///
 /// # Panics
 /// If the lengths differ.
