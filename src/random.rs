@@ -4,8 +4,10 @@
 //! [`item`](Stream::item) number 5 gives the same stream on every thread, machine and run, whatever was drawn before: this is what
 //! lets work be split, and interrupted, without changing a bit.
 //!
-//! A purpose is its bytes, item after item: "noise" and item 115 of it is "noises". Of two purposes under one seed, neither should begin
-//! with the other.
+//! A purpose is its bytes, item after item: item 115 of "noise" is "noises", and has its numbers. Two purposes under one seed share nothing if
+//! neither begins with the other; and if one does, as long as items are never taken of items of the shorter as many times as the longer has
+//! bytes more: "order" may stand beside "order of tests", whose nine further bytes are items nine deep, but not beside "orders" if any item of
+//! it is used.
 //!
 //! ```
 //! use neuropil::random::Stream;
@@ -13,6 +15,7 @@
 //! let mut order: Vec<u32> = (0..10).collect();
 //! shuffles.item(3).shuffle(&mut order); // the order of epoch 3, now and always
 //! assert_ne!(order, (0..10).collect::<Vec<_>>());
+//! assert_eq!(shuffles.item(115), Stream::new(42, "shuffles")); // the code of "s"
 //! ```
 
 use rand_core::{Rng, SeedableRng};
@@ -113,6 +116,19 @@ mod tests {
             }
         }
         assert_eq!(first(Stream::new(7, "x").item(3)), first(Stream::new(7, "x").item(3)));
+    }
+
+    #[test]
+    fn purposes_that_begin_alike_meet_only_as_deep_as_they_differ() {
+        let (short, long) = (Stream::new(5, "order"), Stream::new(5, "order of tests"));
+        let mut seen = std::collections::HashSet::new();
+        let mut level = vec![short];
+        for byte in " of tests".bytes() {
+            assert!(level.iter().all(|stream| *stream != long && seen.insert((stream.0, stream.1))));
+            // Both what leads there and what does not.
+            level = level.iter().flat_map(|stream| [0, u64::from(byte)].map(|item| stream.item(item))).collect();
+        }
+        assert_eq!(level.iter().filter(|stream| **stream == long).count(), 1);
     }
 
     #[test]
