@@ -195,7 +195,7 @@ fn a_run_that_failed_is_resumed_by_the_next() {
 }
 
 #[test]
-fn a_server_that_ignores_ranges_is_taken_from_the_beginning() {
+fn a_server_that_ignores_ranges_is_taken_from_where_others_stopped() {
     let fixture = Fixture::mnist();
     let archives = fixture.archives.clone();
     let (first, server) = (
@@ -219,6 +219,74 @@ fn a_server_that_ignores_ranges_is_taken_from_the_beginning() {
     fixture.fetched(Set::Mnist, &[&first, &server]);
     assert_eq!(first.asked(IMAGES), [None, Some(20_000)], "breaking off at the same place is no progress");
     assert_eq!(server.asked(IMAGES), [Some(20_000)]);
+}
+
+/// A server that answers whatever is asked for with the beginning of a whole file, saying how long it is or not.
+fn whole_files(archive: Vec<u8>, sent: usize, promised: bool) -> Server {
+    Server::new(move |_, stream| {
+        let length = if promised { format!("Content-Length: {}\r\n", archive.len()) } else { String::new() };
+        stream.write_all(format!("HTTP/1.1 200 OK\r\n{length}Connection: close\r\n\r\n").as_bytes())?;
+        stream.write_all(&archive[..sent.min(archive.len())])
+    })
+}
+
+#[test]
+fn a_server_of_whole_files_that_delivers_less_than_is_here_takes_nothing_away() {
+    let fixture = Fixture::mnist();
+    let archive = fixture.archive(IMAGES);
+    fs::create_dir_all(fixture.path("")).unwrap();
+    for (name, bytes) in &fixture.plain[1..] {
+        fs::write(fixture.path(name), bytes).unwrap();
+    }
+    for promised in [true, false] {
+        for (sent, of) in [(5000, archive.len()), (12_000, archive.len()), (12_000, 12_000)] {
+            fs::write(fixture.path(PART), &archive[..20_000]).unwrap();
+            if promised && of < 20_000 {
+                // A whole file that is shorter than what is here says that this is wrong.
+                continue;
+            }
+            let less = whole_files(archive[..of].to_vec(), sent, promised);
+            let (code, text) = fixture.fetch("mnist", &[&less]);
+            assert_eq!(code, 1);
+            assert!(text.contains("20000 bytes of it are kept"), "{sent}, {promised}: {text}");
+            assert!(fs::read(fixture.path(PART)).unwrap() == archive[..20_000], "{sent}, {promised}");
+        }
+    }
+    // Another goes on from there, and from what a server of whole files adds.
+    let more = whole_files(archive.clone(), 30_000, true);
+    let server = Server::of(&fixture.archives);
+    fixture.fetched(Set::Mnist, &[&more, &server]);
+    assert_eq!(server.asked(IMAGES), [Some(30_000)]);
+}
+
+#[test]
+fn what_does_not_fit_a_server_of_whole_files_gives_way_to_them() {
+    let archive = Fixture::mnist().archive(IMAGES);
+    let another = gzip(&noise(60_000, 3))[..50_000].to_vec();
+    for wrong in [vec![7; 100], vec![7; 60_000], another] {
+        let fixture = Fixture::mnist();
+        fs::create_dir_all(fixture.path("")).unwrap();
+        for (name, bytes) in &fixture.plain[1..] {
+            fs::write(fixture.path(name), bytes).unwrap();
+        }
+        fs::write(fixture.path(PART), &wrong).unwrap();
+        let server = whole_files(archive.clone(), archive.len(), true);
+        let text = fixture.fetched(Set::Mnist, &[&server]);
+        assert!(text.contains("starting again"), "{text}");
+        assert_eq!(server.asked(IMAGES), [Some(wrong.len()), None]);
+    }
+}
+
+#[test]
+fn a_partial_file_that_somebody_removed_is_no_failure() {
+    let fixture = Fixture::mnist();
+    let (archives, part) = (fixture.archives.clone(), fixture.path(PART));
+    let server = Server::new(move |request, stream| {
+        // Nothing keeps anybody from it where there are no locks, and none keeps a file's name.
+        let _ = fs::remove_file(&part);
+        send(stream, request, request.among(&archives).unwrap())
+    });
+    fixture.fetched(Set::Mnist, &[&server]);
 }
 
 #[test]
@@ -452,6 +520,36 @@ fn an_archive_decides_neither_where_files_go_nor_what_they_are() {
 }
 
 #[test]
+fn an_archive_holds_no_more_beside_its_files_than_texts_need() {
+    let mut fixture = Fixture::cifar10();
+    let plain = fixture.plain.clone();
+    let archive_with = |kind, size| {
+        let mut archive = tar::Builder::new(Vec::new());
+        let mut append = |kind, name: &str, bytes: &[u8]| {
+            let mut header = tar::Header::new_gnu();
+            header.set_path(name).unwrap();
+            header.set_entry_type(kind);
+            header.set_size(bytes.len() as u64);
+            header.set_cksum();
+            archive.append(&header, bytes).unwrap();
+        };
+        // A long name, or attributes, of a file that nobody wants.
+        append(kind, "long", &vec![b'0'; size]);
+        append(tar::EntryType::Regular, "readme.html", b"text");
+        plain.iter().for_each(|(name, bytes)| append(tar::EntryType::Regular, name, bytes));
+        gzip(&archive.into_inner().unwrap())
+    };
+    for kind in [tar::EntryType::GNULongName, tar::EntryType::Regular, tar::EntryType::XHeader] {
+        fixture.archives[0].1 = archive_with(kind, 1 << 21);
+        let (code, text) = fixture.fetch("cifar10", &[&Server::of(&fixture.archives)]);
+        assert_eq!(code, 1, "{kind:?}");
+        assert!(text.contains("the archive is damaged: more than 1048576 bytes beside its files"), "{kind:?}: {text}");
+    }
+    fixture.archives[0].1 = archive_with(tar::EntryType::Regular, 1 << 19);
+    fixture.fetched(Set::Cifar10, &[&Server::of(&fixture.archives)]);
+}
+
+#[test]
 fn an_archive_without_one_of_the_files_puts_none_in_place() {
     let mut fixture = Fixture::cifar10();
     fixture.archives[0].1 = tar_gz(&fixture.plain[..5]);
@@ -496,6 +594,18 @@ fn digests_that_are_none_are_refused() {
     fs::write(fixture.folder.path().join("digests"), "\nabc  train-images-idx3-ubyte\n").unwrap();
     let (code, text) = fixture.fetch("mnist", &[&server]);
     assert!(code == 1 && text.contains("digests, line 2: expected 64 hexadecimal digits and a file name"), "{text}");
+    fs::write(fixture.folder.path().join("digests"), "\n".repeat((1 << 16) + 1)).unwrap();
+    let (code, text) = fixture.fetch("mnist", &[&server]);
+    let said = "digests, byte 65536: expected a list of digests of at most 65536 bytes, found 65537";
+    assert!(code == 1 && text.contains(said), "{text}");
+    #[cfg(target_os = "linux")]
+    {
+        let mut command = neuropil();
+        command.args(["data", "fetch", "mnist", "--digests", "/dev/zero", "--mirror", &server.url, "--into"]);
+        command.arg(fixture.folder.path());
+        let (code, text) = outcome(command);
+        assert!(code == 1 && text.contains("/dev/zero: cannot open: it is not a regular file"), "{text}");
+    }
     fs::write(fixture.folder.path().join("digests"), "").unwrap();
     let (code, text) = fixture.fetch("mnist", &[&server]);
     assert!(code == 1 && text.contains("--digests: no digest of train-images-idx3-ubyte"), "{text}");

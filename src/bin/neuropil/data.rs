@@ -17,8 +17,8 @@ use crate::fetch;
 use crate::output::{create_directory, json, print, write_file};
 use crate::progress::note;
 
-/// The most a compressed file may hold when it is looked at.
-const LARGEST_CONTENTS: u64 = 1 << 30;
+/// The most bytes a list of digests may have: some seven hundred lines.
+const LONGEST_DIGESTS: u64 = 1 << 16;
 
 /// `neuropil data`.
 #[derive(Args)]
@@ -120,7 +120,13 @@ fn run_fetch(arguments: &FetchArgs) -> Result<(), Failure> {
 
 /// File names and digests, as `sha256sum` writes them.
 fn read_digests(path: &Path) -> Result<fetch::Digests, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
+    let (file, length) = storage::open_regular(path)?;
+    if length > LONGEST_DIGESTS {
+        let expected = format!("a list of digests of at most {LONGEST_DIGESTS} bytes");
+        return Err(Error::format(path.display().to_string(), LONGEST_DIGESTS, expected, format!("{length}")).into());
+    }
+    let mut text = String::new();
+    file.take(length).read_to_string(&mut text).map_err(|e| Error::io("read", path, e))?;
     let mut digests = fetch::Digests::new();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let entry =
@@ -166,7 +172,7 @@ impl Description {
         let mut seen = Survey::default();
         let compressed = gz::is_gzip(reader.fill_buf().map_err(failed)?);
         if compressed {
-            gz::for_each_piece(reader, length, LARGEST_CONTENTS, &file, |piece| seen.add(piece))?;
+            gz::for_each_piece(reader, length, storage::LARGEST_FILE, &file, |piece| seen.add(piece))?;
         } else {
             loop {
                 let piece = reader.fill_buf().map_err(failed)?;

@@ -1,15 +1,18 @@
 //! Downloads data sets: mirrors in turn, resumed, bounded, verified, and put in place whole.
 //!
 //! An archive is first collected in `.NAME.part` beside its files, under an exclusive lock. A connection that breaks, or a
-//! program that is killed, leaves that file, and the next attempt asks for the rest of it by a range request. Nothing a
-//! server says is believed: what arrives is bounded by what the archive can sensibly take, and only files whose SHA-256
-//! is right are renamed to their place. A partial file that turns out wrong is thrown away, and the next mirror tried.
+//! program that is killed, leaves that file, and the next attempt asks for the rest of it by a range request; where a
+//! server sends whole files alone, as much is passed over. Nothing a server says is believed: what arrives is bounded by
+//! what the archive can sensibly take, and only files whose SHA-256 is right are renamed to their place. A partial file
+//! that turns out wrong is thrown away, and the next mirror tried.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use flate2::bufread::MultiGzDecoder;
@@ -134,7 +137,7 @@ struct Archive<'a> {
 impl Archive<'_> {
     /// The most bytes it may have: as many as its files, which it compresses, and room for headers.
     fn limit(&self) -> u64 {
-        self.targets.iter().map(|(target, _)| target.bytes).sum::<u64>() + (1 << 20)
+        self.targets.iter().map(|(target, _)| target.bytes).sum::<u64>() + BESIDE
     }
 }
 
@@ -224,33 +227,21 @@ fn say(text: &str) {
 
 fn fetch_archive(agent: &ureq::Agent, archive: &Archive<'_>, folder: &Path, mirrors: &[&str]) -> Result<(), Failure> {
     let path = folder.join(format!(".{}.part", archive.name));
-    let present = all_present(archive, folder)?;
-    if present && !path.exists() {
+    let mut said = Vec::new();
+    if !path.exists() && all_present(archive, folder, &mut said)? {
         return Ok(());
     }
-    let open = File::options().read(true).write(true).create(true).truncate(false).open(&path);
-    let mut part = open.map_err(|e| Error::io("open", &path, e))?;
-    match part.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            return Err(Failure::Message(format!("{}: another process is fetching it", path.display())));
-        }
-        // Without locks two processes at once can only spoil each other's partial file, which its digest shows.
-        Err(TryLockError::Error(_)) => {}
-    }
-    let removed = |part: File| {
-        drop(part);
-        Ok(fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e))?)
-    };
-    if present {
-        // What an earlier download left, killed when it had unpacked, or overtaken by files from elsewhere.
-        return removed(part);
+    let mut part = open_part(&path)?;
+    // Looked at once more, now that nobody else fetches it: another process may just have finished. Or there is what an earlier download left,
+    // killed when it had unpacked, or overtaken by files from elsewhere.
+    if all_present(archive, folder, &mut said)? {
+        return Ok(remove_part(part, &path)?);
     }
     let mut troubles = Vec::new();
     for mirror in mirrors {
         let url = format!("{mirror}/{}", archive.name);
         match fetch_from(agent, &url, archive, folder, &mut part, &path) {
-            Ok(()) => return removed(part),
+            Ok(()) => return Ok(remove_part(part, &path)?),
             Err(Trouble::Here(error)) => return Err(error.into()),
             Err(trouble) => {
                 say(&format!("{url}: {trouble}"));
@@ -261,22 +252,74 @@ fn fetch_archive(agent: &ureq::Agent, archive: &Archive<'_>, folder: &Path, mirr
     let kept = length(&part, &path)?;
     let advice = match kept {
         0 => {
-            drop(part);
             // Nothing worth keeping; that it stays is no failure.
-            let _ = fs::remove_file(&path);
+            let _ = remove_part(part, &path);
             "nothing usable has arrived".to_owned()
         }
-        kept => format!(
-            "{kept} bytes of it are kept, and the same command resumes there, or begins again where a server sends whole \
-             files alone"
-        ),
+        kept => format!("{kept} bytes of it are kept, and the same command resumes there"),
     };
     Err(Failure::Message(format!("could not fetch {}: {advice}{}", archive.name, troubles.concat())))
 }
 
-/// Whether every file of an archive is in place and right.
-fn all_present(archive: &Archive<'_>, folder: &Path) -> Result<bool, Error> {
+/// Opens and locks the partial file.
+fn open_part(path: &Path) -> Result<File, Failure> {
+    loop {
+        let open = File::options().read(true).write(true).create(true).truncate(false).open(path);
+        let part = open.map_err(|e| Error::io("open", path, e))?;
+        match part.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Failure::Message(format!("{}: another process is fetching it", path.display())));
+            }
+            // Without locks two processes at once can only spoil each other's partial file, which its digest shows.
+            Err(TryLockError::Error(_)) => {}
+        }
+        // The one who had the lock until now may have removed the file that was opened here.
+        if is_at(&part, path)? {
+            return Ok(part);
+        }
+    }
+}
+
+/// Whether this is the file that the path leads to.
+fn is_at(part: &File, path: &Path) -> Result<bool, Error> {
+    let there = match fs::metadata(path) {
+        Ok(there) => there,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(Error::io("open", path, error)),
+    };
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let held = part.metadata().map_err(|e| Error::io("open", path, e))?;
+        Ok((held.dev(), held.ino()) == (there.dev(), there.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (part, there);
+        Ok(true)
+    }
+}
+
+/// Removes the partial file before its lock goes, so that whoever gets that finds out; one that is gone already is no failure.
+fn remove_part(part: File, path: &Path) -> Result<(), Error> {
+    let removed = match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", path, error)),
+        _ => Ok(()),
+    };
+    drop(part);
+    removed
+}
+
+/// Whether every file of an archive is in place and right. Tells the user of each, except what was said before.
+fn all_present(archive: &Archive<'_>, folder: &Path, said: &mut Vec<String>) -> Result<bool, Error> {
     let mut all = true;
+    let mut tell = |text: String| {
+        if !said.contains(&text) {
+            say(&text);
+            said.push(text);
+        }
+    };
     for (target, sha256) in &archive.targets {
         let path = folder.join(target.name);
         match storage::open_regular(&path) {
@@ -285,9 +328,9 @@ fn all_present(archive: &Archive<'_>, folder: &Path) -> Result<bool, Error> {
             Ok((file, _)) => {
                 let found = sha256_of(file).map_err(|e| Error::io("read", &path, e))?;
                 match found == *sha256 {
-                    true => say(&format!("{}: already there, verified", path.display())),
+                    true => tell(format!("{}: already there, verified", path.display())),
                     false => {
-                        say(&format!("{}: there, but its SHA-256 is wrong; it will be replaced", path.display()));
+                        tell(format!("{}: there, but its SHA-256 is wrong; it will be replaced", path.display()));
                         all = false;
                     }
                 }
@@ -377,16 +420,17 @@ fn download(
     part: &mut File,
     path: &Path,
 ) -> Result<Arrived, Trouble> {
-    let mut have = length(part, path)?;
+    let have = length(part, path)?;
     let mut request = agent.get(url);
     if have > 0 {
         request = request.header(RANGE, format!("bytes={have}-"));
     }
     let response = request.call().map_err(|e| Trouble::Mirror(e.to_string()))?;
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let whole = response.status() == StatusCode::OK;
     match response.status() {
-        // The whole, asked for or not: what is here would give way to it.
-        StatusCode::OK => have = 0,
+        // The whole, asked for or not.
+        StatusCode::OK => {}
         StatusCode::PARTIAL_CONTENT if have > 0 => {
             let range = header(CONTENT_RANGE).unwrap_or("nothing");
             let start = range.strip_prefix("bytes ").and_then(|range| range.split_once('-')).map(|(start, _)| start);
@@ -401,26 +445,39 @@ fn download(
     let promised = header(CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
     let limit = archive.limit();
     let too_much = |bytes: u64| format!("{bytes} bytes or more, where {limit} are the most it can have");
-    if let Some(total) = promised.map(|promised| promised.saturating_add(have)).filter(|&total| total > limit) {
+    // What the archive has in all, if the server says it.
+    let total = promised.map(|promised| if whole { promised } else { promised.saturating_add(have) });
+    if let Some(total) = total.filter(|&total| total > limit) {
         // Nothing of it has arrived: what was there before is not to blame.
         return Err(Trouble::Mirror(too_much(total)));
     }
     // One byte above the limit is read, and shows that there are more.
-    let mut body =
-        response.into_body().into_with_config().limit(u64::MAX).reader().take((limit + 1).saturating_sub(have));
+    let most = if whole { limit + 1 } else { (limit + 1).saturating_sub(have) };
+    let mut body = response.into_body().into_with_config().limit(u64::MAX).reader().take(most);
     let mut beginning = Vec::new();
-    if have == 0 {
+    if whole {
         let read = body.by_ref().take(2).read_to_end(&mut beginning);
         read.map_err(|error| Trouble::Mirror(format!("broke off at once: {error}")))?;
         if !gz::is_gzip(&beginning) {
             // A page that asks for a password, say.
             return Err(Trouble::Mirror("sent something other than the archive".to_owned()));
         }
-        truncate(part, path)?;
     }
     let mut body = beginning.as_slice().chain(body);
+    if whole {
+        // What is here stays, as nobody knows yet how much there will be instead. Whether it fits together is seen in the end.
+        let passed = io::copy(&mut body.by_ref().take(have), &mut io::sink());
+        let passed = passed.map_err(|error| Trouble::Mirror(format!("broke off before byte {have}: {error}")))?;
+        match promised {
+            Some(promised) if passed < have.min(promised) => {
+                return Err(Trouble::Mirror(format!("broke off after {passed} of {promised} bytes")));
+            }
+            Some(_) if passed < have => return Ok(Arrived::NothingMore),
+            _ => {}
+        }
+    }
     part.seek(SeekFrom::Start(have)).map_err(|e| Error::io("write", path, e))?;
-    let bar = progress(&archive.name, url, have, promised.map(|promised| promised + have));
+    let bar = progress(&archive.name, url, have, total);
     let mut buffer = vec![0; 1 << 16];
     let mut received = 0u64;
     let outcome = loop {
@@ -440,10 +497,9 @@ fn download(
         return Err(Trouble::Contents(too_much(have + received)));
     }
     outcome?;
-    match promised {
-        Some(promised) if received < promised => {
-            Err(Trouble::Mirror(format!("broke off after {received} of {promised} bytes")))
-        }
+    match total.map(|total| total.saturating_sub(have)) {
+        Some(rest) if received < rest => Err(Trouble::Mirror(format!("broke off after {received} of {rest} bytes"))),
+        Some(0) if whole && have > 0 => Ok(Arrived::NothingMore),
         _ => Ok(Arrived::Some),
     }
 }
@@ -471,9 +527,8 @@ fn unpack(archive: &Archive<'_>, folder: &Path, part: &mut File, path: &Path) ->
     let mut decoder = MultiGzDecoder::new(BufReader::with_capacity(1 << 16, part));
     let mut done: Vec<(Replacement, PathBuf)> = Vec::new();
     if archive.tar {
-        // Tables, texts and padding beside the files themselves are small.
-        let limit = archive.limit();
-        let mut tar = tar::Archive::new(decoder.take(limit));
+        let beside = Rc::new(Cell::new(Some(BESIDE)));
+        let mut tar = tar::Archive::new(Frugal { inner: decoder, left: Rc::clone(&beside) });
         for entry in tar.entries().map_err(|e| damaged(&e))? {
             let mut entry = entry.map_err(|e| damaged(&e))?;
             if !entry.header().entry_type().is_file() {
@@ -485,7 +540,10 @@ fn unpack(archive: &Archive<'_>, folder: &Path, part: &mut File, path: &Path) ->
             let Some((target, sha256)) = wanted else { continue };
             let place = folder.join(target.name);
             if done.iter().all(|(_, path)| *path != place) {
-                done.push((extract(&mut entry, target, sha256, &place)?, place));
+                let left = beside.replace(None);
+                let extracted = extract(&mut entry, target, sha256, &place)?;
+                beside.set(left);
+                done.push((extracted, place));
             }
         }
         let missing =
@@ -504,6 +562,30 @@ fn unpack(archive: &Archive<'_>, folder: &Path, part: &mut File, path: &Path) ->
         say(&format!("{}: verified", place.display()));
     }
     Ok(())
+}
+
+/// Tables, texts and padding of an archive beside the files themselves are small.
+const BESIDE: u64 = 1 << 20;
+
+/// What reads an archive only so far. The `tar` crate takes names and attributes into memory, however long they are said to be.
+struct Frugal<R> {
+    inner: R,
+    /// Bytes that may still be read; any number while it is one of the wanted files.
+    left: Rc<Cell<Option<u64>>>,
+}
+
+impl<R: Read> Read for Frugal<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        if let Some(left) = self.left.get() {
+            let left = left.checked_sub(count as u64);
+            self.left.set(Some(left.unwrap_or(0)));
+            if left.is_none() {
+                return Err(io::Error::other(format!("more than {BESIDE} bytes beside its files")));
+            }
+        }
+        Ok(count)
+    }
 }
 
 /// A compressed stream that ends early asks for more of it; any other fault is final.
