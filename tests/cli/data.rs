@@ -114,9 +114,9 @@ fn a_large_compressed_file_is_described_in_little_memory() {
     };
     let (out, _) = expect(limited("info \"$1/train-images-idx3-ubyte.gz\""), 0);
     assert!(out.contains("IDX, 96 x 1024 x 1024 unsigned bytes"), "{out}");
-    // To be cut it has to be held: an error, and no abort.
+    // To be cut it has to be held, as there is a label for each image: an error, and no abort.
     for name in &MNIST_FILES[1..] {
-        fs::write(folder.path().join(name), idx::encode(&[1], &[0]).unwrap()).unwrap();
+        fs::write(folder.path().join(name), idx::encode(&[MEBIBYTES], &[0; MEBIBYTES]).unwrap()).unwrap();
     }
     let (_, err) = expect(limited("subset --train 1 --test 1 --from \"$1\" --into \"$1/small\""), 1);
     assert!(err.contains("cannot decompress: no memory for its 100663312 bytes"), "{err}");
