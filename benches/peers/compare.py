@@ -10,7 +10,8 @@
 Every row beside peers: answers compared, or ours judged; then rounds of (ours, peer, peer ...), each some 20 ms of calls (half a second for
 peers whose time is multiplied); medians, and the median over the rounds of the best peer's time over ours. All rows are gone through several times (`--passes`), minutes apart and
 in new processes, and the rounds put together: neighbours on a shared machine, and where memory happens to lie, then spoil a part of each row rather than all of one. OpenBLAS is told to use AVX-512 where the CPU has it: NumPy's own choice, or an exported one, may not.
-A full run writes benches/record/CPU/DATE.json, .md and .svg and the summary in README.md. Needs a quiet machine; `--priority` helps.
+A full run writes benches/record/CPU/DATE.json (DATE-2.json where there is one of the day already), .md and .svg, and the summary in README.md. Answers that differ, and peers that cannot be
+imported, make it fail in the end, and README.md is left as it was. Needs a quiet machine; `--priority` helps.
 With NEUROPIL_SIMD=avx2 on a CPU that has more, the peers are held to AVX2 as well, and the record is DATE-avx2.
 """
 import argparse
@@ -65,9 +66,11 @@ def measured(given, binary, table, index, limit):
     # The bars are for all that a CPU has.
     about["bars"] = [] if record.held_to() else [vars(bar) for bar in row.bars]
     try:
-        return about | {"floor": row.floor} | json.loads(done.stdout.splitlines()[-1])
+        if done.returncode == 0:
+            return about | {"floor": row.floor} | json.loads(done.stdout.splitlines()[-1])
     except (IndexError, json.JSONDecodeError):
-        return about | {"error": (done.stderr.strip().splitlines() or ["no answer"])[-1]}
+        pass
+    return about | {"error": (done.stderr.strip().splitlines() or [f"no answer, exit code {done.returncode}"])[-1]}
 
 
 def together(row, again):
@@ -158,8 +161,17 @@ def main():
     print(report.verdict(found))
     if path:
         report.write(path)
-    return None
+    # What a script that waits for this is to see: an answer that differs is no row that is missing.
+    return finish(report.lacking(found))
+
+
+def finish(lacks):
+    """The exit code: 1 if anything went wrong, which was printed as it did."""
+    lacks = list(lacks)
+    if lacks:
+        print("\n".join(["\nFailed:", *(f"- {why}" for why in lacks)]), file=sys.stderr)
+    return 1 if lacks else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -24,6 +24,8 @@ WHOLE = 0.95
 REST = 0.15
 # Seconds to wait for whole cores before a row is given up.
 PATIENCE = 60
+# What is said then.
+BUSY = "no whole core"
 
 
 class Cores:
@@ -33,8 +35,8 @@ class Cores:
         self.limit, self.looked, self.repeated = limit, False, 0
 
     def hold(self, *processes):
-        """Rows of one thread stay where the probe is."""
-        if len(self.probes) == 1:
+        """Rows of one thread stay where the probe is, on systems that can be told so."""
+        if len(self.probes) == 1 and hasattr(os, "sched_setaffinity"):
             for pid in (0, self.probes[0].process.pid, *(one.process.pid for one in processes)):
                 os.sched_setaffinity(pid, {max(os.sched_getaffinity(0))})
 
@@ -60,7 +62,7 @@ class Cores:
             if self.looked:
                 return result
             self.repeated += 1
-        raise Failed(f"no whole core{'s' if len(self.probes) > 1 else ''} within {PATIENCE} s")
+        raise Failed(f"{BUSY}{'s' if len(self.probes) > 1 else ''} within {PATIENCE} s")
 
     def __enter__(self):
         return self

@@ -30,36 +30,31 @@ def _save(figure, path):
 def _plain(axis):
     import matplotlib.ticker
 
-
-
     axis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(matplotlib.ticker.NullFormatter())
     axis.set_minor_locator(matplotlib.ticker.NullLocator())
 
 
-def ratios(found, judged, path):
-    """Ours over the best peer, a row of bars on a logarithmic axis; a mark where the bar lies."""
+def ratios(rows, found, path):
+    """Rows, what was found of the best peer's time over ours, and the least that is asked for or None: bars on a logarithmic axis, the least marked."""
     try:
-        # Where both sides are held to less than the CPU has, no more than the peer's speed is asked for.
-        even = [{"least": 1}] if found.get("held_to") else []
-        rows = [(row, bar, judged(row, bar)) for row in found["peers"] if row["summary"] and "error" not in row for bar in (row["bars"] or even)[:1]]
-        rows = [entry for entry in rows if entry[2]][::-1]
         if not rows:
             return print("no plot: no peer was there")
         figure, axes = _axes(figsize=(7.2, 0.19 * len(rows) + 0.7))
     except ImportError:
         return print("no plot: matplotlib is not installed")
     places = range(len(rows))
-    for place, (_, bar, one) in zip(places, rows):
-        axes.barh(place, one["ratio"] - 1, left=1, height=0.62, color="#3b7dbd" if one["met"] else "#d08c3a")
+    for place, (_, one, least) in zip(places, rows):
+        axes.barh(place, one["ratio"] - 1, left=1, height=0.62, color="#3b7dbd" if one["ratio"] >= (least or 1) else "#d08c3a")
         axes.plot([one["low"], one["high"]], [place, place], color="black", linewidth=0.8)
-        axes.plot([bar["least"]] * 2, [place - 0.42, place + 0.42], color="#b02020", linewidth=1.6)
-        axes.text(max(one["ratio"], one["high"], bar["least"]) * 1.06, place, f"{one['ratio']:.3g}", va="center", fontsize=7)
+        if least:
+            axes.plot([least] * 2, [place - 0.42, place + 0.42], color="#b02020", linewidth=1.6)
+        axes.text(max(one["ratio"], one["high"], least or 1) * 1.06, place, f"{one['ratio']:.3g}", va="center", fontsize=7)
     axes.set_yticks(list(places), [f"{row['kernel']}, {row['label']}" for row, *_ in rows])
     axes.set_xscale("log")
     _plain(axes.xaxis)
     axes.set_ylim(-0.7, len(rows) - 0.3)
-    axes.set_xlim(0.8, max(one["ratio"] for *_, one in rows) * 1.7)
+    axes.set_xlim(0.8, max(one["ratio"] for _, one, _ in rows) * 1.7)
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_xlabel(f"times as fast as the best peer ({found['cpu']}, {found['isa']}, {found['date']}); black: quartiles; red: the least that is asked for")
     for side in ("top", "right"):

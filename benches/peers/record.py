@@ -13,6 +13,8 @@ try:
     CPUINFO = open("/proc/cpuinfo").read()
 except OSError:
     CPUINFO = ""
+
+
 def has(flag):
     return re.search(rf"\b{flag}\b", CPUINFO) is not None
 
@@ -74,9 +76,16 @@ def one_a_line(found):
     return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
-def save(found):
+def free(found, *kind):
+    """Where a record of this day and kind goes, without what is behind the dot: DATE, or DATE-2 and so on where there is one already."""
     os.makedirs(folder(found), exist_ok=True)
-    path = os.path.join(folder(found), f"{'-'.join(filter(None, (found['date'], found['held_to'])))}.json")
-    with open(path, "w") as file:
+    name = lambda number: "-".join(filter(None, (found["date"], number and str(number), *kind)))
+    path = lambda number: os.path.join(folder(found), name(number))
+    return next(path(number) for number in (None, *range(2, 1000)) if not os.path.exists(f"{path(number)}.json"))
+
+
+def save(found):
+    path = f"{free(found, found['held_to'])}.json"
+    with open(path, "x") as file:
         file.write(one_a_line(found))
     return path

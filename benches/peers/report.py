@@ -5,8 +5,9 @@ import statistics
 
 import cores
 import plots
+from cores import BUSY
 from record import ROOT
-from rows import floor_milliseconds
+from rows import ROWS, floor_milliseconds
 
 HEADS = {
     "peers": "\n| kernel | shape | threads | ours, ms | peers, ms | best peer / ours (quartiles) | at least | aim | of the floor | answers within |\n|---|---|---:|---:|---|---|---|---|---:|---:|",
@@ -24,11 +25,35 @@ LIMITS = {
 README = ("<!-- peers: written by benches/peers/compare.py -->", "<!-- peers end -->")
 
 
-def judged(row, bar):
+# Of all peers.
+ANY = {"least": 1}
+
+
+def judged(row, bar=ANY):
     """The best peer, the median and the quartiles of the ratios of its times to ours, round by round, and whether the bar is met; None without such a peer."""
-    kinds = row["kinds"]
-    fits = lambda name: bar["against"] in (name, kinds.get(name)) if bar.get("against") else kinds.get(name) != "ours"
-    return best_of(row, fits, bar["least"])
+    return best_of(row, lambda name: covers(row, bar, name), bar["least"])
+
+
+def covers(row, bar, name):
+    """Whether a bar is for this peer."""
+    kind = row["kinds"].get(name)
+    return bar["against"] in (name, kind) if bar.get("against") else kind != "ours"
+
+
+def asked(row, best):
+    """The most that a bar asks for beside the best peer; None where none does."""
+    return max((bar["least"] for bar in row["bars"] if covers(row, bar, best["peer"])), default=None)
+
+
+def counted(row):
+    """The row as it is counted now, which may be otherwise than when it was measured; None if it is measured no more."""
+    return next((now for now in ROWS if (now.operation, now.shape, now.threads) == (row["operation"], row["shape"], row["threads"])), None)
+
+
+def shown(row):
+    """Whether the README has it."""
+    now = counted(row)
+    return now.summary if now else row["summary"]
 
 
 def best_of(row, fits, least):
@@ -49,7 +74,8 @@ def algebra(row):
 
 def of_floor(row, limits):
     """With as many cores as threads."""
-    floor = floor_milliseconds(row["floor"], limits)
+    now = counted(row)
+    floor = floor_milliseconds(now.floor if now else row["floor"], limits)
     return None if floor is None else floor / row["threads"] / statistics.median(row["times"]["ours"])
 
 
@@ -73,20 +99,22 @@ def lines(table, row, limits):
         yield f"| {row['kernel']} | {row['label']} | failed: {row['error']} |"
         return
     times = {name: statistics.median(seen) for name, seen in row["times"].items()}
-    bars = row["bars"] or [{"least": 0, "against": None}]
-    ratios, least, aims = [], [], []
-    for bar in bars:
+    best = judged(row)
+    # First that of the best peer, whatever the bars are for.
+    ratios, least, aims = [f"{ratio(best)} {best['peer']}" if table == "peers" else ratio(best)] if best else ["no peer"], [], []
+    for bar in row["bars"]:
         found = judged(row, bar)
         if found is None:
-            ratios.append("no peer")
+            ratios.append(f"{bar['against']}: no peer")
             continue
-        named = f"{bar['against']}: " if bar.get("against") and len(bars) > 1 else ""
-        ratios.append(named + ratio(found))
+        named = f"{bar['against']}: " if bar.get("against") else ""
+        if named and found["peer"] != best["peer"]:
+            ratios.append(named + ratio(found))
         if bar["least"]:
-            cell = marked(f"{bar['least']:g}", found["met"])
+            cell = named + marked(f"{bar['least']:g}", found["met"])
             least.append(cell if found["met"] else f"**{cell}**")
         aimed = aim(row, bar, limits, found)
-        aims.append(marked(*aimed) if aimed else "")
+        aims.append(named + marked(*aimed) if aimed else "")
     ratios, least, aims = ("; ".join(filter(None, cells)) for cells in (ratios, least, aims))
     if table == "threads":
         yield f"| {row['kernel']} | {row['label']} | {times['one thread']:.3g} | {times['ours']:.3g} | {ratios} | {least} | {aims} |"
@@ -148,7 +176,7 @@ def tally(found):
 
 def verdict(found):
     if found.get("held_to"):
-        beside = [one for row in found["peers"] if "error" not in row and (one := judged(row, {"least": 1}))]
+        beside = [one for row in found["peers"] if "error" not in row and (one := judged(row))]
         text, missed = f"\nOurs is as fast as the best peer, or faster, in {sum(one['met'] for one in beside)} of {len(beside)} rows.", []
     else:
         met, missed, aims_met, aims = tally(found)
@@ -168,8 +196,8 @@ def summary(found, plot):
     """The rows of the README, one a kernel: several shapes in one line."""
     kernels = {}
     for row in found["peers"]:
-        if row["summary"] and "error" not in row and row["bars"]:
-            kernels.setdefault(row["kernel"], []).append((row, judged(row, row["bars"][0])))
+        if shown(row) and "error" not in row:
+            kernels.setdefault(row["kernel"], []).append((row, judged(row)))
     table = []
     for kernel, shapes in kernels.items():
         shapes = [(row, one) for row, one in shapes if one]
@@ -183,7 +211,7 @@ def summary(found, plot):
     path = os.path.relpath(plot, ROOT)
     where = os.path.relpath(plot.removesuffix(".svg") + ".md", ROOT)
     return f"""{README[0]}
-Measured on {found['date']} on one thread (evolution: two) of an {found['cpu']} with {found['isa']}, against the best peer in the same run ([record]({where})).
+Measured on {found['date']} on one thread (evolution and epochs: two) of an {found['cpu']} with {found['isa']}, against the best peer in the same run ([record]({where})).
 "torch, our algebra" is a rewrite of ours in torch, shown beside the peers and not counted as one:
 
 ![How many times faster than the best peer each kernel is]({path})
@@ -198,12 +226,14 @@ Measured on {found['date']} on one thread (evolution: two) of an {found['cpu']} 
 
 def slower(found):
     """Where a peer is faster, said beside what the summary shows."""
-    beside = [(row, one) for row in found["peers"] if "error" not in row and (one := judged(row, {"least": 1}))]
+    beside = [(row, one) for row in found["peers"] if "error" not in row and (one := judged(row))]
     told = lambda rows: "; ".join(f"{row['kernel']}, {row['label']}: {one['ratio']:.2f}" for row, one in rows)
     lost = [(row, one) for row, one in beside if one["high"] < 1]
     even = [(row, one) for row, one in beside if not one["met"] and one["high"] >= 1]
     text = f"Of the record's {len(beside)} rows the best peer is faster in {len(lost)}" + (f" ({told(lost)})" if lost else "")
-    return text + (f", and as fast, within the quartiles, where ours is not ahead, in {len(even)} ({told(even)})." if even else ".")
+    text += f", and as fast, within the quartiles, where ours is not ahead, in {len(even)} ({told(even)})." if even else "."
+    met, missed, _, _ = tally(found)
+    return f"{text} Of the {met + len(missed)} bars that rows of peers and of two threads have to reach (`benches/peers/rows.py`) {len(missed)} are missed; the record names them."
 
 
 def short(value):
@@ -217,8 +247,18 @@ def common(labels):
     return start if len(labels) == 1 else start + " / ".join(label.removeprefix(start) for label in labels)
 
 
+def lacking(found):
+    """What went wrong: rows and peers that are not there, passes that failed. A pass that found the machine busy is told of, and takes nothing from the others."""
+    rows = [row for table in HEADS for row in found[table]]
+    for row in rows:
+        whys = [row["error"]] if "error" in row else []
+        whys += [f"{name}: {why}" for name, why in row.get("missing", {}).items()]
+        whys += [why for why in row.get("failed", []) if BUSY not in why]
+        yield from (f"{row['kernel']}, {row['label']}: {why}" for why in whys)
+
+
 def write(path):
-    """The report and the plot of a record, and the README's summary if it shows all that the CPU has."""
+    """The report and the plot of a record, and the README's summary if it shows all that the CPU has, and nothing is lacking."""
     with open(path) as file:
         found = json.load(file)
     base = path.removesuffix(".json")
@@ -231,7 +271,11 @@ def write(path):
         text.append(f"\nHow the time of each kernel grows with its work (`compare.py --scaling`):\n\n![Time against work]({os.path.basename(scaling)})")
     with open(f"{base}.md", "w") as file:
         file.write("\n".join(text) + "\n")
-    plots.ratios(found, judged, f"{base}.svg")
+    # Where both sides are held to less than the CPU has, no more than the peer's speed is asked for.
+    beside = [(row, one, 1 if found.get("held_to") else asked(row, one)) for row in found["peers"] if shown(row) and "error" not in row and (one := judged(row))]
+    plots.ratios(beside[::-1], found, f"{base}.svg")
+    if lacks := list(lacking(found)):
+        return print("\n".join(["README.md is left as it was:", *(f"- {why}" for why in lacks)]))
     with open(os.path.join(ROOT, "README.md")) as file:
         readme = file.read()
     if README[0] in readme and not found.get("held_to"):
@@ -239,3 +283,4 @@ def write(path):
         after = rest.split(README[1])[1]
         with open(os.path.join(ROOT, "README.md"), "w") as file:
             file.write(before + summary(found, f"{base}.svg") + after)
+    return None

@@ -31,7 +31,7 @@ class Row:
     threads: int = 1
     # How the shape reads in a table.
     label: str = ""
-    # In the summary of the README.
+    # In the summary of the README, and in the plot.
     summary: bool = False
     slow: bool = False
     # What binds it, of two threads: "arithmetic" or "memory".
@@ -55,8 +55,10 @@ def sparse(batch, per_mille, bars, summary=False):
 
 
 def replicate(particles, label, least, aim, level, summary=True):
-    floor = {"multiply_adds": 190 * particles, level: 2 * 27 * 4 * particles}
-    return Row("self-replication step", "replicate", {"particles": particles}, [Bar(least, aim, "jax")] if least else [], floor, label=label, summary=summary)
+    # From memory they are read while others are written; a cache's limit is of reads, and counts both.
+    moved = 27 * 4 * particles
+    floor = {"multiply_adds": 190 * particles} | ({"read": moved, "write": moved} if level == "read" else {level: 2 * moved})
+    return Row("self-replication step", "replicate", {"particles": particles}, [Bar(least, aim, "jax"), Bar(1)] if least else [], floor, label=label, summary=summary)
 
 
 def generation(fixed, least, aim):
@@ -74,11 +76,11 @@ ROWS = [
     oja(64, 1.5, aim_floor=0.85),
     oja(256, 1, aim_floor=0.85),
     oja(1000, 1, aim_floor=0.85),
-    Row("Sanger's rule", "sanger", {}, [Bar(10, 20)], {"multiply_adds": 2 * 64 * WEIGHTS}, label="784 x 2000, batch 64", summary=True),
-    Row("Krotov-Hopfield step", "krotov", {}, [Bar(3, 4.5)], {"multiply_adds": 100 * WEIGHTS}, label="784 x 2000, batch 100", summary=True),
+    Row("Sanger's rule", "sanger", {}, [Bar(10, 20, "torch tril"), Bar(1)], {"multiply_adds": 2 * 64 * WEIGHTS}, label="784 x 2000, batch 64", summary=True),
+    Row("Krotov-Hopfield step", "krotov", {}, [Bar(3, 4.5, "NumPy"), Bar(1)], {"multiply_adds": 100 * WEIGHTS}, label="784 x 2000, batch 100", summary=True),
     Row("Gaussian noise", "gaussian", {}, [Bar(3, 5)], {"L3": 4 * 1_568_000, "cycles": 25 * 1_568_000 / 32}, label="1.6 M values", summary=True),
     Row("weight perturbation step", "perturb", {}, [Bar(1.8, 3)], {"multiply_adds": 2 * 2000 * 2000 * 10, "L3": 4 * 2000 * 2000}, label="2000 x 10, batch 2000", summary=True),
-    Row("bytes to floats", "normalise", {}, [Bar(2, 2.6)], {"read": 60_000 * 784, "write": 4 * 60_000 * 784}, label="60,000 x 784", summary=True),
+    Row("bytes to floats", "normalise", {}, [Bar(2, 2.6, "torch"), Bar(1)], {"read": 60_000 * 784, "write": 4 * 60_000 * 784}, label="60,000 x 784", summary=True),
     Row("dense product", "dense", {}, [Bar(0.9, 1)], {"multiply_adds": 256 * WEIGHTS}, label="256 x 784 x 2000", summary=True),
     Row("histogram, 100 bins", "histogram", {}, [Bar(2, 3)], {"cycles": 5e6, "read": 4e7}, label="10 M uniform values", summary=True),
     Row("histogram, 100 bins", "histogram", {"relu": 1}, [Bar(1.8, 3)], {"cycles": 5e6, "read": 4e7}, label="10 M rectified values", summary=True),
@@ -87,7 +89,10 @@ ROWS = [
     sparse(256, 10, [Bar(2, 4, "lists"), ANY], True),
     sparse(256, 50, [Bar(2.5, 4, "lists"), ANY], True),
     sparse(256, 100, [Bar(3, 4, "lists"), ANY], True),
-    *(sparse(256, per_mille, [ANY]) for per_mille in (250, 500, 1000)),
+    sparse(256, 250, [ANY]),
+    # Where ours is as fast and no more.
+    sparse(256, 500, [ANY], True),
+    sparse(256, 1000, [ANY], True),
     *(sparse(2000, per_mille, [ANY]) for per_mille in (5, 10, 50, 100, 250, 500, 1000)),
     Row("sampled product", "sampled", {}, [Bar(2, 3)], {"multiply_adds": 0.1 * WEIGHTS * 256, "L2": 0.4 * WEIGHTS * 256}, label="784 x 2000, 10 %, batch 256", summary=True),
     Row("receptive fields", "field", {}, [Bar(1.5, 3)], {"multiply_adds": 200 * 100 * 256, "L1": 4 * 200 * 100 * 256}, label="100 units, two 10 x 10 of 30 x 30, batch 256", summary=True),
@@ -102,8 +107,8 @@ ROWS = [
     generation(500, None, None),
     generation(950, 12, 40),
     generation(990, 40, 40),
-    Row("epoch of Oja's rule", "epoch", {"batch": 2000, "images": 12_000}, [Bar(1, against="NumPy"), Bar(2, against="torch")], {}, 2, "12,000 images, batch 2000", slow=True),
-    Row("epoch of Oja's rule", "epoch", {"batch": 100, "images": 6000}, [Bar(4, against="torch, Gram form")], {}, 2, "6000 images, batch 100", slow=True),
+    Row("epoch of Oja's rule", "epoch", {"batch": 2000, "images": 12_000}, [Bar(1, against="NumPy"), Bar(2, against="torch"), Bar(1)], {}, 2, "12,000 images, batch 2000", summary=True, slow=True),
+    Row("epoch of Oja's rule", "epoch", {"batch": 100, "images": 6000}, [Bar(4, against="torch, Gram form"), Bar(1)], {}, 2, "6000 images, batch 100", summary=True, slow=True),
 ]
 
 ARITHMETIC, MEMORY = "arithmetic", "memory"

@@ -80,7 +80,7 @@ def run(binary, wanted, quick, priority):
             print(f"| {case.title} | {key} | {' | '.join(cells)} |", flush=True)
         found["kernels"].append(panel)
     if not quick and len(found["kernels"]) == len(KERNELS):
-        path = f"{record.folder(found)}/{found['date']}-scaling"
-        with open(f"{path}.json", "w") as file:
+        path = record.free(found, "scaling")
+        with open(f"{path}.json", "x") as file:
             file.write(record.one_a_line(found))
         plots.scaling(found, f"{path}.svg")

@@ -80,37 +80,63 @@ def use_threads(count):
         mkl().MKL_Set_Num_Threads(count)
 
 
-def packed(x, w):
-    """x @ w by oneDNN with w laid out beforehand."""
+def by_onednn(x, w, packed=False):
+    """x @ w by oneDNN; packed, with w laid out beforehand for so many samples, as inductor's freezing does."""
     t = torch()
-    weight, x = t.from_numpy(np.ascontiguousarray(w.T)).to_mkldnn(), t.from_numpy(x)
+    weight, x = t.from_numpy(np.ascontiguousarray(w.T)), t.from_numpy(x)
+    weight = t.ops.mkldnn._reorder_linear_weight(weight, len(x)) if packed else weight.to_mkldnn()
     return lambda: t.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
 
 
-def dense_peers(x, w):
+def dense_peers(x, w, prepared=False):
+    """x @ w, ours being prepared for this w or not."""
     out = np.empty((x.shape[0], w.shape[1]), np.float32)
-    return [
+    peers = [
         Peer("OpenBLAS", lambda: lambda: np.matmul(x, w, out=out), kind="dense"),
-        Peer("oneDNN", lambda: packed(x, w), kind="dense"),
+        Peer("oneDNN", lambda: by_onednn(x, w), kind="dense"),
     ]
+    return peers + [Peer("oneDNN, packed", lambda: by_onednn(x, w, True), kind="dense")] * prepared
+
+
+class Descr(ctypes.Structure):
+    """MKL's `matrix_descr`."""
+
+    _fields_ = [("type", ctypes.c_int), ("mode", ctypes.c_int), ("diag", ctypes.c_int)]
+
+
+GENERAL, NOT_TRANSPOSED, ROW_MAJOR = Descr(20, 40, 50), 10, 101
+
+
+def analysed(s, x):
+    """s @ x by MKL's inspector and executor: told beforehand what is to come, into an answer that stays where it is."""
+    library, handle, (rows, cols), batch = mkl(), ctypes.c_void_p(), s.shape, x.shape[1]
+    # The handle keeps none of them alive.
+    starts, indices, values = s.indptr.astype(np.int32), s.indices.astype(np.int32), np.ascontiguousarray(s.data)
+    out = np.empty((rows, batch), np.float32)
+    at = lambda array, item=0: ctypes.c_void_p(array.ctypes.data + item * array.itemsize)
+    done = library.mkl_sparse_s_create_csr(ctypes.byref(handle), 0, rows, cols, at(starts), at(starts, 1), at(indices), at(values))
+    done |= library.mkl_sparse_set_mm_hint(handle, NOT_TRANSPOSED, GENERAL, ROW_MAJOR, batch, 1000)
+    if done or library.mkl_sparse_optimize(handle):
+        raise RuntimeError("MKL does not take the matrix")
+    places = (at(x), batch, batch, ctypes.c_float(0), at(out), batch)
+
+    def product(_kept=(starts, indices, values, x)):
+        if library.mkl_sparse_s_mm(NOT_TRANSPOSED, ctypes.c_float(1), handle, GENERAL, ROW_MAJOR, *places):
+            raise RuntimeError("mkl_sparse_s_mm")
+        return out
+
+    return product
 
 
 def sparse_peers(s, x, view=np.transpose):
     """s @ x by lists; both are given transposed and so is the answer, which spares the peers what ours does on the way."""
-
-    def by_mkl():
-        mkl()
-        from sparse_dot_mkl import dot_product_mkl
-
-        return lambda: dot_product_mkl(s, x, dense=True)
-
     def by_torch():
         t = torch()
         ts = t.sparse_csr_tensor(*(t.from_numpy(a) for a in (s.indptr, s.indices, s.data)), size=s.shape)
         tx = t.from_numpy(x)
         return lambda: t.mm(ts, tx)
 
-    return [Peer("MKL", by_mkl, view, "lists"), Peer("torch CSR", by_torch, view, "lists"), Peer("SciPy", lambda: lambda: s @ x, view, "lists")]
+    return [Peer("MKL", lambda: analysed(s, x), view, "lists"), Peer("torch CSR", by_torch, view, "lists"), Peer("SciPy", lambda: lambda: s @ x, view, "lists")]
 
 
 def find(operation):

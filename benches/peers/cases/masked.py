@@ -14,7 +14,7 @@ def spmm(shape, threads):
     x, mask = uniform(rng, batch, N), rng.random((N, K)) < shape.get("per_mille", 100) / 1000
     w = uniform(rng, N, K) * mask
     lists = sparse_peers(scipy.sparse.csr_matrix(np.ascontiguousarray(w.T)), np.ascontiguousarray(x.T))
-    return Case([*dense_peers(x, w), *lists], {"x": x, "w": w, "mask": mask.astype(np.uint8)})
+    return Case([*dense_peers(x, w, True), *lists], {"x": x, "w": w, "mask": mask.astype(np.uint8)})
 
 
 def sampled(shape, threads):
@@ -50,7 +50,7 @@ def field(shape, threads):
             w[unit, row : row + SIDE, col : col + SIDE] += weight
     w, x = w.reshape(units, -1), uniform(rng, batch, EDGE * EDGE)
     lists = sparse_peers(scipy.sparse.csr_matrix(w), np.ascontiguousarray(x.T))
-    return Case([*dense_peers(x, np.ascontiguousarray(w.T)), *lists], {"x": x, "w": weights, "corners": corners.astype(np.uint32)})
+    return Case([*dense_peers(x, np.ascontiguousarray(w.T), True), *lists], {"x": x, "w": weights, "corners": corners.astype(np.uint32)})
 
 
 CASES = {"spmm": spmm, "sampled": sampled, "field": field}

@@ -80,16 +80,17 @@ pub fn normalise(inputs: &Inputs, mut context: Context) -> Prepared {
     })
 }
 
-/// A pass over the data with the hidden layer's update: z = ReLU(x w), then Oja's subspace rule.
+/// A pass over the data with the hidden layer's update: z = ReLU(x w), then Oja's subspace rule. Its rate in millionths.
 pub fn epoch(inputs: &Inputs, mut context: Context) -> Prepared {
     let ((n, k), images, batch) = (layer(inputs), inputs.get("images", 60_000), inputs.get("batch", 2000));
     let (x, w) = (inputs.uniform("x", batch, n, 0.05, 1.0), inputs.uniform("w", n, k, -0.01, 0.01));
+    let update = Update { rate: inputs.get("rate", 1) as f32 * 1e-6, ..UPDATE };
     let mut z = Matrix::zeros(batch, k);
     into_matrix(w, move |w| {
         for _ in 0..images / batch {
             matmul(&mut context, x.view(), w.view(), z.view_mut(), Write::Replace);
             activation::relu(&mut context, z.view_mut());
-            hebbian::oja_subspace(&mut context, x.view(), z.view(), w.view_mut(), &UPDATE);
+            hebbian::oja_subspace(&mut context, x.view(), z.view(), w.view_mut(), &update);
         }
     })
 }
