@@ -54,8 +54,8 @@ pub(crate) fn text(path: &Path) -> &str {
 #[test]
 fn every_command_explains_itself() {
     let (out, _) = run(&["--help"], 0);
-    for command in ["reproduce", "train", "verify", "data", "info", "completions"] {
-        assert!(out.contains(command), "{command}: {out}");
+    for command in ["reproduce", "train", "test", "verify", "data", "info", "completions"] {
+        assert!(out.contains(&format!("\n  {command} ")), "{command}: {out}");
         let (out, _) = run(&[command, "--help"], 0);
         assert!(out.contains("Usage: neuropil"), "{command}: {out}");
     }
