@@ -307,6 +307,29 @@ fn softmax(c: &mut Criterion) {
     group.finish();
 }
 
+/// The share of samples that are classified rightly.
+fn accuracy(c: &mut Criterion) {
+    let mut group = group(c, "loss/accuracy");
+    group.throughput(Throughput::Elements((BATCH * CLASSES) as u64));
+    let logits = uniform(BATCH, CLASSES, -1.0, 1.0, "6");
+    let labels: Vec<u8> = (0..BATCH).map(|b| (b % CLASSES) as u8).collect();
+    let rows = || logits.view().iter_rows().zip(&labels);
+    let share = |right: usize| right as f64 / BATCH as f64;
+    let exact = || share(rows().filter(|(row, label)| loss::reference::is_right(row, usize::from(**label))).count());
+    let plain = || {
+        let largest =
+            |row: &[f32]| (1..CLASSES).fold(0, |best, class| if row[class] > row[best] { class } else { best });
+        share(rows().filter(|(row, label)| largest(row) == usize::from(**label)).count())
+    };
+    let ours = || loss::accuracy(logits.view(), &labels);
+    assert!((0.05..0.15).contains(&exact()), "{}", exact());
+    assert_eq!((plain(), ours()), (exact(), exact()));
+    group.bench_function("reference", |b| b.iter(exact));
+    group.bench_function("plain", |b| b.iter(plain));
+    group.bench_function("ours", |b| b.iter(ours));
+    group.finish();
+}
+
 fn reference_mean(logits: MatRef<'_>, labels: &[u8]) -> f64 {
     let losses = logits.iter_rows().zip(labels);
     let sum: f64 = losses.map(|(row, &label)| loss::reference::softmax_cross_entropy(row, usize::from(label)).0).sum();
@@ -320,5 +343,6 @@ fn main() {
     zscores(&mut c);
     softmax(&mut c);
     losses(&mut c);
+    accuracy(&mut c);
     c.final_summary();
 }

@@ -12,7 +12,7 @@ mod common {
 
 use common::{answers::assert_close, beside::Beside, contexts::contexts, groups::group, inputs::uniform};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use neuropil::kernels::dense::{Write, matmul, matmul_nt, matmul_tn, reference};
+use neuropil::kernels::dense::{Write, add_bias, matmul, matmul_nt, matmul_skinny, matmul_tn, reference};
 use neuropil::{Isa, Matrix};
 
 /// `c[i] += a[i, k] b[k]` row by row: unit strides everywhere.
@@ -167,5 +167,42 @@ fn transposed(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, products, transposed);
+/// Few outputs, beside the product for any number of them.
+fn skinny(criterion: &mut Criterion) {
+    for (m, k, n) in [(2000, 2000, 10), (256, 784, 40)] {
+        let mut group = group(criterion, &format!("dense skinny {m}x{k}x{n}"));
+        group.throughput(Throughput::Elements((m * k * n) as u64));
+        let (z, w, y) = (uniform(m, k, 0.1, 1.0, "z"), uniform(k, n, -1.0, 1.0, "w"), Matrix::zeros(m, n));
+        let exact = || reference::product(m, n, k, |i, k| z[(i, k)], |k, j| w[(k, j)]).sums;
+        Beside::reference(&mut group, "", "reference", 1e-4, exact)
+            .timed("plain loop", &y, |y| plain(&z, &w, y))
+            .timed("matrixmultiply", &y, |y| matrixmultiply_product(&z, &w, y))
+            .ours(m * k * n, &y, |context, y| matmul_skinny(context, z.view(), w.view(), y.view_mut()))
+            .named("matmul")
+            .ours(m * k * n, &y, |context, y| matmul(context, z.view(), w.view(), y.view_mut(), Write::Replace));
+    }
+}
+
+/// In place: biases of the first time, when answers are compared, are large; those that are timed hardly change what they are added to.
+fn biases(criterion: &mut Criterion) {
+    let (rows, cols) = (2000, 2000);
+    let mut group = group(criterion, &format!("dense add_bias {rows}x{cols}"));
+    group.throughput(Throughput::Elements((rows * cols) as u64));
+    let (y, bias) = (uniform(rows, cols, -1.0, 1.0, "y"), uniform(1, cols, -1.0, 1.0, "bias"));
+    let small = vec![1e-9; cols];
+    let start = (y.clone(), bias.as_slice().to_vec());
+    Beside::reference(&mut group, "", "reference", 1e-7, || reference::add_bias(y.view(), bias.as_slice()))
+        .timed("plain loop", &start, |(y, bias)| {
+            for row in y.as_mut_slice().chunks_exact_mut(cols) {
+                row.iter_mut().zip(bias.iter()).for_each(|(y, bias)| *y += bias);
+            }
+            bias.copy_from_slice(&small);
+        })
+        .ours(rows * cols, &start, |context, (y, bias)| {
+            add_bias(context, y.view_mut(), bias);
+            bias.copy_from_slice(&small);
+        });
+}
+
+criterion_group!(benches, products, transposed, skinny, biases);
 criterion_main!(benches);

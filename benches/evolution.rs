@@ -13,7 +13,7 @@ use common::{beside::Beside, contexts::contexts, groups::group, inputs::uniform}
 use std::ops::ControlFlow;
 
 use criterion::{BenchmarkId, Criterion};
-use neuropil::kernels::plasticity::{self, reference};
+use neuropil::kernels::plasticity::{self, Reading, reference};
 use neuropil::systems::Learner;
 use neuropil::systems::evolution::{Config, Network};
 use neuropil::{Matrix, datasets};
@@ -130,9 +130,44 @@ fn output_layers(c: &mut Criterion) {
     }
 }
 
+/// What a sample's loss makes of its differences, which are put in anew each time: signals are no differences.
+fn reward_signals(c: &mut Criterion) {
+    let (batch, units, threshold) = (2000, 10, 0.75);
+    let mut group = group(c, "evolution/reward_signal, 2000 x 10");
+    let (difference, losses) = (uniform(batch, units, -1.0, 1.0, "z - l"), uniform(1, batch, 0.0, 2.0, "losses"));
+    let (losses, start) = (losses.as_slice(), Matrix::zeros(batch, units));
+    for (name, reading) in [("signed", Reading::Signed), ("printed", Reading::Printed), ("prose", Reading::Prose)] {
+        Beside::reference(&mut group, name, "reference", 0.0, || {
+            let values = difference.as_slice().iter().enumerate();
+            values
+                .map(|(at, &d)| {
+                    reference::reward_signal(reading, threshold.into(), losses[at / units].into(), d.into())
+                })
+                .collect()
+        })
+        .timed("plain loop", &start, |s| {
+            for (at, (s, &d)) in s.as_mut_slice().iter_mut().zip(difference.as_slice()).enumerate() {
+                let (far, wrong) = (d * d > 0.25, losses[at / units] > threshold);
+                *s = match reading {
+                    Reading::Signed => d.signum() * f32::from(far && wrong),
+                    Reading::Printed => -f32::from(!far && wrong),
+                    Reading::Prose => -f32::from(!far && !wrong),
+                };
+            }
+        })
+        // By one loop on one thread.
+        .timed("ours", &start, |s| {
+            s.as_mut_slice().copy_from_slice(difference.as_slice());
+            plasticity::reward_signal(reading, threshold, losses, s.view_mut());
+        });
+    }
+    group.finish();
+}
+
 fn main() {
     let mut c = Criterion::default().configure_from_args();
     generations(&mut c);
     output_layers(&mut c);
+    reward_signals(&mut c);
     c.final_summary();
 }

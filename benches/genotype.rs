@@ -9,10 +9,10 @@ mod common {
 }
 
 use common::{beside::Beside, contexts::contexts, groups::group, inputs::uniform};
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use neuropil::kernels::genotype::{
     AlleleFrequencies, Graph, Outcome, Population, Samples, WeightGeneration, allele_rewards, decode, evaluate,
-    evaluate_weights, expected_weights, reference,
+    evaluate_part, evaluate_weights, expected_weights, reference,
 };
 use neuropil::random::Stream;
 use neuropil::{Context, Isa, Matrix, Threads};
@@ -248,7 +248,69 @@ fn rewards(criterion: &mut Criterion) {
     });
 }
 
-/// A generation at the paper's scale: 1000 genotypes, 2000 images, on two threads.
+/// The part of a generation that is one machine's of four, to the bits of the whole.
+fn part(criterion: &mut Criterion) {
+    let (graph, genotypes, part) = (graph(), 256, 64..128);
+    let w = generation_matrix(graph.links(), GENES);
+    let samples = samples(&graph, 200);
+    let mut group = group(criterion, "evaluation of 64 of 256 genotypes on 200 digits, by the share of fixed genes");
+    group.throughput(Throughput::Elements((part.len() * 200) as u64));
+    for fixed in [0.0, 0.99] {
+        let population = population(genotypes, GENES, fixed);
+        verify(&w, &samples, &population);
+        let whole = evaluate(&mut two_threads(), &w, &samples, &population);
+        for (name, mut context) in contexts() {
+            if matches!(context.isa(), Isa::Scalar | Isa::Portable) {
+                continue;
+            }
+            let found = evaluate_part(&mut context, &w, &samples, &population, part.clone());
+            assert_eq!(found.rewards, whole.rewards[part.clone()], "{fixed}, {name}");
+            assert_eq!(found.losses, whole.losses[part.clone()], "{fixed}, {name}");
+            group.bench_function(format!("{fixed}, {name}"), |bencher| {
+                bencher.iter(|| black_box(evaluate_part(&mut context, &w, &samples, &population, part.clone())));
+            });
+        }
+    }
+}
+
+/// Genotypes of these frequencies, their rewards, and the frequencies after them.
+fn one_generation(
+    context: &mut Context,
+    w: &WeightGeneration,
+    samples: &Samples,
+    genotypes: u64,
+    p: &mut AlleleFrequencies,
+) -> Population {
+    let population = Population::sample(context, p, Stream::new(1, "population"), 0..genotypes).expect("a population");
+    let outcome = evaluate(context, w, samples, &population);
+    p.update(&allele_rewards(context, &population, &outcome.rewards), 1.0).expect("rewards");
+    population
+}
+
+/// Panics unless a small generation changes the frequencies as the reference does.
+fn verify_generation(graph: &Graph, w: &WeightGeneration, start: &AlleleFrequencies) {
+    let task = images(10, true);
+    let mut p = start.clone();
+    let population = one_generation(&mut two_threads(), w, &prepared(graph, &task), 70, &mut p);
+    // Bounds are not asked for.
+    let bounds = vec![0.0; graph.links()];
+    let reward = |genotype| {
+        let weights = reference::weights(w, &population, genotype);
+        reference::evaluate(graph, &weights, &bounds, 0, task.0.view(), &task.1).reward
+    };
+    let rewards: Vec<f64> = (0..population.genotypes()).map(reward).collect();
+    let alleles = reference::allele_rewards(&population, &rewards);
+    let mut changed = 0.0f64;
+    for ((&before, &after), (present, absent)) in start.values().iter().zip(p.values()).zip(alleles) {
+        let want = if present.is_nan() { before } else { reference::update(before, present, absent, 1.0) };
+        assert!((after - want).abs() < 1e-5, "{after} and {want}");
+        changed = changed.max((want - before).abs());
+    }
+    assert!(changed > 1e-3, "a generation changes nothing: {changed}");
+}
+
+/// A generation at the paper's scale: 1000 genotypes, 2000 images, on two threads. From the same frequencies each time: those of the next would
+/// be nearer to fixed.
 fn generation(criterion: &mut Criterion) {
     let graph = graph();
     let w = generation_matrix(graph.links(), GENES);
@@ -257,14 +319,14 @@ fn generation(criterion: &mut Criterion) {
         group(criterion, "a generation of 1000 genotypes on 2000 digits, two threads, by the share of fixed genes");
     let mut context = two_threads();
     for fixed in [0.0, 0.99] {
-        let start = population(1000, GENES, fixed);
-        let mut p = AlleleFrequencies::new(vec![0.5; GENES]).expect("frequencies");
+        let start = frequencies(GENES, fixed);
+        verify_generation(&graph, &w, &start);
         group.bench_function(format!("{fixed}"), |bencher| {
-            bencher.iter(|| {
-                black_box(Population::sample(&mut context, &p, Stream::new(1, "population"), 0..1000).expect("one"));
-                let outcome = evaluate(&mut context, &w, &samples, &start);
-                p.update(&allele_rewards(&mut context, &start, &outcome.rewards), 1.0).expect("rewards");
-            });
+            bencher.iter_batched_ref(
+                || start.clone(),
+                |p| one_generation(&mut context, &w, &samples, 1000, p),
+                BatchSize::PerIteration,
+            );
         });
     }
 }
@@ -272,10 +334,12 @@ fn generation(criterion: &mut Criterion) {
 /// Growth with genotypes, images, genes and threads, one of them at a time.
 fn growth(criterion: &mut Criterion) {
     let graph = graph();
+    let fewer = samples(&graph, 16);
     let mut group = group(criterion, "evaluation on digits, growth");
     let mut measure = |what: &str, value: usize, genotypes: usize, images: usize, genes: usize, threads: usize| {
         let w = generation_matrix(graph.links(), genes);
         let (population, samples) = (population(genotypes, genes, 0.0), samples(&graph, images));
+        verify(&w, &fewer, &population);
         let threads = Threads::new(threads).expect("threads");
         let mut context = Context::new().expect("an instruction set").with_threads(threads);
         group.throughput(Throughput::Elements((genotypes * images) as u64));
@@ -297,5 +361,5 @@ fn growth(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, weights, few, convergence, rewards, generation, growth);
+criterion_group!(benches, weights, few, convergence, rewards, part, generation, growth);
 criterion_main!(benches);

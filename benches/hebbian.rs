@@ -210,7 +210,8 @@ fn sparse(criterion: &mut Criterion) {
     }
 }
 
-/// The references sum over all units for every weight: only small shapes are bearable.
+/// The references sum over all units for every weight: only small shapes are bearable. Ours is compared at a rate that shows, and timed at one
+/// that hardly changes the weights.
 fn references(criterion: &mut Criterion) {
     let batch = batch(16, 49, 32);
     let (x, z) = (batch.x.view(), batch.z.view());
@@ -223,38 +224,46 @@ fn references(criterion: &mut Criterion) {
         ("oja_per_unit", hebbian::oja_per_unit, Tied::SelfOnly),
     ];
     for (name, rule, tied) in rules {
-        let mut w = batch.w.clone();
-        group.bench_function(format!("{name}, reference"), |bencher| {
-            bencher.iter(|| reference::oja(x, z, batch.w.view(), tied, &update(RATE)));
-        });
-        group.bench_function(format!("{name}, ours"), |bencher| {
-            bencher.iter(|| rule(&mut context, x, z, w.view_mut(), &update(RATE)));
-        });
+        let exact = |rate| reference::oja(x, z, batch.w.view(), tied, &update(rate));
+        Beside::untimed(&mut group, name, 1e-5, || exact(COMPARED).weights).timed(
+            "ours",
+            &(batch.w.clone(), COMPARED),
+            |(w, rate)| {
+                rule(&mut context, x, z, w.view_mut(), &update(*rate));
+                *rate = RATE;
+            },
+        );
+        group.bench_function(format!("{name}, reference"), |bencher| bencher.iter(|| exact(RATE)));
     }
     for (name, competition) in [
         ("hard", Competition::Hard),
         ("top 10", Competition::Top(10)),
         ("soft", Competition::Soft { temperature: 1.0 }),
     ] {
-        let mut w = batch.w.clone();
-        group.bench_function(format!("winner_take_all {name}, reference"), |bencher| {
-            bencher.iter(|| reference::winner_take_all(x, z, batch.w.view(), competition, &update(RATE)));
-        });
-        group.bench_function(format!("winner_take_all {name}, ours"), |bencher| {
-            bencher.iter(|| {
-                hebbian::winner_take_all(&mut context, x, z, w.view_mut(), competition, &update(RATE));
-            });
-        });
+        let name = format!("winner_take_all {name}");
+        let exact = |rate| reference::winner_take_all(x, z, batch.w.view(), competition, &update(rate));
+        Beside::untimed(&mut group, &name, 1e-5, || exact(COMPARED).weights).timed(
+            "ours",
+            &(batch.w.clone(), COMPARED),
+            |(w, rate)| {
+                hebbian::winner_take_all(&mut context, x, z, w.view_mut(), competition, &update(*rate));
+                *rate = RATE;
+            },
+        );
+        group.bench_function(format!("{name}, reference"), |bencher| bencher.iter(|| exact(RATE)));
     }
     let rule = KrotovHopfield::default();
     let start = uniform(32, 49, -1.0, 1.0, "w");
-    let mut w = start.clone();
-    group.bench_function("krotov_hopfield, reference", |bencher| {
-        bencher.iter(|| reference::krotov_hopfield(x, start.view(), &rule, RATE, 0.0));
-    });
-    group.bench_function("krotov_hopfield, ours", |bencher| {
-        bencher.iter(|| hebbian::krotov_hopfield(&mut context, x, w.view_mut(), &rule, RATE));
-    });
+    let exact = |rate| reference::krotov_hopfield(x, start.view(), &rule, rate, 0.0);
+    Beside::untimed(&mut group, "krotov_hopfield", 1e-5, || exact(COMPARED).expect("winners").0).timed(
+        "ours",
+        &(start.clone(), COMPARED),
+        |(w, rate)| {
+            hebbian::krotov_hopfield(&mut context, x, w.view_mut(), &rule, *rate);
+            *rate = RATE;
+        },
+    );
+    group.bench_function("krotov_hopfield, reference", |bencher| bencher.iter(|| exact(RATE)));
 }
 
 criterion_group!(benches, oja, other_rules, krotov_hopfield, gates, sparse, references);

@@ -12,11 +12,11 @@ mod common {
 use common::beside::{Answer, Beside};
 use common::{contexts::contexts, groups::group, inputs::uniform};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use neuropil::kernels::loss::softmax_cross_entropy;
+use neuropil::kernels::loss::{self, softmax_cross_entropy};
 use neuropil::kernels::particle::{self, Activation, Examined, Net, Particles, SelfReplication, reference};
 use neuropil::random::Stream;
 use neuropil::systems::organism::{Descent, Organism, Workspace};
-use neuropil::{Isa, Matrix};
+use neuropil::{Isa, MatRef, Matrix};
 
 /// What would take seconds is left out.
 trait Bearable {
@@ -35,6 +35,8 @@ const SIZES: [usize; 3] = [1125, 20_000, 1_000_000];
 const MANY: usize = SIZES[2];
 /// So small that weights stay what they are over any number of steps.
 const RATE: f32 = 1e-6;
+/// That of a task step which is compared: so small that the loss falls along a line, and large beside its rounding.
+const COMPARED_TASK: f32 = 1e-3;
 /// That of the first step, which is compared, is large: what a step leaves out would show.
 const COMPARED: f32 = 0.1;
 
@@ -226,19 +228,39 @@ fn self_replication(criterion: &mut Criterion) {
     }
 }
 
+/// Steps of self-replication with momentum, by the reference.
+fn replicated(net: &Net, w: &[f32], rule: &SelfReplication) -> Vec<f64> {
+    let (mut w, mut velocity) = (w.to_vec(), vec![0.0; w.len()]);
+    for _ in 0..rule.steps {
+        let gradient = reference::replication_gradient(net, &w);
+        let (next, velocities) = reference::descend(&w, &velocity, &gradient, rule.rate, rule.momentum);
+        w = next.into_iter().map(|(w, _)| w as f32).collect();
+        velocity = velocities.into_iter().map(|(v, _)| v as f32).collect();
+    }
+    w.into_iter().map(f64::from).collect()
+}
+
 /// On the best set only: what is looked at is the number of particles.
 fn growth(criterion: &mut Criterion) {
     // 25 steps a call, weights in L1 all the while.
-    let rule = SelfReplication { momentum: 0.9, steps: 25, ..rule(RATE) };
+    let rule = |rate| SelfReplication { momentum: 0.9, steps: STEPS, ..rule(rate) };
+    const STEPS: usize = 25;
+    // So many steps, with momentum, go as far as fewer at a larger rate.
+    const COMPARED: f32 = 1e-3;
     for count in [16, 256, 4096, 65_536] {
         let mut group = group(criterion, &format!("25 steps with momentum, {count} particles"));
-        group.throughput(Throughput::Elements((rule.steps * count) as u64));
-        for (name, mut context) in contexts().into_iter().filter(|(_, context)| context.isa() == Isa::best()) {
-            for hidden in [[3, 3], [5, 5], [4, 4]] {
-                let net = Net::new(&hidden, Activation::Linear).expect("a small net");
-                let mut particles = Particles::xavier(&net, count, Stream::new(0, "w"));
-                group.bench_function(format!("5-{0}-{0}-1, {name}", hidden[0]), |bencher| {
-                    bencher.iter(|| particle::self_replicate(&mut context, &mut particles, None, &rule));
+        group.throughput(Throughput::Elements((STEPS * count) as u64));
+        for hidden in [[3, 3], [5, 5], [4, 4]] {
+            let net = Net::new(&hidden, Activation::Linear).expect("a small net");
+            let start = (Particles::xavier(&net, count, Stream::new(0, "w")), COMPARED);
+            let name = format!("5-{0}-{0}-1", hidden[0]);
+            let mut beside = Beside::untimed(&mut group, &name, 1e-5, || {
+                exactly(&start.0, |_, w| replicated(&net, w, &rule(COMPARED)))
+            });
+            for (name, mut context) in contexts().into_iter().filter(|(_, context)| context.isa() == Isa::best()) {
+                beside = beside.timed(&name, &start, |(particles, rate)| {
+                    particle::self_replicate(&mut context, particles, None, &rule(*rate));
+                    *rate = RATE;
                 });
             }
         }
@@ -356,21 +378,57 @@ fn others(criterion: &mut Criterion) {
     }
 }
 
+/// Panics unless a step's loss is that of all particles asked one after the other, and the step goes down the slope: as far as
+/// the weights move, squared, over the rate. Returns the weights.
+fn verify_task_step(
+    organism: &Organism,
+    x: MatRef<'_>,
+    labels: &[u8],
+    rate: f32,
+    step: impl FnOnce(&mut Organism) -> f64,
+) -> Matrix {
+    let loss = |organism: &Organism| {
+        let logits = organism.ask(x);
+        let rows = logits.view().iter_rows().zip(labels);
+        rows.map(|(row, &label)| loss::reference::softmax_cross_entropy(row, label.into()).0).sum::<f64>()
+            / labels.len() as f64
+    };
+    let (before, mut after) = (loss(organism), organism.clone());
+    let found = step(&mut after);
+    assert!((found - before).abs() < 1e-5 * before, "{found} and {before}");
+    let (from, to) = (organism.particles().to_rows(), after.particles().to_rows());
+    let moved: f64 = from.as_slice().iter().zip(to.as_slice()).map(|(from, to)| f64::from(from - to).powi(2)).sum();
+    let (fell, slope) = (before - loss(&after), moved / f64::from(rate));
+    assert!((fell - slope).abs() < 0.05 * slope, "the loss falls by {fell}, its slope says {slope}");
+    to
+}
+
 fn task_step(criterion: &mut Criterion) {
     let mut group = group(criterion, "organism task step, 225-5-5-10, batch 2000");
     let net = Net::new(&[5, 5], Activation::Linear).expect("a small net");
     let x = uniform(2000, 225, 0.0, 1.0, "x");
     let labels: Vec<u8> = (0..2000).map(|at| (at % 10) as u8).collect();
+    let start = Organism::new(&net, &[225, 5, 5, 10], true, Stream::new(0, "w")).expect("an organism");
+    let mut first: Option<Matrix> = None;
     for (name, mut context) in contexts() {
-        let mut organism = Organism::new(&net, &[225, 5, 5, 10], true, Stream::new(0, "w")).expect("an organism");
-        let (mut workspace, descent) = (Workspace::default(), Descent { rate: 1e-6, momentum: 0.9 });
-        group.bench_function(format!("ours, {name}"), |bencher| {
-            bencher.iter(|| {
-                organism.step(&mut context, &mut workspace, x.view(), descent, |context, out, gradient| {
-                    softmax_cross_entropy(context, out, &labels, None, Some(gradient))
-                })
-            });
-        });
+        let mut workspace = Workspace::default();
+        let mut step = |organism: &mut Organism, rate| {
+            let descent = Descent { rate, momentum: 0.9 };
+            organism.step(&mut context, &mut workspace, x.view(), descent, |context, out, gradient| {
+                softmax_cross_entropy(context, out, &labels, None, Some(gradient))
+            })
+        };
+        // Once against what asks each particle, which takes its time; every set has the bits of the first.
+        let moved = if first.is_none() {
+            verify_task_step(&start, x.view(), &labels, COMPARED_TASK, |organism| step(organism, COMPARED_TASK))
+        } else {
+            let mut organism = start.clone();
+            step(&mut organism, COMPARED_TASK);
+            organism.particles().to_rows()
+        };
+        assert_eq!(first.get_or_insert_with(|| moved.clone()).as_slice(), moved.as_slice(), "{name}");
+        let mut organism = start.clone();
+        group.bench_function(format!("ours, {name}"), |bencher| bencher.iter(|| step(&mut organism, RATE)));
     }
 }
 
