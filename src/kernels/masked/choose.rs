@@ -40,9 +40,10 @@ type Crossovers = [(usize, f64)];
 
 /// All were measured on AVX-512 and one thread by benches/peers/crossovers.py, and hold for every set: strategies sum in different orders,
 /// so the choice must not depend on the CPU. Lists, 784 x 2000:
-const SPARSE: &Crossovers = &[(0, 0.20), (9, 0.25), (17, 0.35), (49, 0.44), (1500, 0.55)];
+const SPARSE: &Crossovers =
+    &[(0, 0.06), (3, 0.09), (5, 0.13), (7, 0.17), (9, 0.25), (17, 0.35), (49, 0.44), (1500, 0.55)];
 /// Receptive fields, 100 units on a map of 30 x 30; denser ones than 0.72 were not measured.
-const FIELD: &Crossovers = &[(0, 0.17), (9, 0.32), (17, 0.48), (33, 0.72)];
+const FIELD: &Crossovers = &[(0, 0.05), (3, 0.11), (5, 0.17), (7, 0.22), (9, 0.32), (17, 0.48), (33, 0.72)];
 /// Gradients by the weights, 784 x 2000; AVX2 showed the same.
 const SAMPLED: &Crossovers = &[(0, 0.04), (9, 0.06), (33, 0.18), (97, 0.30)];
 
@@ -61,11 +62,11 @@ fn crossover(table: &Crossovers, batch: usize) -> f64 {
 /// The choice asks for the batch and the density alone: inputs and units are kept to be shown, and change nothing. Lists or runs are chosen
 /// up to the density at which they were seen to win over the dense product with such a batch, on AVX-512 and one thread:
 ///
-/// | batch from | 0 | 9 | 17 | 33 | 49 | 97 | 1500 | measured |
-/// |---|---|---|---|---|---|---|---|---|
-/// | a pattern up to | 0.20 | 0.25 | 0.35 | 0.35 | 0.44 | 0.44 | 0.55 | 784 inputs, 2000 units |
-/// | receptive fields up to | 0.17 | 0.32 | 0.48 | 0.72 | 0.72 | 0.72 | 0.72 | 100 units on a map of 30 x 30, none denser than 0.72 |
-/// | the gradient by a pattern's weights up to | 0.04 | 0.06 | 0.06 | 0.18 | 0.18 | 0.30 | 0.30 | 784 inputs, 2000 units |
+/// | batch from | 0 | 3 | 5 | 7 | 9 | 17 | 33 | 49 | 97 | 1500 | measured |
+/// |---|---|---|---|---|---|---|---|---|---|---|---|
+/// | a pattern up to | 0.06 | 0.09 | 0.13 | 0.17 | 0.25 | 0.35 | 0.35 | 0.44 | 0.44 | 0.55 | 784 inputs, 2000 units |
+/// | receptive fields up to | 0.05 | 0.11 | 0.17 | 0.22 | 0.32 | 0.48 | 0.72 | 0.72 | 0.72 | 0.72 | 100 units on a map of 30 x 30, none denser than 0.72 |
+/// | the gradient by a pattern's weights up to | 0.04 | 0.04 | 0.04 | 0.04 | 0.06 | 0.06 | 0.18 | 0.18 | 0.30 | 0.30 | 784 inputs, 2000 units |
 ///
 /// The last is the choice of [`MaskedWeights::gradient`], which is made by itself: [`strategy`](Self::strategy) tells the others'.
 ///
@@ -421,7 +422,7 @@ impl MaskedWeights {
     /// `p = x (w o m)`, for x \[batch, inputs\], y \[batch, units\], of any batch: the plan's is what it is fastest for.
     ///
     /// Cost: batch x entries multiply-adds by lists or by runs. If the plan is dense, batch x inputs x units and another reading of x, on the
-    /// calling thread, that looks for what is not finite; of up to 63 samples or 383 units also a copy of the weights, into panels.
+    /// calling thread, that looks for what is not finite; of 9 to 63 samples, or of up to 383 units, also a copy of the weights, into panels.
     /// Samples that hold what is not finite go by lists or runs. Where these and others make up to four ranges of the batch, each is a product by itself,
     /// of more of them x and y are copied twice, so that all others are one product and all of these another.
     ///

@@ -297,18 +297,12 @@ fn outputs_side_by_side<S: Simd, const V: usize>(
     let (outputs, last) = (lists.outputs, lists.blocks() - 1);
     let ((panel, _), (sums, _)) = (panel.as_chunks::<V>(), sums.as_chunks_mut::<V>());
     for block in 0..last {
-        for (output, sums) in sums[..outputs].iter_mut().enumerate() {
-            let before = if block == 0 { [s.zero(); V] } else { load_all(s, sums) };
-            store_all(s, list_sum(s, panel, lists, block * outputs + output, before), sums);
-        }
+        list_sums(s, panel, lists, block * outputs, block == 0, &mut sums[..outputs]);
     }
     for first in (0..outputs).step_by(BLOCK) {
         let count = BLOCK.min(outputs - first);
         let sums = &mut sums[if last == 0 { 0 } else { first }..][..count.next_multiple_of(LANES)];
-        for (at, sums) in sums[..count].iter_mut().enumerate() {
-            let before = if last == 0 { [s.zero(); V] } else { load_all(s, sums) };
-            store_all(s, list_sum(s, panel, lists, last * outputs + first + at, before), sums);
-        }
+        list_sums(s, panel, lists, last * outputs + first, last == 0, &mut sums[..count]);
         for v in 0..V {
             for (part, sums) in sums.as_chunks::<LANES>().0.iter().enumerate() {
                 write_transposed(s, sums, v, &mut y, first + part * LANES, write, past_caches);
@@ -336,6 +330,93 @@ pub(super) fn store_all<S: Simd, const V: usize>(s: S, all: [S::F32; V], to: &mu
     }
 }
 
+/// The lists from `first` on, one for each of `sums`, added to what is there or in its place: so many at a time that there are four chains of
+/// multiply-adds, as each waits for the one before it.
+#[inline(always)]
+fn list_sums<S: Simd, const V: usize>(
+    s: S,
+    panel: &[[[f32; LANES]; V]],
+    lists: Lists<'_>,
+    first: usize,
+    replace: bool,
+    sums: &mut [[[f32; LANES]; V]],
+) {
+    let done = match V {
+        1 => side_by_side::<S, V, 4>(s, panel, lists, first, replace, sums),
+        2 => side_by_side::<S, V, 2>(s, panel, lists, first, replace, sums),
+        _ => 0,
+    };
+    for (at, sums) in sums[done..].iter_mut().enumerate() {
+        let before = if replace { [s.zero(); V] } else { load_all(s, sums) };
+        store_all(s, list_sum(s, panel, lists, first + done + at, before), sums);
+    }
+}
+
+/// As many of the lists as are a multiple of `N`.
+#[inline(always)]
+fn side_by_side<S: Simd, const V: usize, const N: usize>(
+    s: S,
+    panel: &[[[f32; LANES]; V]],
+    lists: Lists<'_>,
+    first: usize,
+    replace: bool,
+    sums: &mut [[[f32; LANES]; V]],
+) -> usize {
+    let (groups, _) = sums.as_chunks_mut::<N>();
+    let done = groups.len() * N;
+    for (group, sums) in groups.iter_mut().enumerate() {
+        let (mut indices, mut values) = ([&[][..]; N], [&[][..]; N]);
+        let mut common = usize::MAX;
+        for n in 0..N {
+            let list = first + group * N + n;
+            let range = lists.offsets[list] as usize..lists.offsets[list + 1] as usize;
+            (indices[n], values[n]) = (&lists.indices[range.clone()], &lists.values[range]);
+            common = common.min(indices[n].len());
+        }
+        let mut acc = [[s.zero(); V]; N];
+        for n in 0..N {
+            if !replace {
+                acc[n] = load_all(s, &sums[n]);
+            }
+        }
+        // One length for all, known here: no bounds are checked in the loop.
+        let (mut alike, mut weights) = ([&[][..]; N], [&[][..]; N]);
+        for n in 0..N {
+            (alike[n], indices[n]) = indices[n].split_at(common);
+            (weights[n], values[n]) = values[n].split_at(common);
+        }
+        for at in 0..common {
+            for n in 0..N {
+                acc[n] = entry(s, panel, alike[n][at], weights[n][at], acc[n]);
+            }
+        }
+        for n in 0..N {
+            for (&index, &value) in indices[n].iter().zip(values[n]) {
+                acc[n] = entry(s, panel, index, value, acc[n]);
+            }
+            store_all(s, acc[n], &mut sums[n]);
+        }
+    }
+    done
+}
+
+/// `acc` and an entry, for every sample of the panel.
+#[inline(always)]
+fn entry<S: Simd, const V: usize>(
+    s: S,
+    panel: &[[[f32; LANES]; V]],
+    index: u32,
+    value: f32,
+    mut acc: [S::F32; V],
+) -> [S::F32; V] {
+    let inputs = &panel[index as usize];
+    let weight = s.splat(value);
+    for v in 0..V {
+        acc[v] = s.mul_add(weight, s.load(&inputs[v]), acc[v]);
+    }
+    acc
+}
+
 /// `acc` and a list's entries, for every sample of the panel.
 #[inline(always)]
 fn list_sum<S: Simd, const V: usize>(
@@ -348,11 +429,7 @@ fn list_sum<S: Simd, const V: usize>(
     let range = lists.offsets[list] as usize..lists.offsets[list + 1] as usize;
     let (indices, values) = (&lists.indices[range.clone()], &lists.values[range]);
     for (&index, &value) in indices.iter().zip(values) {
-        let inputs = &panel[index as usize];
-        let weight = s.splat(value);
-        for v in 0..V {
-            acc[v] = s.mul_add(weight, s.load(&inputs[v]), acc[v]);
-        }
+        acc = entry(s, panel, index, value, acc);
     }
     acc
 }

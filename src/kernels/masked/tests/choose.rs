@@ -15,9 +15,14 @@ fn plans_follow_density_and_say_why() {
     for batch in [1, 16, 256, 2000] {
         let plans = [0.001, 0.05, 0.6, 1.0].map(|density| Plan::for_pattern(batch, 784, 2000, density).strategy());
         assert_eq!(plans, [Strategy::Sparse, Strategy::Sparse, Strategy::Dense, Strategy::Dense]);
-        assert_eq!(Plan::for_fields(batch, 900, 100, 0.1).strategy(), Strategy::Field);
+        assert_eq!(Plan::for_fields(batch, 900, 100, 0.05).strategy(), Strategy::Field);
         assert_eq!(Plan::for_fields(batch, 900, 100, 1.0).strategy(), Strategy::Dense);
     }
+    // A dense product of few samples reads each weight once, as lists do.
+    assert_eq!(
+        [1, 16].map(|batch| Plan::for_pattern(batch, 784, 2000, 0.1).strategy()),
+        [Strategy::Dense, Strategy::Sparse]
+    );
     let text = Plan::for_pattern(256, 784, 2000, 0.9).to_string();
     assert!(
         text.starts_with("dense: 784 x 2000 at density 0.900, batch 256: above the crossover to dense, 0."),
