@@ -82,11 +82,12 @@ impl Population {
         Ok(population)
     }
 
-    /// The genotypes whose alleles `allele(genotype, gene)` says.
+    /// The genotypes whose alleles `allele(genotype, gene)` says: asked once for each, genotype by genotype and gene by gene, so that it may
+    /// read or draw them as they come.
     ///
     /// # Errors
     /// [`Error::Length`] for no genotypes or no genes, [`Error::Setting`] for 2^46 alleles.
-    pub fn from_fn(genotypes: usize, genes: usize, allele: impl Fn(usize, usize) -> bool) -> Result<Self> {
+    pub fn from_fn(genotypes: usize, genes: usize, mut allele: impl FnMut(usize, usize) -> bool) -> Result<Self> {
         let mut population = Population::zeros(genotypes, genes)?;
         for genotype in 0..genotypes {
             let words = &mut population.words[genotype / GROUP * genes..][..genes];

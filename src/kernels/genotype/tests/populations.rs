@@ -157,3 +157,17 @@ fn wrong_rewards_and_rates_leave_the_frequencies_alone() {
     p.update(&two(2, [-1.0, -1.0]), 1.0).unwrap();
     assert_eq!(p, start);
 }
+
+#[test]
+fn alleles_are_asked_for_genotype_by_genotype() {
+    let mut asked = Vec::new();
+    let population = Population::from_fn(70, 3, |genotype, gene| {
+        asked.push((genotype, gene));
+        asked.len() % 5 == 0
+    });
+    let population = population.unwrap();
+    assert_eq!(asked, (0..70).flat_map(|genotype| (0..3).map(move |gene| (genotype, gene))).collect::<Vec<_>>());
+    for (at, &(genotype, gene)) in asked.iter().enumerate() {
+        assert_eq!(population.allele(genotype, gene), (at + 1) % 5 == 0);
+    }
+}
