@@ -102,7 +102,7 @@ impl Report {
     /// The tables.
     pub fn outcomes(&self) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
-        for row in &ROWS {
+        for row in ROWS {
             let runs: Vec<&Run> = self.of(row).collect();
             if runs.is_empty() {
                 continue;

@@ -25,7 +25,7 @@ pub(super) enum Kind {
 }
 
 /// The rows: table 1, table 2, figure 1, the theory.
-pub const ROWS: [Row; 10] = [
+pub const ROWS: &[Row] = &[
     Row {
         name: "nne-10",
         description: "evolution, digits 0-9",

@@ -260,7 +260,7 @@ fn shares_units(a: &krotov_hopfield::Config, b: &krotov_hopfield::Config) -> boo
 }
 
 /// Where the recipes depart from the paper as printed: what a reader of the table must know.
-pub const DEPARTURES: [&str; 14] = [
+pub const DEPARTURES: &[&str] = &[
     "Hidden layers learn by rule (1) with the mean over batches of 500 (quick: 50) and a rate falling linearly to zero, from 0.02 with \
      plain ReLU and from the paper's 5e-4 in the non-negative setting; the paper gives neither batch nor schedule.",
     "Without the non-negativity constraint the hidden layer learns with plain ReLU, as printed, but the output layer reads it through rule \

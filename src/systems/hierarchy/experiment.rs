@@ -67,7 +67,7 @@ impl Options {
 }
 
 /// Where the recipes depart from the paper, or fill what it leaves open: what a reader of the tables must know.
-pub const DEPARTURES: [&str; 8] = [
+pub const DEPARTURES: &[&str] = &[
     "Training images are split at random, by the seed, into four fifths to learn from and one fifth for validation (MNIST: 48,000 and 12,000); \
      validation stops the read-outs and nothing else.",
     "Weights belong to places within a receptive field and move with it (the authors' code); the masked form of the paper's text is there \

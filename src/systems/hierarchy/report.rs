@@ -109,7 +109,7 @@ impl Report {
         let which = usize::from(self.images == Images::Cifar10);
         let set = ["MNIST", "CIFAR-10"][which];
         let mut outcomes = Vec::new();
-        for row in &ROWS {
+        for row in ROWS {
             let runs: Vec<&Run> = self.of(row).collect();
             if runs.is_empty() {
                 continue;

@@ -27,7 +27,7 @@ impl Row {
 }
 
 /// The rows: table 1, the random topologies of table 2, and those under the other rules of section 2.2.
-pub const ROWS: [Row; 9] = [
+pub const ROWS: &[Row] = &[
     row("a1", "A1, flat", Named::A1, [96.4, 31.69]),
     row("a2", "A2, columnar", Named::A2, [94.21, 30.79]),
     row("a3", "A3, pyramidal", Named::A3, [96.6, 32.84]),

@@ -21,10 +21,10 @@ use crate::systems::experiment::{Ending, Scale, check, seeds, wanted};
 use crate::systems::{Better, Observer, Outcome, Progress};
 
 /// Names of the experiments.
-pub const ROWS: [&str; 3] = ["addition", "images", "images-linear"];
+pub const ROWS: &[&str] = &["addition", "images", "images-linear"];
 
 /// Where the training departs from the paper.
-pub const DEPARTURES: [&str; 7] = [
+pub const DEPARTURES: &[&str] = &[
     "The paper's text has two hidden layers of five cells in its figures and three in one sentence; these have two, as the authors' \
      code.",
     "Linear particles are evaluated through the one weight they stand for, and the row of five numbers they are; rounding apart, \
@@ -172,7 +172,7 @@ pub fn reproduce(
     options: &Options,
     observer: &mut RunObserver<'_>,
 ) -> Result<Report> {
-    check(options.runs, &options.only, ROWS.into_iter())?;
+    check(options.runs, &options.only, ROWS.iter().copied())?;
     // Found out before anything is trained.
     if ROWS[1..].iter().any(|name| wanted(&options.only, name)) {
         let config = config(options.scale, options.seed);

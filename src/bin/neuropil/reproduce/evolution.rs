@@ -49,7 +49,7 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
         outcomes: report.outcomes(),
         figures: drawn.into_iter().flatten().collect(),
         files: files(&report, arguments),
-        departures: &experiment::DEPARTURES,
+        departures: experiment::DEPARTURES,
         finished: report.runs.len(),
         ending: report.ending,
     })

@@ -47,7 +47,7 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
         outcomes: report.outcomes(),
         figures: draw(&report, images, [data.train.channels(), data.train.rows(), data.train.cols()])?,
         files: files(&report, arguments),
-        departures: &experiment::DEPARTURES,
+        departures: experiment::DEPARTURES,
         finished: report.runs.len(),
         ending: report.ending,
     })

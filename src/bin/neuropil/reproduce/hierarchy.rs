@@ -50,7 +50,7 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
         figures.push(figures::feature_maps("topologies", topologies_caption(run), &sheets)?);
         files.push((ANIMATION.into(), figures::animation(ANIMATION, &sheets)?));
     }
-    for row in &ROWS {
+    for row in ROWS {
         let written = |text: String| (super::configuration_file(row.name), text.into_bytes());
         files.extend(configuration(&report, row, arguments).map(written));
     }
@@ -60,7 +60,7 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
         outcomes: report.outcomes(),
         figures,
         files,
-        departures: &experiment::DEPARTURES,
+        departures: experiment::DEPARTURES,
         finished: report.runs.len(),
         ending: report.ending,
     })
@@ -88,7 +88,7 @@ fn longest(report: &Report) -> Option<&Run> {
 /// Figure 5: largest entropy and accuracy.
 fn correlation(report: &Report, images: &str) -> Result<Option<Figure>, Failure> {
     let mut series = Vec::new();
-    for row in &ROWS {
+    for row in ROWS {
         let mut add = |name: &str, pick: fn(&Run) -> (f64, f64)| {
             let points: Vec<(f64, f64)> = report.of(row).map(pick).collect();
             if !points.is_empty() {

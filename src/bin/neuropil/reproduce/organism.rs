@@ -19,7 +19,7 @@ pub(super) const TITLE: &str = "Organism networks of self-replicators";
 
 /// Names of all experiments.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    ROWS.into_iter()
+    ROWS.iter().copied()
 }
 
 /// Trains and measures.
@@ -38,7 +38,7 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
         outcomes: report.outcomes(),
         figures: draw(&report)?,
         files: files(&report, arguments, scale),
-        departures: &experiment::DEPARTURES,
+        departures: experiment::DEPARTURES,
         finished: report.additions.len() + report.images.len(),
         ending: report.ending,
     })
