@@ -33,6 +33,13 @@ impl Class {
     }
 }
 
+impl std::fmt::Display for Class {
+    /// Its [`name`](Class::name).
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
 /// What [`examine`] finds out about a particle.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Examined {

@@ -16,6 +16,7 @@ const MARGIN: f64 = 1e-8;
 
 /// The activation of a particle's hidden units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "systems", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Activation {
     /// None: the paper's.
     Linear,

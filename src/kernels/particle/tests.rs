@@ -515,3 +515,9 @@ fn a_momentum_without_bounds_is_refused() {
     let rule = SelfReplication { rate: 0.1, momentum: f32::INFINITY, steps: 1 };
     self_replicate(&mut Context::new().unwrap(), &mut particles, None, &rule);
 }
+
+#[test]
+fn classes_are_written_by_their_names() {
+    assert_eq!(Class::ALL.map(|class| class.to_string()), Class::ALL.map(Class::name));
+    assert_eq!(format!("{:>6}", Class::Zero), "  zero");
+}

@@ -47,6 +47,7 @@ use crate::matrix::{MatMut, MatRef};
 ///
 /// With e = (z_j - l_j)^2 and L the sample's cross-entropy, for links that fired:
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "systems", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Reading {
     /// `dw = -eps1 sign(z_j - l_j) 1{e > 1/4} 1{L > eps0}`: what learns, and comes to the paper's figures.
     #[default]

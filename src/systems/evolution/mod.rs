@@ -45,7 +45,9 @@ mod tests;
 pub use config::{Config, Dawn, Genotype, JudgedOn, Lifetime};
 pub use curve::{Distances, Point};
 pub use network::Network;
-pub use output::{Learning, Reading, Rule};
+pub use output::{Learning, Rule};
 pub use seen::Accuracies;
+
+pub use crate::kernels::plasticity::Reading;
 
 pub(crate) use network::KIND;

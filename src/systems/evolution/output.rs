@@ -12,7 +12,8 @@ use crate::datasets::batches::per_class;
 use crate::datasets::{Dataset, Scaling};
 use crate::error::Result;
 use crate::kernels::adam::{Adam, Step};
-use crate::kernels::{loss, plasticity};
+use crate::kernels::loss;
+use crate::kernels::plasticity::{self, Reading};
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::random::Stream;
 use crate::systems::features::shaped;
@@ -51,29 +52,6 @@ pub enum Rule {
     SignSgd,
     /// Stochastic gradient descent with the Adam optimiser: the paper's baseline.
     Adam,
-}
-
-/// How the rule of dopaminergic plasticity is read; see [`plasticity::Reading`](crate::kernels::plasticity::Reading).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reading {
-    /// The one that learns.
-    #[default]
-    Signed,
-    /// The printed ratio.
-    Printed,
-    /// The prose.
-    Prose,
-}
-
-impl Reading {
-    fn kernel(self) -> plasticity::Reading {
-        match self {
-            Reading::Signed => plasticity::Reading::Signed,
-            Reading::Printed => plasticity::Reading::Printed,
-            Reading::Prose => plasticity::Reading::Prose,
-        }
-    }
 }
 
 impl Rule {
@@ -242,7 +220,7 @@ fn change(
     let weights = output.weights.view_mut();
     match (rule, &mut output.moments) {
         (Rule::Dopaminergic { reading, loss }, _) => {
-            plasticity::reward_signal(reading.kernel(), loss as f32, &space.losses, space.difference.view_mut());
+            plasticity::reward_signal(reading, loss as f32, &space.losses, space.difference.view_mut());
             plasticity::reward_modulated(context, hidden, space.difference.view(), weights, rate as f32);
         }
         (Rule::Adam, Some(moments)) => {

@@ -1,7 +1,8 @@
 //! What the rows are trained by.
 
 use super::config::{Config, JudgedOn, Lifetime};
-use super::output::{Learning, Reading, Rule};
+use super::output::{Learning, Rule};
+use crate::kernels::plasticity::Reading;
 use crate::systems::Schedule;
 use crate::systems::experiment::Scale;
 

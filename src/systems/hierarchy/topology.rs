@@ -63,6 +63,13 @@ pub enum Named {
     Random,
 }
 
+impl std::fmt::Display for Named {
+    /// Its [`name`](Named::name).
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
 impl Named {
     /// Those with fixed places, in the order of the paper's table 1.
     pub const FIXED: [Named; 6] = [Named::A1, Named::A2, Named::A3, Named::Ar1, Named::Ar2, Named::Ar3];
