@@ -43,7 +43,6 @@ use super::baselines::{backprop, krotov_hopfield, softmax};
 use super::evolution::{self, dopaminergic};
 use super::journal::Journal;
 use super::read_out::ReadOut;
-use super::replace::replace;
 use super::{CurvePoint, LONGEST_CONFIG, Learner, hebbian, hierarchy, organism, settings};
 use crate::datasets::storage::Bytes;
 use crate::error::{Error, Result};
@@ -74,8 +73,8 @@ const KEY: &str = "neuropil";
 ///
 /// # Errors
 /// [`Error::Io`] if the file cannot be read, [`Error::Format`] if it is not a checkpoint or damaged.
-pub fn load(path: &Path) -> Result<Box<dyn Learner>> {
-    learner(Reader::open(path)?)
+pub fn load(path: impl AsRef<Path>) -> Result<Box<dyn Learner>> {
+    learner(Reader::open(path.as_ref())?)
 }
 
 /// The same from the bytes of a file; `origin` names them in errors. What is held beside them is at most twice as much, and a mebibyte.
@@ -101,6 +100,35 @@ fn learner(reader: Reader) -> Result<Box<dyn Learner>> {
         })
     })
 }
+
+/// The ways into a network of one kind. It has `read`.
+macro_rules! readable {
+    ($network:ty) => {
+        impl $network {
+            /// Continues from a checkpoint.
+            ///
+            /// # Errors
+            /// As [`checkpoint::load`](crate::systems::checkpoint::load), and [`Error::Format`](crate::Error::Format) if it is of another kind of
+            /// learner.
+            pub fn load(path: impl AsRef<std::path::Path>) -> $crate::error::Result<Self> {
+                $crate::systems::checkpoint::Reader::open(path.as_ref())?.all(Self::read)
+            }
+
+            /// The same from the bytes of a file, those of [`to_bytes`](crate::systems::Learner::to_bytes); `origin` names them in errors.
+            ///
+            /// # Errors
+            /// As [`checkpoint::parse`](crate::systems::checkpoint::parse), and [`Error::Format`](crate::Error::Format) if they are of another
+            /// kind of learner.
+            pub fn parse(
+                bytes: impl Into<$crate::datasets::storage::Bytes>,
+                origin: &str,
+            ) -> $crate::error::Result<Self> {
+                $crate::systems::checkpoint::Reader::new(bytes.into(), origin.to_owned())?.all(Self::read)
+            }
+        }
+    };
+}
+pub(crate) use readable;
 
 /// What is not an array.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -230,18 +258,19 @@ impl Writer {
         self.adam(&format!("{name}.bias"), &shape[1..], &output.bias_moments);
     }
 
-    pub(crate) fn write(mut self, path: &Path) -> Result<()> {
-        let mut bytes = self.serialised(path)?;
+    /// The whole file.
+    pub(crate) fn bytes(mut self) -> Result<Vec<u8>> {
+        let bytes = self.serialised()?;
         if let Err(list) = check_list(&bytes) {
             // Many tensors of few values.
             let room = 4 * list.length as usize;
             self.values(ROOM, &[room], &vec![0.0; room]);
-            bytes = self.serialised(path)?;
+            return self.serialised();
         }
-        replace(path, &bytes)
+        Ok(bytes)
     }
 
-    fn serialised(&mut self, path: &Path) -> Result<Vec<u8>> {
+    fn serialised(&mut self) -> Result<Vec<u8>> {
         let all = self.tensors.iter().map(|(name, t)| (name.as_str(), t.dtype, t.shape.as_slice(), t.bytes.as_slice()));
         self.header.checksum = self.header.sum(all);
         let text = self.header.text();
@@ -250,7 +279,7 @@ impl Writer {
             let view = TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.bytes);
             (name, view.expect("a tensor has as many values as its shape says"))
         });
-        let wrong = |found: String| Error::format(path.display().to_string(), 0, "a writable state", found);
+        let wrong = |found: String| Error::format("state", 0, "a writable state", found);
         let bytes = safetensors::serialize(views, Some(metadata)).map_err(|error| wrong(error.to_string()))?;
         let most = longest_header(bytes.len());
         settings::readable(&text, most).map_err(wrong)?;
@@ -288,21 +317,16 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         Reader::new(Bytes::open(path)?, path.display().to_string())
     }
 
-    /// Reads a learner of one kind from a file.
-    pub(crate) fn load<L>(path: &Path, read: impl FnOnce(&mut Reader) -> Result<L>) -> Result<L> {
-        Reader::open(path)?.all(read)
-    }
-
     /// Reads all that the file has; whatever is wrong with it is reported with its name.
-    fn all<L>(mut self, read: impl FnOnce(&mut Reader) -> Result<L>) -> Result<L> {
+    pub(crate) fn all<L>(mut self, read: impl FnOnce(&mut Reader) -> Result<L>) -> Result<L> {
         read(&mut self).and_then(|learner| self.finish().map(|()| learner)).map_err(|error| self.own(error))
     }
 
-    fn new(bytes: Bytes, origin: String) -> Result<Self> {
+    pub(crate) fn new(bytes: Bytes, origin: String) -> Result<Self> {
         let broken = |expected: &str, found: String| Error::format(origin.clone(), 0, expected, found);
         check_list(&bytes).map_err(|TooLong { length, longest }| {
             broken("a safetensors file", format!("a list of tensors of {length} bytes, above {longest}"))

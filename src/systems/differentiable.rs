@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::matrix::{MatMut, MatRef};
 
 /// A network through which the loss can be differentiated: what attacks on it need ([`analysis::attack`](crate::analysis::attack)), however its
-/// weights were learned.
+/// weights were learned. Like [`Learner`], it is not meant to be implemented outside this crate.
 pub trait Differentiable: Learner {
     /// `gradient[b] = dL_b / dx_b`: of each image's own cross-entropy, in nats, by its values; images and gradient `[batch, inputs]`.
     /// Labels are bytes: at most 256 classes, as every network here has.
@@ -108,7 +108,7 @@ pub(in crate::systems) mod tests {
     fn softmax_regressions() {
         let config = softmax::Config::from_toml("output = { rate = 0.1, batch = 9, epochs = 20 }", "test").unwrap();
         let network = trained(softmax::Network::new(config, INPUTS, CLASSES).unwrap());
-        follows_the_loss(&network, &|x, label| of(network.output(), x, label));
+        follows_the_loss(&network, &|x, label| of(network.read_out(), x, label));
     }
 
     #[test]
@@ -129,7 +129,7 @@ pub(in crate::systems) mod tests {
                     }
                     z.iter_mut().for_each(|y| *y = y.max(0.0));
                 }
-                of(network.output(), &z, label)
+                of(network.read_out(), &z, label)
             });
         }
     }
@@ -156,7 +156,7 @@ pub(in crate::systems) mod tests {
                     let sum = |w: &[f32]| w.iter().zip(&unit).map(|(&w, v)| f64::from(w) * v).sum::<f64>();
                     features = hidden.iter_rows().map(|w| sum(w).max(0.0).powf(exponent)).collect();
                 }
-                of(network.output(), &features, label)
+                of(network.read_out(), &features, label)
             });
         }
     }
@@ -172,7 +172,7 @@ pub(in crate::systems) mod tests {
         let loss = |images: &Matrix| -> f64 {
             let of_row = |row: usize| {
                 let x: Vec<f64> = images.row(row).iter().map(|&x| f64::from(x)).collect();
-                of(network.output(), &x, data.labels()[row])
+                of(network.read_out(), &x, data.labels()[row])
             };
             (0..data.len()).map(of_row).sum()
         };

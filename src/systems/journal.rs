@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::{CurvePoint, Observer, Progress};
+use super::{CurvePoint, Observer, Progress, Schedule, settings};
 use crate::error::{Error, Result};
 
 /// A stretch of training steps of one kind.
@@ -49,6 +49,20 @@ impl Journal {
             return Err(Error::setting("training set", "the images of before the interruption", "others, as many"));
         }
         (self.samples, self.digest) = (samples as u64, digest);
+        Ok(())
+    }
+
+    /// Goes on to a longer last phase, if steps that were taken would have been the same in it.
+    ///
+    /// `length` is the phase's, by its key: before, and now.
+    pub(crate) fn extend(&mut self, length: (&str, u64, u64), schedules: &[Schedule]) -> Result<()> {
+        let (key, before, now) = length;
+        settings::within(key, now, before, u64::MAX)?;
+        if now > before && schedules.iter().any(|schedule| *schedule != Schedule::Constant) {
+            let expected = "constant rates, as others fall by how much there was to train";
+            return Err(Error::setting("schedule", expected, "linear"));
+        }
+        self.finished &= now == before;
         Ok(())
     }
 

@@ -16,9 +16,11 @@ pub mod hierarchy;
 pub(crate) mod journal;
 pub mod organism;
 pub mod read_out;
+#[doc(hidden)]
 pub mod replace;
 pub(crate) mod settings;
 
+use std::fmt::Debug;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -29,9 +31,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 use crate::datasets::{Dataset, Scaling};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::loss::{argmax, count_right};
 use crate::matrix::{MatMut, MatRef, Matrix};
+use crate::simd::Isa;
 
 /// What a learner tells its observer after every step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -100,7 +103,28 @@ pub const EVALUATION_BATCH: usize = 1000;
 /// A system that learns to classify images: its whole state, and how it goes on from there.
 ///
 /// Shapes: images are rows of `inputs` values in 0 to 1, logits are rows of `classes` values.
-pub trait Learner: Send {
+///
+/// Threads may share one, and ask it with a [`Context`] each. It is not meant to be implemented outside this crate: any version may add
+/// methods that have to be there.
+///
+/// ```
+/// use std::{sync::Arc, thread};
+/// use neuropil::systems::{Learner, checkpoint, hebbian};
+/// use neuropil::{Context, Matrix};
+///
+/// let network = hebbian::Network::new(hebbian::Config { layers: vec![20], ..Default::default() }, 784, 10)?;
+/// let state = network.to_bytes()?; // in memory; `save` writes the same to a file
+/// let learner: Arc<dyn Learner> = checkpoint::parse(state, "memory")?.into();
+/// let mut logits = Matrix::zeros(2, 10);
+/// thread::scope(|scope| {
+///     for rows in logits.view_mut().row_blocks(1) {
+///         let learner = Arc::clone(&learner);
+///         scope.spawn(move || learner.predict(&mut Context::new().unwrap(), Matrix::zeros(1, 784).view(), rows));
+///     }
+/// });
+/// # Ok::<(), neuropil::Error>(())
+/// ```
+pub trait Learner: Send + Sync + Debug {
     /// The system's name, as on the command line: `hebbian`, `hierarchy`, `organism`, `evolution`, `dopaminergic`,
     /// `krotov-hopfield`, `backprop`, `softmax`.
     fn kind(&self) -> &'static str;
@@ -111,15 +135,18 @@ pub trait Learner: Send {
     /// Number of classes.
     fn classes(&self) -> usize;
 
-    /// Trains from the current state to the end of the configured schedule, or until the observer says `Break`.
+    /// Trains from the current state to the end of the configured schedule, or until the observer says `Break`. One that is
+    /// [`finished`](Self::finished) is left as it is; to train them further, Hebbian networks, baselines and populations have `extended`,
+    /// which makes the schedule longer.
     ///
     /// `monitor` is only looked at: accuracies on it go into the learning curve and never influence training.
     /// The result has the same bits however often training was interrupted, saved and loaded, on any number of
     /// threads.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) if the data have another image size, number of classes or (when
-    /// continuing) number of images than this learner was made for, or a class without images where batches are balanced.
+    /// [`Error::Setting`](crate::Error::Setting) if the data have another image size or number of classes than this learner was made
+    /// for, or other images than it began with, be they as many, or a class without images where batches are balanced.
+    /// [`Error::Format`](crate::Error::Format) if the data lie in a file that was cut off since it was opened.
     fn train(
         &mut self,
         context: &mut Context,
@@ -143,7 +170,8 @@ pub trait Learner: Send {
     /// The share of images classified correctly, 0 to 1; ties go to the lower class, and logits with a NaN are wrong.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) if the data have another image size or number of classes.
+    /// [`Error::Setting`](crate::Error::Setting) if the data have another image size or number of classes,
+    /// [`Error::Format`](crate::Error::Format) if they lie in a file that was cut off since it was opened.
     fn accuracy(&self, context: &mut Context, data: &Dataset) -> Result<f64> {
         self.sees(data)?;
         settings::fits(data, self.inputs(), self.classes())?;
@@ -162,18 +190,17 @@ pub trait Learner: Send {
     /// The class of each image, that of its largest logit, the lowest of equals; none where a logit is NaN. Labels are not looked at.
     ///
     /// # Errors
-    /// As [`sees`](Self::sees).
+    /// As [`sees`](Self::sees), and [`Error::Format`](crate::Error::Format) if the data lie in a file that was cut off since it was opened.
     fn classify(&self, context: &mut Context, data: &Dataset) -> Result<Vec<Option<u8>>> {
         self.sees(data)?;
-        let mut found = Vec::with_capacity(data.len());
-        in_blocks(context, data, self.classes(), |context, images, _, mut logits| {
-            self.predict(context, images.as_ref(), logits.reborrow());
-            let class = |row: &[f32]| (!row.iter().any(|value| value.is_nan())).then_some(argmax(row) as u8);
-            found.extend(logits.as_ref().iter_rows().map(class));
-            Ok(())
-        })?;
-        Ok(found)
+        classes_of(context, data, self.classes(), |context, images, logits| self.predict(context, images, logits))
     }
+
+    /// The whole state as the bytes of a file, which [`checkpoint::parse`] reads; see [`checkpoint`].
+    ///
+    /// # Errors
+    /// [`Error::Format`](crate::Error::Format) for a state that no file can hold.
+    fn to_bytes(&self) -> Result<Vec<u8>>;
 
     /// Saves the whole state, atomically; see [`checkpoint`].
     ///
@@ -181,7 +208,15 @@ pub trait Learner: Send {
     /// [`Error::Io`](crate::Error::Io) if the file cannot be written, [`Error::Setting`](crate::Error::Setting) if the path does not
     /// end with a name, [`Error::Format`](crate::Error::Format) for a state that no file can hold; a file of that name is then as it was.
     /// Where the action is `flush` on the folder, the new file is there, but a power cut may still bring back the old one.
-    fn save(&self, path: &Path) -> Result<()>;
+    fn save(&self, path: &Path) -> Result<()> {
+        let bytes = self.to_bytes().map_err(|error| match error {
+            Error::Format { offset, expected, found, .. } => {
+                Error::Format { origin: path.display().to_string(), offset, expected, found }
+            }
+            other => other,
+        })?;
+        replace::replace(path, &bytes)
+    }
 
     /// The learning curve so far.
     fn curve(&self) -> &[CurvePoint];
@@ -217,6 +252,13 @@ pub trait Learner: Send {
     }
 }
 
+/// What initial weights are drawn by: on the instruction set that the environment names if it can be had, on the best one else. The bits are
+/// those of any, so nobody has to hear of it.
+pub(crate) fn drawing() -> Context {
+    let isa = Isa::from_environment().unwrap_or_else(|_| Isa::best());
+    Context::on(isa).expect("a set that was found on this CPU")
+}
+
 /// Classifies a whole set in blocks of [`EVALUATION_BATCH`].
 pub(crate) fn evaluate(
     context: &mut Context,
@@ -244,6 +286,23 @@ pub(crate) fn evaluate_changed(
         Ok(())
     })?;
     Ok(correct as f64 / data.len() as f64)
+}
+
+/// The class of each image of a whole set, none where a logit is NaN.
+pub(crate) fn classes_of(
+    context: &mut Context,
+    data: &Dataset,
+    classes: usize,
+    mut predict: impl FnMut(&mut Context, MatRef<'_>, MatMut<'_>),
+) -> Result<Vec<Option<u8>>> {
+    let mut found = Vec::with_capacity(data.len());
+    in_blocks(context, data, classes, |context, images, _, mut logits| {
+        predict(context, images.as_ref(), logits.reborrow());
+        let class = |row: &[f32]| (!row.iter().any(|value| value.is_nan())).then_some(argmax(row) as u8);
+        found.extend(logits.as_ref().iter_rows().map(class));
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 /// Hands over a whole set in blocks of [`EVALUATION_BATCH`]: images, labels, and room for logits.
@@ -304,6 +363,7 @@ pub struct Outcome {
 
 impl Outcome {
     /// The outcome of these runs.
+    #[doc(hidden)]
     pub fn new(
         system: &'static str,
         experiment: impl Into<String>,
@@ -441,6 +501,68 @@ mod tests {
         let _ = network.train(&mut context, &data, None, &mut go).unwrap();
         let error = network.with_reading(krotov_hopfield::Reading::Relu, large).unwrap_err().to_string();
         assert!(error.contains("1073741824 values of a batch"), "{error}");
+    }
+
+    #[test]
+    fn threads_can_share_learners() {
+        fn shared<T: Send + Sync + Debug + ?Sized>() {}
+        shared::<dyn Learner>();
+        shared::<dyn Differentiable>();
+        shared::<hebbian::Compressed>();
+    }
+
+    #[test]
+    fn baselines_go_on_where_rates_are_constant() {
+        use crate::systems::baselines::{backprop, krotov_hopfield, softmax};
+        let data = differentiable::tests::data();
+        let (inputs, classes) = (differentiable::tests::INPUTS, differentiable::tests::CLASSES);
+        fn train<N: Learner>(mut network: N, data: &Dataset) -> N {
+            let flow =
+                network.train(&mut Context::new().unwrap(), data, Some(data), &mut |_| ControlFlow::Continue(()));
+            assert!(flow.unwrap().is_continue());
+            network
+        }
+        let read_out =
+            |schedule, epochs| read_out::Config { schedule, batch: 4, epochs, ..read_out::Config::default() };
+        let hidden = |schedule, epochs| backprop::Config {
+            layers: vec![5],
+            schedule,
+            batch: 4,
+            epochs,
+            ..backprop::Config::default()
+        };
+        let krotov_hopfield = |schedule, epochs| krotov_hopfield::Config {
+            layers: vec![7],
+            batch: 4,
+            epochs: 2,
+            output: read_out(schedule, epochs),
+            ..krotov_hopfield::Config::default()
+        };
+        let softmax =
+            |schedule, epochs| softmax::Config { output: read_out(schedule, epochs), ..softmax::Config::default() };
+        macro_rules! check {
+            ($network:ty, $config:expr) => {
+                let new = |schedule, epochs| <$network>::new($config(schedule, epochs), inputs, classes).unwrap();
+                let first = train(new(Schedule::Constant, 1), &data);
+                let whole = train(new(Schedule::Constant, 3), &data);
+                let extended = first.clone().extended($config(Schedule::Constant, 3)).unwrap();
+                assert!(!extended.finished());
+                assert_eq!(train(extended, &data), whole);
+                assert!(whole.extended($config(Schedule::Constant, 1)).is_err());
+                let other = {
+                    let mut config = $config(Schedule::Constant, 3);
+                    config.seed = 1;
+                    config
+                };
+                let error = first.extended(other).unwrap_err().to_string();
+                assert!(error.contains("but for the length of its last phase"), "{error}");
+                let error = new(Schedule::Linear, 1).extended($config(Schedule::Linear, 3)).unwrap_err().to_string();
+                assert!(error.contains("constant rates"), "{error}");
+            };
+        }
+        check!(backprop::Network, hidden);
+        check!(krotov_hopfield::Network, krotov_hopfield);
+        check!(softmax::Network, softmax);
     }
 
     #[test]

@@ -81,20 +81,12 @@ pub struct ReadOut {
 
 /// Initial weights of the papers' networks: uniform in [0.01, 0.1] where they may not be negative, else Gaussian with
 /// standard deviation 0.01.
-pub(crate) fn initial_weights(
-    context: &mut Context,
-    stream: Stream,
-    rows: usize,
-    cols: usize,
-    non_negative: bool,
-) -> Matrix {
-    let mut weights = Matrix::zeros(rows, cols);
+pub(crate) fn draw(context: &mut Context, stream: Stream, non_negative: bool, weights: &mut Matrix) {
     if non_negative {
         stream.uniform(0.01, 0.1, weights.as_mut_slice());
     } else {
         perturb::gaussian(context, stream, 0.01, weights.as_mut_slice());
     }
-    weights
 }
 
 /// Sums of features become logits: s y + b.
@@ -109,8 +101,15 @@ pub(crate) fn scaled_and_biased(mut sums: MatMut<'_>, scale: f32, bias: &[f32]) 
 impl ReadOut {
     /// A read-out with the papers' initial weights and biases of zero.
     pub fn new(context: &mut Context, stream: Stream, features: usize, classes: usize, non_negative: bool) -> Self {
+        let mut output = ReadOut::zeros(features, classes);
+        draw(context, stream, non_negative, &mut output.weights);
+        output
+    }
+
+    /// One whose weights are still to be drawn, or read.
+    pub(crate) fn zeros(features: usize, classes: usize) -> Self {
         ReadOut {
-            weights: initial_weights(context, stream, features, classes, non_negative),
+            weights: Matrix::zeros(features, classes),
             bias: vec![0.0; classes],
             scale: 1.0,
             moments: Adam::new(features * classes),

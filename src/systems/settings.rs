@@ -103,6 +103,14 @@ fn plain(message: &str) -> String {
     }
 }
 
+/// Checks that a configuration is that of a network, but for what was made equal.
+pub(crate) fn same<C: PartialEq>(but: &C, config: &C) -> Result<()> {
+    if but == config {
+        return Ok(());
+    }
+    Err(Error::setting("configuration", "that of the network, but for the length of its last phase", "another one"))
+}
+
 /// A setting of a text says which.
 pub(crate) fn of(origin: &str, error: Error) -> Error {
     match error {

@@ -11,7 +11,6 @@
 //! That is rule (6) where sums cannot be negative, as in the non-negative network, and layer normalisation elsewhere.
 
 use std::ops::ControlFlow;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,8 +26,10 @@ use crate::random::Stream;
 use crate::systems::checkpoint::{Reader, Writer};
 use crate::systems::features::{self, Frozen, shaped};
 use crate::systems::journal::{Journal, Phase};
-use crate::systems::read_out::{ReadOut, column_sums, initial_weights};
-use crate::systems::{CurvePoint, Differentiable, Learner, Observer, Schedule, evaluate, settings};
+use crate::systems::read_out::{ReadOut, column_sums, draw};
+use crate::systems::{
+    CurvePoint, Differentiable, Learner, Observer, Schedule, checkpoint, drawing, evaluate, settings,
+};
 
 /// A multi-layer perceptron and how it is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -231,40 +232,37 @@ impl Network {
     ///
     /// # Errors
     /// As [`Config::validate`]; [`Error::Setting`](crate::Error::Setting) if inputs or classes are out of range, or weights or a batch would
-    /// be more than 2^30 values; [`Error::InstructionSet`](crate::Error::InstructionSet) if the environment names a set this CPU lacks.
+    /// be more than 2^30 values.
     pub fn new(config: Config, inputs: usize, classes: usize) -> Result<Self> {
-        config.validate()?;
-        settings::shape(inputs, classes)?;
-        let (_, widest) = settings::chain(inputs, &config.layers, classes)?;
-        settings::batch("batch", config.batch, widest)?;
-        let mut context = Context::new()?;
+        let mut network = Network::zeros(config, inputs, classes)?;
+        let Network { config, hidden, output, .. } = &mut network;
+        let mut context = drawing();
         let stream = Stream::new(config.seed, "hidden weights");
-        let (mut below, mut hidden) = (inputs, Vec::with_capacity(config.layers.len()));
-        for (index, &units) in config.layers.iter().enumerate() {
-            let stream = stream.item(index as u64);
-            let paper = config.initial == Initial::Paper;
-            let mut weights = initial_weights(&mut context, stream, below, units, paper && config.non_negative);
+        let paper = config.initial == Initial::Paper;
+        for (weights, index) in hidden.iter_mut().zip(0..) {
+            draw(&mut context, stream.item(index), paper && config.non_negative, weights);
             if !paper {
                 // Gaussian of standard deviation 0.01 so far.
-                let scale = 100.0 * (2.0 / below as f32).sqrt();
+                let scale = 100.0 * (2.0 / weights.rows() as f32).sqrt();
                 let values = weights.as_mut_slice().iter_mut();
                 values.for_each(|w| *w = if config.non_negative { (*w * scale).abs() } else { *w * scale });
             }
-            hidden.push(weights);
-            below = units;
         }
-        let moments = hidden.iter().map(|w| Adam::new(w.rows() * w.cols())).collect();
-        let output_stream = Stream::new(config.seed, "output weights");
-        let output = ReadOut::new(&mut context, output_stream, below, classes, config.non_negative);
-        Ok(Network { config, journal: Journal::default(), hidden, moments, output })
+        draw(&mut context, Stream::new(config.seed, "output weights"), config.non_negative, &mut output.weights);
+        Ok(network)
     }
 
-    /// Continues from a checkpoint.
-    ///
-    /// # Errors
-    /// As [`checkpoint::load`](crate::systems::checkpoint::load).
-    pub fn load(path: &Path) -> Result<Self> {
-        Reader::load(path, Network::read)
+    /// A network whose weights are still to be drawn, or read.
+    fn zeros(config: Config, inputs: usize, classes: usize) -> Result<Self> {
+        config.validate()?;
+        settings::shape(inputs, classes)?;
+        let (widths, widest) = settings::chain(inputs, &config.layers, classes)?;
+        settings::batch("batch", config.batch, widest)?;
+        let pairs = widths[..=config.layers.len()].windows(2);
+        let hidden: Vec<Matrix> = pairs.map(|pair| Matrix::zeros(pair[0], pair[1])).collect();
+        let moments = hidden.iter().map(|w| Adam::new(w.rows() * w.cols())).collect();
+        let output = ReadOut::zeros(widths[config.layers.len()], classes);
+        Ok(Network { config, journal: Journal::default(), hidden, moments, output })
     }
 
     pub(crate) fn read(reader: &mut Reader) -> Result<Self> {
@@ -276,7 +274,7 @@ impl Network {
             below = units;
         }
         reader.expect_read_out("output", below, classes)?;
-        let mut network = Network::new(config, inputs, classes)?;
+        let mut network = Network::zeros(config, inputs, classes)?;
         network.journal = reader.journal()?;
         for (index, (weights, moments)) in network.hidden.iter_mut().zip(&mut network.moments).enumerate() {
             let name = format!("hidden.{index}.weights");
@@ -292,11 +290,30 @@ impl Network {
         &self.config
     }
 
+    /// The same network under a schedule whose last phase is longer: `epochs` may be more than before, where the rate is constant
+    /// ([`Schedule`](crate::systems::Schedule)). Trained to its end, it has the bits of a network that was trained so long at once.
+    /// Where the rate falls to zero, what was learned depends on how long there was: train a new network for longer.
+    ///
+    /// # Errors
+    /// As [`Config::validate`]; [`Error::Setting`](crate::Error::Setting) if anything else differs, if that is less than before, or
+    /// if the rate is not constant.
+    pub fn extended(mut self, config: Config) -> Result<Self> {
+        config.validate()?;
+        let mut same = self.config.clone();
+        let before = std::mem::replace(&mut same.epochs, config.epochs);
+        settings::same(&same, &config)?;
+        self.journal.extend(("epochs", before, config.epochs), &[config.schedule])?;
+        self.config = config;
+        Ok(self)
+    }
+
     /// The output layer.
-    pub fn output(&self) -> &ReadOut {
+    pub fn read_out(&self) -> &ReadOut {
         &self.output
     }
 }
+
+checkpoint::readable!(Network);
 
 impl Learner for Network {
     fn kind(&self) -> &'static str {
@@ -380,7 +397,7 @@ impl Learner for Network {
         self.output.logits(context, top, logits);
     }
 
-    fn save(&self, path: &Path) -> Result<()> {
+    fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut writer = Writer::new(KIND, &self.config.to_toml(), self.inputs(), self.classes(), &self.journal);
         for (index, (weights, moments)) in self.hidden.iter().zip(&self.moments).enumerate() {
             let name = format!("hidden.{index}.weights");
@@ -388,7 +405,7 @@ impl Learner for Network {
             writer.adam(&name, &[weights.rows(), weights.cols()], moments);
         }
         writer.read_out("output", &self.output);
-        writer.write(path)
+        writer.bytes()
     }
 
     fn curve(&self) -> &[CurvePoint] {

@@ -6,7 +6,6 @@
 //! Further hidden layers learn one after the other, each from the activities of the one below, scaled to unit length too.
 
 use std::ops::ControlFlow;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +21,7 @@ use crate::systems::checkpoint::{Reader, Writer};
 use crate::systems::features::{self, Frozen, Keep};
 use crate::systems::journal::{Journal, Phase};
 use crate::systems::read_out::{self, ReadOut, Training};
-use crate::systems::{CurvePoint, Differentiable, Learner, Observer, Schedule, settings};
+use crate::systems::{CurvePoint, Differentiable, Learner, Observer, Schedule, checkpoint, drawing, settings};
 
 /// A Krotov-Hopfield network and how it is trained. The defaults are the paper's for MNIST.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -134,10 +133,14 @@ pub struct Network {
 /// The name in checkpoints and on the command line.
 pub(crate) const KIND: &str = "krotov-hopfield";
 
-fn new_output(context: &mut Context, config: &Config, classes: usize) -> ReadOut {
-    let stream = Stream::new(config.seed, "output weights");
-    let features = config.layers.last().copied().unwrap_or(0);
-    ReadOut::new(context, stream, features, classes, config.output.non_negative)
+/// Initial weights of the read-out.
+fn draw_output(context: &mut Context, config: &Config, output: &mut ReadOut) {
+    read_out::draw(
+        context,
+        Stream::new(config.seed, "output weights"),
+        config.output.non_negative,
+        &mut output.weights,
+    );
 }
 
 /// Scales every row to unit length, and says by what: zero for one of zeros.
@@ -199,32 +202,31 @@ impl Network {
     ///
     /// # Errors
     /// As [`Config::validate`]; [`Error::Setting`] if inputs or classes are out of range, or weights or a batch would be more than 2^30
-    /// values; [`Error::InstructionSet`] if the environment names a set this CPU lacks.
+    /// values.
     pub fn new(config: Config, inputs: usize, classes: usize) -> Result<Self> {
-        config.validate()?;
-        settings::shape(inputs, classes)?;
-        let widths = fits(&config, inputs, classes)?;
-        let mut context = Context::new()?;
+        let mut network = Network::zeros(config, inputs, classes)?;
+        let Network { config, hidden, output, .. } = &mut network;
+        let mut context = drawing();
         let stream = Stream::new(config.seed, "hidden weights");
-        let mut hidden = Vec::with_capacity(config.layers.len());
-        for (index, pair) in widths[..=config.layers.len()].windows(2).enumerate() {
-            let mut weights = Matrix::zeros(pair[1], pair[0]);
-            perturb::gaussian(&mut context, stream.item(index as u64), 1.0, weights.as_mut_slice());
+        for (weights, index) in hidden.iter_mut().zip(0..) {
+            perturb::gaussian(&mut context, stream.item(index), 1.0, weights.as_mut_slice());
             if config.non_negative {
                 weights.as_mut_slice().iter_mut().for_each(|weight| *weight = weight.abs());
             }
-            hidden.push(weights);
         }
-        let output = new_output(&mut context, &config, classes);
-        Ok(Network { config, journal: Journal::default(), hidden, output })
+        draw_output(&mut context, config, output);
+        Ok(network)
     }
 
-    /// Continues from a checkpoint.
-    ///
-    /// # Errors
-    /// As [`checkpoint::load`](crate::systems::checkpoint::load).
-    pub fn load(path: &Path) -> Result<Self> {
-        Reader::load(path, Network::read)
+    /// A network whose weights are still to be drawn, or read.
+    fn zeros(config: Config, inputs: usize, classes: usize) -> Result<Self> {
+        config.validate()?;
+        settings::shape(inputs, classes)?;
+        let widths = fits(&config, inputs, classes)?;
+        let pairs = widths[..=config.layers.len()].windows(2);
+        let hidden = pairs.map(|pair| Matrix::zeros(pair[1], pair[0])).collect();
+        let output = ReadOut::zeros(widths[config.layers.len()], classes);
+        Ok(Network { config, journal: Journal::default(), hidden, output })
     }
 
     pub(crate) fn read(reader: &mut Reader) -> Result<Self> {
@@ -236,7 +238,7 @@ impl Network {
             below = units;
         }
         reader.expect_read_out("output", below, classes)?;
-        let mut network = Network::new(config, inputs, classes)?;
+        let mut network = Network::zeros(config, inputs, classes)?;
         network.journal = reader.journal()?;
         for (index, weights) in network.hidden.iter_mut().enumerate() {
             reader.matrix(&format!("hidden.{index}.weights"), weights)?;
@@ -250,8 +252,25 @@ impl Network {
         &self.config
     }
 
+    /// The same network under a schedule whose last phase is longer: `output.epochs` may be more than before, where the rate is
+    /// constant ([`Schedule`](crate::systems::Schedule)). Trained to its end, it has the bits of a network that was trained so long
+    /// at once. Where the rate falls to zero, what was learned depends on how long there was: train a new network for longer.
+    ///
+    /// # Errors
+    /// As [`Config::validate`]; [`Error::Setting`] if anything else differs, if that is less than before, or if the rate is not
+    /// constant.
+    pub fn extended(mut self, config: Config) -> Result<Self> {
+        config.validate()?;
+        let mut same = self.config.clone();
+        let before = std::mem::replace(&mut same.output.epochs, config.output.epochs);
+        settings::same(&same, &config)?;
+        self.journal.extend(("output.epochs", before, config.output.epochs), &[config.output.schedule])?;
+        self.config = config;
+        Ok(self)
+    }
+
     /// The read-out.
-    pub fn output(&self) -> &ReadOut {
+    pub fn read_out(&self) -> &ReadOut {
         &self.output
     }
 
@@ -283,7 +302,8 @@ impl Network {
         let config = Config { reading, output, ..self.config.clone() };
         config.validate()?;
         fits(&config, self.inputs(), self.classes())?;
-        let output = new_output(&mut Context::new()?, &config, self.classes());
+        let mut output = ReadOut::zeros(self.output.weights.rows(), self.classes());
+        draw_output(&mut drawing(), &config, &mut output);
         let mut journal = self.journal.clone();
         journal.restart("hidden");
         Ok(Network { config, journal, hidden: self.hidden.clone(), output })
@@ -334,6 +354,8 @@ impl HiddenLayer<'_> {
         Ok(ControlFlow::Continue(()))
     }
 }
+
+checkpoint::readable!(Network);
 
 impl Learner for Network {
     fn kind(&self) -> &'static str {
@@ -404,13 +426,13 @@ impl Learner for Network {
         self.output.logits(context, features.view(), logits);
     }
 
-    fn save(&self, path: &Path) -> Result<()> {
+    fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut writer = Writer::new(KIND, &self.config.to_toml(), self.inputs(), self.classes(), &self.journal);
         for (index, weights) in self.hidden.iter().enumerate() {
             writer.matrix(&format!("hidden.{index}.weights"), weights);
         }
         writer.read_out("output", &self.output);
-        writer.write(path)
+        writer.bytes()
     }
 
     fn curve(&self) -> &[CurvePoint] {

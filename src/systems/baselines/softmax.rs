@@ -1,7 +1,6 @@
 //! Softmax regression on raw pixels: the line every hidden layer has to be above.
 
 use std::ops::ControlFlow;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +13,7 @@ use crate::systems::checkpoint::{Reader, Writer};
 use crate::systems::features::{self, Frozen};
 use crate::systems::journal::{Journal, Phase};
 use crate::systems::read_out::{self, ReadOut, Training};
-use crate::systems::{CurvePoint, Differentiable, Learner, Observer, settings};
+use crate::systems::{CurvePoint, Differentiable, Learner, Observer, checkpoint, drawing, settings};
 
 /// A softmax regression and how it is trained.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -55,30 +54,30 @@ impl Network {
     ///
     /// # Errors
     /// As [`Config::validate`]; [`Error::Setting`](crate::Error::Setting) if inputs or classes are out of range, or weights or a batch would
-    /// be more than 2^30 values; [`Error::InstructionSet`](crate::Error::InstructionSet) if the environment names a set this CPU lacks.
+    /// be more than 2^30 values.
     pub fn new(config: Config, inputs: usize, classes: usize) -> Result<Self> {
+        let mut network = Network::zeros(config, inputs, classes)?;
+        let Network { config, output, .. } = &mut network;
+        let stream = Stream::new(config.seed, "softmax output weights");
+        read_out::draw(&mut drawing(), stream, config.output.non_negative, &mut output.weights);
+        Ok(network)
+    }
+
+    /// A network whose weights are still to be drawn, or read.
+    fn zeros(config: Config, inputs: usize, classes: usize) -> Result<Self> {
         config.validate()?;
         settings::shape(inputs, classes)?;
         settings::weights("inputs", &[inputs, classes])?;
         settings::batch("output.batch", config.output.batch, inputs)?;
-        let stream = Stream::new(config.seed, "softmax output weights");
-        let output = ReadOut::new(&mut Context::new()?, stream, inputs, classes, config.output.non_negative);
+        let output = ReadOut::zeros(inputs, classes);
         Ok(Network { config, journal: Journal::default(), output })
-    }
-
-    /// Continues from a checkpoint.
-    ///
-    /// # Errors
-    /// As [`checkpoint::load`](crate::systems::checkpoint::load).
-    pub fn load(path: &Path) -> Result<Self> {
-        Reader::load(path, Network::read)
     }
 
     pub(crate) fn read(reader: &mut Reader) -> Result<Self> {
         let config = reader.config(KIND, Config::from_toml_within)?;
         let (inputs, classes) = reader.shape()?;
         reader.expect_read_out("output", inputs, classes)?;
-        let mut network = Network::new(config, inputs, classes)?;
+        let mut network = Network::zeros(config, inputs, classes)?;
         network.journal = reader.journal()?;
         reader.read_out("output", &mut network.output)?;
         Ok(network)
@@ -89,11 +88,30 @@ impl Network {
         &self.config
     }
 
+    /// The same network under a schedule whose last phase is longer: `output.epochs` may be more than before, where the rate is
+    /// constant ([`Schedule`](crate::systems::Schedule)). Trained to its end, it has the bits of a network that was trained so long
+    /// at once. Where the rate falls to zero, what was learned depends on how long there was: train a new network for longer.
+    ///
+    /// # Errors
+    /// As [`Config::validate`]; [`Error::Setting`](crate::Error::Setting) if anything else differs, if that is less than before, or
+    /// if the rate is not constant.
+    pub fn extended(mut self, config: Config) -> Result<Self> {
+        config.validate()?;
+        let mut same = self.config.clone();
+        let before = std::mem::replace(&mut same.output.epochs, config.output.epochs);
+        settings::same(&same, &config)?;
+        self.journal.extend(("output.epochs", before, config.output.epochs), &[config.output.schedule])?;
+        self.config = config;
+        Ok(self)
+    }
+
     /// The layer.
-    pub fn output(&self) -> &ReadOut {
+    pub fn read_out(&self) -> &ReadOut {
         &self.output
     }
 }
+
+checkpoint::readable!(Network);
 
 impl Learner for Network {
     fn kind(&self) -> &'static str {
@@ -139,10 +157,10 @@ impl Learner for Network {
         self.output.logits(context, images, logits);
     }
 
-    fn save(&self, path: &Path) -> Result<()> {
+    fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut writer = Writer::new(KIND, &self.config.to_toml(), self.inputs(), self.classes(), &self.journal);
         writer.read_out("output", &self.output);
-        writer.write(path)
+        writer.bytes()
     }
 
     fn curve(&self) -> &[CurvePoint] {

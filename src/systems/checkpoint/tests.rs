@@ -74,10 +74,7 @@ fn changed(change: impl Fn(&mut Writer)) -> Vec<u8> {
     writer.values("output.bias", &[2], &[0.5; 2]);
     writer.doubles("output.reward_square", &[1], &[0.0]);
     change(&mut writer);
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("a.safetensors");
-    writer.write(&path).unwrap();
-    fs::read(path).unwrap()
+    writer.bytes().unwrap()
 }
 
 #[test]
@@ -149,4 +146,68 @@ fn saving_replaces_whole_files_or_leaves_the_old_one() {
     assert!(matches!(network().save(&taken), Err(Error::Io { .. })));
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
     assert!(matches!(Network::load(&nowhere), Err(Error::Io { .. })));
+}
+
+/// Calls the macro `$check` with a small network of each kind and its `parse`.
+macro_rules! of_each_kind {
+    ($check:ident) => {
+        $check!(hebbian::Network::new(hebbian::Config { layers: vec![3], ..Default::default() }, 4, 2));
+        $check!(hierarchy::Network::new(Default::default(), 784, 2));
+        $check!(organism::Network::new(organism::Config { side: 2, hidden: vec![2], ..Default::default() }, 4, 2));
+        $check!(evolution::Network::new(evolution::Config { genes: 5, hidden: 3, ..Default::default() }, 4, 2));
+        $check!(dopaminergic::Network::new(dopaminergic::Config { hidden: 3, ..Default::default() }, 4, 2));
+        $check!(krotov_hopfield::Network::new(krotov_hopfield::Config { layers: vec![7], ..Default::default() }, 4, 2));
+        $check!(backprop::Network::new(backprop::Config { layers: vec![3, 2], ..Default::default() }, 4, 2));
+        $check!(softmax::Network::new(Default::default(), 4, 2));
+    };
+}
+
+#[test]
+fn states_go_through_memory_as_through_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state");
+    fn check<N: Learner + PartialEq>(path: &Path, network: N, parse: fn(Vec<u8>) -> Result<N>) {
+        let bytes = network.to_bytes().unwrap();
+        network.save(path).unwrap();
+        assert_eq!(fs::read(path).unwrap(), bytes);
+        assert_eq!(parse(bytes.clone()).unwrap(), network);
+        assert_eq!(super::parse(bytes.clone(), "memory").unwrap().to_bytes().unwrap(), bytes);
+        let other = if network.kind() == "softmax" {
+            backprop::Network::new(backprop::Config { layers: vec![3], ..Default::default() }, 4, 2).unwrap().to_bytes()
+        } else {
+            softmax::Network::new(Default::default(), 4, 2).unwrap().to_bytes()
+        };
+        let error = parse(other.unwrap()).map(|_| ()).unwrap_err().to_string();
+        let expected = format!("memory, byte 0: expected a checkpoint of kind '{}'", network.kind());
+        assert!(error.starts_with(&expected), "{error}");
+    }
+    macro_rules! check {
+        ($system:ident::Network::new($($arguments:tt)*)) => {
+            check(&path, $system::Network::new($($arguments)*).unwrap(), |bytes| $system::Network::parse(bytes, "memory"))
+        };
+    }
+    of_each_kind!(check);
+}
+
+#[test]
+fn networks_are_made_and_loaded_whatever_the_environment_names() {
+    const NAME: &str = "NEUROPIL_SIMD";
+    if std::env::var_os(NAME).is_some_and(|set| set == "none-of-them") {
+        assert!(matches!(crate::Context::new(), Err(Error::InstructionSet { .. })));
+        macro_rules! check {
+            ($system:ident::Network::new($($arguments:tt)*)) => {
+                let network = $system::Network::new($($arguments)*).unwrap();
+                assert!($system::Network::parse(network.to_bytes().unwrap(), "memory").unwrap() == network);
+            };
+        }
+        of_each_kind!(check);
+        return;
+    }
+    // Other tests run beside this one in the same environment: so in a process of its own.
+    let this = "systems::checkpoint::tests::networks_are_made_and_loaded_whatever_the_environment_names";
+    let program = std::env::current_exe().unwrap();
+    let output =
+        std::process::Command::new(program).args(["--exact", this]).env(NAME, "none-of-them").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }

@@ -36,7 +36,7 @@ use crate::parallel;
 use crate::random::Stream;
 use crate::systems::checkpoint::{Reader, Writer};
 use crate::systems::journal::Journal;
-use crate::systems::{CurvePoint, Learner, Observer, experiment, settings};
+use crate::systems::{CurvePoint, Learner, Observer, checkpoint, experiment, settings};
 
 /// A dopaminergic network and how it is trained. Every key has a default, but for those of a dopaminergic rule (see
 /// [`Learning`]); unknown keys are refused.
@@ -224,14 +224,6 @@ impl Network {
         Ok(Network { hidden: self.hidden, ..loaded })
     }
 
-    /// Continues from a checkpoint.
-    ///
-    /// # Errors
-    /// As [`checkpoint::load`](crate::systems::checkpoint::load).
-    pub fn load(path: &Path) -> Result<Self> {
-        Reader::load(path, Network::read)
-    }
-
     pub(crate) fn read(reader: &mut Reader) -> Result<Self> {
         let config = reader.config(KIND, Config::from_toml_within)?;
         let (inputs, classes) = reader.shape()?;
@@ -255,7 +247,7 @@ impl Network {
     }
 
     /// The output layer's weights, `[classes, hidden]`.
-    pub fn output(&self) -> MatRef<'_> {
+    pub fn output_weights(&self) -> MatRef<'_> {
         self.output.weights.view()
     }
 
@@ -318,6 +310,8 @@ fn accuracies(context: &mut Context, hidden: &Hidden, outputs: &[&Output], data:
     Ok(right.into_iter().map(|right| right as f64 / data.len() as f64).collect())
 }
 
+checkpoint::readable!(Network);
+
 impl Learner for Network {
     fn kind(&self) -> &'static str {
         KIND
@@ -357,13 +351,13 @@ impl Learner for Network {
     }
 
     /// Weights of hidden units are not saved: seed and shape make them anew.
-    fn save(&self, path: &Path) -> Result<()> {
+    fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut writer = Writer::new(KIND, &self.config.to_toml(), self.inputs(), self.classes(), &self.journal);
         writer.matrix("output.weights", &self.output.weights);
         if let Some(moments) = &self.output.moments {
             writer.adam("output.weights", &[self.classes(), self.config.hidden], moments);
         }
-        writer.write(path)
+        writer.bytes()
     }
 
     fn curve(&self) -> &[CurvePoint] {

@@ -21,10 +21,10 @@ impl Network {
     fn step(&mut self, context: &mut Context, samples: &Samples, number: u64) -> Result<[f64; 3]> {
         let stream = Stream::new(self.config.seed, "evolution population").item(number);
         let genotypes = self.config.population as u64;
-        let population = Population::sample(context, &self.frequencies, stream, 0..genotypes)?;
+        let population = Population::sample(context, self.frequencies(), stream, 0..genotypes)?;
         let outcome = evaluate(context, self.weight_generation(), samples, &population);
         let rewards = allele_rewards(context, &population, &outcome.rewards);
-        self.frequencies.update(&rewards, self.config.epsilon)?;
+        self.reward(&rewards)?;
         let count = genotypes as f64;
         let hits: f64 = outcome.correct.iter().map(|&hits| f64::from(hits)).sum();
         let mean = |values: &[f64]| values.iter().sum::<f64>() / count;
@@ -98,7 +98,7 @@ impl Network {
             let [rewards, hits, count] = &mut self.running;
             (*rewards, *hits, *count) = (*rewards + reward, *hits + correct, *count + 1.0);
             if Distances::due(generation) {
-                self.distances.push(Distances::of(generation, &self.frequencies));
+                self.distances.push(Distances::of(generation, self.frequencies()));
             }
             let marked = Journal::marks(phase, generation);
             let expected = if marked { self.point(context, generation, monitor)? } else { None };
@@ -123,7 +123,7 @@ impl Network {
             generation,
             reward: rewards / count,
             correct: hits / count,
-            fixed: self.frequencies.fixed(0.01),
+            fixed: self.frequencies().fixed(0.01),
             expected,
             rounded,
         });

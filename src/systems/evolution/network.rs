@@ -1,7 +1,7 @@
 //! A population with its whole state, which it saves, and as a learner.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::OnceLock;
 
 use super::config::{Config, Genotype};
@@ -11,13 +11,15 @@ use super::output;
 use crate::context::Context;
 use crate::datasets::Dataset;
 use crate::error::{Error, Result};
-use crate::kernels::genotype::{AlleleFrequencies, Graph, Population, WeightGeneration, decode, expected_weights};
+use crate::kernels::genotype::{
+    AlleleFrequencies, AlleleRewards, Graph, Population, WeightGeneration, decode, expected_weights,
+};
 use crate::kernels::masked::Pattern;
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::random::Stream;
 use crate::systems::checkpoint::{Reader, Writer};
 use crate::systems::journal::Journal;
-use crate::systems::{CurvePoint, Learner, Observer, settings};
+use crate::systems::{CurvePoint, Learner, Observer, checkpoint, settings};
 
 /// The name in checkpoints and on the command line.
 pub(crate) const KIND: &str = "evolution";
@@ -32,7 +34,9 @@ pub struct Network {
     /// What the seed stands for: the graph, and what makes weights of genes. Made when they are first needed, so that a checkpoint takes no more
     /// memory than it holds.
     drawn: OnceLock<(Graph, WeightGeneration)>,
-    pub(super) frequencies: AlleleFrequencies,
+    frequencies: AlleleFrequencies,
+    /// The expected weights of the frequencies as they are, once they were asked for.
+    expected: OnceLock<Vec<f32>>,
     pub(super) points: Vec<Point>,
     pub(super) distances: Vec<Distances>,
     /// Sums of mean rewards and hits since the last point, and their number.
@@ -65,6 +69,7 @@ impl Network {
             classes,
             drawn: OnceLock::new(),
             frequencies,
+            expected: OnceLock::new(),
             points: Vec::new(),
             distances,
             running: [0.0; 3],
@@ -81,14 +86,6 @@ impl Network {
             let generation = WeightGeneration::random(graph.links(), genes, density, stream("evolution weights"));
             (graph, generation.expect("sizes that were checked"))
         })
-    }
-
-    /// Continues from a checkpoint.
-    ///
-    /// # Errors
-    /// As [`checkpoint::load`](crate::systems::checkpoint::load).
-    pub fn load(path: &Path) -> Result<Self> {
-        Reader::load(path, Network::read)
     }
 
     /// The configuration.
@@ -139,6 +136,21 @@ impl Network {
         &self.frequencies
     }
 
+    /// The next generation's allele frequencies.
+    pub(super) fn reward(&mut self, rewards: &AlleleRewards) -> Result<()> {
+        self.expected.take();
+        self.frequencies.update(rewards, self.config.epsilon)
+    }
+
+    /// The expected weights of all links, computed once for as long as the population stays as it is.
+    fn expected(&self) -> &[f32] {
+        self.expected.get_or_init(|| {
+            let mut links = vec![0.0; self.graph().links()];
+            expected_weights(self.weight_generation(), &self.frequencies, &mut links);
+            links
+        })
+    }
+
     /// The edges of the graph, without making it.
     fn count_edges(&self) -> usize {
         let Config { seed, hidden, edge_probability, .. } = self.config;
@@ -171,20 +183,39 @@ impl Network {
 
     /// The weights of all links that stand for the population.
     pub fn links(&self, context: &mut Context, genotype: Genotype) -> Vec<f32> {
-        let mut weights = Matrix::zeros(self.graph().links(), 1);
         let population = match genotype {
-            Genotype::Expected => {
-                expected_weights(self.weight_generation(), &self.frequencies, weights.as_mut_slice());
-                return weights.as_slice().to_vec();
-            }
+            Genotype::Expected => return self.expected().to_vec(),
             Genotype::Rounded => Population::rounded(&self.frequencies),
             Genotype::Sampled => {
                 let stream = Stream::new(self.config.seed, "evolution lifetime");
                 Population::sample(context, &self.frequencies, stream, 0..1).expect("one genotype is not none")
             }
         };
+        let mut weights = Matrix::zeros(self.graph().links(), 1);
         decode(context, self.weight_generation(), &population, 0..1, weights.view_mut());
         weights.as_slice().to_vec()
+    }
+}
+
+/// Of the same configuration, shape and state. What the seed stands for is the same then.
+impl PartialEq for Network {
+    fn eq(&self, other: &Self) -> bool {
+        let Network {
+            config,
+            journal,
+            inputs,
+            classes,
+            drawn: _,
+            frequencies,
+            expected: _,
+            points,
+            distances,
+            running,
+            life,
+        } = self;
+        (config, journal, inputs, classes) == (&other.config, &other.journal, &other.inputs, &other.classes)
+            && (frequencies, points, distances) == (&other.frequencies, &other.points, &other.distances)
+            && (running, life) == (&other.running, &other.life)
     }
 }
 
@@ -229,6 +260,8 @@ fn affordable(config: &Config, inputs: usize, classes: usize) -> Result<()> {
     let entries = config.density * pairs;
     settings::between("entries of the weight generation matrix, as expected", entries, 0.0, MOST_ENTRIES)
 }
+
+checkpoint::readable!(Network);
 
 impl Learner for Network {
     fn kind(&self) -> &'static str {
@@ -285,10 +318,13 @@ impl Learner for Network {
 
     /// The expected weights' answer, or after lifetime learning that of its network. Logits are those of images of the configured brightness, on
     /// which it learned: `images` are in 0 to 1 here as everywhere.
+    ///
+    /// The expected weights are computed when they are first asked for, on the calling thread, and kept until the population changes: 4 bytes a link.
+    /// Every call writes lists of the edges anew (see [`forward`](crate::kernels::genotype::forward)): many images at once take less time.
     fn predict(&self, context: &mut Context, images: MatRef<'_>, mut logits: MatMut<'_>) {
         let links = match &self.life {
-            Some(life) => life.links(),
-            None => self.links(context, Genotype::Expected),
+            Some(life) => Cow::Owned(life.links()),
+            None => Cow::Borrowed(self.expected()),
         };
         logits.copy_from(self.forward(context, &links, images).1.view());
         // Without biases that is what brighter images come to.
@@ -303,15 +339,12 @@ impl Learner for Network {
         let data = self.restricted(data)?;
         match &self.life {
             Some(life) => life.accuracy(context, self, &data),
-            None => {
-                let links = self.links(context, Genotype::Expected);
-                self.accuracy_of(context, &links, &data)
-            }
+            None => self.accuracy_of(context, self.expected(), &data),
         }
     }
 
     /// Graph and weight generation are not saved: the seed makes them anew.
-    fn save(&self, path: &Path) -> Result<()> {
+    fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut writer = Writer::new(KIND, &self.config.to_toml(), self.inputs(), self.classes(), &self.journal);
         writer.doubles("frequencies", &[self.config.genes], self.frequencies.values());
         curve::write(&mut writer, &self.points, &self.distances);
@@ -319,7 +352,7 @@ impl Learner for Network {
         if let Some(life) = &self.life {
             life.write(&mut writer);
         }
-        writer.write(path)
+        writer.bytes()
     }
 
     fn curve(&self) -> &[CurvePoint] {
@@ -338,8 +371,7 @@ impl Learner for Network {
     /// The expected weights of each hidden unit's edges, zero where there is none.
     fn receptive_fields(&self) -> Matrix {
         let mut fields = Matrix::zeros(self.config.hidden, self.inputs);
-        let mut links = vec![0.0; self.graph().links()];
-        expected_weights(self.weight_generation(), &self.frequencies, &mut links);
+        let links = self.expected();
         let pattern = self.graph().pattern();
         for unit in 0..self.config.hidden {
             let range = pattern.range(unit);

@@ -33,11 +33,11 @@ impl Network {
     ///
     /// # Errors
     /// [`Error::Setting`](crate::Error::Setting) if the data have another image size, too few classes or, where the configuration has no
-    /// `classes`, too many.
+    /// `classes`, too many; [`Error::Format`](crate::Error::Format) if they lie in a file that was cut off since it was opened.
     pub fn accuracies(&self, context: &mut Context, data: &Dataset) -> Result<Accuracies> {
         let data = self.restricted(data)?;
         let stream = Stream::new(self.config.seed, "evolution test");
-        let population = Population::sample(context, &self.frequencies, stream, 0..DRAWN as u64)?;
+        let population = Population::sample(context, self.frequencies(), stream, 0..DRAWN as u64)?;
         let mut correct = 0u64;
         let all: Vec<u32> = (0..data.len() as u32).collect();
         for indices in all.chunks(self.block(DRAWN)) {

@@ -11,7 +11,7 @@ use crate::kernels::masked::{MaskedWeights, Plan, SparseMatrix};
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::systems::features::Conditioning;
 use crate::systems::read_out::scaled_and_biased;
-use crate::systems::{evaluate, settings};
+use crate::systems::{classes_of, evaluate, settings};
 
 /// A network that answers and no longer learns, each layer of it compressed if that is the faster way: some nine of ten weights of a
 /// non-negative Hebbian layer are zero when it is trained.
@@ -135,13 +135,33 @@ impl Compressed {
         scaled_and_biased(logits, self.scale, &self.bias);
     }
 
+    /// Values of one image.
+    pub fn inputs(&self) -> usize {
+        self.widths[0]
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> usize {
+        self.bias.len()
+    }
+
+    /// The class of each image, as [`Learner::classify`](crate::systems::Learner::classify).
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::Error::Setting) if the data have another image size, [`Error::Format`](crate::Error::Format) if they lie in a
+    /// file that was cut off since it was opened.
+    pub fn classify(&self, context: &mut Context, data: &Dataset) -> Result<Vec<Option<u8>>> {
+        settings::same_size(data, self.inputs())?;
+        classes_of(context, data, self.classes(), |context, images, logits| self.predict(context, images, logits))
+    }
+
     /// The share of images classified correctly, 0 to 1, as [`Learner::accuracy`](crate::systems::Learner::accuracy).
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) if the data have another image size or number of classes.
+    /// [`Error::Setting`](crate::Error::Setting) if the data have another image size or number of classes,
+    /// [`Error::Format`](crate::Error::Format) if they lie in a file that was cut off since it was opened.
     pub fn accuracy(&self, context: &mut Context, data: &Dataset) -> Result<f64> {
-        let classes = self.bias.len();
-        settings::fits(data, self.widths[0], classes)?;
-        evaluate(context, data, classes, |context, images, logits| self.predict(context, images, logits))
+        settings::fits(data, self.inputs(), self.classes())?;
+        evaluate(context, data, self.classes(), |context, images, logits| self.predict(context, images, logits))
     }
 }

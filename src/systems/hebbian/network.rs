@@ -1,9 +1,9 @@
 //! A Hebbian network: its weights, how it answers images, and how it is saved.
 
+use std::mem::replace;
 use std::ops::ControlFlow;
-use std::path::Path;
 
-use super::config::{Activation, Config, Draws, Output, Rule};
+use super::config::{Activation, Config, Draws, Mode, Output, Rule};
 use super::output::PerturbedOutput;
 use crate::context::Context;
 use crate::datasets::Dataset;
@@ -14,8 +14,8 @@ use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::random::Stream;
 use crate::systems::checkpoint::{Reader, Writer};
 use crate::systems::journal::Journal;
-use crate::systems::read_out::{ReadOut, initial_weights};
-use crate::systems::{CurvePoint, Learner, Observer, settings};
+use crate::systems::read_out::{ReadOut, draw};
+use crate::systems::{CurvePoint, Learner, Observer, Schedule, checkpoint, drawing, settings};
 
 /// A Hebbian network with its whole training state.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,16 +101,12 @@ pub(super) fn learn(
     }
 }
 
-fn new_head(context: &mut Context, config: &Config, classes: usize) -> Head {
-    let stream = Stream::new(config.seed, "output weights");
+/// An output layer whose weights are still to be drawn, or read.
+fn new_head(config: &Config, classes: usize) -> Head {
     let features = config.layers.last().copied().unwrap_or(0);
     match &config.output {
-        Output::Backpropagation(output) => {
-            Head::Backpropagation(ReadOut::new(context, stream, features, classes, output.non_negative))
-        }
-        Output::Perturbation(_) => {
-            Head::Perturbation(PerturbedOutput::new(context, stream, features, classes, config.non_negative))
-        }
+        Output::Backpropagation(_) => Head::Backpropagation(ReadOut::zeros(features, classes)),
+        Output::Perturbation(_) => Head::Perturbation(PerturbedOutput::zeros(features, classes)),
     }
 }
 
@@ -139,30 +135,28 @@ impl Network {
     ///
     /// # Errors
     /// As [`Config::validate`]; [`Error::Setting`] if inputs or classes are out of range, or weights, a batch or noise would be more than
-    /// 2^30 values; [`Error::InstructionSet`] if the environment names a set this CPU lacks.
+    /// 2^30 values.
     pub fn new(config: Config, inputs: usize, classes: usize) -> Result<Self> {
+        let mut network = Network::zeros(config, inputs, classes)?;
+        let Network { config, layers: Layers(layers), output, .. } = &mut network;
+        let mut context = drawing();
+        let stream = Stream::new(config.seed, "hidden weights");
+        for (weights, index) in layers.iter_mut().zip(0..) {
+            draw(&mut context, stream.item(index), config.non_negative, weights);
+        }
+        output.draw(&mut context, config);
+        Ok(network)
+    }
+
+    /// A network whose weights are still to be drawn, or read.
+    fn zeros(config: Config, inputs: usize, classes: usize) -> Result<Self> {
         config.validate()?;
         settings::shape(inputs, classes)?;
         fits(&config, inputs, classes)?;
-        let mut context = Context::new()?;
-        let stream = Stream::new(config.seed, "hidden weights");
-        let mut below = inputs;
-        let mut layers = Vec::with_capacity(config.layers.len());
-        for (index, &units) in config.layers.iter().enumerate() {
-            let stream = stream.item(index as u64);
-            layers.push(initial_weights(&mut context, stream, below, units, config.non_negative));
-            below = units;
-        }
-        let output = new_head(&mut context, &config, classes);
+        let below = [inputs].into_iter().chain(config.layers.iter().copied());
+        let layers = below.zip(&config.layers).map(|(below, &units)| Matrix::zeros(below, units)).collect();
+        let output = new_head(&config, classes);
         Ok(Network { config, journal: Journal::default(), layers: Layers(layers), output })
-    }
-
-    /// Continues from a checkpoint.
-    ///
-    /// # Errors
-    /// As [`checkpoint::load`](crate::systems::checkpoint::load).
-    pub fn load(path: &Path) -> Result<Self> {
-        Reader::load(path, Network::read)
     }
 
     pub(crate) fn read(reader: &mut Reader) -> Result<Self> {
@@ -177,7 +171,7 @@ impl Network {
             Output::Backpropagation(_) => reader.expect_read_out("output", below, classes)?,
             Output::Perturbation(_) => reader.expect("output.weights", &[below, classes])?,
         }
-        let mut network = Network::new(config, inputs, classes)?;
+        let mut network = Network::zeros(config, inputs, classes)?;
         network.journal = reader.journal()?;
         for (index, weights) in network.layers.0.iter_mut().enumerate() {
             reader.matrix(&format!("hidden.{index}.weights"), weights)?;
@@ -224,13 +218,45 @@ impl Network {
         }
     }
 
+    /// The same network under a schedule whose last phase is longer: `output.backpropagation.epochs` or `output.perturbation.steps`
+    /// may be more than before, where the rate is constant ([`Schedule`](crate::systems::Schedule)). Trained to its end, it has the
+    /// bits of a network that was trained so long at once, but for where the points of the curve lie under weight perturbation; in
+    /// joint training the hidden layers' rate has to be constant too. Where the rate falls to zero, what was learned depends on how
+    /// long there was: train a new network for longer.
+    ///
+    /// # Errors
+    /// As [`Config::validate`]; [`Error::Setting`] if anything else differs, if that is less than before, or if the rate is not
+    /// constant.
+    pub fn extended(mut self, config: Config) -> Result<Self> {
+        config.validate()?;
+        let mut same = self.config.clone();
+        let (key, before, now, schedule) = match (&mut same.output, &config.output) {
+            (Output::Backpropagation(old), Output::Backpropagation(new)) => {
+                ("output.backpropagation.epochs", replace(&mut old.epochs, new.epochs), new.epochs, new.schedule)
+            }
+            (Output::Perturbation(old), Output::Perturbation(new)) => {
+                ("output.perturbation.steps", replace(&mut old.steps, new.steps), new.steps, new.schedule)
+            }
+            // Refused as another configuration.
+            _ => ("output", 0, 0, Schedule::Constant),
+        };
+        settings::same(&same, &config)?;
+        let hidden = match config.mode {
+            Mode::Joint => config.hidden.schedule,
+            Mode::LayerWise => Schedule::Constant,
+        };
+        self.journal.extend((key, before, now), &[schedule, hidden])?;
+        self.config = config;
+        Ok(self)
+    }
+
     /// The same trained hidden layers under a new, untrained output layer.
     ///
     /// # Errors
     /// [`Error::Setting`] if the network, its present output layer included, has not been trained to the end layer by layer, or
     /// for settings out of range.
     pub fn with_output(&self, reading: Option<Activation>, output: Output) -> Result<Self> {
-        if !self.journal.finished || self.config.mode != super::Mode::LayerWise {
+        if !self.journal.finished || self.config.mode != Mode::LayerWise {
             return Err(Error::setting(
                 "output",
                 "a network trained to the end, layer by layer",
@@ -240,7 +266,8 @@ impl Network {
         let config = Config { reading, output, ..self.config.clone() };
         config.validate()?;
         fits(&config, self.inputs(), self.classes())?;
-        let output = new_head(&mut Context::new()?, &config, self.classes());
+        let mut output = new_head(&config, self.classes());
+        output.draw(&mut drawing(), &config);
         let mut journal = self.journal.clone();
         journal.restart("hidden");
         Ok(Network { config, journal, layers: self.layers.clone(), output })
@@ -280,6 +307,22 @@ impl Network {
 }
 
 impl Head {
+    /// Initial weights.
+    fn draw(&mut self, context: &mut Context, config: &Config) {
+        let stream = Stream::new(config.seed, "output weights");
+        match (self, &config.output) {
+            (Head::Backpropagation(ReadOut { weights, .. }), Output::Backpropagation(output)) => {
+                draw(context, stream, output.non_negative, weights);
+            }
+            (
+                Head::Backpropagation(ReadOut { weights, .. }) | Head::Perturbation(PerturbedOutput { weights, .. }),
+                _,
+            ) => {
+                draw(context, stream, config.non_negative, weights);
+            }
+        }
+    }
+
     /// Logits of hidden activities.
     pub(super) fn logits(&self, context: &mut Context, features: MatRef<'_>, logits: MatMut<'_>) {
         match self {
@@ -288,6 +331,8 @@ impl Head {
         }
     }
 }
+
+checkpoint::readable!(Network);
 
 impl Learner for Network {
     fn kind(&self) -> &'static str {
@@ -328,7 +373,7 @@ impl Learner for Network {
         self.output.logits(context, features.view(), logits);
     }
 
-    fn save(&self, path: &Path) -> Result<()> {
+    fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut writer = Writer::new(KIND, &self.config.to_toml(), self.inputs(), self.classes(), &self.journal);
         for (index, weights) in self.layers.0.iter().enumerate() {
             writer.matrix(&format!("hidden.{index}.weights"), weights);
@@ -337,7 +382,7 @@ impl Learner for Network {
             Head::Backpropagation(output) => writer.read_out("output", output),
             Head::Perturbation(output) => output.write(&mut writer),
         }
-        writer.write(path)
+        writer.bytes()
     }
 
     fn curve(&self) -> &[CurvePoint] {

@@ -11,7 +11,7 @@ use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::random::Stream;
 use crate::systems::checkpoint::{Reader, Writer};
 use crate::systems::features::{Conditioning, shaped};
-use crate::systems::read_out::{column_sums, initial_weights};
+use crate::systems::read_out::column_sums;
 
 /// The layer and all that its training carries from step to step.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,15 +57,10 @@ pub(super) struct Step<'a> {
 }
 
 impl PerturbedOutput {
-    pub(super) fn new(
-        context: &mut Context,
-        stream: Stream,
-        features: usize,
-        classes: usize,
-        non_negative: bool,
-    ) -> Self {
+    /// A layer whose weights are still to be drawn, or read.
+    pub(super) fn zeros(features: usize, classes: usize) -> Self {
         PerturbedOutput {
-            weights: initial_weights(context, stream, features, classes, non_negative),
+            weights: Matrix::zeros(features, classes),
             bias: vec![0.0; classes],
             reward_square: 0.0,
             conditioning: None,

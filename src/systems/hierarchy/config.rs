@@ -58,10 +58,11 @@ pub struct Config {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Images {
-    /// The central 20 x 20 of grey images, in [0, 1].
+    /// Grey images of 1 x 28 x 28, of which the central 20 x 20 lie on the map, in [0, 1].
     #[default]
     Mnist,
-    /// 32 x 32, grey, in [-1, 1]; in base learning padded by four pixels, cropped at random, and mirrored at random.
+    /// Colour images of 3 x 32 x 32, which become grey ones in [-1, 1]; in base learning padded by four pixels, cropped at random, and
+    /// mirrored at random.
     Cifar10,
 }
 

@@ -1,7 +1,6 @@
 //! A self-organising hierarchy: its state, and how it answers images.
 
 use std::ops::ControlFlow;
-use std::path::Path;
 
 use super::base;
 use super::config::{Config, ReadOut};
@@ -10,16 +9,15 @@ use super::moves::{Move, Moves};
 use super::read_out::Classifier;
 use super::sweep::Plan;
 use super::topology::{self, Geometry};
-use super::units::Unit;
+use super::units::{Layer, Unit};
 use crate::context::Context;
 use crate::datasets::Dataset;
 use crate::error::{Error, Result};
 use crate::kernels::masked::ReceptiveField;
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::random::Stream;
-use crate::systems::checkpoint::Reader;
 use crate::systems::journal::Journal;
-use crate::systems::{CurvePoint, Learner, Observer, settings};
+use crate::systems::{CurvePoint, Learner, Observer, checkpoint, settings};
 
 /// The name in checkpoints and on the command line.
 pub(crate) const KIND: &str = "hierarchy";
@@ -80,11 +78,11 @@ pub struct Network {
 }
 
 impl Network {
-    /// An untrained hierarchy for images of `inputs` values.
+    /// An untrained hierarchy for images of `inputs` values: those of whole images, as data sets have them, before any cropping.
     ///
     /// # Errors
-    /// As [`Config::validate`], and [`Error::Setting`] if inputs are not those of the configured images or classes are out
-    /// of range.
+    /// As [`Config::validate`], and [`Error::Setting`] if inputs are not those of the [configured images](super::Images) (784 of
+    /// 1 x 28 x 28, 3072 of 3 x 32 x 32), or classes are out of range.
     pub fn new(config: Config, inputs: usize, classes: usize) -> Result<Self> {
         let mut network = Network::without_units(config, inputs, classes)?;
         let Network { config, geometry, .. } = &network;
@@ -157,6 +155,25 @@ impl Network {
         self.history.chunks_exact(self.geometry.latents().len())
     }
 
+    /// The encoder of a unit, from 0: weights `[hidden, inputs]` as [`weights`](Learner::weights) says, and biases, one a latent.
+    pub fn encoder(&self, unit: usize) -> Option<(MatRef<'_>, &[f32])> {
+        let Layer { weights, bias, .. } = &self.answering().units.get(unit)?.encoder;
+        Some((weights.view(), bias))
+    }
+
+    /// The decoder of a unit, from 0: weights `[hidden, inputs]` whose rows and columns are the encoder's, and biases, one an input.
+    pub fn decoder(&self, unit: usize) -> Option<(MatRef<'_>, &[f32])> {
+        let Layer { weights, bias, .. } = &self.answering().units.get(unit)?.decoder;
+        Some((weights.view(), bias))
+    }
+
+    /// The layers of the read-out that answers, first to last: weights `[inputs, outputs]`, and biases. Inputs of the first are the latents, unit
+    /// by unit; between two layers lies a ReLU. None before its training.
+    pub fn read_out(&self) -> impl ExactSizeIterator<Item = (MatRef<'_>, &[f32])> {
+        let layers = self.reading.as_ref().map_or(&[][..], |reading| &reading.best.layers);
+        layers.iter().map(|layer| (layer.weights.view(), &*layer.bias))
+    }
+
     /// The moves of receptive fields so far.
     pub fn moves(&self) -> impl ExactSizeIterator<Item = Move> + '_ {
         self.moves.iter(self.geometry.map())
@@ -219,15 +236,9 @@ impl Network {
         let latents = self.geometry.latents().len() * self.geometry.hidden();
         Classifier::new(config, latents, self.classes, stream)
     }
-
-    /// Continues from a checkpoint.
-    ///
-    /// # Errors
-    /// As [`checkpoint::load`](crate::systems::checkpoint::load).
-    pub fn load(path: &Path) -> Result<Self> {
-        Reader::load(path, Network::read)
-    }
 }
+
+checkpoint::readable!(Network);
 
 impl Learner for Network {
     fn kind(&self) -> &'static str {
@@ -274,8 +285,8 @@ impl Learner for Network {
         Prepared::check(self.config.images, data)
     }
 
-    fn save(&self, path: &Path) -> Result<()> {
-        self.write().write(path)
+    fn to_bytes(&self) -> Result<Vec<u8>> {
+        self.write().bytes()
     }
 
     fn curve(&self) -> &[CurvePoint] {

@@ -126,7 +126,7 @@ pub(super) fn train(
         }
     }
     let monitor = monitor.map(|monitor| Prepared::new(context, network.config.images, monitor)).transpose()?;
-    let flow = network.read_out(context, &material, monitor.as_ref(), observer)?;
+    let flow = network.train_read_out(context, &material, monitor.as_ref(), observer)?;
     network.journal.finished = flow.is_continue();
     Ok(flow)
 }
@@ -336,7 +336,7 @@ impl Network {
     }
 
     /// Trains the read-out from where it stands.
-    fn read_out(
+    fn train_read_out(
         &mut self,
         context: &mut Context,
         material: &Material,

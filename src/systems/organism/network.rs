@@ -1,7 +1,6 @@
 //! An organism that classifies images, as a learner: its whole state, training, checkpoints.
 
 use std::ops::ControlFlow;
-use std::path::Path;
 
 use super::body::{Census, Descent, Organism, PlainNetwork, Workspace};
 use super::config::{Between, Config};
@@ -18,7 +17,7 @@ use crate::parallel::for_each;
 use crate::random::Stream;
 use crate::systems::checkpoint::{Reader, Writer};
 use crate::systems::journal::{Journal, Phase};
-use crate::systems::{CurvePoint, Learner, Observer, settings};
+use crate::systems::{CurvePoint, Learner, Observer, checkpoint, settings};
 
 pub(crate) const KIND: &str = "organism";
 
@@ -84,14 +83,6 @@ impl Network {
         Ok(Network { config, journal: Journal::default(), inputs, organism, epochs: Vec::new() })
     }
 
-    /// Continues from a checkpoint.
-    ///
-    /// # Errors
-    /// As [`checkpoint::load`](crate::systems::checkpoint::load).
-    pub fn load(path: &Path) -> Result<Self> {
-        Reader::load(path, Network::read)
-    }
-
     pub(crate) fn read(reader: &mut Reader) -> Result<Self> {
         let config = reader.config(KIND, Config::from_toml_within)?;
         let (inputs, classes) = reader.shape()?;
@@ -151,7 +142,8 @@ impl Network {
     /// The images as the organism sees them, without noise.
     ///
     /// # Errors
-    /// [`Error::Setting`] if they have another shape or number of classes, or are so many that no memory holds them at this size.
+    /// [`Error::Setting`] if they have another shape or number of classes, or are so many that no memory holds them at this size,
+    /// [`Error::Format`] if they lie in a file that was cut off since it was opened.
     pub fn see(&self, context: &mut Context, data: &Dataset) -> Result<Matrix> {
         self.fits(data)?;
         let (shape, side) = (image_shape(self.inputs)?, self.config.side);
@@ -287,6 +279,8 @@ impl Network {
     }
 }
 
+checkpoint::readable!(Network);
+
 impl Learner for Network {
     fn kind(&self) -> &'static str {
         KIND
@@ -328,7 +322,7 @@ impl Learner for Network {
         settings::shaped(data, image_shape(self.inputs)?, "organism")
     }
 
-    fn save(&self, path: &Path) -> Result<()> {
+    fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut writer = Writer::new(KIND, &self.config.to_toml(), self.inputs, self.classes(), &self.journal);
         writer.matrix("particles", &self.organism.particles.to_rows());
         writer.matrix("task_velocity", &self.organism.velocity.to_rows());
@@ -338,7 +332,7 @@ impl Learner for Network {
             writer.matrix("self_velocity", &velocity.to_rows());
         }
         writer.doubles("epochs", &[self.epochs.len(), 7], self.epochs.as_flattened());
-        writer.write(path)
+        writer.bytes()
     }
 
     fn curve(&self) -> &[CurvePoint] {

@@ -280,3 +280,24 @@ fn lemma_1_holds_for_the_rewards_of_networks() {
         assert!((present - given(1)).abs() < bound && (absent - given(0)).abs() < bound);
     }
 }
+
+#[test]
+fn expected_weights_are_those_of_the_present_generation() {
+    let data = embedded();
+    let images = output::values(&mut context(), &data.test).unwrap();
+    let answers = |network: &Network| {
+        let mut logits = Matrix::zeros(images.rows(), 10);
+        network.predict(&mut context(), images.view(), logits.view_mut());
+        logits
+    };
+    let first = trained(Config { lifetime: None, ..small(2) }, 1);
+    let before = answers(&first);
+    assert_eq!(answers(&first), before);
+    let mut more = first.extended(Config { lifetime: None, ..small(4) }).unwrap();
+    let mut go = |_: &Progress<'_>| ControlFlow::Continue(());
+    assert!(more.train(&mut context(), &data.train, None, &mut go).unwrap().is_continue());
+    let after = answers(&more);
+    assert_ne!(after, before);
+    let anew = Network::parse(more.to_bytes().unwrap(), "memory").unwrap();
+    assert_eq!((answers(&anew), anew == more), (after, true));
+}

@@ -93,15 +93,12 @@ fn forged(
     frequencies: &[f64],
     more: impl Fn(&mut Writer),
 ) -> crate::error::Result<Network> {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("state");
     let mut writer = Writer::new("evolution", &config.to_toml(), inputs, 10, &Journal::default());
     writer.doubles("frequencies", &[config.genes], frequencies);
     curve::write(&mut writer, &[], &[]);
     writer.doubles("running", &[3], &[0.0; 3]);
     more(&mut writer);
-    writer.write(&path).unwrap();
-    Network::load(&path)
+    Network::parse(writer.bytes()?, "state")
 }
 
 #[test]

@@ -155,6 +155,10 @@ fn compressed_networks_answer_within_the_bound() {
         }
         let accuracy = network.accuracy(&mut context, &data).unwrap();
         assert_eq!(compressed.accuracy(&mut context, &data).unwrap(), accuracy);
+        assert_eq!((compressed.inputs(), compressed.classes()), (INPUTS, CLASSES));
+        let best = |row: &[f32]| Some((0..CLASSES).rev().max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap() as u8);
+        let best: Vec<_> = got.view().iter_rows().map(best).collect();
+        assert_eq!(compressed.classify(&mut context, &data).unwrap(), best);
 
         // The same bits on every instruction set, on any number of threads, and wherever it was compressed.
         for isa in crate::Isa::available() {

@@ -96,7 +96,8 @@ fn rewards_without_differences_leave_the_output_as_it_was() {
     let (z, labels) = (Matrix::zeros(5, 4), [0, 1, 2, 0, 1]);
     for draws in [Draws::PerBatch(1), Draws::PerBatch(3), Draws::PerSample] {
         let config = Perturbation { draws, alpha: 0.0, reward: Reward::Normalised, ..Perturbation::default() };
-        let mut head = PerturbedOutput::new(&mut context, Stream::new(1, "w"), 4, 3, false);
+        let mut head = PerturbedOutput::zeros(4, 3);
+        Stream::new(1, "w").uniform(-0.01, 0.01, head.weights.as_mut_slice());
         let before = head.clone();
         for number in 0..3 {
             let stream = Stream::new(2, "noise").item(number);
@@ -205,4 +206,69 @@ fn faint_weights_are_counted_against_the_largest_of_their_own_layer() {
     assert_eq!(network.zero_share(), 2.0 / all);
     let bare = crate::systems::baselines::softmax::Network::new(Default::default(), INPUTS, CLASSES).unwrap();
     assert_eq!((bare.zero_share(), bare.faint_share(0.5)), (0.0, 0.0));
+}
+
+#[test]
+fn a_longer_last_phase_has_the_bits_of_one_that_was_so_long_from_the_beginning() {
+    use crate::systems::read_out;
+    let data = data();
+    let train = |network: &mut Network| {
+        let flow = network.train(&mut Context::new().unwrap(), &data, Some(&data), &mut go);
+        assert!(flow.unwrap().is_continue() && network.finished());
+    };
+    let constant = Schedule::Constant;
+    let read_out = |epochs| {
+        Output::Backpropagation(read_out::Config { schedule: constant, batch: 9, epochs, ..Default::default() })
+    };
+    let noisy = |steps| Output::Perturbation(Perturbation { batch: 9, steps, ..Perturbation::default() });
+    let hidden = Hidden { schedule: constant, batch: 10, epochs: 1, ..Hidden::default() };
+    for (mode, [short, long]) in [
+        (Mode::LayerWise, [read_out(1), read_out(3)]),
+        // Whole epochs, so that points of the curve lie alike.
+        (Mode::LayerWise, [noisy(4), noisy(8)]),
+        (Mode::Joint, [read_out(1), read_out(3)]),
+        (Mode::Joint, [noisy(4), noisy(8)]),
+    ] {
+        let config = |output: &Output| Config {
+            layers: vec![6, 5],
+            mode,
+            hidden: hidden.clone(),
+            output: output.clone(),
+            ..Config::default()
+        };
+        let mut first = Network::new(config(&short), INPUTS, CLASSES).unwrap();
+        train(&mut first);
+        assert_eq!(first.clone().extended(config(&short)).unwrap(), first);
+        let mut extended = first.clone().extended(config(&long)).unwrap();
+        assert!(!extended.finished() && extended != first);
+        train(&mut extended);
+        let mut whole = Network::new(config(&long), INPUTS, CLASSES).unwrap();
+        train(&mut whole);
+        assert_eq!(extended, whole, "{mode:?} {long:?}");
+        let refused = |network: &Network, config, because: &str| {
+            let error = network.clone().extended(config).unwrap_err().to_string();
+            assert!(error.contains(because), "{error}");
+        };
+        refused(&whole, config(&short), "output.");
+        refused(&first, Config { seed: 1, ..config(&long) }, "but for the length of its last phase");
+        let other = if matches!(short, Output::Perturbation(_)) { read_out(3) } else { noisy(8) };
+        refused(&first, config(&other), "another one");
+    }
+    // Where rates fall, they fell by the shorter length.
+    let of = |mode, hidden: Schedule, output, epochs| Config {
+        layers: vec![6],
+        mode,
+        hidden: Hidden { schedule: hidden, batch: 10, epochs: 1, ..Hidden::default() },
+        output: Output::Backpropagation(read_out::Config { schedule: output, batch: 9, epochs, ..Default::default() }),
+        ..Config::default()
+    };
+    for (mode, hidden, output, possible) in [
+        (Mode::LayerWise, Schedule::Linear, constant, true),
+        (Mode::LayerWise, constant, Schedule::Linear, false),
+        (Mode::Joint, Schedule::Linear, constant, false),
+    ] {
+        let network = Network::new(of(mode, hidden, output, 1), INPUTS, CLASSES).unwrap();
+        let extended = network.extended(of(mode, hidden, output, 2));
+        assert_eq!(extended.is_ok(), possible, "{mode:?} {hidden:?} {output:?}: {extended:?}");
+    }
 }

@@ -54,6 +54,18 @@ fn training_can_be_stopped_anywhere_saved_and_continued() {
         for made in whole.moves() {
             assert!(made.entropy[1] > made.entropy[0]);
         }
+        // What answers can be had: as many latents as it writes, as many inputs as its decoder gives back.
+        let latents: usize = (0..3).map(|unit| whole.encoder(unit).unwrap().1.len()).sum();
+        for unit in 0..3 {
+            let ((encoder, _), (decoder, bias)) = (whole.encoder(unit).unwrap(), whole.decoder(unit).unwrap());
+            assert_eq!(encoder.to_owned(), whole.weights(unit).unwrap().to_owned());
+            assert_eq!((decoder.rows(), decoder.cols(), bias.len()), (encoder.rows(), encoder.cols(), encoder.cols()));
+        }
+        assert!(whole.encoder(3).is_none() && whole.decoder(3).is_none());
+        let read_out: Vec<_> = whole.read_out().map(|(w, bias)| (w.rows(), w.cols(), bias.len())).collect();
+        let hidden = config.read_out.hidden;
+        assert_eq!(read_out, [(latents, hidden, hidden), (hidden, 10, 10)]);
+        assert_eq!(network(&config).read_out().len(), 0);
         let before = whole.accuracy(&mut contexts, &data.test).unwrap();
         assert_eq!(before, pieces.accuracy(&mut contexts, &data.test).unwrap());
     }
