@@ -6,7 +6,7 @@
 //! - [`analysis`]: the statistics the papers judge their results by.
 //! - `datasets` (feature `datasets`): IDX and CIFAR-10 files, transforms, batches, and 3000 MNIST digits inside the crate.
 //! - `systems` (feature `systems`): networks that learn by these rules, their baselines, configuration and checkpoints.
-//! - The `neuropil` command (feature `cli`): `reproduce`, `train`, `verify`, `data`, `info`.
+//! - The `neuropil` command (feature `cli`), which README.md and its own help tell of.
 //!
 //! ```
 //! use neuropil::kernels::hebbian::{Reduction, Update, oja_subspace};
@@ -40,14 +40,16 @@
 //! | the clamp at zero | a field `non_negative` of the rule: [`Update`](kernels::hebbian::Update), [`KrotovHopfield`](kernels::hebbian::KrotovHopfield), [`WeightPerturbation`](kernels::perturb::WeightPerturbation) | an argument of [`reward_update`](kernels::perturb::reward_update) and [`reward_update_per_sample`](kernels::perturb::reward_update_per_sample); [`Write::AddNonNegative`](kernels::dense::Write) of products |
 //! | the rate | in the rule | an argument of `krotov_hopfield`, [`sign_descent`](kernels::plasticity::sign_descent), [`reward_modulated`](kernels::plasticity::reward_modulated) and [`effective_weight_step`](kernels::particle::effective_weight_step) |
 //! | mean or sum over the batch | a [`Reduction`](kernels::hebbian::Reduction) | neither in `krotov_hopfield`, whose step is scaled by its largest change; a sum in `plasticity` |
-//! | order of arguments | context, inputs, what changes, the rule, workspace | a stream follows the inputs and comes before what is drawn from it ([`gaussian`](kernels::perturb::gaussian), `perturbed_per_sample`, [`Population::sample`](kernels::genotype::Population::sample)); it comes before the inputs in [`reward_update_per_sample`](kernels::perturb::reward_update_per_sample) and [`noise_of_sample`](kernels::perturb::noise_of_sample), last in [`relu_dropout`](kernels::activation::relu_dropout) and [`Pattern::random`](kernels::masked::Pattern::random), and before the workspace in [`weight_perturbation`](kernels::perturb::weight_perturbation); [`reward_signal`](kernels::plasticity::reward_signal) has the rule first, and no context |
+//! | order of arguments | context, inputs, what changes, the rule, workspace | a stream follows the inputs and comes before what is drawn from it ([`gaussian`](kernels::perturb::gaussian), `perturbed_per_sample`, [`Population::sample`](kernels::genotype::Population::sample)); it comes before the inputs in [`reward_update_per_sample`](kernels::perturb::reward_update_per_sample) and [`noise_of_sample`](kernels::perturb::noise_of_sample), last in [`relu_dropout`](kernels::activation::relu_dropout) and [`Pattern::random`](kernels::masked::Pattern::random), and before the workspace in [`weight_perturbation`](kernels::perturb::weight_perturbation); [`reward_signal`](kernels::plasticity::reward_signal) has the rule first, and no context; the rule comes before the output in [`gates`](kernels::hebbian::gates) (after it in [`winner_take_all`](kernels::hebbian::winner_take_all)) and before the gradient in [`Adam::update`](kernels::adam::Adam::update); what changes comes before the input in [`add_bias`](kernels::dense::add_bias) and [`effective_weight_step`](kernels::particle::effective_weight_step); scale and offset come before what they make in [`to_f32`](kernels::pixels::to_f32) |
 //! | labels | `&[u8]`, below the number of classes | so at most 256 classes everywhere; [`softmax`](kernels::loss::softmax) takes any width |
 //!
 //! **Errors.** Whatever comes from outside the program (files, settings, environment) is checked once and reported as an [`Error`] that
 //! says what was expected, what was found, and where; so do constructors of what has rules of its own (patterns, fields, views, graphs,
 //! samples). Shapes that disagree between values already built are the caller's mistake: kernels panic, with both shapes in the message and
 //! at the caller's line. So do settings without meaning that a caller writes down: a rate or a momentum that is NaN or infinite, a width of
-//! noise, a temperature. Numbers that are computed (matrices, gains, the factor of a [`Write`](kernels::dense::Write)) are data: NaN and infinity
+//! noise, a temperature. Two functions answer with an error all the same, and leave all as it was, as what they are handed may have come from
+//! other machines or from files: [`AlleleFrequencies::update`](kernels::genotype::AlleleFrequencies::update), for epsilon and rewards, and
+//! [`evaluate_weights`](kernels::genotype::evaluate_weights), for a weight that is not finite. Numbers that are computed (matrices, gains, the factor of a [`Write`](kernels::dense::Write)) are data: NaN and infinity
 //! spread as each kernel says.
 //!
 //! **Determinism.** A kernel returns the same bits on every instruction set and for any number of threads: vectors have 16 logical
@@ -62,6 +64,16 @@
 //!
 //! **Speed.** A plain `cargo build` reaches the best instruction set of the CPU it runs on, chosen at run time by [`simd`];
 //! the variable `NEUROPIL_SIMD` (`scalar`, `portable`, `avx2`, `avx512`, `neon`) or [`Context::on`] forces one.
+//! A debug build has unoptimised kernels, a hundred times slower and more, as Cargo asks the crate that is built, not its dependencies, how to
+//! compile them. Two lines in its Cargo.toml are enough:
+//!
+//! ```toml
+//! [profile.dev.package.neuropil]
+//! opt-level = 3
+//! ```
+//!
+//! **Versions** follow [Semantic Versioning](https://semver.org/), but for what there is to check and to repeat by: the `reference` modules,
+//! [`kernels::verify`] and the `experiment` modules of `systems` may change in any version.
 //!
 //! **Proof.** Every kernel has a public `f64` reference beside it, and [`kernels::verify`] compares the two on the CPU at hand.
 //!

@@ -323,8 +323,8 @@ pub(super) fn loss_and_reward<S: Simd>(
 /// For what needs more than an [`Outcome`]: to train the output layer, or to look at it. Errors of the two products are those of
 /// [`sparse_matmul_nt`] and [`matmul`]; NaN and infinities spread as the sums say.
 ///
-/// **Cost.** images x links multiply-adds, and at every call lists of the edges, written anew: 20 to 32 bytes an edge. So hand it many images at
-/// once.
+/// **Cost.** images x links multiply-adds, and a copy of the edges and their weights at every call: 8 bytes an edge, 20 where there are many images.
+/// So hand it many at once.
 ///
 /// # Panics
 /// If there are not as many weights as links, or the shapes disagree.

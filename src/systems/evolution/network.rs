@@ -320,7 +320,7 @@ impl Learner for Network {
     /// which it learned: `images` are in 0 to 1 here as everywhere.
     ///
     /// The expected weights are computed when they are first asked for, on the calling thread, and kept until the population changes: 4 bytes a link.
-    /// Every call writes lists of the edges anew (see [`forward`](crate::kernels::genotype::forward)): many images at once take less time.
+    /// Every call copies the edges (see [`forward`](crate::kernels::genotype::forward)): many images at once take less time each.
     fn predict(&self, context: &mut Context, images: MatRef<'_>, mut logits: MatMut<'_>) {
         let links = match &self.life {
             Some(life) => Cow::Owned(life.links()),
