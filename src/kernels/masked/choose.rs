@@ -652,7 +652,7 @@ mod tests {
             let start = format!("/// | {name} |");
             let line =
                 include_str!("choose.rs").lines().find(|line| line.starts_with(&start)).expect("a row of the table");
-            line[start.len()..].split('|').map(|cell| cell.trim().to_owned()).take(7).collect()
+            line[start.len()..].split('|').map(|cell| cell.trim().to_owned()).take(10).collect()
         };
         let batches: Vec<usize> = row("batch from").iter().map(|batch| batch.parse().unwrap()).collect();
         for (name, table) in [
