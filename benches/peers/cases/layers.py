@@ -20,6 +20,19 @@ def dense(shape, threads):
     return Case([*dense_peers(a, b), Peer("torch.mm", torch_mm)], {"a": a, "b": b})
 
 
+def dense_nt(shape, threads):
+    """a @ b.T, what gradients by the inputs of a layer are."""
+    rng, m = random(), shape.get("m", 256)
+    a, b = uniform(rng, m, N), uniform(rng, K, N)
+
+    def torch_linear():
+        ta, tb = torch().from_numpy(a), torch().from_numpy(b)
+        return lambda: torch().nn.functional.linear(ta, tb)
+
+    out = np.empty((m, K), np.float32)
+    return Case([Peer("OpenBLAS", lambda: lambda: np.matmul(a, b.T, out=out)), Peer("torch.linear", torch_linear)], {"a": a, "b": b})
+
+
 def small_weights(rng, *size):
     """So small that an update with a small rate is not lost in their rounding."""
     return (uniform(rng, *size) - np.float32(0.55)) * np.float32(1e-3)
@@ -68,7 +81,20 @@ def sanger(x, z, w, eta):
 
         return step
 
-    return [Peer("torch tril", by_torch), Peer("torch by blocks", by_blocks)]
+    def by_running_sums():
+        """For one sample: what the units so far have taken of each input is a running sum."""
+        t = torch()
+        tx, tz, tw = t.from_numpy(x[0].copy())[:, None], t.from_numpy(z[0].copy()), t.from_numpy(w.copy())
+        taken = t.empty_like(tw)
+
+        def step():
+            t.cumsum(t.mul(tw, tz, out=taken), 1, out=taken)
+            return tw.addcmul_(taken.neg_().add_(tx), tz, value=float(eta))
+
+        return step
+
+    peers = [Peer("torch tril", by_torch), Peer("torch by blocks", by_blocks)]
+    return peers + [Peer("torch running sums", by_running_sums)] if len(x) == 1 else peers
 
 
 def krotov(shape, threads):
@@ -313,4 +339,4 @@ def epoch(shape, threads):
     return Case(peers, {"x": x, "w": w}, 1e-3, w, check={"rate": EPOCH_RATE})
 
 
-CASES = {"dense": dense, "oja": update(oja), "sanger": update(sanger), "krotov": krotov, "gaussian": gaussian, "perturb": perturb, "normalise": normalise, "epoch": epoch}
+CASES = {"dense": dense, "dense_nt": dense_nt, "oja": update(oja), "sanger": update(sanger), "krotov": krotov, "gaussian": gaussian, "perturb": perturb, "normalise": normalise, "epoch": epoch}
