@@ -254,7 +254,9 @@ fn product(
         });
         return;
     }
-    if cols >= BY_PANEL {
+    // Panels of so many vectors are items of work; more threads than these would share are better off with chunks of rows, if there are more.
+    let panels = cols.div_ceil(panel_vectors(registers(isa), cols) * LANES);
+    if cols >= BY_PANEL && (panels >= 2 * threads.get() || panels >= rows.div_ceil(CHUNK)) {
         let [transposed, packed] = context.scratch([transposed_len, panel_scratch(depth, threads)]);
         let a = if a_transposed { transpose(isa, threads, a, transposed) } else { a };
         by_panel(isa, threads, a, b, b_transposed, c, epilogue, None, packed);
@@ -268,7 +270,8 @@ fn product(
     }
 }
 
-/// Columns from which work is split by panels of columns; below, by chunks of rows, which share the packed panels.
+/// Columns from which work is split by panels of columns, if there are enough for the threads; else by chunks of rows, which share the packed
+/// panels.
 pub(crate) const BY_PANEL: usize = 384;
 
 /// Scratch memory of [`by_panel`].

@@ -74,8 +74,8 @@ fn products_stay_within_their_bound_on_every_set_with_the_same_bits() {
 
 #[test]
 fn threads_do_not_show() {
-    // Work is split by rows and by columns, and enough of it to be split.
-    for (rows, depth, cols) in [(300, 400, 130), (250, 120, 400)] {
+    // Work is split by rows and by columns, and enough of it to be split; by rows where there are more threads than columns are for.
+    for (rows, depth, cols) in [(300, 400, 130), (250, 120, 400), (700, 50, 400)] {
         let (a, b) = (random(rows, depth, "a"), random(depth, cols, "b"));
         let run = |threads| {
             let mut c = Matrix::zeros(rows, cols);
