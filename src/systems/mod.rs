@@ -144,9 +144,9 @@ pub trait Learner: Send + Sync + Debug {
     /// threads.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) if the data have another image size or number of classes than this learner was made
+    /// [`Error::Setting`] if the data have another image size or number of classes than this learner was made
     /// for, or other images than it began with, be they as many, or a class without images where batches are balanced.
-    /// [`Error::Format`](crate::Error::Format) if the data lie in a file that was cut off since it was opened.
+    /// [`Error::Format`] if the data lie in a file that was cut off since it was opened.
     fn train(
         &mut self,
         context: &mut Context,
@@ -170,8 +170,8 @@ pub trait Learner: Send + Sync + Debug {
     /// The share of images classified correctly, 0 to 1; ties go to the lower class, and logits with a NaN are wrong.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) if the data have another image size or number of classes,
-    /// [`Error::Format`](crate::Error::Format) if they lie in a file that was cut off since it was opened.
+    /// [`Error::Setting`] if the data have another image size or number of classes,
+    /// [`Error::Format`] if they lie in a file that was cut off since it was opened.
     fn accuracy(&self, context: &mut Context, data: &Dataset) -> Result<f64> {
         self.sees(data)?;
         settings::fits(data, self.inputs(), self.classes())?;
@@ -182,7 +182,7 @@ pub trait Learner: Send + Sync + Debug {
     /// the same shape.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) if they are not.
+    /// [`Error::Setting`] if they are not.
     fn sees(&self, data: &Dataset) -> Result<()> {
         settings::same_size(data, self.inputs())
     }
@@ -190,7 +190,7 @@ pub trait Learner: Send + Sync + Debug {
     /// The class of each image, that of its largest logit, the lowest of equals; none where a logit is NaN. Labels are not looked at.
     ///
     /// # Errors
-    /// As [`sees`](Self::sees), and [`Error::Format`](crate::Error::Format) if the data lie in a file that was cut off since it was opened.
+    /// As [`sees`](Self::sees), and [`Error::Format`] if the data lie in a file that was cut off since it was opened.
     fn classify(&self, context: &mut Context, data: &Dataset) -> Result<Vec<Option<u8>>> {
         self.sees(data)?;
         classes_of(context, data, self.classes(), |context, images, logits| self.predict(context, images, logits))
@@ -199,14 +199,14 @@ pub trait Learner: Send + Sync + Debug {
     /// The whole state as the bytes of a file, which [`checkpoint::parse`] reads; see [`checkpoint`].
     ///
     /// # Errors
-    /// [`Error::Format`](crate::Error::Format) for a state that no file can hold.
+    /// [`Error::Format`] for a state that no file can hold.
     fn to_bytes(&self) -> Result<Vec<u8>>;
 
     /// Saves the whole state, atomically; see [`checkpoint`].
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) if the file cannot be written, [`Error::Setting`](crate::Error::Setting) if the path does not
-    /// end with a name, [`Error::Format`](crate::Error::Format) for a state that no file can hold; a file of that name is then as it was.
+    /// [`Error::Io`] if the file cannot be written, [`Error::Setting`] if the path does not
+    /// end with a name, [`Error::Format`] for a state that no file can hold; a file of that name is then as it was.
     /// Where the action is `flush` on the folder, the new file is there, but a power cut may still bring back the old one.
     fn save(&self, path: &Path) -> Result<()> {
         let bytes = self.to_bytes().map_err(|error| match error {

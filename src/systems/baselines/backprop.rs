@@ -291,7 +291,7 @@ impl Network {
     }
 
     /// The same network under a schedule whose last phase is longer: `epochs` may be more than before, where the rate is constant
-    /// ([`Schedule`](crate::systems::Schedule)). Trained to its end, it has the bits of a network that was trained so long at once.
+    /// ([`Schedule`]). Trained to its end, it has the bits of a network that was trained so long at once.
     /// Where the rate falls to zero, what was learned depends on how long there was: train a new network for longer.
     ///
     /// # Errors

@@ -219,7 +219,7 @@ impl Network {
     }
 
     /// The same network under a schedule whose last phase is longer: `output.backpropagation.epochs` or `output.perturbation.steps`
-    /// may be more than before, where the rate is constant ([`Schedule`](crate::systems::Schedule)). Trained to its end, it has the
+    /// may be more than before, where the rate is constant ([`Schedule`]). Trained to its end, it has the
     /// bits of a network that was trained so long at once, but for where the points of the curve lie under weight perturbation; in
     /// joint training the hidden layers' rate has to be constant too. Where the rate falls to zero, what was learned depends on how
     /// long there was: train a new network for longer.
