@@ -287,9 +287,11 @@ fn one_generation(
     population
 }
 
-/// Panics unless a small generation changes the frequencies as the reference does.
-fn verify_generation(graph: &Graph, w: &WeightGeneration, start: &AlleleFrequencies) {
-    let task = images(10, true);
+/// Panics unless a small generation changes the frequencies as the reference does. Of few genes: with more, weights drawn at random are so large
+/// that no genotype earns a reward.
+fn verify_generation(graph: &Graph) {
+    let (genes, task) = (100, images(20, true));
+    let (w, start) = (&generation_matrix(graph.links(), genes), frequencies(genes, 0.0));
     let mut p = start.clone();
     let population = one_generation(&mut two_threads(), w, &prepared(graph, &task), 70, &mut p);
     // Bounds are not asked for.
@@ -300,13 +302,13 @@ fn verify_generation(graph: &Graph, w: &WeightGeneration, start: &AlleleFrequenc
     };
     let rewards: Vec<f64> = (0..population.genotypes()).map(reward).collect();
     let alleles = reference::allele_rewards(&population, &rewards);
-    let mut changed = 0.0f64;
+    let (mut changed, mut off) = (0.0f64, 0.0f64);
     for ((&before, &after), (present, absent)) in start.values().iter().zip(p.values()).zip(alleles) {
         let want = if present.is_nan() { before } else { reference::update(before, present, absent, 1.0) };
-        assert!((after - want).abs() < 1e-5, "{after} and {want}");
+        off = off.max((after - want).abs());
         changed = changed.max((want - before).abs());
     }
-    assert!(changed > 1e-3, "a generation changes nothing: {changed}");
+    assert!(changed > 0.0 && off < 1e-4 * changed, "frequencies are {off} off, of changes up to {changed}");
 }
 
 /// A generation at the paper's scale: 1000 genotypes, 2000 images, on two threads. From the same frequencies each time: those of the next would
@@ -318,9 +320,9 @@ fn generation(criterion: &mut Criterion) {
     let mut group =
         group(criterion, "a generation of 1000 genotypes on 2000 digits, two threads, by the share of fixed genes");
     let mut context = two_threads();
+    verify_generation(&graph);
     for fixed in [0.0, 0.99] {
         let start = frequencies(GENES, fixed);
-        verify_generation(&graph, &w, &start);
         group.bench_function(format!("{fixed}"), |bencher| {
             bencher.iter_batched_ref(
                 || start.clone(),
