@@ -346,9 +346,9 @@ fn list_sums<S: Simd, const V: usize>(
         2 => side_by_side::<S, V, 2>(s, panel, lists, first, replace, sums),
         _ => 0,
     };
-    for (at, sums) in sums[done..].iter_mut().enumerate() {
+    for (at, sums) in sums.iter_mut().enumerate().skip(done) {
         let before = if replace { [s.zero(); V] } else { load_all(s, sums) };
-        store_all(s, list_sum(s, panel, lists, first + done + at, before), sums);
+        store_all(s, list_sum(s, panel, lists, first + at, before), sums);
     }
 }
 
