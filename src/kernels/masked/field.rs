@@ -410,13 +410,12 @@ pub fn field_weight_gradient(
         return gradient.fill(0.0);
     }
     // Threads meet after every panel, so it is a panel's work that must be worth it.
-    let all = context.threads();
-    let threads = all.for_work(PANEL.saturating_mul(gradient.len()));
+    let threads = context.threads().for_work(PANEL.saturating_mul(gradient.len()));
     let [inputs, outputs] = context.scratch([PANEL * x.cols(), PANEL * y.cols()]);
     for first in (0..batch).step_by(PANEL) {
         let samples = first..batch.min(first + PANEL);
-        let inputs = sampled::pack(isa, all, x.rows_range(samples.clone()), inputs);
-        let outputs = sampled::pack(isa, all, y.rows_range(samples), outputs);
+        let inputs = sampled::pack(isa, threads, x.rows_range(samples.clone()), inputs);
+        let outputs = sampled::pack(isa, threads, y.rows_range(samples), outputs);
         let mut rest = &mut *gradient;
         let units = (0..layer.units()).map(|unit| {
             let (own, after) = std::mem::take(&mut rest).split_at_mut(layer.range(unit).len());

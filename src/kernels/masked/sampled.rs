@@ -27,8 +27,6 @@ const VECTORS: usize = 8;
 pub(super) const PANEL: usize = VECTORS * LANES;
 /// Rows of the pattern that are an item of parallel work.
 const ROWS: usize = 8;
-/// What packing a value costs, in multiply-adds.
-const PACKED: usize = 8;
 
 /// A panel's samples of one column.
 pub(super) type Samples = [[f32; LANES]; VECTORS];
@@ -76,25 +74,23 @@ pub fn sampled_product(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, patt
     if batch == 0 {
         return values.fill(0.0);
     }
-    // Threads meet after every panel, so it is a panel's work that must be worth it.
-    let all = context.threads();
-    let threads = all.for_work(PANEL.saturating_mul(values.len()));
+    // Threads meet after every panel, and for its packing, so it is a panel's work that must be worth it.
+    let threads = context.threads().for_work(PANEL.saturating_mul(values.len()));
     let [left, right] = context.scratch([PANEL * x.cols(), PANEL * z.cols()]);
     for first in (0..batch).step_by(PANEL) {
         let samples = first..batch.min(first + PANEL);
-        let left = pack(isa, all, x.rows_range(samples.clone()), left);
-        let right = pack(isa, all, z.rows_range(samples), right);
+        let left = pack(isa, threads, x.rows_range(samples.clone()), left);
+        let right = pack(isa, threads, z.rows_range(samples), right);
         for_each(threads, pattern.blocks(values, ROWS), |(rows, values)| {
             dispatch(isa, SampledRows { left, right, pattern, rows, values, add: first > 0 });
         });
     }
 }
 
-/// The transpose of up to [`PANEL`] samples: each column's in 8 vectors, zeros behind the last. By all threads if there are columns for them.
+/// The transpose of up to [`PANEL`] samples: each column's in 8 vectors, zeros behind the last.
 pub(super) fn pack<'p>(isa: Isa, threads: Threads, x: MatRef<'_>, to: &'p mut [f32]) -> &'p [Samples] {
     let to = &mut to.as_chunks_mut::<LANES>().0.as_chunks_mut::<VECTORS>().0[..x.cols()];
     const COLS: usize = 256;
-    let threads = threads.for_work(PANEL.saturating_mul(to.len()).saturating_mul(PACKED));
     for_each(threads, to.chunks_mut(COLS).enumerate(), |(index, to)| {
         dispatch(isa, Pack { x: x.columns(index * COLS..index * COLS + to.len()), to });
     });
