@@ -527,12 +527,13 @@ impl Kernel for PackPanel<'_, '_> {
     }
 }
 
-struct ChunkProduct<'a, 'c> {
-    a: MatRef<'a>,
-    first: usize,
-    panels: Panels<'a>,
-    c: MatMut<'c>,
-    epilogue: Epilogue<'a>,
+/// The product of the rows of `a` from `first` on, as many as c has.
+pub(crate) struct ChunkProduct<'a, 'c> {
+    pub(crate) a: MatRef<'a>,
+    pub(crate) first: usize,
+    pub(crate) panels: Panels<'a>,
+    pub(crate) c: MatMut<'c>,
+    pub(crate) epilogue: Epilogue<'a>,
 }
 
 impl Kernel for ChunkProduct<'_, '_> {

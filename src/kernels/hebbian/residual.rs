@@ -16,7 +16,7 @@ use super::several::{self, SEVERAL, SeveralRows};
 use super::{Update, column_sums, shapes_agree};
 use crate::context::Context;
 use crate::kernels::dense::blocked::{CHUNK, Epilogue, Panels, chunk_product, packed_len, transpose_columns};
-use crate::kernels::dense::{BY_PANEL, by_panel, pack, panel_scratch, transpose};
+use crate::kernels::dense::{BY_PANEL, ChunkProduct, by_panel, pack, panel_scratch, transpose};
 use crate::matrix::{MatMut, MatRef};
 use crate::parallel::{for_each, for_each_with};
 use crate::simd::{Kernel, LANES, Simd, dispatch};
@@ -206,8 +206,7 @@ fn by_residual(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatMut<'_
         // As a dense product of so few columns: there would be fewer panels of units than threads.
         let panels = pack(isa, threads, z, false, batch, units, packed);
         for_each(threads, w.row_blocks(CHUNK).enumerate(), |(index, w)| {
-            let residual = residual.rows_range(index * CHUNK..index * CHUNK + w.rows());
-            dispatch(isa, UpdatedChunk { residual, panels, w, epilogue });
+            dispatch(isa, ChunkProduct { a: residual, first: index * CHUNK, panels, c: w, epilogue });
         });
         return;
     }
@@ -224,22 +223,6 @@ fn by_residual(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatMut<'_
             dispatch(isa, ResidualChunk { x, z_transposed, z_plain, first: index * chunk, scratch, w, epilogue });
         },
     );
-}
-
-/// The second product for a chunk of rows.
-struct UpdatedChunk<'a, 'c> {
-    residual: MatRef<'a>,
-    panels: Panels<'a>,
-    w: MatMut<'c>,
-    epilogue: Epilogue<'a>,
-}
-
-impl Kernel for UpdatedChunk<'_, '_> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
-        chunk_product(s, self.residual, self.panels, &mut self.w, self.epilogue);
-    }
 }
 
 /// Batches from which two products in sequence win over one visit to each row: the packed z no longer fits the caches.
