@@ -544,6 +544,30 @@ impl<'a> MatMut<'a> {
         RowBlocks { rest: Some(self), block: rows }
     }
 
+    /// Blocks of rows, in order, with the first row of each; `size` says how many come next of so many that are left.
+    pub(crate) fn row_blocks_by(self, mut size: impl FnMut(usize) -> usize) -> impl Iterator<Item = (usize, Self)> {
+        let (mut rest, mut first) = (Some(self), 0);
+        std::iter::from_fn(move || {
+            let left = rest.take().filter(|left| left.rows() > 0)?;
+            let rows = size(left.rows()).min(left.rows());
+            let (block, others) = left.split_rows(rows);
+            (rest, first) = (Some(others), first + rows);
+            Some((first - rows, block))
+        })
+    }
+
+    /// The same of columns.
+    pub(crate) fn column_blocks_by(self, mut size: impl FnMut(usize) -> usize) -> impl Iterator<Item = (usize, Self)> {
+        let (mut rest, mut first) = (Some(self), 0);
+        std::iter::from_fn(move || {
+            let left = rest.take().filter(|left| left.cols() > 0)?;
+            let cols = size(left.cols()).min(left.cols());
+            let (block, others) = left.split_columns(cols);
+            (rest, first) = (Some(others), first + cols);
+            Some((first - cols, block))
+        })
+    }
+
     /// Sets every value.
     pub fn fill(&mut self, value: f32) {
         for row in 0..self.rows() {

@@ -49,6 +49,9 @@ def sparse(batch, per_mille, bars, summary=False):
     # (`blocks` in src/kernels/masked/lists.rs); dense, none does.
     level = "L1" if INPUTS * per_mille / 1000 >= 10 * -(-INPUTS // 144) else "L2"
     lists, dense = {"multiply_adds": entries, level: 4 * entries}, {"multiply_adds": WEIGHTS * batch}
+    if batch <= 8:
+        # Reading entries or weights, once.
+        lists, dense = {"L2" if per_mille < 50 else "L3": 8 * entries / batch}, dense | {"L3": 4 * WEIGHTS}
     floor = {"either": [lists, dense]}
     label = f"{batch} x 784 x 2000, {per_mille / 10:g} %"
     return Row("sparse product", "spmm", {"batch": batch, "per_mille": per_mille}, bars, floor, label=label, summary=summary)
@@ -90,6 +93,7 @@ ROWS = [
     Row("histogram, 100 bins", "histogram", {}, [Bar(2, 3)], {"cycles": 5e6, "read": 4e7}, label="10 M uniform values", summary=True),
     Row("histogram, 100 bins", "histogram", {"relu": 1}, [Bar(1.8, 3)], {"cycles": 5e6, "read": 4e7}, label="10 M rectified values", summary=True),
     Row("entropy per column", "entropy", {}, [Bar(1), Bar(3, 5, "numba")], {"cycles": 3e6, "L3": 2 * 12e6}, label="60,000 x 50", summary=True),
+    *(sparse(batch, per_mille, [ANY]) for batch in (1, 8) for per_mille in (10, 100)),
     sparse(256, 5, [ANY]),
     sparse(256, 10, [Bar(2, 4, "lists"), ANY], True),
     sparse(256, 50, [Bar(2.5, 4, "lists"), ANY], True),

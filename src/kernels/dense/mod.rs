@@ -243,7 +243,8 @@ fn product(
         let threads = context.threads().for_work(FEW_ROWS.saturating_mul(cols).saturating_mul(depth));
         let [transposed, sums] = context.scratch([transposed_len, SUMS * LANES * threads.get()]);
         let a = if a_transposed { transpose(isa, threads, a, transposed) } else { a };
-        let strips = Strips { rest: Some(c), width: few_rows::strip(rows, cols, threads.get()), first: 0 };
+        let width = few_rows::strip(rows, cols, threads.get());
+        let strips = c.column_blocks_by(|_| width);
         for_each_with(threads, sums.chunks_mut(SUMS * LANES), strips, |sums, (first, c)| {
             let columns = first..first + c.cols();
             if b_transposed {
@@ -293,10 +294,9 @@ pub(crate) fn by_panel(
 ) {
     let panel_len = packed_len(a.cols(), MAX_PANEL * LANES);
     let workspaces = packed.chunks_mut(panel_len.max(1)).chain(std::iter::repeat_with(|| &mut [][..]));
-    let panels = PanelColumns { rest: Some(c), registers: registers(isa), first: 0 };
-    for_each_with(threads, workspaces, panels, |packed, (first, c)| {
+    for_each_with(threads, workspaces, panel_columns(c, registers(isa)), |packed, (first, c)| {
         // The panel that this thread takes next, more or less.
-        let next = if b_transposed { None } else { Some(first * LANES + threads.get() * c.cols()) };
+        let next = if b_transposed { None } else { Some(first + threads.get() * c.cols()) };
         dispatch(isa, PanelProduct { a, b, b_transposed, first, next, packed, c, epilogue, selected });
     });
 }
@@ -337,10 +337,9 @@ pub(crate) fn matmul_packed(context: &mut Context, a: MatRef<'_>, b: &PackedMatr
     let (isa, depth) = (context.isa(), b.depth);
     let threads = context.threads().for_work(a.rows().saturating_mul(depth).saturating_mul(b.cols));
     let lines = b.lines.as_slice().as_chunks::<LANES>().0;
-    let panels = PanelColumns { rest: Some(c), registers: b.registers, first: 0 };
-    for_each(threads, panels, |(first, c)| {
+    for_each(threads, panel_columns(c, b.registers), |(first, c)| {
         let width = c.cols().div_ceil(LANES);
-        let (panel, rest) = lines[first * depth..].split_at(width * depth);
+        let (panel, rest) = lines[first / LANES * depth..].split_at(width * depth);
         let next = rest.get((threads.get() - 1) * width * depth..).and_then(|rest| rest.get(..width * depth));
         dispatch(isa, PackedProduct { a, panel, next, c, epilogue: write.epilogue() });
     });
@@ -392,53 +391,18 @@ impl Kernel for TransposeColumns<'_, '_> {
     }
 }
 
-/// The columns of each panel, in order, with the panel's first vector.
-struct PanelColumns<'a> {
-    rest: Option<MatMut<'a>>,
-    registers: usize,
-    first: usize,
-}
-
-impl<'a> Iterator for PanelColumns<'a> {
-    type Item = (usize, MatMut<'a>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let rest = self.rest.take().filter(|rest| rest.cols() > 0)?;
-        let (first, width) = (self.first, panel_vectors(self.registers, rest.cols()));
-        let cols = rest.cols().min(width * LANES);
-        let (head, tail) = rest.split_columns(cols);
-        self.rest = Some(tail);
-        self.first += width;
-        Some((first, head))
-    }
-}
-
-/// The columns of each strip, in order, with the first of them.
-struct Strips<'a> {
-    rest: Option<MatMut<'a>>,
-    width: usize,
-    first: usize,
-}
-
-impl<'a> Iterator for Strips<'a> {
-    type Item = (usize, MatMut<'a>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let rest = self.rest.take().filter(|rest| rest.cols() > 0)?;
-        let (first, cols) = (self.first, rest.cols().min(self.width));
-        let (head, tail) = rest.split_columns(cols);
-        self.rest = Some(tail);
-        self.first += cols;
-        Some((first, head))
-    }
+/// The columns of each panel, in order, with the first of them.
+fn panel_columns(c: MatMut<'_>, registers: usize) -> impl Iterator<Item = (usize, MatMut<'_>)> {
+    c.column_blocks_by(move |left| panel_vectors(registers, left) * LANES)
 }
 
 struct PanelProduct<'a, 'b, 'c> {
     a: MatRef<'a>,
     b: MatRef<'a>,
     b_transposed: bool,
+    /// The panel's first column.
     first: usize,
-    /// The first column of the panel after this one, if it is to be asked for.
+    /// That of the panel after this one, if it is to be asked for.
     next: Option<usize>,
     packed: &'b mut [f32],
     c: MatMut<'c>,
@@ -455,11 +419,11 @@ impl Kernel for PanelProduct<'_, '_, '_> {
         let (lines, _) = self.packed.as_chunks_mut::<LANES>();
         let panel = &mut lines[..width * depth];
         if depth > 0 {
-            pack_panel(s, self.b, self.b_transposed, self.first, width, panel);
+            pack_panel(s, self.b, self.b_transposed, self.first / LANES, width, panel);
         }
         let panels = Panels { data: panel, depth, cols };
         let ahead = self.next.and_then(|next| Ahead::new(self.b, next, self.c.rows()));
-        let diagonal = self.epilogue.diagonal.map(|values| &values[self.first * LANES..][..cols]);
+        let diagonal = self.epilogue.diagonal.map(|values| &values[self.first..][..cols]);
         let epilogue = Epilogue { diagonal, ..self.epilogue };
         selected_rows_product(s, self.a, panels, &mut self.c, epilogue, self.selected, ahead);
     }

@@ -15,7 +15,7 @@
 
 use super::geometry::{Map, ReceptiveField};
 use super::sampled::{self, PANEL};
-use super::sparse::{Rows, load_all, store_all, widest, with_workspaces, write_transposed};
+use super::sparse::{load_all, panel_of, store_all, widest, with_workspaces, write_transposed};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::kernels::dense::Write;
@@ -196,7 +196,7 @@ pub fn field_matmul(
     let widest = widest(if registers(isa) >= 32 { 8 } else { 4 }, x.cols(), batch, threads);
     let each = packed_len(x.cols() + UNITS, widest * LANES);
     let [packed] = context.scratch([each * threads.get()]);
-    with_workspaces(threads, packed, Rows { rest: Some(y), first: 0, widest }, |packed, (first, y)| {
+    with_workspaces(threads, packed, y.row_blocks_by(panel_of(widest)), |packed, (first, y)| {
         dispatch(isa, Forward { layer, weights, x, first, packed, y, write });
     });
 }
@@ -230,7 +230,7 @@ fn forward<S: Simd, const V: usize>(s: S, mut work: Forward<'_, '_, '_>) {
     let (layer, map) = (work.layer, work.layer.map);
     let (lines, _) = work.packed.as_chunks_mut::<LANES>();
     let (panel, sums) = lines.split_at_mut(map.len() * V);
-    pack_panel(s, work.x, true, work.first, V, panel);
+    pack_panel(s, work.x, true, work.first / LANES, V, panel);
     let (panel, sums) = (panel.as_chunks::<V>().0, &mut sums.as_chunks_mut::<V>().0[..UNITS]);
     let band = band_rows(map, V);
     for first in (0..layer.units()).step_by(UNITS) {
@@ -306,7 +306,7 @@ pub fn field_matmul_nt(
     let widest = widest(4, x.cols() + y.cols(), batch, threads);
     let each = packed_len(x.cols() + LANES + y.cols(), widest * LANES);
     let [packed] = context.scratch([each * threads.get()]);
-    with_workspaces(threads, packed, Rows { rest: Some(x), first: 0, widest }, |packed, (first, x)| {
+    with_workspaces(threads, packed, x.row_blocks_by(panel_of(widest)), |packed, (first, x)| {
         dispatch(isa, Backward { layer, weights, y, first, packed, x, write });
     });
 }
@@ -339,7 +339,7 @@ fn backward<S: Simd, const V: usize>(s: S, mut work: Backward<'_, '_, '_>) {
     let (layer, map) = (work.layer, work.layer.map);
     let (lines, _) = work.packed.as_chunks_mut::<LANES>();
     let (panel, sums) = lines.split_at_mut(layer.units() * V);
-    pack_panel(s, work.y, true, work.first, V, panel);
+    pack_panel(s, work.y, true, work.first / LANES, V, panel);
     let columns = map.len().next_multiple_of(LANES);
     let (panel, sums) = (panel.as_chunks::<V>().0, &mut sums.as_chunks_mut::<V>().0[..columns]);
     sums.fill([[0.0; LANES]; V]);

@@ -23,25 +23,30 @@
 //! dense product as often as [`dense`](super::dense) says. **Determinism.** Every order is fixed, so the bits depend on neither threads nor
 //! instruction set.
 
-mod choose;
+mod chains;
 mod compress;
+mod few_samples;
 mod field;
+mod finite;
 mod gather;
 mod geometry;
 mod lists;
 mod pattern;
+mod plan;
 pub mod reference;
 mod sampled;
 mod sparse;
+mod weights;
 
-pub use choose::{MaskedWeights, Plan, Strategy};
 pub use field::{FieldLayer, field_matmul, field_matmul_nt, field_weight_gradient};
 pub use gather::{gather, scatter_add};
 pub use geometry::{Map, ReceptiveField, Rectangle, Run};
 pub use pattern::{Pattern, SparseMatrix};
+pub use plan::{Plan, Strategy};
 pub use sampled::sampled_product;
 pub(crate) use sparse::PAST_CACHES;
 pub use sparse::{sparse_matmul, sparse_matmul_nt, sparse_times_dense};
+pub use weights::MaskedWeights;
 
 #[cfg(test)]
 mod tests;

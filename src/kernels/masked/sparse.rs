@@ -15,8 +15,10 @@
 //! 3. Where the outputs of a sample lie side by side (y = x w). In a sparse times a dense matrix they need no transpose.
 //!
 //! Every output is one chain of fused multiply-adds over its entries in order, whatever the panel: so neither the instruction set nor the
-//! threads, both of which choose V, show in the bits.
+//! threads, both of which choose V, show in the bits. [Few samples](super::few_samples) go another way to the same sums.
 
+use super::chains::{Panel, chains};
+use super::few_samples::{FEW_SAMPLES, Samples, few_samples};
 use super::lists::{Lists, Summed};
 use super::pattern::SparseMatrix;
 use crate::context::Context;
@@ -139,11 +141,13 @@ pub fn sparse_times_dense(context: &mut Context, a: &SparseMatrix, b: MatRef<'_>
     if a.rows() == 0 || cols == 0 {
         return;
     }
+    if cols <= FEW_SAMPLES {
+        return few_samples(context, lists, Samples::Columns, b, c, write);
+    }
     let threads = context.threads().for_work(lists.indices.len().saturating_mul(cols));
     let widest = widest(WIDEST, lists.inputs, cols, threads);
     let [packed] = context.scratch([packed_len(lists.inputs, widest * LANES) * threads.get()]);
-    let panels = Columns { rest: Some(c), first: 0, widest };
-    with_workspaces(threads, packed, panels, |packed, (first, c)| {
+    with_workspaces(threads, packed, c.column_blocks_by(panel_of(widest)), |packed, (first, c)| {
         dispatch(isa, TimesDense { lists, b, first, packed, c, write });
     });
 }
@@ -161,15 +165,22 @@ fn samples_times_lists(
     if batch == 0 || y.cols() == 0 {
         return;
     }
+    if batch <= FEW_SAMPLES {
+        return few_samples(context, w.lists(summed, false), Samples::Rows, x, y, write);
+    }
     let threads = context.threads().for_work(w.values().len().saturating_mul(batch));
     let widest = widest(WIDEST, x.cols(), batch, threads);
     let lists = w.lists(summed, widest == WIDEST);
     let panel = packed_len(lists.inputs, widest * LANES);
     let [workspaces] = context.scratch([(panel + sums(lists) * widest * LANES) * threads.get()]);
     let past_caches = batch.saturating_mul(y.cols()) >= PAST_CACHES;
-    let panels = Rows { rest: Some(y), first: 0, widest };
-    with_workspaces(threads, workspaces, panels, |workspace, (first, y)| {
-        dispatch(isa, SamplesTimesLists { lists, x, first, workspace, y, write, past_caches });
+    with_workspaces(threads, workspaces, y.row_blocks_by(panel_of(widest)), |workspace, (first, y)| {
+        // Each width is a kernel of its own: what is written for one would show in the registers of another.
+        match y.rows().div_ceil(LANES) {
+            4 => dispatch(isa, SamplesTimesLists::<4> { lists, x, first, workspace, y, write, past_caches }),
+            2 => dispatch(isa, SamplesTimesLists::<2> { lists, x, first, workspace, y, write, past_caches }),
+            _ => dispatch(isa, SamplesTimesLists::<1> { lists, x, first, workspace, y, write, past_caches }),
+        }
     });
 }
 
@@ -210,52 +221,15 @@ fn width(widest: usize, left: usize) -> usize {
     [8, 4, 2].into_iter().find(|&v| v <= widest && v <= left).unwrap_or(1)
 }
 
-/// The rows of each panel of samples, in order, with the panel's first vector.
-pub(super) struct Rows<'a> {
-    pub(super) rest: Option<MatMut<'a>>,
-    pub(super) first: usize,
-    pub(super) widest: usize,
-}
-
-impl<'a> Iterator for Rows<'a> {
-    type Item = (usize, MatMut<'a>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let rest = self.rest.take().filter(|rest| rest.rows() > 0)?;
-        let (first, width) = (self.first, width(self.widest, rest.rows().div_ceil(LANES)));
-        let rows = rest.rows().min(width * LANES);
-        let (head, tail) = rest.split_rows(rows);
-        self.rest = Some(tail);
-        self.first += width;
-        Some((first, head))
-    }
-}
-
-/// The columns of each panel, in order, with the panel's first vector.
-struct Columns<'a> {
-    rest: Option<MatMut<'a>>,
-    first: usize,
-    widest: usize,
-}
-
-impl<'a> Iterator for Columns<'a> {
-    type Item = (usize, MatMut<'a>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let rest = self.rest.take().filter(|rest| rest.cols() > 0)?;
-        let (first, width) = (self.first, width(self.widest, rest.cols().div_ceil(LANES)));
-        let cols = rest.cols().min(width * LANES);
-        let (head, tail) = rest.split_columns(cols);
-        self.rest = Some(tail);
-        self.first += width;
-        Some((first, head))
-    }
+/// Rows of the next panel of samples, of so many that are left.
+pub(super) fn panel_of(widest: usize) -> impl FnMut(usize) -> usize {
+    move |left| width(widest, left.div_ceil(LANES)) * LANES
 }
 
 /// Outputs whose sums are collected before they are written: whole stretches of each sample's row.
 const BLOCK: usize = 64;
 
-struct SamplesTimesLists<'a, 'b, 'c> {
+struct SamplesTimesLists<'a, 'b, 'c, const V: usize> {
     lists: Lists<'a>,
     x: MatRef<'a>,
     first: usize,
@@ -265,52 +239,35 @@ struct SamplesTimesLists<'a, 'b, 'c> {
     past_caches: bool,
 }
 
-impl Kernel for SamplesTimesLists<'_, '_, '_> {
+impl<const V: usize> Kernel for SamplesTimesLists<'_, '_, '_, V> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let SamplesTimesLists { lists, x, first, workspace, y, write, past_caches } = self;
-        let width = y.rows().div_ceil(LANES);
-        let (panel, sums) = workspace.as_chunks_mut::<LANES>().0.split_at_mut(width * lists.inputs);
+        let SamplesTimesLists { lists, x, first, workspace, mut y, write, past_caches } = self;
+        let (panel, sums) = workspace.as_chunks_mut::<LANES>().0.split_at_mut(V * lists.inputs);
         if !panel.is_empty() {
-            pack_panel(s, x, true, first, width, panel);
+            pack_panel(s, x, true, first / LANES, V, panel);
         }
-        match width {
-            4 => outputs_side_by_side::<S, 4>(s, lists, panel, sums, y, write, past_caches),
-            2 => outputs_side_by_side::<S, 2>(s, lists, panel, sums, y, write, past_caches),
-            _ => outputs_side_by_side::<S, 1>(s, lists, panel, sums, y, write, past_caches),
+        let (outputs, last) = (lists.outputs, lists.blocks() - 1);
+        let ((inputs, _), (sums, _)) = (panel.as_chunks::<V>(), sums.as_chunks_mut::<V>());
+        let panel = Panel { s, inputs };
+        for block in 0..last {
+            list_sums(panel, lists, block * outputs, block == 0, &mut sums[..outputs]);
         }
-    }
-}
-
-#[inline(always)]
-fn outputs_side_by_side<S: Simd, const V: usize>(
-    s: S,
-    lists: Lists<'_>,
-    panel: &[[f32; LANES]],
-    sums: &mut [[f32; LANES]],
-    mut y: MatMut<'_>,
-    write: Write,
-    past_caches: bool,
-) {
-    let (outputs, last) = (lists.outputs, lists.blocks() - 1);
-    let ((panel, _), (sums, _)) = (panel.as_chunks::<V>(), sums.as_chunks_mut::<V>());
-    for block in 0..last {
-        list_sums(s, panel, lists, block * outputs, block == 0, &mut sums[..outputs]);
-    }
-    for first in (0..outputs).step_by(BLOCK) {
-        let count = BLOCK.min(outputs - first);
-        let sums = &mut sums[if last == 0 { 0 } else { first }..][..count.next_multiple_of(LANES)];
-        list_sums(s, panel, lists, last * outputs + first, last == 0, &mut sums[..count]);
-        for v in 0..V {
-            for (part, sums) in sums.as_chunks::<LANES>().0.iter().enumerate() {
-                write_transposed(s, sums, v, &mut y, first + part * LANES, write, past_caches);
+        for first in (0..outputs).step_by(BLOCK) {
+            let count = BLOCK.min(outputs - first);
+            let sums = &mut sums[if last == 0 { 0 } else { first }..][..count.next_multiple_of(LANES)];
+            list_sums(panel, lists, last * outputs + first, last == 0, &mut sums[..count]);
+            for v in 0..V {
+                for (part, sums) in sums.as_chunks::<LANES>().0.iter().enumerate() {
+                    write_transposed(s, sums, v, &mut y, first + part * LANES, write, past_caches);
+                }
             }
         }
-    }
-    if past_caches {
-        s.fence();
+        if past_caches {
+            s.fence();
+        }
     }
 }
 
@@ -331,107 +288,46 @@ pub(super) fn store_all<S: Simd, const V: usize>(s: S, all: [S::F32; V], to: &mu
 }
 
 /// The lists from `first` on, one for each of `sums`, added to what is there or in its place: so many at a time that there are four chains of
-/// multiply-adds, as each waits for the one before it.
+/// multiply-adds.
 #[inline(always)]
 fn list_sums<S: Simd, const V: usize>(
-    s: S,
-    panel: &[[[f32; LANES]; V]],
+    panel: Panel<'_, S, V>,
     lists: Lists<'_>,
     first: usize,
     replace: bool,
     sums: &mut [[[f32; LANES]; V]],
 ) {
     let done = match V {
-        1 => side_by_side::<S, V, 4>(s, panel, lists, first, replace, sums),
-        2 => side_by_side::<S, V, 2>(s, panel, lists, first, replace, sums),
+        1 => groups::<S, V, 3>(panel, lists, first, replace, sums),
+        2 => groups::<S, V, 2>(panel, lists, first, replace, sums),
         _ => 0,
     };
-    for (at, sums) in sums.iter_mut().enumerate().skip(done) {
-        let before = if replace { [s.zero(); V] } else { load_all(s, sums) };
-        store_all(s, list_sum(s, panel, lists, first + at, before), sums);
-    }
+    groups::<S, V, 1>(panel, lists, first + done, replace, &mut sums[done..]);
 }
 
-/// As many of the lists as are a multiple of `N`.
+/// As many of the lists as are a multiple of `N`, and their number.
 #[inline(always)]
-fn side_by_side<S: Simd, const V: usize, const N: usize>(
-    s: S,
-    panel: &[[[f32; LANES]; V]],
+fn groups<S: Simd, const V: usize, const N: usize>(
+    panel: Panel<'_, S, V>,
     lists: Lists<'_>,
     first: usize,
     replace: bool,
     sums: &mut [[[f32; LANES]; V]],
 ) -> usize {
     let (groups, _) = sums.as_chunks_mut::<N>();
-    let done = groups.len() * N;
     for (group, sums) in groups.iter_mut().enumerate() {
-        let (mut indices, mut values) = ([&[][..]; N], [&[][..]; N]);
-        let mut common = usize::MAX;
-        for n in 0..N {
-            let list = first + group * N + n;
-            let range = lists.offsets[list] as usize..lists.offsets[list + 1] as usize;
-            (indices[n], values[n]) = (&lists.indices[range.clone()], &lists.values[range]);
-            common = common.min(indices[n].len());
-        }
-        let mut acc = [[s.zero(); V]; N];
+        let mut before = [[panel.s.zero(); V]; N];
         for n in 0..N {
             if !replace {
-                acc[n] = load_all(s, &sums[n]);
+                before[n] = load_all(panel.s, &sums[n]);
             }
         }
-        // One length for all, known here: no bounds are checked in the loop.
-        let (mut alike, mut weights) = ([&[][..]; N], [&[][..]; N]);
+        let after = chains(panel, lists, first + group * N, before);
         for n in 0..N {
-            (alike[n], indices[n]) = indices[n].split_at(common);
-            (weights[n], values[n]) = values[n].split_at(common);
-        }
-        for at in 0..common {
-            for n in 0..N {
-                acc[n] = entry(s, panel, alike[n][at], weights[n][at], acc[n]);
-            }
-        }
-        for n in 0..N {
-            for (&index, &value) in indices[n].iter().zip(values[n]) {
-                acc[n] = entry(s, panel, index, value, acc[n]);
-            }
-            store_all(s, acc[n], &mut sums[n]);
+            store_all(panel.s, after[n], &mut sums[n]);
         }
     }
-    done
-}
-
-/// `acc` and an entry, for every sample of the panel.
-#[inline(always)]
-fn entry<S: Simd, const V: usize>(
-    s: S,
-    panel: &[[[f32; LANES]; V]],
-    index: u32,
-    value: f32,
-    mut acc: [S::F32; V],
-) -> [S::F32; V] {
-    let inputs = &panel[index as usize];
-    let weight = s.splat(value);
-    for v in 0..V {
-        acc[v] = s.mul_add(weight, s.load(&inputs[v]), acc[v]);
-    }
-    acc
-}
-
-/// `acc` and a list's entries, for every sample of the panel.
-#[inline(always)]
-fn list_sum<S: Simd, const V: usize>(
-    s: S,
-    panel: &[[[f32; LANES]; V]],
-    lists: Lists<'_>,
-    list: usize,
-    mut acc: [S::F32; V],
-) -> [S::F32; V] {
-    let range = lists.offsets[list] as usize..lists.offsets[list + 1] as usize;
-    let (indices, values) = (&lists.indices[range.clone()], &lists.values[range]);
-    for (&index, &value) in indices.iter().zip(values) {
-        acc = entry(s, panel, index, value, acc);
-    }
-    acc
+    groups.len() * N
 }
 
 /// Writes vector `v` of the sums of 16 outputs, samples in lanes, to the columns from `col` of those samples' rows.
@@ -469,7 +365,7 @@ pub(super) fn write_transposed<S: Simd, const V: usize>(
         s.store(block[i], &mut lanes[i]);
     }
     for (i, lanes) in lanes[..rows.min(LANES)].iter().enumerate() {
-        write_values(s, lanes, &mut y.row_mut(v * LANES + i)[col..col + count], write);
+        write_values(s, s.load(lanes), &mut y.row_mut(v * LANES + i)[col..col + count], write);
     }
 }
 
@@ -480,8 +376,7 @@ fn sixteen(row: &mut [f32], col: usize) -> &mut [f32; LANES] {
 
 /// At most 16 sums to where they go.
 #[inline(always)]
-fn write_values<S: Simd>(s: S, sums: &[f32; LANES], to: &mut [f32], write: Write) {
-    let sum = s.load(sums);
+pub(super) fn write_values<S: Simd>(s: S, sum: S::F32, to: &mut [f32], write: Write) {
     let value = match write {
         Write::Replace => sum,
         Write::Add(scale) => s.mul_add(s.splat(scale), sum, s.load_partial(to)),
@@ -509,7 +404,7 @@ impl Kernel for TimesDense<'_, '_, '_> {
         let (lines, _) = self.packed.as_chunks_mut::<LANES>();
         let panel = &mut lines[..width * self.lists.inputs];
         if !panel.is_empty() {
-            pack_panel(s, self.b, false, self.first, width, panel);
+            pack_panel(s, self.b, false, self.first / LANES, width, panel);
         }
         match width {
             4 => outputs_below_each_other::<S, 4>(s, self.lists, panel, &mut self.c, self.write),
@@ -527,13 +422,14 @@ fn outputs_below_each_other<S: Simd, const V: usize>(
     c: &mut MatMut<'_>,
     write: Write,
 ) {
-    let (panel, _) = panel.as_chunks::<V>();
+    let (inputs, _) = panel.as_chunks::<V>();
     for output in 0..c.rows() {
         let mut sums = [[0.0; LANES]; V];
-        store_all(s, list_sum(s, panel, lists, output, [s.zero(); V]), &mut sums);
+        let [all] = chains(Panel { s, inputs }, lists, output, [[s.zero(); V]]);
+        store_all(s, all, &mut sums);
         let row = c.row_mut(output);
         for (sums, to) in sums.iter().zip(row.chunks_mut(LANES)) {
-            write_values(s, sums, to, write);
+            write_values(s, s.load(sums), to, write);
         }
     }
 }

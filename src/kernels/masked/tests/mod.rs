@@ -1,7 +1,7 @@
-mod choose;
 mod fields;
 mod patterns;
 mod products;
+mod weights;
 
 use super::*;
 use crate::Context;

@@ -5,7 +5,9 @@ fn sparse_shapes() -> Vec<(usize, usize, usize, f64)> {
     let mut shapes = vec![(0, 3, 4, 0.5), (3, 0, 4, 0.5), (3, 4, 0, 0.5), (40, 9000, 3, 0.05), (300, 70, 50, 0.1)];
     // Many samples and dense enough that the inputs come in blocks: those of x w, of y w^T, of both.
     shapes.extend([(49, 300, 17, 0.2), (64, 145, 130, 1.0), (129, 33, 700, 0.3), (70, 289, 290, 0.5)]);
-    for batch in [1, 15, 16, 17, 33, 64, 127, 129] {
+    // Few samples, and outputs that several threads share.
+    shapes.extend([(1, 90, 199, 0.3), (4, 90, 199, 0.3), (7, 199, 90, 0.3)]);
+    for batch in [1, 2, 3, 5, 8, 9, 15, 16, 17, 33, 64, 127, 129] {
         for units in [1, 15, 16, 17, 40] {
             for (inputs, density) in [(1, 1.0), (37, 0.0), (37, 0.1), (20, 1.0)] {
                 shapes.push((batch, inputs, units, density));

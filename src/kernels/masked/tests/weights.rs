@@ -20,7 +20,7 @@ fn plans_follow_density_and_say_why() {
     }
     // A dense product of few samples reads each weight once, as lists do.
     assert_eq!(
-        [1, 16].map(|batch| Plan::for_pattern(batch, 784, 2000, 0.1).strategy()),
+        [1, 16].map(|batch| Plan::for_pattern(batch, 784, 2000, 0.2).strategy()),
         [Strategy::Dense, Strategy::Sparse]
     );
     let text = Plan::for_pattern(256, 784, 2000, 0.9).to_string();

@@ -1,9 +1,9 @@
-//! One layer of masked weights, computed the way that is fastest for its shape and density.
-
-use std::fmt;
+//! One layer of masked weights, computed as its [`Plan`] says.
 
 use super::field::{FieldLayer, field_matmul, field_matmul_nt, field_weight_gradient};
+use super::finite::by_finiteness;
 use super::pattern::{Pattern, SparseMatrix};
+use super::plan::{Plan, Strategy};
 use super::sampled::sampled_product;
 use super::sparse::{sparse_matmul, sparse_matmul_nt};
 use crate::context::Context;
@@ -11,132 +11,12 @@ use crate::error::{Error, Result};
 use crate::kernels::dense::{BY_PANEL, PackedMatrix, Write, matmul, matmul_nt, matmul_packed, matmul_tn};
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::parallel::for_each;
-use crate::simd::{Isa, Kernel, LANES, Simd, dispatch};
-
-/// How a masked layer is computed. More ways may come.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Strategy {
-    /// As a dense product with zeros where the mask is.
-    Dense,
-    /// By the runs of the units' receptive fields.
-    Field,
-    /// By lists of entries.
-    Sparse,
-}
-
-impl fmt::Display for Strategy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Strategy::Dense => "dense",
-            Strategy::Field => "field",
-            Strategy::Sparse => "sparse",
-        })
-    }
-}
-
-/// Up to which density a strategy wins over the dense product, by the least batch it holds from.
-type Crossovers = [(usize, f64)];
-
-/// All were measured on AVX-512 and one thread by benches/peers/crossovers.py, and hold for every set: strategies sum in different orders,
-/// so the choice must not depend on the CPU. Lists, 784 x 2000:
-const SPARSE: &Crossovers =
-    &[(0, 0.06), (3, 0.09), (5, 0.13), (7, 0.17), (9, 0.25), (17, 0.35), (49, 0.44), (1500, 0.55)];
-/// Receptive fields, 100 units on a map of 30 x 30; denser ones than 0.72 were not measured.
-const FIELD: &Crossovers = &[(0, 0.05), (3, 0.11), (5, 0.17), (7, 0.22), (9, 0.32), (17, 0.48), (33, 0.72)];
-/// Gradients by the weights, 784 x 2000; AVX2 showed the same.
-const SAMPLED: &Crossovers = &[(0, 0.04), (9, 0.06), (33, 0.18), (97, 0.30)];
+use crate::simd::Isa;
 
 /// What moving a value costs, in multiply-adds: it is bound by memory.
 const MOVED: usize = 16;
 /// Rows whose entries are picked from a whole gradient as one item of parallel work.
 const PICKED_ROWS: usize = 32;
-
-/// The crossover that holds for a batch.
-fn crossover(table: &Crossovers, batch: usize) -> f64 {
-    table.iter().rfind(|(least, _)| *least <= batch).expect("the first holds from 0").1
-}
-
-/// What was chosen for a batch and a density, and why.
-///
-/// The choice asks for the batch and the density alone: inputs and units are kept to be shown, and change nothing. Lists or runs are chosen
-/// up to the density at which they were seen to win over the dense product with such a batch, on AVX-512 and one thread:
-///
-/// | batch from | 0 | 3 | 5 | 7 | 9 | 17 | 33 | 49 | 97 | 1500 | measured |
-/// |---|---|---|---|---|---|---|---|---|---|---|---|
-/// | a pattern up to | 0.06 | 0.09 | 0.13 | 0.17 | 0.25 | 0.35 | 0.35 | 0.44 | 0.44 | 0.55 | 784 inputs, 2000 units |
-/// | receptive fields up to | 0.05 | 0.11 | 0.17 | 0.22 | 0.32 | 0.48 | 0.72 | 0.72 | 0.72 | 0.72 | 100 units on a map of 30 x 30, none denser than 0.72 |
-/// | the gradient by a pattern's weights up to | 0.04 | 0.04 | 0.04 | 0.04 | 0.06 | 0.06 | 0.18 | 0.18 | 0.30 | 0.30 | 784 inputs, 2000 units |
-///
-/// The last is the choice of [`MaskedWeights::gradient`], which is made by itself: [`strategy`](Self::strategy) tells the others'.
-///
-/// Layers of other shapes may cross elsewhere: where it matters, measure [`sparse_matmul`](super::sparse_matmul) or
-/// [`field_matmul`](super::field_matmul) and [`matmul`](crate::kernels::dense::matmul) on yours, and choose by
-/// [`MaskedWeights::with_strategy`].
-///
-/// ```
-/// use neuropil::kernels::masked::{Plan, Strategy};
-/// let plan = Plan::for_pattern(256, 784, 2000, 0.01);
-/// assert_eq!(plan.strategy(), Strategy::Sparse);
-/// println!("{plan}"); // sparse: 784 x 2000 at density 0.010, batch 256: at most the crossover to dense, 0.44
-/// assert_eq!(Plan::for_pattern(256, 784, 2000, 0.9).strategy(), Strategy::Dense);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Plan {
-    strategy: Strategy,
-    batch: usize,
-    inputs: usize,
-    units: usize,
-    density: f64,
-    crossover: f64,
-    /// Whether somebody else has chosen the strategy.
-    told: bool,
-}
-
-impl Plan {
-    /// The plan for a pattern of this density. Inputs and units do not enter the choice.
-    pub fn for_pattern(batch: usize, inputs: usize, units: usize, density: f64) -> Self {
-        Self::new(Strategy::Sparse, SPARSE, [batch, inputs, units], density)
-    }
-
-    /// The plan for receptive fields with this share of all connections. Inputs and units do not enter the choice.
-    pub fn for_fields(batch: usize, inputs: usize, units: usize, density: f64) -> Self {
-        Self::new(Strategy::Field, FIELD, [batch, inputs, units], density)
-    }
-
-    fn new(sparse: Strategy, table: &Crossovers, [batch, inputs, units]: [usize; 3], density: f64) -> Self {
-        let crossover = crossover(table, batch);
-        let strategy = if density <= crossover { sparse } else { Strategy::Dense };
-        Plan { strategy, batch, inputs, units, density, crossover, told: false }
-    }
-
-    /// What was chosen.
-    pub fn strategy(&self) -> Strategy {
-        self.strategy
-    }
-
-    /// The batch it was chosen for.
-    pub fn batch(&self) -> usize {
-        self.batch
-    }
-
-    /// The density it was chosen for.
-    pub fn density(&self) -> f64 {
-        self.density
-    }
-}
-
-impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Plan { strategy, batch, inputs, units, density, crossover, told } = self;
-        write!(f, "{strategy}: {inputs} x {units} at density {density:.3}, batch {batch}: ")?;
-        if *told {
-            return f.write_str("as it was told");
-        }
-        let side = if *strategy == Strategy::Dense { "above" } else { "at most" };
-        write!(f, "{side} the crossover to dense, {crossover:.2}")
-    }
-}
 
 /// Masked weights of a layer, with the [`Plan`] by which they are used.
 ///
@@ -313,7 +193,7 @@ impl MaskedWeights {
         if strategy != own && strategy != Strategy::Dense {
             return Err(Error::setting("strategy of masked weights", format!("dense or {own}"), strategy));
         }
-        self.plan = Plan { strategy, told: true, ..self.plan };
+        self.plan = self.plan.told(strategy);
         self.lay_out();
         Ok(self)
     }
@@ -323,7 +203,7 @@ impl MaskedWeights {
     ///
     /// Cost: of a dense plan, a pass over \[inputs, units\].
     pub fn planned_for(mut self, context: &Context, batch: usize) -> Self {
-        let Plan { inputs, units, density, .. } = self.plan;
+        let (inputs, units, density) = (self.inputs(), self.units(), self.density());
         self.plan = match self.mask {
             Mask::Sparse(_) => Plan::for_pattern(batch, inputs, units, density),
             Mask::Fields { .. } => Plan::for_fields(batch, inputs, units, density),
@@ -356,12 +236,12 @@ impl MaskedWeights {
 
     /// Number of inputs: of the map's values, for receptive fields.
     pub fn inputs(&self) -> usize {
-        self.plan.inputs
+        self.plan.inputs()
     }
 
     /// Number of units.
     pub fn units(&self) -> usize {
-        self.plan.units
+        self.plan.units()
     }
 
     /// Number of weights; in receptive fields a column that is listed twice has two.
@@ -371,7 +251,7 @@ impl MaskedWeights {
 
     /// Weights as a share of a dense layer's.
     pub fn density(&self) -> f64 {
-        self.plan.density
+        self.plan.density()
     }
 
     /// The pattern of the mask; `None` for receptive fields.
@@ -414,7 +294,7 @@ impl MaskedWeights {
     /// Lays the weights out for the plan.
     fn lay_out(&mut self) {
         let before = self.dense.take();
-        if self.plan.strategy == Strategy::Dense {
+        if self.plan.strategy() == Strategy::Dense {
             self.dense = Dense::of(self.isa, &self.mask, before);
         }
     }
@@ -477,7 +357,7 @@ impl MaskedWeights {
         assert!(values == weights, "MaskedWeights::gradient: {values} values for {weights} weights");
         match &self.mask {
             Mask::Fields { layer, .. } => field_weight_gradient(context, x, y, layer, gradient),
-            Mask::Sparse(matrix) if self.plan.density <= crossover(SAMPLED, self.plan.batch) => {
+            Mask::Sparse(matrix) if self.plan.samples_gradients() => {
                 sampled_product(context, x, y, matrix.pattern(), gradient);
             }
             Mask::Sparse(matrix) => {
@@ -505,7 +385,7 @@ impl MaskedWeights {
 
     #[track_caller]
     fn shapes_agree(&self, name: &str, x: (usize, usize), y: (usize, usize)) {
-        let Plan { inputs, units, .. } = self.plan;
+        let (inputs, units) = (self.inputs(), self.units());
         assert!(
             x.0 == y.0 && x.1 == inputs && y.1 == units,
             "{name}: x is {} x {}, the weights are {inputs} x {units}, y is {} x {}",
@@ -563,108 +443,10 @@ impl Mask {
     }
 }
 
-/// Ranges of rows up to which each is a product by itself; of more of them, products of a row or two would read the weights again and again.
-const RANGES: usize = 4;
-
-/// Calls `product(context, finite, x, y)` for the rows of x that are all finite, and for the others, with what belongs to them of y: range by
-/// range, or, where there are many, all of a kind together. Each row's product is the same either way.
-fn by_finiteness(
-    context: &mut Context,
-    x: MatRef<'_>,
-    mut y: MatMut<'_>,
-    write: Write,
-    product: impl Fn(&mut Context, bool, MatRef<'_>, MatMut<'_>),
-) {
-    let ranges = alike(context.isa(), x);
-    if ranges.len() <= RANGES {
-        for (finite, rows) in ranges {
-            let (part, rest) = y.split_rows(rows.len());
-            y = rest;
-            product(context, finite, x.rows_range(rows), part);
-        }
-        return;
-    }
-    for kind in [true, false] {
-        let rows: Vec<usize> =
-            ranges.iter().filter(|(finite, _)| *finite == kind).flat_map(|(_, rows)| rows.clone()).collect();
-        let (mut from, mut to) = (Matrix::zeros(rows.len(), x.cols()), Matrix::zeros(rows.len(), y.cols()));
-        for (at, &row) in rows.iter().enumerate() {
-            from.row_mut(at).copy_from_slice(x.row(row));
-            // What is replaced is not read.
-            if write != Write::Replace {
-                to.row_mut(at).copy_from_slice(y.row_mut(row));
-            }
-        }
-        product(context, kind, from.view(), to.view_mut());
-        for (at, &row) in rows.iter().enumerate() {
-            y.row_mut(row).copy_from_slice(to.row(at));
-        }
-    }
-}
-
-/// The rows of x in ranges that are all finite, or all not: zero times the rest would be NaN.
-fn alike(isa: Isa, x: MatRef<'_>) -> Vec<(bool, std::ops::Range<usize>)> {
-    let finite = dispatch(isa, FiniteRows { x });
-    let mut ranges: Vec<(bool, std::ops::Range<usize>)> = Vec::new();
-    for (row, finite) in finite.into_iter().enumerate() {
-        match ranges.last_mut() {
-            Some((alike, range)) if *alike == finite => range.end += 1,
-            _ => ranges.push((finite, row..row + 1)),
-        }
-    }
-    ranges
-}
-
-struct FiniteRows<'a> {
-    x: MatRef<'a>,
-}
-
-impl Kernel for FiniteRows<'_> {
-    type Output = Vec<bool>;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> Vec<bool> {
-        let mut finite = vec![true; self.x.rows()];
-        for (finite, row) in finite.iter_mut().zip(self.x.iter_rows()) {
-            // x - x is zero, or NaN.
-            let (vectors, rest) = row.as_chunks::<LANES>();
-            let mut sum = s.zero();
-            for vector in vectors {
-                let value = s.load(vector);
-                sum = s.add(sum, s.sub(value, value));
-            }
-            let value = s.load_partial(rest);
-            sum = s.add(sum, s.sub(value, value));
-            *finite = s.mask_bits(s.eq(sum, s.zero())) == u16::MAX;
-        }
-        finite
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::kernels::masked::{Map, ReceptiveField, Rectangle};
-
-    #[test]
-    fn the_documented_crossovers_are_those_in_use() {
-        let row = |name: &str| -> Vec<String> {
-            let start = format!("/// | {name} |");
-            let line =
-                include_str!("choose.rs").lines().find(|line| line.starts_with(&start)).expect("a row of the table");
-            line[start.len()..].split('|').map(|cell| cell.trim().to_owned()).take(10).collect()
-        };
-        let batches: Vec<usize> = row("batch from").iter().map(|batch| batch.parse().unwrap()).collect();
-        for (name, table) in [
-            ("a pattern up to", SPARSE),
-            ("receptive fields up to", FIELD),
-            ("the gradient by a pattern's weights up to", SAMPLED),
-        ] {
-            let used: Vec<String> = batches.iter().map(|&batch| format!("{:.2}", crossover(table, batch))).collect();
-            assert_eq!(row(name), used, "{name}");
-            assert!(table.iter().all(|(least, _)| batches.contains(least)), "{name}");
-        }
-    }
 
     #[test]
     fn dense_weights_are_changed_in_their_memory_and_packed_only_for_many_units() {
