@@ -38,6 +38,28 @@ pub(crate) struct Journal {
     pub(crate) losses: (f64, u64),
 }
 
+/// In `impl Learner` of a network with a `config` and a `journal`, in a module with its `KIND`: what is asked of these alone.
+macro_rules! answers {
+    () => {
+        fn kind(&self) -> &'static str {
+            KIND
+        }
+
+        fn finished(&self) -> bool {
+            self.journal.finished
+        }
+
+        fn curve(&self) -> &[$crate::systems::CurvePoint] {
+            &self.journal.curve
+        }
+
+        fn config_toml(&self) -> String {
+            self.config.to_toml()
+        }
+    };
+}
+pub(crate) use answers;
+
 impl Journal {
     /// Notes the training set, by its images and its digest: a run must keep to it once it has taken a step.
     pub(crate) fn begin(&mut self, samples: usize, digest: u64) -> Result<()> {

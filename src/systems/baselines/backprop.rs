@@ -25,11 +25,9 @@ use crate::parallel;
 use crate::random::Stream;
 use crate::systems::checkpoint::{Reader, Writer};
 use crate::systems::features::{self, Frozen, shaped};
-use crate::systems::journal::{Journal, Phase};
+use crate::systems::journal::{self, Journal, Phase};
 use crate::systems::read_out::{ReadOut, column_sums, draw};
-use crate::systems::{
-    CurvePoint, Differentiable, Learner, Observer, Schedule, checkpoint, drawing, evaluate, settings,
-};
+use crate::systems::{Differentiable, Learner, Observer, Schedule, checkpoint, drawing, evaluate, settings};
 
 /// A multi-layer perceptron and how it is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -316,9 +314,7 @@ impl Network {
 checkpoint::readable!(Network);
 
 impl Learner for Network {
-    fn kind(&self) -> &'static str {
-        KIND
-    }
+    journal::answers!();
 
     fn inputs(&self) -> usize {
         self.hidden.first().map_or(0, Matrix::rows)
@@ -386,10 +382,6 @@ impl Learner for Network {
         Ok(ControlFlow::Continue(()))
     }
 
-    fn finished(&self) -> bool {
-        self.journal.finished
-    }
-
     fn predict(&self, context: &mut Context, images: MatRef<'_>, logits: MatMut<'_>) {
         let mut traces: Vec<Trace> = self.hidden.iter().map(|_| Trace::new()).collect();
         forward(context, self.config.activation, &self.hidden, images, &mut traces);
@@ -406,14 +398,6 @@ impl Learner for Network {
         }
         writer.read_out("output", &self.output);
         writer.bytes()
-    }
-
-    fn curve(&self) -> &[CurvePoint] {
-        &self.journal.curve
-    }
-
-    fn config_toml(&self) -> String {
-        self.config.to_toml()
     }
 
     fn weights(&self, layer: usize) -> Option<MatRef<'_>> {

@@ -19,9 +19,9 @@ use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::random::Stream;
 use crate::systems::checkpoint::{Reader, Writer};
 use crate::systems::features::{self, Frozen, Keep};
-use crate::systems::journal::{Journal, Phase};
+use crate::systems::journal::{self, Journal, Phase};
 use crate::systems::read_out::{self, ReadOut, Training};
-use crate::systems::{CurvePoint, Differentiable, Learner, Observer, Schedule, checkpoint, drawing, settings};
+use crate::systems::{Differentiable, Learner, Observer, Schedule, checkpoint, drawing, settings};
 
 /// A Krotov-Hopfield network and how it is trained. The defaults are the paper's for MNIST.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -358,9 +358,7 @@ impl HiddenLayer<'_> {
 checkpoint::readable!(Network);
 
 impl Learner for Network {
-    fn kind(&self) -> &'static str {
-        KIND
-    }
+    journal::answers!();
 
     fn inputs(&self) -> usize {
         self.hidden.first().map_or(0, Matrix::cols)
@@ -415,10 +413,6 @@ impl Learner for Network {
         Ok(ControlFlow::Continue(()))
     }
 
-    fn finished(&self) -> bool {
-        self.journal.finished
-    }
-
     fn predict(&self, context: &mut Context, images: MatRef<'_>, logits: MatMut<'_>) {
         let mut features = Matrix::zeros(images.rows(), self.output.weights.rows());
         let readings = (self.config.inner, self.config.reading);
@@ -433,14 +427,6 @@ impl Learner for Network {
         }
         writer.read_out("output", &self.output);
         writer.bytes()
-    }
-
-    fn curve(&self) -> &[CurvePoint] {
-        &self.journal.curve
-    }
-
-    fn config_toml(&self) -> String {
-        self.config.to_toml()
     }
 
     fn weights(&self, layer: usize) -> Option<MatRef<'_>> {

@@ -11,9 +11,9 @@ use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::random::Stream;
 use crate::systems::checkpoint::{Reader, Writer};
 use crate::systems::features::{self, Frozen};
-use crate::systems::journal::{Journal, Phase};
+use crate::systems::journal::{self, Journal, Phase};
 use crate::systems::read_out::{self, ReadOut, Training};
-use crate::systems::{CurvePoint, Differentiable, Learner, Observer, checkpoint, drawing, settings};
+use crate::systems::{Differentiable, Learner, Observer, checkpoint, drawing, settings};
 
 /// A softmax regression and how it is trained.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -114,9 +114,7 @@ impl Network {
 checkpoint::readable!(Network);
 
 impl Learner for Network {
-    fn kind(&self) -> &'static str {
-        KIND
-    }
+    journal::answers!();
 
     fn inputs(&self) -> usize {
         self.output.weights.rows()
@@ -149,10 +147,6 @@ impl Learner for Network {
         Ok(ControlFlow::Continue(()))
     }
 
-    fn finished(&self) -> bool {
-        self.journal.finished
-    }
-
     fn predict(&self, context: &mut Context, images: MatRef<'_>, logits: MatMut<'_>) {
         self.output.logits(context, images, logits);
     }
@@ -161,14 +155,6 @@ impl Learner for Network {
         let mut writer = Writer::new(KIND, &self.config.to_toml(), self.inputs(), self.classes(), &self.journal);
         writer.read_out("output", &self.output);
         writer.bytes()
-    }
-
-    fn curve(&self) -> &[CurvePoint] {
-        &self.journal.curve
-    }
-
-    fn config_toml(&self) -> String {
-        self.config.to_toml()
     }
 
     fn weights(&self, _layer: usize) -> Option<MatRef<'_>> {

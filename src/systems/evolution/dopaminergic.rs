@@ -35,8 +35,8 @@ use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::parallel;
 use crate::random::Stream;
 use crate::systems::checkpoint::{Reader, Writer};
-use crate::systems::journal::Journal;
-use crate::systems::{CurvePoint, Learner, Observer, checkpoint, experiment, settings};
+use crate::systems::journal::{self, Journal};
+use crate::systems::{Learner, Observer, checkpoint, experiment, settings};
 
 /// A dopaminergic network and how it is trained. Every key has a default, but for those of a dopaminergic rule (see
 /// [`Learning`]); unknown keys are refused.
@@ -313,9 +313,7 @@ fn accuracies(context: &mut Context, hidden: &Hidden, outputs: &[&Output], data:
 checkpoint::readable!(Network);
 
 impl Learner for Network {
-    fn kind(&self) -> &'static str {
-        KIND
-    }
+    journal::answers!();
 
     fn inputs(&self) -> usize {
         self.hidden.inputs
@@ -337,10 +335,6 @@ impl Learner for Network {
         self.train_on(context, &sample, monitor, observer)
     }
 
-    fn finished(&self) -> bool {
-        self.journal.finished
-    }
-
     fn predict(&self, context: &mut Context, images: MatRef<'_>, logits: MatMut<'_>) {
         let h = self.hidden.activities(context, images);
         self.output.logits(context, h.view(), logits);
@@ -358,14 +352,6 @@ impl Learner for Network {
             writer.adam("output.weights", &[self.classes(), self.config.hidden], moments);
         }
         writer.bytes()
-    }
-
-    fn curve(&self) -> &[CurvePoint] {
-        &self.journal.curve
-    }
-
-    fn config_toml(&self) -> String {
-        self.config.to_toml()
     }
 
     fn weights(&self, layer: usize) -> Option<MatRef<'_>> {

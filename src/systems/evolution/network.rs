@@ -18,8 +18,8 @@ use crate::kernels::masked::Pattern;
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::random::Stream;
 use crate::systems::checkpoint::{Reader, Writer};
-use crate::systems::journal::Journal;
-use crate::systems::{CurvePoint, Learner, Observer, checkpoint, settings};
+use crate::systems::journal::{self, Journal};
+use crate::systems::{Learner, Observer, checkpoint, settings};
 
 /// The name in checkpoints and on the command line.
 pub(crate) const KIND: &str = "evolution";
@@ -264,9 +264,7 @@ fn affordable(config: &Config, inputs: usize, classes: usize) -> Result<()> {
 checkpoint::readable!(Network);
 
 impl Learner for Network {
-    fn kind(&self) -> &'static str {
-        KIND
-    }
+    journal::answers!();
 
     fn inputs(&self) -> usize {
         self.inputs
@@ -312,10 +310,6 @@ impl Learner for Network {
         Ok(ControlFlow::Continue(()))
     }
 
-    fn finished(&self) -> bool {
-        self.journal.finished
-    }
-
     /// The expected weights' answer, or after lifetime learning that of its network. Logits are those of images of the configured brightness, on
     /// which it learned: `images` are in 0 to 1 here as everywhere.
     ///
@@ -353,14 +347,6 @@ impl Learner for Network {
             life.write(&mut writer);
         }
         writer.bytes()
-    }
-
-    fn curve(&self) -> &[CurvePoint] {
-        &self.journal.curve
-    }
-
-    fn config_toml(&self) -> String {
-        self.config.to_toml()
     }
 
     /// None: the weights of a population are not a matrix.

@@ -13,9 +13,9 @@ use crate::kernels::{activation, hebbian, perturb};
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::random::Stream;
 use crate::systems::checkpoint::{Reader, Writer};
-use crate::systems::journal::Journal;
+use crate::systems::journal::{self, Journal};
 use crate::systems::read_out::{ReadOut, draw};
-use crate::systems::{CurvePoint, Learner, Observer, Schedule, checkpoint, drawing, settings};
+use crate::systems::{Learner, Observer, Schedule, checkpoint, drawing, settings};
 
 /// A Hebbian network with its whole training state.
 #[derive(Clone, Debug, PartialEq)]
@@ -335,9 +335,7 @@ impl Head {
 checkpoint::readable!(Network);
 
 impl Learner for Network {
-    fn kind(&self) -> &'static str {
-        KIND
-    }
+    journal::answers!();
 
     fn inputs(&self) -> usize {
         self.layers.0.first().map_or(0, Matrix::rows)
@@ -356,10 +354,6 @@ impl Learner for Network {
     ) -> Result<ControlFlow<()>> {
         settings::both_fit(data, monitor, self.inputs(), self.classes())?;
         super::train::train(self, context, data, monitor, observer)
-    }
-
-    fn finished(&self) -> bool {
-        self.journal.finished
     }
 
     fn predict(&self, context: &mut Context, images: MatRef<'_>, logits: MatMut<'_>) {
@@ -383,14 +377,6 @@ impl Learner for Network {
             Head::Perturbation(output) => output.write(&mut writer),
         }
         writer.bytes()
-    }
-
-    fn curve(&self) -> &[CurvePoint] {
-        &self.journal.curve
-    }
-
-    fn config_toml(&self) -> String {
-        self.config.to_toml()
     }
 
     fn weights(&self, layer: usize) -> Option<MatRef<'_>> {

@@ -16,8 +16,8 @@ use crate::error::{Error, Result};
 use crate::kernels::masked::ReceptiveField;
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::random::Stream;
-use crate::systems::journal::Journal;
-use crate::systems::{CurvePoint, Learner, Observer, checkpoint, settings};
+use crate::systems::journal::{self, Journal};
+use crate::systems::{Learner, Observer, checkpoint, settings};
 
 /// The name in checkpoints and on the command line.
 pub(crate) const KIND: &str = "hierarchy";
@@ -241,9 +241,7 @@ impl Network {
 checkpoint::readable!(Network);
 
 impl Learner for Network {
-    fn kind(&self) -> &'static str {
-        KIND
-    }
+    journal::answers!();
 
     fn inputs(&self) -> usize {
         self.inputs
@@ -268,10 +266,6 @@ impl Learner for Network {
         super::train::train(self, context, data, monitor, observer)
     }
 
-    fn finished(&self) -> bool {
-        self.journal.finished
-    }
-
     /// Images in 0 to 1 are taken back to the nearest byte: training prepares bytes.
     fn predict(&self, context: &mut Context, images: MatRef<'_>, logits: MatMut<'_>) {
         let latents = self.all_latents(context, &self.prepared(images));
@@ -287,14 +281,6 @@ impl Learner for Network {
 
     fn to_bytes(&self) -> Result<Vec<u8>> {
         self.write().bytes()
-    }
-
-    fn curve(&self) -> &[CurvePoint] {
-        &self.journal.curve
-    }
-
-    fn config_toml(&self) -> String {
-        self.config.to_toml()
     }
 
     /// The encoder of unit `layer`, `[hidden, inputs]`: a row a latent, a column for each cell of the unit's field, rectangle by

@@ -16,8 +16,8 @@ use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::parallel::for_each;
 use crate::random::Stream;
 use crate::systems::checkpoint::{Reader, Writer};
-use crate::systems::journal::{Journal, Phase};
-use crate::systems::{CurvePoint, Learner, Observer, checkpoint, settings};
+use crate::systems::journal::{self, Journal, Phase};
+use crate::systems::{Learner, Observer, checkpoint, settings};
 
 pub(crate) const KIND: &str = "organism";
 
@@ -282,9 +282,7 @@ impl Network {
 checkpoint::readable!(Network);
 
 impl Learner for Network {
-    fn kind(&self) -> &'static str {
-        KIND
-    }
+    journal::answers!();
 
     fn inputs(&self) -> usize {
         self.inputs
@@ -302,10 +300,6 @@ impl Learner for Network {
         observer: &mut Observer<'_>,
     ) -> Result<ControlFlow<()>> {
         self.train_watched(context, data, monitor, observer, &mut |_, _| ())
-    }
-
-    fn finished(&self) -> bool {
-        self.journal.finished
     }
 
     fn predict(&self, context: &mut Context, images: MatRef<'_>, mut logits: MatMut<'_>) {
@@ -333,14 +327,6 @@ impl Learner for Network {
         }
         writer.doubles("epochs", &[self.epochs.len(), 7], self.epochs.as_flattened());
         writer.bytes()
-    }
-
-    fn curve(&self) -> &[CurvePoint] {
-        &self.journal.curve
-    }
-
-    fn config_toml(&self) -> String {
-        self.config.to_toml()
     }
 
     /// None, whatever the layer: the weights are particles, see [`Network::organism`], and [`Organism::extract`] for the weights
