@@ -624,6 +624,24 @@ fn nan_spreads_by_the_formula_and_survives_the_clamp() {
 }
 
 #[test]
+fn a_largest_change_that_overflows_spoils_only_the_weights_that_changed_so_much() {
+    // Two samples whose sum is beyond `f32` in one place. No unit weighs it, so that all activities are finite. The first wins; the second
+    // is pushed away by what is still within `f32`.
+    let x = Matrix::from_fn(2, 37, |_, i| if i == 20 { 3e38 } else { 1.0 });
+    let before = Matrix::from_fn(3, 37, |u, i| if u > 0 || i == 20 { 0.0 } else { 0.25 });
+    let rule = KrotovHopfield { p: 2, k: 2, delta: 0.4, non_negative: false };
+    for isa in Isa::available() {
+        let mut w = before.clone();
+        let largest = krotov_hopfield(&mut Context::on(isa).unwrap(), x.view(), w.view_mut(), &rule, 0.1);
+        assert_eq!(largest, f32::INFINITY, "{isa}");
+        for (u, i) in (0..3).flat_map(|u| (0..37).map(move |i| (u, i))) {
+            let (old, new) = (before[(u, i)], w[(u, i)]);
+            assert!(if u == 0 && i == 20 { new.is_nan() } else { new == old }, "{isa}, unit {u}, input {i}: {new}");
+        }
+    }
+}
+
+#[test]
 #[should_panic(expected = "sanger: x is 2 x 3, z is 4 x 5, w is 3 x 5")]
 fn disagreeing_shapes_are_named() {
     let update = Update { rate: 0.1, reduction: Reduction::Mean, non_negative: true };
