@@ -458,7 +458,7 @@ pub(crate) fn pack_panel<S: Simd>(
 
 /// Packs up to 16 rows of `b` as the columns of vector `v` of a panel, a 16 x 16 block at a time.
 #[inline(always)]
-fn pack_transposed<S: Simd>(s: S, rows: MatRef<'_>, v: usize, width: usize, to: &mut [[f32; LANES]]) {
+pub(crate) fn pack_transposed<S: Simd>(s: S, rows: MatRef<'_>, v: usize, width: usize, to: &mut [[f32; LANES]]) {
     let depth = to.len() / width;
     for k in (0..depth).step_by(LANES) {
         let len = LANES.min(depth - k);

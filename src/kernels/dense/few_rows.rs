@@ -3,9 +3,10 @@
 //! ```text
 //! for each strip of up to 1024 columns                                    its sums stay in L1
 //!   for each block of DEPTH values of k, as in the blocked product
-//!     for each STEP rows of b, which are read one after the other         (1)
-//!       for each vector of columns: sums[i] += a[i, k] b[k], k in order
-//!     c = write(c, sums)
+//!     for each eight rows of a                                            the block of b stays in L2
+//!       for each STEP rows of b, which are read one after the other       (1)
+//!         for each vector of columns: sums[i] += a[i, k] b[k], k in order
+//!       c = write(c, sums)
 //! ```
 //! 1. So many streams the hardware follows; a panel's columns would be rows that are thousands of bytes apart.
 //!
@@ -13,20 +14,26 @@
 //!
 //! Every sum is the chain that it is in a tile of the blocked product, and so has the same bits.
 
+use super::BY_PANEL;
 use super::blocked::{DEPTH, Epilogue, transpose_block, write_vector};
 use crate::matrix::{MatMut, MatRef};
 use crate::simd::{Kernel, LANES, Simd};
 
-/// The most rows that go this way.
+/// Rows that share a reading of b's block; of more, the others find it in the second-level cache.
 pub(super) const FEW_ROWS: usize = 8;
 
-/// Whether a product of this shape goes this way: narrow ones of more than a few rows gain more from lanes along their rows.
-pub(super) fn wins(rows: usize, cols: usize) -> bool {
-    rows <= if cols < NARROW { GROUP } else { FEW_ROWS }
+/// Whether a product of this shape goes this way. Narrow ones of more than a few rows gain more from lanes along their rows; and the blocked
+/// product has packed its panels in the time of so many rows, fewer where few registers hold few rows' sums.
+pub(super) fn wins(rows: usize, cols: usize, b_transposed: bool, registers: usize) -> bool {
+    let most = match cols {
+        0..64 => GROUP,
+        64..192 => FEW_ROWS,
+        192..BY_PANEL => 16,
+        _ => 32,
+    };
+    // Transposed anew for every eight rows, or where registers are few.
+    rows <= if b_transposed || registers < 32 { most.min(FEW_ROWS) } else { most }
 }
-
-/// Columns below which five rows and more go the blocked way.
-const NARROW: usize = 64;
 
 /// Vectors of the strips' sums, in all rows.
 pub(super) const SUMS: usize = 256;
@@ -69,23 +76,27 @@ impl FewRows<'_, '_, '_> {
     fn product<S: Simd, const STEP: usize>(self, s: S) {
         let FewRows { a, b, sums, mut c, epilogue } = self;
         let (depth, vectors) = (b.rows(), c.cols().div_ceil(LANES));
-        let sums = &mut sums.as_chunks_mut::<LANES>().0[..c.rows() * vectors];
+        let sums = sums.as_chunks_mut::<LANES>().0;
         for first in (0..depth).step_by(DEPTH) {
             let end = depth.min(first + DEPTH);
-            sums.fill([0.0; LANES]);
-            let mut k = first;
-            while k + STEP <= end {
-                groups::<S, STEP>(s, a, b, k, sums);
-                k += STEP;
-            }
-            while k < end {
-                groups::<S, 1>(s, a, b, k, sums);
-                k += 1;
-            }
             let block = epilogue.of_block(first, end == depth);
-            for (i, sums) in sums.chunks_exact(vectors).enumerate() {
-                for (v, to) in c.row_mut(i).chunks_mut(LANES).enumerate() {
-                    write_vector(s, s.load(&sums[v]), v * LANES, to, block);
+            for row in (0..c.rows()).step_by(FEW_ROWS) {
+                let a = a.rows_range(row..a.rows().min(row + FEW_ROWS));
+                let sums = &mut sums[..a.rows() * vectors];
+                sums.fill([0.0; LANES]);
+                let mut k = first;
+                while k + STEP <= end {
+                    groups::<S, STEP>(s, a, b, k, sums);
+                    k += STEP;
+                }
+                while k < end {
+                    groups::<S, 1>(s, a, b, k, sums);
+                    k += 1;
+                }
+                for (i, sums) in sums.chunks_exact(vectors).enumerate() {
+                    for (v, to) in c.row_mut(row + i).chunks_mut(LANES).enumerate() {
+                        write_vector(s, s.load(&sums[v]), v * LANES, to, block);
+                    }
                 }
             }
         }
@@ -116,11 +127,11 @@ fn add<S: Simd, const ROWS: usize, const STEP: usize>(
     k: usize,
     sums: &mut [[f32; LANES]],
 ) {
-    let whole = b.cols() / LANES;
+    let (whole, part) = (b.cols() / LANES, b.cols() % LANES);
     let (mut values, mut vectors, mut rests) = ([[s.zero(); STEP]; ROWS], [&[][..]; STEP], [&[][..]; STEP]);
     for t in 0..STEP {
         let (row, rest) = b.row(k + t).as_chunks::<LANES>();
-        (vectors[t], rests[t]) = (&row[..whole], rest);
+        (vectors[t], rests[t]) = (&row[..whole], &rest[..part]);
         for i in 0..ROWS {
             values[i][t] = s.splat(a.row(i)[k + t]);
         }
@@ -146,13 +157,19 @@ fn add<S: Simd, const ROWS: usize, const STEP: usize>(
             s.store(acc[i], &mut lines[i][v]);
         }
     }
-    if !rests[0].is_empty() {
+    if part > 0 {
+        let mut acc = [s.zero(); ROWS];
+        for i in 0..ROWS {
+            acc[i] = s.load(&last[i][0]);
+        }
         for t in 0..STEP {
             let b = s.load_partial(rests[t]);
             for i in 0..ROWS {
-                let sum = &mut last[i][0];
-                s.store(s.mul_add(values[i][t], b, s.load(sum)), sum);
+                acc[i] = s.mul_add(values[i][t], b, acc[i]);
             }
+        }
+        for i in 0..ROWS {
+            s.store(acc[i], &mut last[i][0]);
         }
     }
 }

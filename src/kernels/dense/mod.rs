@@ -12,8 +12,8 @@
 //! with t = k / 256, rounded up, a new c is within `g(k + 2 t) |s| sum_k |a b| + g(2 t) (|c| + |old c|)` of the exact c.
 //! **Determinism.** That order depends on neither threads nor instruction set, so neither do the bits.
 //! **NaN and infinity** spread as in the sums above; nothing is skipped for being zero.
-//! **Cost.** m n k multiply-adds. Up to 8 rows read `b` where it lies (up to 4 if it has fewer than 64 columns); for more it is copied once into
-//! panels. `matmul_tn` first copies `a`, transposed, into the context's scratch memory.
+//! **Cost.** m n k multiply-adds. Up to 8 rows read `b` where it lies (4 if it has fewer than 64 columns; with AVX-512 16 from 192 columns on,
+//! and 32 from 384, unless it is transposed); for more it is copied once into panels. `matmul_tn` first copies `a`, transposed, into the context's scratch memory.
 //!
 //! ```
 //! use neuropil::kernels::dense::{Write, matmul};
@@ -238,9 +238,9 @@ fn product(
     let threads = context.threads().for_work(rows.saturating_mul(cols).saturating_mul(depth));
     let stride = depth.next_multiple_of(LANES);
     let transposed_len = if a_transposed { rows * stride } else { 0 };
-    if few_rows::wins(rows, cols) && depth > 0 {
+    if few_rows::wins(rows, cols, b_transposed, registers(isa)) && depth > 0 {
         // As much of b is read for one row as for eight.
-        let threads = context.threads().for_work(FEW_ROWS.saturating_mul(cols).saturating_mul(depth));
+        let threads = context.threads().for_work(rows.max(FEW_ROWS).saturating_mul(cols).saturating_mul(depth));
         let [transposed, sums] = context.scratch([transposed_len, SUMS * LANES * threads.get()]);
         let a = if a_transposed { transpose(isa, threads, a, transposed) } else { a };
         let width = few_rows::strip(rows, cols, threads.get());
@@ -328,7 +328,8 @@ impl PackedMatrix {
 
     /// Whether it is laid out for this instruction set, and better than a matrix as it lies for so many rows on the left.
     pub(crate) fn fits(&self, isa: Isa, rows: usize) -> bool {
-        self.registers == registers(isa) && self.cols >= BY_PANEL && rows >= 64
+        let registers = registers(isa);
+        self.registers == registers && self.cols >= BY_PANEL && !few_rows::wins(rows, self.cols, false, registers)
     }
 }
 

@@ -14,15 +14,15 @@
 //! weights is, column by column, a [dot product along the samples](super::sampled).
 
 use super::geometry::{Map, ReceptiveField};
-use super::sampled::{self, PANEL};
+use super::sampled::{self, PANEL, by_vectors};
 use super::sparse::{load_all, panel_of, store_all, widest, with_workspaces, write_transposed};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::kernels::dense::Write;
 use crate::kernels::dense::blocked::{pack_panel, packed_len};
 use crate::matrix::{MatMut, MatRef};
-use crate::parallel::for_each;
-use crate::simd::{Kernel, LANES, Simd, dispatch, registers};
+use crate::parallel::{Threads, for_each};
+use crate::simd::{Isa, Kernel, LANES, Simd, dispatch, registers};
 
 /// The fields of a layer's units, all on one map, and where each unit's weights lie: in one slice, unit by unit, in the order of its field's
 /// values.
@@ -377,8 +377,8 @@ fn backward<S: Simd, const V: usize>(s: S, mut work: Backward<'_, '_, '_>) {
 /// `g = (x^T y) o delta`: the gradient by each unit's weights, for x \[batch, map\], y \[batch, units\]; replaces what g held.
 ///
 /// g lies as the weights do; a column listed twice by a field has the same gradient twice.
-/// Cost: batch x weights multiply-adds, the batch rounded up to 128 samples and the length of each run of a field to 16; 1/8 as much for folding
-/// lanes; and a copy of x and y, whose scratch is 128 x (map + units) values. See [the module](super) for error, NaN and determinism.
+/// Cost: batch x weights multiply-adds, the batch rounded up to 16, 32, 64 or whole 128 samples and the length of each run of a field to 16; for each 128
+/// samples or part of them 16 x weights for folding lanes; and a copy of x and y, whose scratch is 128 x (map + units) values. See [the module](super) for error, NaN and determinism.
 ///
 /// ```
 /// use neuropil::kernels::masked::{FieldLayer, Map, Rectangle, ReceptiveField, field_weight_gradient};
@@ -410,35 +410,52 @@ pub fn field_weight_gradient(
         return gradient.fill(0.0);
     }
     // Threads meet after every panel, so it is a panel's work that must be worth it.
-    let threads = context.threads().for_work(PANEL.saturating_mul(gradient.len()));
-    let [inputs, outputs] = context.scratch([PANEL * x.cols(), PANEL * y.cols()]);
+    let threads = context.threads().for_work(sampled::work(batch).saturating_mul(gradient.len()));
+    let panel = PANEL.min(batch.next_multiple_of(LANES).next_power_of_two());
+    let [inputs, outputs] = context.scratch([panel * x.cols(), panel * y.cols()]);
     for first in (0..batch).step_by(PANEL) {
         let samples = first..batch.min(first + PANEL);
-        let inputs = sampled::pack(isa, threads, x.rows_range(samples.clone()), inputs);
-        let outputs = sampled::pack(isa, threads, y.rows_range(samples), outputs);
-        let mut rest = &mut *gradient;
-        let units = (0..layer.units()).map(|unit| {
-            let (own, after) = std::mem::take(&mut rest).split_at_mut(layer.range(unit).len());
-            rest = after;
-            (unit, own)
-        });
-        // Units are many and small: an item is a few of them.
-        let mut units: Vec<_> = units.collect();
-        for_each(threads, units.chunks_mut(8), |units| {
-            dispatch(isa, WeightGradient { layer, inputs, outputs, add: first > 0, units });
-        });
+        let (x, y) = (x.rows_range(samples.clone()), y.rows_range(samples.clone()));
+        by_vectors!(samples.len(), weight_gradient(isa, threads, x, y, layer, gradient, first > 0, inputs, outputs));
     }
 }
 
-struct WeightGradient<'a, 'b, 'c> {
+/// The gradient of a panel's samples, or what it adds.
+#[expect(clippy::too_many_arguments, reason = "one call's")]
+fn weight_gradient<const V: usize>(
+    isa: Isa,
+    threads: Threads,
+    x: MatRef<'_>,
+    y: MatRef<'_>,
+    layer: &FieldLayer,
+    mut gradient: &mut [f32],
+    add: bool,
+    inputs: &mut [f32],
+    outputs: &mut [f32],
+) {
+    let (inputs, outputs) = (sampled::pack::<V>(isa, threads, x, inputs), sampled::pack::<V>(isa, threads, y, outputs));
+    // Units are many and small: an item is a few of them.
+    let mut units: Vec<_> = (0..layer.units())
+        .map(|unit| {
+            let (own, after) = std::mem::take(&mut gradient).split_at_mut(layer.range(unit).len());
+            gradient = after;
+            (unit, own)
+        })
+        .collect();
+    for_each(threads, units.chunks_mut(8), |units| {
+        dispatch(isa, WeightGradient { layer, inputs, outputs, add, units });
+    });
+}
+
+struct WeightGradient<'a, 'b, 'c, const V: usize> {
     layer: &'a FieldLayer,
-    inputs: &'a [sampled::Samples],
-    outputs: &'a [sampled::Samples],
+    inputs: &'a [sampled::Samples<V>],
+    outputs: &'a [sampled::Samples<V>],
     add: bool,
     units: &'b mut [(usize, &'c mut [f32])],
 }
 
-impl Kernel for WeightGradient<'_, '_, '_> {
+impl<const V: usize> Kernel for WeightGradient<'_, '_, '_, V> {
     type Output = ();
 
     #[inline(always)]

@@ -2,42 +2,63 @@
 //! not be: [`Plan`](super::Plan) has the densities.
 //!
 //! ```text
-//! for each panel of 128 samples                       x and z transposed: 8 vectors a column
+//! for each panel of 128 samples                       x and z transposed: V vectors a column, 8, or as many as hold fewer samples
 //!   for each row i of the pattern
 //!     for each 16 entries (i, j) of the row
-//!       16 sums of 16 lanes: 8 times load x_i, 16 times load z_j and multiply-add (1)
+//!       16 sums of 16 lanes: V times load x_i, 16 times load z_j and multiply-add (1)
 //!       fold them, two vectors into one, four times; add to the entries' values   (2)
 //! ```
 //! 1. The mask drives the loop: what it leaves out is neither computed nor read. A row's last entries are computed as if they were 16, where
 //!    registers are few as if they were 4, 8, 12 or 16.
 //! 2. The tree of `reduce_add`, for 16 sums at once.
 //!
-//! Panels do not depend on the instruction set or the threads, so neither do the bits.
+//! Panels do not depend on the instruction set or the threads, so neither do the bits. A single sample's products need neither lanes nor a fold.
+
+use std::ops::Range;
 
 use super::pattern::Pattern;
 use crate::context::Context;
-use crate::kernels::dense::blocked::pack_panel;
+use crate::kernels::dense::blocked::pack_transposed;
 use crate::matrix::MatRef;
 use crate::parallel::{Threads, for_each};
 use crate::simd::{Isa, Kernel, LANES, Simd, dispatch};
 
-/// Vectors of a panel.
-const VECTORS: usize = 8;
 /// Samples of a panel.
-pub(super) const PANEL: usize = VECTORS * LANES;
+pub(super) const PANEL: usize = 8 * LANES;
 /// Rows of the pattern that are an item of parallel work.
 const ROWS: usize = 8;
+/// What folding a value's lanes costs, in multiply-adds.
+const FOLD: usize = 3 * LANES;
 
 /// A panel's samples of one column.
-pub(super) type Samples = [[f32; LANES]; VECTORS];
+pub(super) type Samples<const V: usize> = [[f32; LANES]; V];
+
+/// What a panel of so many samples costs for each value of the product.
+pub(super) fn work(samples: usize) -> usize {
+    PANEL.min(samples.next_multiple_of(LANES)) + FOLD
+}
+
+/// Calls a function with as many vectors as its first constant as hold so many samples, at most a panel's.
+macro_rules! by_vectors {
+    ($samples:expr, $function:ident($($argument:expr),* $(,)?)) => {
+        match $samples.div_ceil(LANES) {
+            1 => $function::<1>($($argument),*),
+            2 => $function::<2>($($argument),*),
+            3 | 4 => $function::<4>($($argument),*),
+            _ => $function::<8>($($argument),*),
+        }
+    };
+}
+pub(super) use by_vectors;
 
 /// `values[e] = sum_b x[b, i] z[b, j]` for every entry e = (i, j) of the pattern: (X^T Z) o M, with x \[batch, inputs\], z \[batch, units\].
 ///
 /// Faster than the dense product, of which the entries are taken, up to the densities that [`Plan`](super::Plan) has for gradients
 /// ([`MaskedWeights::gradient`](super::MaskedWeights::gradient) chooses by these); legal for any pattern.
 ///
-/// What `values` held is not read. Cost: batch x entries multiply-adds, the batch rounded up to 128 samples and each row's entries to 16; 1/8 as
-/// much for folding lanes; and a copy of x and z, whose scratch is 128 x (inputs + units) values.
+/// What `values` held is not read. Cost: batch x entries multiply-adds, the batch rounded up to 16, 32, 64 or whole 128 samples and each row's entries to
+/// 16; for each 128 samples or part of them 16 x entries for folding lanes; and a copy of x and z, whose scratch is 128 x (inputs + units) values. Of a
+/// single sample, entries multiplications.
 /// See [the module](super) for error, NaN and determinism.
 ///
 /// ```
@@ -75,21 +96,58 @@ pub fn sampled_product(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, patt
         return values.fill(0.0);
     }
     // Threads meet after every panel, and for its packing, so it is a panel's work that must be worth it.
-    let threads = context.threads().for_work(PANEL.saturating_mul(values.len()));
-    let [left, right] = context.scratch([PANEL * x.cols(), PANEL * z.cols()]);
+    let threads = context.threads().for_work(work(batch).saturating_mul(values.len()));
+    if batch == 1 {
+        return for_each(threads, pattern.blocks(values, ROWS), |(rows, values)| {
+            one_sample(x.row(0), z.row(0), pattern, rows, values);
+        });
+    }
+    let panel = PANEL.min(batch.next_multiple_of(LANES).next_power_of_two());
+    let [left, right] = context.scratch([panel * x.cols(), panel * z.cols()]);
     for first in (0..batch).step_by(PANEL) {
         let samples = first..batch.min(first + PANEL);
-        let left = pack(isa, threads, x.rows_range(samples.clone()), left);
-        let right = pack(isa, threads, z.rows_range(samples), right);
-        for_each(threads, pattern.blocks(values, ROWS), |(rows, values)| {
-            dispatch(isa, SampledRows { left, right, pattern, rows, values, add: first > 0 });
-        });
+        let (x, z) = (x.rows_range(samples.clone()), z.rows_range(samples.clone()));
+        by_vectors!(samples.len(), one_panel(isa, threads, x, z, pattern, values, first > 0, left, right));
     }
 }
 
-/// The transpose of up to [`PANEL`] samples: each column's in 8 vectors, zeros behind the last.
-pub(super) fn pack<'p>(isa: Isa, threads: Threads, x: MatRef<'_>, to: &'p mut [f32]) -> &'p [Samples] {
-    let to = &mut to.as_chunks_mut::<LANES>().0.as_chunks_mut::<VECTORS>().0[..x.cols()];
+/// The products themselves; zero is added to each, as a sum begins with it.
+fn one_sample(x: &[f32], z: &[f32], pattern: &Pattern, rows: Range<usize>, values: &mut [f32]) {
+    let mut values = values.iter_mut();
+    for row in rows {
+        for (&col, value) in pattern.row(row).iter().zip(&mut values) {
+            *value = x[row] * z[col as usize] + 0.0;
+        }
+    }
+}
+
+/// The product of a panel's samples, or what it adds.
+#[expect(clippy::too_many_arguments, reason = "one call's")]
+fn one_panel<const V: usize>(
+    isa: Isa,
+    threads: Threads,
+    x: MatRef<'_>,
+    z: MatRef<'_>,
+    pattern: &Pattern,
+    values: &mut [f32],
+    add: bool,
+    left: &mut [f32],
+    right: &mut [f32],
+) {
+    let (left, right) = (pack::<V>(isa, threads, x, left), pack::<V>(isa, threads, z, right));
+    for_each(threads, pattern.blocks(values, ROWS), |(rows, values)| {
+        dispatch(isa, SampledRows { left, right, pattern, rows, values, add });
+    });
+}
+
+/// The transpose of up to 16 V samples: each column's in V vectors, zeros behind the last.
+pub(super) fn pack<'p, const V: usize>(
+    isa: Isa,
+    threads: Threads,
+    x: MatRef<'_>,
+    to: &'p mut [f32],
+) -> &'p [Samples<V>] {
+    let to = &mut to.as_chunks_mut::<LANES>().0.as_chunks_mut::<V>().0[..x.cols()];
     const COLS: usize = 256;
     for_each(threads, to.chunks_mut(COLS).enumerate(), |(index, to)| {
         dispatch(isa, Pack { x: x.columns(index * COLS..index * COLS + to.len()), to });
@@ -97,44 +155,38 @@ pub(super) fn pack<'p>(isa: Isa, threads: Threads, x: MatRef<'_>, to: &'p mut [f
     to
 }
 
-struct Pack<'a, 'b> {
+struct Pack<'a, 'b, const V: usize> {
     x: MatRef<'a>,
-    to: &'b mut [Samples],
+    to: &'b mut [Samples<V>],
 }
 
-impl Kernel for Pack<'_, '_> {
+impl<const V: usize> Kernel for Pack<'_, '_, V> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let used = self.x.rows().div_ceil(LANES);
-        let lines = self.to.as_flattened_mut();
-        if used == VECTORS {
-            pack_panel(s, self.x, true, 0, VECTORS, lines);
-            return;
-        }
-        lines.fill([0.0; LANES]);
-        for v in 0..used {
-            let rows = self.x.rows_range(v * LANES..self.x.rows().min((v + 1) * LANES));
-            for (col, to) in lines.chunks_exact_mut(VECTORS).enumerate() {
-                for (row, lane) in rows.iter_rows().zip(&mut to[v]) {
-                    *lane = row[col];
-                }
+        let samples = self.x.rows();
+        for v in 0..V {
+            if v * LANES < samples {
+                let rows = self.x.rows_range(v * LANES..samples.min((v + 1) * LANES));
+                pack_transposed(s, rows, v, V, self.to.as_flattened_mut());
+            } else {
+                self.to.iter_mut().for_each(|column| column[v] = [0.0; LANES]);
             }
         }
     }
 }
 
-struct SampledRows<'a, 'b> {
-    left: &'a [Samples],
-    right: &'a [Samples],
+struct SampledRows<'a, 'b, const V: usize> {
+    left: &'a [Samples<V>],
+    right: &'a [Samples<V>],
     pattern: &'a Pattern,
-    rows: std::ops::Range<usize>,
+    rows: Range<usize>,
     values: &'b mut [f32],
     add: bool,
 }
 
-impl Kernel for SampledRows<'_, '_> {
+impl<const V: usize> Kernel for SampledRows<'_, '_, V> {
     type Output = ();
 
     #[inline(always)]
@@ -154,10 +206,10 @@ impl Kernel for SampledRows<'_, '_> {
 
 /// `to[at] = fold(sum_v fixed[v] * other(at)[v])`, or added to what is there, for up to 16 of them. `other` may be asked for all 16.
 #[inline(always)]
-pub(super) fn dots<'a, S: Simd>(
+pub(super) fn dots<'a, S: Simd, const V: usize>(
     s: S,
-    fixed: &Samples,
-    other: impl Fn(usize) -> &'a Samples,
+    fixed: &Samples<V>,
+    other: impl Fn(usize) -> &'a Samples<V>,
     to: &mut [f32],
     add: bool,
 ) {
@@ -165,10 +217,10 @@ pub(super) fn dots<'a, S: Simd>(
     // A constant number of sums in registers, and loops that unroll.
     if S::REGISTERS < 32 {
         for first in (0..to.len()).step_by(4) {
-            sums::<S, 4>(s, fixed, |at| other(first + at), &mut acc[first..]);
+            sums::<S, 4, V>(s, fixed, |at| other(first + at), &mut acc[first..]);
         }
     } else {
-        sums::<S, LANES>(s, fixed, other, &mut acc);
+        sums::<S, LANES, V>(s, fixed, other, &mut acc);
     }
     let sum = s.reduce_add_each(acc);
     if let Some(to) = to.first_chunk_mut() {
@@ -182,13 +234,18 @@ pub(super) fn dots<'a, S: Simd>(
 
 /// `to[at][lane] = sum_v fixed[v][lane] * other(at)[v][lane]` for `N` of them.
 #[inline(always)]
-fn sums<'a, S: Simd, const N: usize>(s: S, fixed: &Samples, other: impl Fn(usize) -> &'a Samples, to: &mut [S::F32]) {
+fn sums<'a, S: Simd, const N: usize, const V: usize>(
+    s: S,
+    fixed: &Samples<V>,
+    other: impl Fn(usize) -> &'a Samples<V>,
+    to: &mut [S::F32],
+) {
     let mut others = [fixed; N];
     for at in 0..N {
         others[at] = other(at);
     }
     let mut acc = [s.zero(); N];
-    for v in 0..VECTORS {
+    for v in 0..V {
         let own = s.load(&fixed[v]);
         for at in 0..N {
             acc[at] = s.mul_add(own, s.load(&others[at][v]), acc[at]);
