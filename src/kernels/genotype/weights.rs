@@ -6,7 +6,7 @@ use super::frequencies::{AlleleFrequencies, check_genes};
 use super::population::{GROUP, Population};
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::kernels::masked::{Pattern, SparseMatrix};
+use crate::kernels::masked::{Chain, Pattern, SparseMatrix, chains};
 use crate::matrix::MatMut;
 use crate::parallel::for_each;
 use crate::random::Stream;
@@ -234,7 +234,18 @@ impl Kernel for Decode<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
+    fn run<S: Simd>(self, s: S) {
+        match (self.out.cols() - self.first).div_ceil(LANES) {
+            1 => self.part_of_group::<S, 1>(s),
+            2 => self.part_of_group::<S, 2>(s),
+            _ => self.group(s),
+        }
+    }
+}
+
+impl Decode<'_> {
+    #[inline(always)]
+    fn group<S: Simd>(mut self, s: S) {
         let width = (self.out.cols() - self.first).min(GROUP);
         for row in 0..self.out.rows() {
             if row + AHEAD < self.out.rows() {
@@ -256,6 +267,56 @@ impl Kernel for Decode<'_> {
                 out.copy_from_slice(&lanes.as_flattened()[..width]);
             }
         }
+    }
+
+    /// Up to `V` vectors of genotypes: so few chains of additions that several links' are side by side.
+    #[inline(always)]
+    fn part_of_group<S: Simd, const V: usize>(mut self, s: S) {
+        const SIDE: usize = 3;
+        let (rows, lists, chain) =
+            (self.out.rows(), self.w.matrix.by_row(), Genotypes::<S, V> { s, words: self.words });
+        let together = rows - rows % SIDE;
+        for row in (0..together).step_by(SIDE) {
+            let sums = chains::<_, SIDE>(chain, lists, self.link + row, [[s.zero(); V]; SIDE]);
+            for at in 0..SIDE {
+                self.write(s, row + at, sums[at]);
+            }
+        }
+        for row in together..rows {
+            let [sums] = chains(chain, lists, self.link + row, [[s.zero(); V]]);
+            self.write(s, row, sums);
+        }
+    }
+
+    #[inline(always)]
+    fn write<S: Simd, const V: usize>(&mut self, s: S, row: usize, sums: [S::F32; V]) {
+        let mut out = self.out.row_mut(row)[self.first..].chunks_mut(LANES);
+        for v in 0..V {
+            if let Some(out) = out.next() {
+                s.store_partial(sums[v], out);
+            }
+        }
+    }
+}
+
+/// The weights of genotypes in `V` vectors, given a word of their group for each gene.
+#[derive(Clone, Copy)]
+struct Genotypes<'a, S, const V: usize> {
+    s: S,
+    words: &'a [u64],
+}
+
+impl<S: Simd, const V: usize> Chain for Genotypes<'_, S, V> {
+    type Sums = [S::F32; V];
+
+    #[inline(always)]
+    fn add(self, mut sums: [S::F32; V], gene: u32, value: f32) -> [S::F32; V] {
+        let (s, word) = (self.s, &self.words[gene as usize]);
+        let value = s.splat(value);
+        for v in 0..V {
+            sums[v] = s.select(s.mask_from_word(word, v * LANES), s.add(sums[v], value), sums[v]);
+        }
+        sums
     }
 }
 

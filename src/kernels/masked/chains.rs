@@ -4,7 +4,7 @@ use super::lists::Lists;
 use crate::simd::{LANES, Simd};
 
 /// What entries are added to: the sums of so many samples, and where these samples' inputs lie.
-pub(super) trait Chain: Copy {
+pub(crate) trait Chain: Copy {
     /// A sum for each sample.
     type Sums: Copy;
 
@@ -14,7 +14,7 @@ pub(super) trait Chain: Copy {
 
 /// The sums of `N` lists from `first` on, added to `sums`. Side by side, as each multiply-add of a list waits for the one before it.
 #[inline(always)]
-pub(super) fn chains<C: Chain, const N: usize>(
+pub(crate) fn chains<C: Chain, const N: usize>(
     chain: C,
     lists: Lists<'_>,
     first: usize,

@@ -7,7 +7,7 @@ use super::pattern::Pattern;
 /// For each output of a product, the inputs it sums and their weights: what the kernels read. The inputs come in one or more blocks: first
 /// every output's of the first block, then every output's of the second.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Lists<'a> {
+pub(crate) struct Lists<'a> {
     /// The list of output j in block b begins at `offsets[b * outputs + j]` and ends where the next begins.
     pub(super) offsets: &'a [u32],
     /// All below `inputs`; increasing within each list, and from block to block.

@@ -38,6 +38,7 @@ mod sampled;
 mod sparse;
 mod weights;
 
+pub(crate) use chains::{Chain, chains};
 pub use field::{FieldLayer, field_matmul, field_matmul_nt, field_weight_gradient};
 pub use gather::{gather, scatter_add};
 pub use geometry::{Map, ReceptiveField, Rectangle, Run};

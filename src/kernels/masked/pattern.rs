@@ -350,7 +350,7 @@ impl SparseMatrix {
     }
 
     /// Each row's entries.
-    pub(super) fn by_row(&self) -> Lists<'_> {
+    pub(crate) fn by_row(&self) -> Lists<'_> {
         let Pattern { offsets, indices, cols, rows } = &self.pattern;
         Lists { offsets, indices, values: &self.values, inputs: *cols, outputs: *rows }
     }
