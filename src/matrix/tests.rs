@@ -294,3 +294,35 @@ fn no_more_rows_or_columns_than_pointers_step_over() {
     #[cfg(feature = "ndarray")]
     assert_eq!(MatRef::new(&[], most, 0).unwrap().to_ndarray().row(most - 1).len(), 0);
 }
+
+#[test]
+fn another_shape_takes_the_memory_there_is_or_new_zeros() {
+    let matrix = Matrix::from_fn(4, 6, |_, _| 1.0);
+    let place = matrix.as_slice().as_ptr();
+    let same = matrix.reshaped(3, 8);
+    assert_eq!((same.rows(), same.cols(), same.as_slice().as_ptr()), (3, 8, place));
+    let smaller = same.reshaped(2, 5);
+    assert_eq!((smaller.rows(), smaller.cols(), smaller.as_slice()), (2, 5, &[1.0; 10][..]));
+    assert_eq!(smaller.as_slice().as_ptr(), place);
+    let larger = smaller.reshaped(40, 60);
+    assert_eq!((larger.rows(), larger.cols()), (40, 60));
+    assert!(larger.as_slice().iter().all(|&value| value == 0.0));
+}
+
+#[test]
+fn blocks_of_any_sizes_are_the_whole_in_order() {
+    let mut whole = Matrix::from_fn(5, 7, |r, c| (r * 7 + c) as f32);
+    let want = whole.clone();
+    // Two, then all that is left, however many are asked for.
+    let sizes = |all: usize| move |left: usize| if left == all { 2 } else { 100 };
+    let rows: Vec<_> =
+        whole.view_mut().row_blocks_by(sizes(5)).map(|(first, b)| (first, b.as_ref().to_owned())).collect();
+    assert_eq!(rows.iter().map(|(first, b)| (*first, b.rows(), b.cols())).collect::<Vec<_>>(), [(0, 2, 7), (2, 3, 7)]);
+    assert!(rows.iter().all(|(first, b)| *b == want.view().rows_range(*first..first + b.rows()).to_owned()));
+    let cols: Vec<_> =
+        whole.view_mut().column_blocks_by(sizes(7)).map(|(first, b)| (first, b.as_ref().to_owned())).collect();
+    assert_eq!(cols.iter().map(|(first, b)| (*first, b.rows(), b.cols())).collect::<Vec<_>>(), [(0, 5, 2), (2, 5, 5)]);
+    assert!(cols.iter().all(|(first, b)| *b == want.view().columns(*first..first + b.cols()).to_owned()));
+    assert_eq!(Matrix::zeros(0, 3).view_mut().row_blocks_by(|_| 1).count(), 0);
+    assert_eq!(Matrix::zeros(3, 0).view_mut().column_blocks_by(|_| 1).count(), 0);
+}

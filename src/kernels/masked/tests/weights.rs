@@ -328,3 +328,12 @@ fn a_gradient_has_a_value_for_every_weight() {
     let (x, y) = (Matrix::zeros(1, 2), Matrix::zeros(1, 3));
     weights.gradient(&mut Context::new().unwrap(), x.view(), y.view(), &mut [0.0; 2]);
 }
+
+#[test]
+#[should_panic(expected = "MaskedWeights::forward: x is 1 x 3, the weights are 2 x 3, y is 1 x 3")]
+fn masked_weights_name_disagreeing_shapes() {
+    let matrix = SparseMatrix::new(Pattern::full(2, 3).unwrap(), vec![0.0; 6]).unwrap();
+    let weights = MaskedWeights::sparse(&Context::new().unwrap(), matrix, 1);
+    let (x, mut y) = (Matrix::zeros(1, 3), Matrix::zeros(1, 3));
+    weights.forward(&mut Context::new().unwrap(), x.view(), y.view_mut(), Write::Replace);
+}
