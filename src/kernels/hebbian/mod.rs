@@ -47,7 +47,6 @@ mod krotov_hopfield;
 pub mod reference;
 mod residual;
 mod sanger;
-mod sanger_few;
 mod several;
 mod sparse;
 

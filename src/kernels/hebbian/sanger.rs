@@ -1,42 +1,36 @@
-//! Sanger's rule by block-triangular residuals, legal always; up to 16 samples go to [`sanger_few`](super::sanger_few).
-//!
-//! Unit j sees the residual after units 0..=j. Units are taken in blocks of [`BLOCK`]: all units of a block share the residual
-//! before the block, and what they take from each other is a small triangle of z^T z, the same for every row of w.
+//! Sanger's rule as its formula stands, legal always.
 //!
 //! ```text
-//! t[J] = upper triangle (diagonal included) of z_J^T z_J              once per block J, all rows of w share it
-//! for each chunk of rows of w
-//!   r = x^T
-//!   for each block J of units, in order
-//!     d   = r z_J - w_J t[J]                                          w as before the call
-//!     r  -= w_J z_J^T
-//!     w_J += rate d
+//! for each 16 rows of w                                  one in each lane
+//!   r[b] = x[b]                                          what the units so far have left of each sample
+//!   for each 16 units, in order                          transposed in registers, there and back
+//!     for each 4 of them                                 2 where registers are few                             (1)
+//!       for each sample b, and each of these units j
+//!         r[b]  -= z[b, j] w_j
+//!         step_j += z[b, j] r[b]
+//!       w_j += rate step_j
 //! ```
-//! (2 batch + BLOCK) inputs units multiply-adds, in place of the (batch + units) inputs units + batch units^2 of W tril(Z^T Z).
+//! 1. So many sums side by side hide that each waits for its own, and r is loaded and stored once for all of them.
+//!
+//! Every sum is one chain, over the units or over the samples, in order: so neither the instruction set nor the threads show in the bits.
 
 use super::residual::{TOUCHED, clamp_only};
-use super::sanger_few::{FEW, SangerFew};
 use super::{Update, shapes_agree};
 use crate::context::Context;
-use crate::kernels::dense::blocked::{
-    CHUNK, Epilogue, Panels, chunk_product, pack_panel, packed_len, panel_vectors, transpose_columns,
-};
+use crate::kernels::dense::blocked::{pack_panel, transpose_block};
 use crate::matrix::{MatMut, MatRef};
 use crate::parallel::{for_each, for_each_with};
 use crate::simd::{Kernel, LANES, Simd, dispatch};
-
-/// Units of a block: the widest panel, on every instruction set, because it decides the order of the sums.
-const BLOCK: usize = 48;
 
 /// Sanger's rule (generalised Hebbian algorithm): `w_ij += rate sum_b z_bj (x_bi - sum_(k <= j) z_bk w_ik)`.
 ///
 /// For x \[batch, inputs\], z \[batch, units\], w \[inputs, units\]. The activities are whatever the caller makes of x w: with ReLU or tanh it is
 /// the nonlinear Hebbian principal component analysis (HPCA) of FastHebb.
 ///
-/// Cost: (2 batch + 48) inputs units multiply-adds; for up to 16 samples 2 batch inputs units, and the reading and writing of w. Error: with gamma = 2^-24, a new weight is within `1.01 (batch + units + 56) gamma` times
-/// `|w_ij| + |rate| sum_b |z_bj| (|x_bi| + sum_(k <= j) |z_bk w_ik|)` of the exact one, rate divided by the batch for a mean.
-/// In batches above 16 a weight that is NaN or infinite reaches the other weights of its input in its
-/// block of 48 units, those before it too; else see [the module](super) for NaN and determinism. An empty batch only clamps.
+/// Cost: 2 batch inputs units multiply-adds, the reading and writing of w, and a copy of z. Error: with gamma = 2^-24, a new weight is within
+/// `1.01 (batch + units + 4) gamma` times `|w_ij| + |rate| sum_b |z_bj| (|x_bi| + sum_(k <= j) |z_bk w_ik|)` of the exact one, rate divided by
+/// the batch for a mean. A weight that is NaN or infinite reaches no unit before it; else see [the module](super) for NaN and determinism. An
+/// empty batch only clamps.
 ///
 /// ```
 /// use neuropil::kernels::hebbian::{Update, sanger};
@@ -60,144 +54,90 @@ pub fn sanger(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatMut<'_>
     if batch == 0 || units == 0 {
         return clamp_only(w, update);
     }
-    if batch <= FEW {
-        let threads = context.threads().for_work(TOUCHED.saturating_mul(inputs).saturating_mul(units));
-        for_each(threads, w.row_blocks(CHUNK).enumerate(), |(index, w)| {
-            dispatch(isa, SangerFew { x, z, first: index * CHUNK, w, update: *update });
-        });
-        return;
-    }
-    let threads = context.threads().for_work((2 * batch + BLOCK) * inputs * units);
-    let blocks = units.div_ceil(BLOCK);
-    let stride = batch.next_multiple_of(LANES);
-    let plan = Plan {
-        plain: packed_len(batch, BLOCK),
-        transposed: packed_len(BLOCK, batch),
-        triangle: packed_len(BLOCK, BLOCK),
-    };
-    let [shared, own] = context.scratch([blocks * plan.total(), (CHUNK * stride + CHUNK * BLOCK) * threads.get()]);
-    for_each_with(
-        threads,
-        std::iter::repeat_n((), threads.get()),
-        shared.chunks_mut(plan.total()).enumerate(),
-        |(), (block, to)| {
-            let start = block * BLOCK;
-            dispatch(isa, PrepareBlock { z: z.columns(start..units.min(start + BLOCK)), plan, to });
-        },
-    );
-    let shared = &*shared;
-    for_each_with(
-        threads,
-        own.chunks_mut(CHUNK * stride + CHUNK * BLOCK),
-        w.row_blocks(CHUNK).enumerate(),
-        |own, (index, w)| {
-            let (residual, delta) = own.split_at_mut(CHUNK * stride);
-            dispatch(isa, SangerChunk { x, shared, plan, first: index * CHUNK, residual, delta, w, update: *update });
-        },
-    );
+    let work = TOUCHED.max(batch.saturating_mul(2)).saturating_mul(inputs).saturating_mul(units);
+    let threads = context.threads().for_work(work);
+    let [z_packed, left] = context.scratch([units.next_multiple_of(LANES) * batch, batch * LANES * threads.get()]);
+    for_each(threads, z_packed.chunks_mut(batch * LANES).enumerate(), |(slab, to)| {
+        dispatch(isa, Pack { z, slab, to });
+    });
+    let z = &*z_packed;
+    for_each_with(threads, left.chunks_mut(batch * LANES), w.row_blocks(LANES).enumerate(), |left, (index, w)| {
+        let x = x.columns(index * LANES..index * LANES + w.rows());
+        dispatch(isa, SixteenRows { x, z, left, w, update: *update });
+    });
 }
 
-/// Where a block's packed pieces lie: z_J, z_J^T, t\[J\].
-#[derive(Clone, Copy)]
-struct Plan {
-    plain: usize,
-    transposed: usize,
-    triangle: usize,
-}
-
-impl Plan {
-    fn total(&self) -> usize {
-        self.plain + self.transposed + self.triangle
-    }
-}
-
-struct PrepareBlock<'a, 'b> {
+/// The samples' activities of 16 units, zeros behind the last unit.
+struct Pack<'a, 'b> {
     z: MatRef<'a>,
-    plan: Plan,
+    slab: usize,
     to: &'b mut [f32],
 }
 
-impl Kernel for PrepareBlock<'_, '_> {
+impl Kernel for Pack<'_, '_> {
     type Output = ();
+
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let units = self.z.cols();
-        let (plain, rest) = self.to.split_at_mut(self.plan.plain);
-        let (transposed, triangle) = rest.split_at_mut(self.plan.transposed);
-        pack_all(s, self.z, false, plain);
-        pack_all(s, self.z, true, transposed);
-        let mut gram = [0.0; BLOCK * BLOCK];
-        for row in 0..self.z.rows() {
-            let z = self.z.row(row);
-            for k in 0..units {
-                for j in k..units {
-                    gram[k * BLOCK + j] = z[k].mul_add(z[j], gram[k * BLOCK + j]);
-                }
-            }
-        }
-        let gram = MatRef::with_stride(&gram, units, units, BLOCK).expect("a block");
-        pack_all(s, gram, false, triangle);
+        pack_panel(s, self.z, false, self.slab, 1, self.to.as_chunks_mut::<LANES>().0);
     }
 }
 
-/// Packs a whole small matrix, or its transpose.
-#[inline(always)]
-fn pack_all<S: Simd>(s: S, b: MatRef<'_>, transposed: bool, to: &mut [f32]) {
-    let (depth, cols) = if transposed { (b.cols(), b.rows()) } else { (b.rows(), b.cols()) };
-    let (lines, _) = to.as_chunks_mut::<LANES>();
-    let (mut first, vectors) = (0, cols.div_ceil(LANES));
-    while first < vectors {
-        let width = panel_vectors(S::REGISTERS, cols - first * LANES);
-        pack_panel(s, b, transposed, first, width, &mut lines[first * depth..(first + width) * depth]);
-        first += width;
-    }
-}
-
-fn panels(data: &[f32], depth: usize, cols: usize) -> Panels<'_> {
-    let (lines, _) = data.as_chunks::<LANES>();
-    Panels { data: &lines[..depth * cols.div_ceil(LANES)], depth, cols }
-}
-
-struct SangerChunk<'a, 'b, 'c> {
+struct SixteenRows<'a, 'b, 'c> {
     x: MatRef<'a>,
-    shared: &'a [f32],
-    plan: Plan,
-    first: usize,
-    residual: &'b mut [f32],
-    delta: &'b mut [f32],
+    /// Packed.
+    z: &'a [f32],
+    left: &'b mut [f32],
     w: MatMut<'c>,
     update: Update,
 }
 
-impl Kernel for SangerChunk<'_, '_, '_> {
+impl Kernel for SixteenRows<'_, '_, '_> {
     type Output = ();
+
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
-        let (rows, batch, units) = (self.w.rows(), self.x.rows(), self.w.cols());
-        transpose_columns(s, self.x, self.first, rows, self.residual);
-        let stride = batch.next_multiple_of(LANES);
-        let mut residual = MatMut::with_stride(self.residual, rows, batch, stride).expect("scratch for the residuals");
-        let scale = s.splat(self.update.scale(batch));
-        for (block, shared) in self.shared.chunks(self.plan.total()).enumerate() {
-            let start = block * BLOCK;
-            let width = BLOCK.min(units - start);
-            let (plain, rest) = shared.split_at(self.plan.plain);
-            let (transposed, triangle) = rest.split_at(self.plan.transposed);
-            let mut delta = MatMut::with_stride(self.delta, rows, width, BLOCK).expect("scratch for a block");
-            let w = self.w.as_ref().columns(start..start + width);
-            chunk_product(s, residual.as_ref(), panels(plain, batch, width), &mut delta, Epilogue::REPLACE);
-            chunk_product(s, w, panels(triangle, width, width), &mut delta, Epilogue::add(-1.0));
-            if start + width < units {
-                chunk_product(s, w, panels(transposed, width, batch), &mut residual, Epilogue::add(-1.0));
-            }
-            for row in 0..rows {
-                let w = &mut self.w.row_mut(row)[start..start + width];
-                for (w, d) in w.chunks_mut(LANES).zip(delta.row(row).chunks(LANES)) {
-                    let mut new = s.mul_add(scale, s.load_partial(d), s.load_partial(w));
-                    if self.update.non_negative {
-                        new = s.max(s.zero(), new);
+    fn run<S: Simd>(self, s: S) {
+        if S::REGISTERS < 32 { self.rows::<S, 2>(s) } else { self.rows::<S, 4>(s) }
+    }
+}
+
+impl SixteenRows<'_, '_, '_> {
+    #[inline(always)]
+    fn rows<S: Simd, const UNITS: usize>(self, s: S) {
+        let SixteenRows { x, z, left, mut w, update } = self;
+        let (batch, height, units) = (x.rows(), w.rows(), w.cols());
+        let rate = s.splat(update.scale(batch));
+        let lowest = s.splat(if update.non_negative { 0.0 } else { f32::NEG_INFINITY });
+        let left = left.as_chunks_mut::<LANES>().0;
+        for (left, x) in left.iter_mut().zip(x.iter_rows()) {
+            s.store(s.load_partial(x), left);
+        }
+        for (slab, z) in z.as_chunks::<LANES>().0.chunks_exact(batch).enumerate() {
+            let col = slab * LANES;
+            let width = LANES.min(units - col);
+            let mut block = transpose_block(s, w.as_ref(), 0, height, col, width);
+            // Behind the last unit weights and activities are zero, and take nothing.
+            for (group, weights) in block.as_chunks_mut::<UNITS>().0.iter_mut().enumerate() {
+                let mut steps = [s.zero(); UNITS];
+                for (left, z) in left.iter_mut().zip(z) {
+                    let z: &[f32; UNITS] = z[group * UNITS..].first_chunk().expect("a group's units");
+                    let mut rest = s.load(left);
+                    for j in 0..UNITS {
+                        let z = s.splat(z[j]);
+                        rest = s.neg_mul_add(z, weights[j], rest);
+                        steps[j] = s.mul_add(z, rest, steps[j]);
                     }
-                    s.store_partial(new, w);
+                    s.store(rest, left);
+                }
+                for j in 0..UNITS {
+                    // The operands' order keeps NaN.
+                    weights[j] = s.max(lowest, s.mul_add(rate, steps[j], weights[j]));
+                }
+            }
+            let lines = s.transpose(block);
+            for i in 0..LANES {
+                if i < height {
+                    s.store_partial(lines[i], &mut w.row_mut(i)[col..col + width]);
                 }
             }
         }

@@ -78,9 +78,13 @@ type Rule = fn(&mut Context, MatRef<'_>, MatRef<'_>, MatMut<'_>, &Update);
 fn oja(case: &mut Case<'_>, rule: Rule, tied: Tied) {
     let [batch, inputs, units] = case.sizes();
     let (x, z) = (case.matrix(batch, inputs, 0.0, 1.0), case.matrix(batch, units, -0.3, 1.0));
-    // In Sanger's rule a weight that is not finite spreads to the units of its block.
-    let w = if tied == Tied::UpToSelf { Case::finite } else { Case::matrix }(case, inputs, units, -1.0, 1.0);
-    let roundings = if tied == Tied::SelfOnly { one_sum(batch) } else { two_sums(batch, units) };
+    let w = case.matrix(inputs, units, -1.0, 1.0);
+    let roundings = match tied {
+        Tied::SelfOnly => one_sum(batch),
+        // Not cut into blocks.
+        Tied::UpToSelf => batch + units + 4,
+        Tied::All | Tied::Others => two_sums(batch, units),
+    };
     let (x, z, w) = (case.lay(&x), case.lay(&z), case.lay(&w));
     for update in UPDATES {
         let exact = reference::oja(x.view(), z.view(), w.view(), tied, &update);
