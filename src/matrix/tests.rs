@@ -304,7 +304,11 @@ fn another_shape_takes_the_memory_there_is_or_new_zeros() {
     let smaller = same.reshaped(2, 5);
     assert_eq!((smaller.rows(), smaller.cols(), smaller.as_slice()), (2, 5, &[1.0; 10][..]));
     assert_eq!(smaller.as_slice().as_ptr(), place);
-    let larger = smaller.reshaped(40, 60);
+    // One value more than there is room for behind the first.
+    let most = smaller.data.len() - smaller.offset;
+    let more = smaller.reshaped(1, most + 1);
+    assert!(more.as_slice().len() == most + 1 && more.as_slice().iter().all(|&value| value == 0.0));
+    let larger = more.reshaped(40, 60);
     assert_eq!((larger.rows(), larger.cols()), (40, 60));
     assert!(larger.as_slice().iter().all(|&value| value == 0.0));
 }
