@@ -476,12 +476,13 @@ impl<'a> Iterator for PackedPanels<'a> {
     }
 }
 
-struct PackPanel<'a, 'b> {
-    b: MatRef<'a>,
-    transposed: bool,
-    first: usize,
-    width: usize,
-    to: &'b mut [[f32; LANES]],
+/// Packs one panel, of `width` vectors from the vector `first` on.
+pub(crate) struct PackPanel<'a, 'b> {
+    pub(crate) b: MatRef<'a>,
+    pub(crate) transposed: bool,
+    pub(crate) first: usize,
+    pub(crate) width: usize,
+    pub(crate) to: &'b mut [[f32; LANES]],
 }
 
 impl Kernel for PackPanel<'_, '_> {

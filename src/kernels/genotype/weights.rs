@@ -274,7 +274,7 @@ impl Decode<'_> {
     fn part_of_group<S: Simd, const V: usize>(mut self, s: S) {
         const SIDE: usize = 3;
         let (rows, lists, chain) =
-            (self.out.rows(), self.w.matrix.by_row(), Genotypes::<S, V> { s, words: self.words });
+            (self.out.rows(), self.w.matrix.by_row(), Genotypes::<S, V> { s, words: self.words, first: 0 });
         let together = rows - rows % SIDE;
         for row in (0..together).step_by(SIDE) {
             let sums = chains::<_, SIDE>(chain, lists, self.link + row, [[s.zero(); V]; SIDE]);
@@ -304,6 +304,8 @@ impl Decode<'_> {
 struct Genotypes<'a, S, const V: usize> {
     s: S,
     words: &'a [u64],
+    /// The group's lane that is their first.
+    first: usize,
 }
 
 impl<S: Simd, const V: usize> Chain for Genotypes<'_, S, V> {
@@ -314,7 +316,7 @@ impl<S: Simd, const V: usize> Chain for Genotypes<'_, S, V> {
         let (s, word) = (self.s, &self.words[gene as usize]);
         let value = s.splat(value);
         for v in 0..V {
-            sums[v] = s.select(s.mask_from_word(word, v * LANES), s.add(sums[v], value), sums[v]);
+            sums[v] = s.select(s.mask_from_word(word, self.first + v * LANES), s.add(sums[v], value), sums[v]);
         }
         sums
     }
@@ -336,12 +338,9 @@ pub(super) fn weights_of_group<S: Simd, const V: usize>(
     const { assert!(V <= VECTORS) };
     let (genes, values) = w.link(link);
     let mut sums = [s.zero(); V];
+    let chain = Genotypes::<S, V> { s, words, first };
     for (&gene, &value) in genes.iter().zip(values) {
-        let (word, value) = (&words[gene as usize], s.splat(value));
-        for v in 0..V {
-            let mask = s.mask_from_word(word, first + v * LANES);
-            sums[v] = s.select(mask, s.add(sums[v], value), sums[v]);
-        }
+        sums = chain.add(sums, gene, value);
     }
     for v in 0..V {
         s.store(sums[v], &mut out[v]);

@@ -17,7 +17,8 @@
 use super::residual::{TOUCHED, clamp_only};
 use super::{Update, shapes_agree};
 use crate::context::Context;
-use crate::kernels::dense::blocked::{pack_panel, transpose_block};
+use crate::kernels::dense::PackPanel;
+use crate::kernels::dense::blocked::transpose_block;
 use crate::matrix::{MatMut, MatRef};
 use crate::parallel::{for_each, for_each_with};
 use crate::simd::{Kernel, LANES, Simd, dispatch};
@@ -57,8 +58,10 @@ pub fn sanger(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatMut<'_>
     let work = TOUCHED.max(batch.saturating_mul(2)).saturating_mul(inputs).saturating_mul(units);
     let threads = context.threads().for_work(work);
     let [z_packed, left] = context.scratch([units.next_multiple_of(LANES) * batch, batch * LANES * threads.get()]);
-    for_each(threads, z_packed.chunks_mut(batch * LANES).enumerate(), |(slab, to)| {
-        dispatch(isa, Pack { z, slab, to });
+    // The samples' activities of 16 units each, zeros behind the last unit.
+    let z_packed = z_packed.as_chunks_mut::<LANES>().0;
+    for_each(threads, z_packed.chunks_mut(batch).enumerate(), |(first, to)| {
+        dispatch(isa, PackPanel { b: z, transposed: false, first, width: 1, to });
     });
     let z = &*z_packed;
     for_each_with(threads, left.chunks_mut(batch * LANES), w.row_blocks(LANES).enumerate(), |left, (index, w)| {
@@ -67,26 +70,10 @@ pub fn sanger(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatMut<'_>
     });
 }
 
-/// The samples' activities of 16 units, zeros behind the last unit.
-struct Pack<'a, 'b> {
-    z: MatRef<'a>,
-    slab: usize,
-    to: &'b mut [f32],
-}
-
-impl Kernel for Pack<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        pack_panel(s, self.z, false, self.slab, 1, self.to.as_chunks_mut::<LANES>().0);
-    }
-}
-
 struct SixteenRows<'a, 'b, 'c> {
     x: MatRef<'a>,
     /// Packed.
-    z: &'a [f32],
+    z: &'a [[f32; LANES]],
     left: &'b mut [f32],
     w: MatMut<'c>,
     update: Update,
@@ -112,7 +99,7 @@ impl SixteenRows<'_, '_, '_> {
         for (left, x) in left.iter_mut().zip(x.iter_rows()) {
             s.store(s.load_partial(x), left);
         }
-        for (slab, z) in z.as_chunks::<LANES>().0.chunks_exact(batch).enumerate() {
+        for (slab, z) in z.chunks_exact(batch).enumerate() {
             let col = slab * LANES;
             let width = LANES.min(units - col);
             let mut block = transpose_block(s, w.as_ref(), 0, height, col, width);

@@ -411,7 +411,7 @@ pub fn field_weight_gradient(
     }
     // Threads meet after every panel, so it is a panel's work that must be worth it.
     let threads = context.threads().for_work(sampled::work(batch).saturating_mul(gradient.len()));
-    let panel = PANEL.min(batch.next_multiple_of(LANES).next_power_of_two());
+    let panel = sampled::panel_of(batch);
     let [inputs, outputs] = context.scratch([panel * x.cols(), panel * y.cols()]);
     for first in (0..batch).step_by(PANEL) {
         let samples = first..batch.min(first + PANEL);

@@ -33,18 +33,23 @@ const FOLD: usize = 3 * LANES;
 /// A panel's samples of one column.
 pub(super) type Samples<const V: usize> = [[f32; LANES]; V];
 
+/// The samples of a panel that holds so many, or as many as one can: 1, 2, 4 or 8 vectors.
+pub(super) fn panel_of(samples: usize) -> usize {
+    samples.min(PANEL).div_ceil(LANES).next_power_of_two() * LANES
+}
+
 /// What a panel of so many samples costs for each value of the product.
 pub(super) fn work(samples: usize) -> usize {
-    PANEL.min(samples.next_multiple_of(LANES)) + FOLD
+    panel_of(samples) + FOLD
 }
 
 /// Calls a function with as many vectors as its first constant as hold so many samples, at most a panel's.
 macro_rules! by_vectors {
     ($samples:expr, $function:ident($($argument:expr),* $(,)?)) => {
-        match $samples.div_ceil(LANES) {
+        match $crate::kernels::masked::sampled::panel_of($samples) / LANES {
             1 => $function::<1>($($argument),*),
             2 => $function::<2>($($argument),*),
-            3 | 4 => $function::<4>($($argument),*),
+            4 => $function::<4>($($argument),*),
             _ => $function::<8>($($argument),*),
         }
     };
@@ -102,7 +107,7 @@ pub fn sampled_product(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, patt
             one_sample(x.row(0), z.row(0), pattern, rows, values);
         });
     }
-    let panel = PANEL.min(batch.next_multiple_of(LANES).next_power_of_two());
+    let panel = panel_of(batch);
     let [left, right] = context.scratch([panel * x.cols(), panel * z.cols()]);
     for first in (0..batch).step_by(PANEL) {
         let samples = first..batch.min(first + PANEL);

@@ -287,8 +287,8 @@ pub(super) fn store_all<S: Simd, const V: usize>(s: S, all: [S::F32; V], to: &mu
     }
 }
 
-/// The lists from `first` on, one for each of `sums`, added to what is there or in its place: so many at a time that there are four chains of
-/// multiply-adds.
+/// The lists from `first` on, one for each of `sums`, added to what is there or in its place: so many at a time that multiply-adds seldom wait
+/// for each other: three or four chains.
 #[inline(always)]
 fn list_sums<S: Simd, const V: usize>(
     panel: Panel<'_, S, V>,
