@@ -22,10 +22,12 @@ use std::num::{NonZeroU32, NonZeroU128};
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
+use super::decode::{Genotypes, SIDE};
 use super::evaluate::{CHUNK, Source, Sums, Work};
 use super::graph::{BLOCK, Graph};
 use super::samples::Samples;
-use super::weights::weights_of_group;
+use super::weights::WeightGeneration;
+use crate::kernels::masked::chains;
 use crate::simd::{Kernel, LANES, Simd, math};
 
 /// Genotypes that share the loads of pixels.
@@ -278,13 +280,9 @@ fn make_weights<S: Simd>(
         let out = &mut output[(unit - units.start) * classes..][..classes];
         match source {
             Source::Genes(w, words) => {
-                let made = |link, row: &mut Weights| {
-                    let mut lanes = [0.0; LANES];
-                    weights_of_group(s, w, link, words, first_genotype, std::array::from_mut(&mut lanes));
-                    *row = *lanes.first_chunk().expect("8 of 16");
-                };
-                links.zip(rows).for_each(|(link, row)| made(link, row));
-                out.iter_mut().enumerate().for_each(|(class, row)| made(outputs + class, row));
+                let chain = Genotypes::<S, 1> { s, words, first: first_genotype };
+                weights_of_links(s, w, chain, links.start, rows);
+                weights_of_links(s, w, chain, outputs, out);
             }
             Source::Given(weights, finite) => {
                 let count = GENOTYPES.min(weights.rows() - first_genotype);
@@ -298,6 +296,28 @@ fn make_weights<S: Simd>(
                 }
             }
         }
+    }
+}
+
+/// The weights of so many links from `link` on.
+#[inline(always)]
+fn weights_of_links<S: Simd>(
+    s: S,
+    w: &WeightGeneration,
+    chain: Genotypes<'_, S, 1>,
+    mut link: usize,
+    rows: &mut [Weights],
+) {
+    let (lists, zero) = (w.matrix().by_row(), [s.zero()]);
+    let of_lanes = |[weights]: [S::F32; 1]| *s.lanes(weights).first_chunk().expect("8 of 16");
+    let (groups, rest) = rows.as_chunks_mut::<SIDE>();
+    for group in groups {
+        *group = chains(chain, lists, link, [zero; SIDE]).map(of_lanes);
+        link += SIDE;
+    }
+    for row in rest {
+        [*row] = chains(chain, lists, link, [zero]).map(of_lanes);
+        link += 1;
     }
 }
 

@@ -24,11 +24,12 @@
 use std::num::{NonZeroU32, NonZeroU128};
 use std::sync::atomic::Ordering;
 
+use super::decode::{Genotypes, VECTORS};
 use super::evaluate::{CHUNK, Source, Sums, Work};
 use super::graph::{BLOCK, Graph};
 use super::population::GROUP;
 use super::samples::{Line, QUAD, Samples};
-use super::weights::weights_of_group;
+use crate::kernels::masked::chains;
 use crate::matrix::MatRef;
 use crate::simd::{Kernel, LANES, Simd, math};
 
@@ -39,7 +40,7 @@ const PAIR: usize = 2;
 /// Classes whose sums stay in registers together.
 const TEN: usize = 10;
 /// Vectors of genotypes.
-const V: usize = 4;
+const V: usize = VECTORS;
 /// Samples that share the loads of weights.
 const Q: usize = QUAD;
 /// Genotypes that share the work.
@@ -325,8 +326,8 @@ fn make_weights<S: Simd>(
     edges: &mut [Lanes],
     output: &mut [[f32; LANES]],
 ) {
-    let (w, words) = match source {
-        Source::Genes(w, words) => (w, words),
+    let (lists, chain) = match source {
+        Source::Genes(w, words) => (w.matrix().by_row(), Genotypes::<S, V> { s, words, first: 0 }),
         Source::Given(weights, finite) => {
             if !copy_weights(s, weights, graph, first, units, edges, output) {
                 finite.store(false, Ordering::Relaxed);
@@ -340,14 +341,16 @@ fn make_weights<S: Simd>(
         let block = graph.block_range(first + unit).start - first_block;
         let rows = &mut edges[block * BLOCK..][..links.len()];
         for (link, row) in links.zip(rows) {
-            weights_of_group(s, w, link, words, 0, row);
+            let [weights] = chains(chain, lists, link, [[s.zero(); V]]);
+            for v in 0..V {
+                s.store(weights[v], &mut row[v]);
+            }
         }
         for class in 0..classes {
-            let mut lanes = [[0.0; LANES]; V];
             let link = graph.edges() + (first + unit) * classes + class;
-            weights_of_group(s, w, link, words, 0, &mut lanes);
+            let [weights] = chains(chain, lists, link, [[s.zero(); V]]);
             for v in 0..V {
-                output[v * UNITS * classes + place(unit, class, classes)] = lanes[v];
+                s.store(weights[v], &mut output[v * UNITS * classes + place(unit, class, classes)]);
             }
         }
     }

@@ -40,6 +40,7 @@
 //! # Ok::<(), neuropil::Error>(())
 //! ```
 
+mod decode;
 mod difference;
 mod evaluate;
 mod frequencies;
@@ -52,13 +53,14 @@ mod rewards;
 mod samples;
 mod weights;
 
+pub use decode::decode;
 pub use evaluate::{Outcome, evaluate, evaluate_part, evaluate_weights, forward};
 pub use frequencies::AlleleFrequencies;
 pub use graph::Graph;
 pub use population::{GROUP, Population};
 pub use rewards::{AlleleRewards, allele_rewards};
 pub use samples::Samples;
-pub use weights::{WeightGeneration, decode, expected_weights};
+pub use weights::{WeightGeneration, expected_weights};
 
 #[cfg(test)]
 mod tests;

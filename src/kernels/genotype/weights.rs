@@ -2,20 +2,19 @@
 
 use rand_core::Rng;
 
+use super::decode::ByLength;
 use super::frequencies::{AlleleFrequencies, check_genes};
-use super::population::{GROUP, Population};
-use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::kernels::masked::{Chain, Pattern, SparseMatrix, chains};
-use crate::matrix::MatMut;
-use crate::parallel::for_each;
+use crate::kernels::masked::{Pattern, SparseMatrix};
 use crate::random::Stream;
-use crate::simd::{Kernel, LANES, Simd, dispatch};
 
 /// The sparse matrix W \[links, genes\] that makes the weights W x of a genotype x. Its entries are finite.
+///
+/// Memory: 16 bytes an entry, half of it a copy in the order in which [`decode`](super::decode()) reads it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WeightGeneration {
     matrix: SparseMatrix,
+    by_length: ByLength,
 }
 
 impl WeightGeneration {
@@ -51,7 +50,7 @@ impl WeightGeneration {
         let mut values = vec![0.0; indices.len()];
         // Up to 2^31 numbers of at most 1: their sum is finite.
         stream.item(1).uniform(-1.0, 1.0, &mut values);
-        Ok(WeightGeneration { matrix: SparseMatrix::new(Pattern::new(links, genes, offsets, indices)?, values)? })
+        Ok(Self::new(SparseMatrix::new(Pattern::new(links, genes, offsets, indices)?, values)?))
     }
 
     /// These entries (link, gene, value), in any order.
@@ -93,7 +92,11 @@ impl WeightGeneration {
                 return Err(Error::setting(format!("entries of link {link}"), "a sum within the range of f32", all));
             }
         }
-        Ok(WeightGeneration { matrix: SparseMatrix::new(Pattern::new(links, genes, offsets, indices)?, values)? })
+        Ok(Self::new(SparseMatrix::new(Pattern::new(links, genes, offsets, indices)?, values)?))
+    }
+
+    fn new(matrix: SparseMatrix) -> Self {
+        WeightGeneration { by_length: ByLength::new(&matrix), matrix }
     }
 
     /// Number of links.
@@ -125,6 +128,11 @@ impl WeightGeneration {
     pub fn matrix(&self) -> &SparseMatrix {
         &self.matrix
     }
+
+    /// The same, links in another order.
+    pub(super) fn by_length(&self) -> &ByLength {
+        &self.by_length
+    }
 }
 
 fn check_shape(links: usize, genes: usize) -> Result<()> {
@@ -154,197 +162,6 @@ fn sixty_four(generator: &mut impl Rng, probability: f64) -> u64 {
         rest >>= 1;
     }
     below
-}
-
-/// Links of an item of parallel work.
-const LINKS: usize = 1024;
-/// Links whose weights are made while the place of one comes nearer.
-const AHEAD: usize = 8;
-
-/// Weights of genotypes: `out[link, k] = sum_i W[link, i] x_k(i)` for the genotypes of this range, out \[links, genotypes\].
-///
-/// A link is a row, as it is in W; [`evaluate_weights`](super::evaluate_weights) and [`forward`](super::forward) want a genotype a row:
-/// `out.transposed()`.
-///
-/// A sum runs over the genes of the link in order, an addition for each whose allele is 1: |out - exact| <= (n - 1) 2^-24 / (1 - ...) sum |W|
-/// over those n. Neither instruction set nor threads, nor the range, show in the bits.
-/// Cost: an addition for each entry of W and 16 genotypes.
-///
-/// ```
-/// use neuropil::kernels::genotype::{AlleleFrequencies, Graph, Population, Samples, WeightGeneration, decode, evaluate, evaluate_weights};
-/// use neuropil::{Context, Matrix, random::Stream};
-/// let mut context = Context::new()?;
-/// let graph = Graph::random(4, 20, 2, 0.5, Stream::new(0, "graph"))?;
-/// let w = WeightGeneration::random(graph.links(), 50, 0.1, Stream::new(0, "weights"))?;
-/// let p = AlleleFrequencies::uniform(50, Stream::new(0, "frequencies"))?;
-/// let population = Population::sample(&mut context, &p, Stream::new(0, "population"), 0..10)?;
-/// let mut weights = Matrix::zeros(w.links(), 10);
-/// decode(&mut context, &w, &population, 0..10, weights.view_mut());
-///
-/// let images = Matrix::from_slice(&[1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0], 2, 4)?;
-/// let samples = Samples::new(&mut context, &graph, images.view(), &[0, 1])?;
-/// let outcome = evaluate_weights(&mut context, &samples, weights.transposed().view())?;
-/// assert_eq!(outcome, evaluate(&mut context, &w, &samples, &population));
-/// # Ok::<(), neuropil::Error>(())
-/// ```
-///
-/// # Panics
-/// If the range does not start at a multiple of 64 or ends behind the population, or shapes disagree.
-#[track_caller]
-pub fn decode(
-    context: &mut Context,
-    w: &WeightGeneration,
-    population: &Population,
-    genotypes: std::ops::Range<usize>,
-    out: MatMut<'_>,
-) {
-    assert!(
-        w.genes() == population.genes() && (out.rows(), out.cols()) == (w.links(), genotypes.len()),
-        "decode: w is {} x {}, genotypes {genotypes:?} of {} genes, out is {} x {}",
-        w.links(),
-        w.genes(),
-        population.genes(),
-        out.rows(),
-        out.cols()
-    );
-    assert!(
-        genotypes.start.is_multiple_of(GROUP) && genotypes.end <= population.genotypes(),
-        "decode: genotypes {genotypes:?} of {}: a range from a multiple of {GROUP}",
-        population.genotypes()
-    );
-    let (isa, first) = (context.isa(), genotypes.start / GROUP);
-    let threads = context.threads().for_work(w.entries().saturating_mul(genotypes.len()));
-    for_each(threads, out.row_blocks(LINKS).enumerate(), |(block, mut out)| {
-        for group in 0..genotypes.len().div_ceil(GROUP) {
-            let words = population.group(first + group);
-            dispatch(isa, Decode { w, words, link: block * LINKS, out: out.reborrow(), first: group * GROUP });
-        }
-    });
-}
-
-struct Decode<'a> {
-    w: &'a WeightGeneration,
-    words: &'a [u64],
-    link: usize,
-    out: MatMut<'a>,
-    first: usize,
-}
-
-impl Kernel for Decode<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        match (self.out.cols() - self.first).div_ceil(LANES) {
-            1 => self.part_of_group::<S, 1>(s),
-            2 => self.part_of_group::<S, 2>(s),
-            _ => self.group(s),
-        }
-    }
-}
-
-impl Decode<'_> {
-    #[inline(always)]
-    fn group<S: Simd>(mut self, s: S) {
-        let width = (self.out.cols() - self.first).min(GROUP);
-        for row in 0..self.out.rows() {
-            if row + AHEAD < self.out.rows() {
-                let next = &self.out.row(row + AHEAD)[self.first..self.first + width];
-                // A loop that unrolls: an iterator's steps cost all that is won.
-                for v in 0..VECTORS {
-                    if let Some(value) = next.get(v * LANES) {
-                        s.prefetch(value);
-                    }
-                }
-            }
-            let out = &mut self.out.row_mut(row)[self.first..self.first + width];
-            // In place where they fill all vectors: through a copy 64 values cost a call.
-            if let Some(lanes) = out.as_chunks_mut().0.first_chunk_mut::<VECTORS>() {
-                weights_of_group(s, self.w, self.link + row, self.words, 0, lanes);
-            } else {
-                let mut lanes = [[0.0; LANES]; VECTORS];
-                weights_of_group(s, self.w, self.link + row, self.words, 0, &mut lanes);
-                out.copy_from_slice(&lanes.as_flattened()[..width]);
-            }
-        }
-    }
-
-    /// Up to `V` vectors of genotypes: so few chains of additions that several links' are side by side.
-    #[inline(always)]
-    fn part_of_group<S: Simd, const V: usize>(mut self, s: S) {
-        const SIDE: usize = 3;
-        let (rows, lists, chain) =
-            (self.out.rows(), self.w.matrix.by_row(), Genotypes::<S, V> { s, words: self.words, first: 0 });
-        let together = rows - rows % SIDE;
-        for row in (0..together).step_by(SIDE) {
-            let sums = chains::<_, SIDE>(chain, lists, self.link + row, [[s.zero(); V]; SIDE]);
-            for at in 0..SIDE {
-                self.write(s, row + at, sums[at]);
-            }
-        }
-        for row in together..rows {
-            let [sums] = chains(chain, lists, self.link + row, [[s.zero(); V]]);
-            self.write(s, row, sums);
-        }
-    }
-
-    #[inline(always)]
-    fn write<S: Simd, const V: usize>(&mut self, s: S, row: usize, sums: [S::F32; V]) {
-        let mut out = self.out.row_mut(row)[self.first..].chunks_mut(LANES);
-        for v in 0..V {
-            if let Some(out) = out.next() {
-                s.store_partial(sums[v], out);
-            }
-        }
-    }
-}
-
-/// The weights of genotypes in `V` vectors, given a word of their group for each gene.
-#[derive(Clone, Copy)]
-struct Genotypes<'a, S, const V: usize> {
-    s: S,
-    words: &'a [u64],
-    /// The group's lane that is their first.
-    first: usize,
-}
-
-impl<S: Simd, const V: usize> Chain for Genotypes<'_, S, V> {
-    type Sums = [S::F32; V];
-
-    #[inline(always)]
-    fn add(self, mut sums: [S::F32; V], gene: u32, value: f32) -> [S::F32; V] {
-        let (s, word) = (self.s, &self.words[gene as usize]);
-        let value = s.splat(value);
-        for v in 0..V {
-            sums[v] = s.select(s.mask_from_word(word, self.first + v * LANES), s.add(sums[v], value), sums[v]);
-        }
-        sums
-    }
-}
-
-/// Vectors of a group of genotypes.
-const VECTORS: usize = GROUP / LANES;
-
-/// The weights of a link for `V` vectors of a group's genotypes, from the lane `first` on, given a word of the group for each gene.
-#[inline(always)]
-pub(super) fn weights_of_group<S: Simd, const V: usize>(
-    s: S,
-    w: &WeightGeneration,
-    link: usize,
-    words: &[u64],
-    first: usize,
-    out: &mut [[f32; LANES]; V],
-) {
-    const { assert!(V <= VECTORS) };
-    let (genes, values) = w.link(link);
-    let mut sums = [s.zero(); V];
-    let chain = Genotypes::<S, V> { s, words, first };
-    for (&gene, &value) in genes.iter().zip(values) {
-        sums = chain.add(sums, gene, value);
-    }
-    for v in 0..V {
-        s.store(sums[v], &mut out[v]);
-    }
 }
 
 /// The expected weights `W p`: `out[link] = sum_i W[link, i] p(i)`, summed in `f64` in the order of the genes and rounded once.

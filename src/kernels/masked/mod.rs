@@ -42,6 +42,7 @@ pub(crate) use chains::{Chain, chains};
 pub use field::{FieldLayer, field_matmul, field_matmul_nt, field_weight_gradient};
 pub use gather::{gather, scatter_add};
 pub use geometry::{Map, ReceptiveField, Rectangle, Run};
+pub(crate) use lists::Lists;
 pub use pattern::{Pattern, SparseMatrix};
 pub use plan::{Plan, Strategy};
 pub use sampled::sampled_product;
