@@ -160,6 +160,41 @@ fn dropout(c: &mut Criterion) {
     group.finish();
 }
 
+/// A few winners of a layer, and of the wide one of reward-modulated nets.
+fn winners(c: &mut Criterion) {
+    for (rows, cols, k) in [(500, 2000, 10), (20, 100_000, 256)] {
+        let mut group = group(c, &format!("activation/k_winners {rows} x {cols}, {k}"));
+        group.throughput(Throughput::Elements((rows * cols) as u64));
+        let start = uniform(rows, cols, -1.0, 1.0, "7");
+        let run = || start.view().iter_rows().flat_map(|row| reference::k_winners(row, k)).collect::<Vec<f64>>();
+        let exact: Vec<f32> = run().into_iter().map(|v| v as f32).collect();
+        group.bench_function("reference", |b| b.iter(run));
+        let mut y = start.clone();
+        let plain = |y: &mut Matrix| {
+            y.as_mut_slice().fill(0.0);
+            for row in 0..rows {
+                let (from, to) = (start.row(row), y.row_mut(row));
+                let mut order: Vec<usize> = (0..cols).collect();
+                order.select_nth_unstable_by(k, |&a, &b| from[b].total_cmp(&from[a]));
+                order[..k].iter().for_each(|&at| to[at] = from[at]);
+            }
+        };
+        plain(&mut y);
+        assert_eq!(y.as_slice(), exact, "plain");
+        group.bench_function("plain", |b| b.iter(|| plain(&mut y)));
+        for (name, mut context) in contexts() {
+            let mut run = |y: &mut Matrix| {
+                y.as_mut_slice().copy_from_slice(start.as_slice());
+                activation::k_winners(&mut context, y.view_mut(), k);
+            };
+            run(&mut y);
+            assert_eq!(y.as_slice(), exact, "{name}");
+            group.bench_function(&name, |b| b.iter(|| run(&mut y)));
+        }
+        group.finish();
+    }
+}
+
 fn zscores(c: &mut Criterion) {
     let start = uniform(BATCH, UNITS, -1.0, 1.0, "3");
     let mut y = start.clone();
@@ -340,6 +375,7 @@ fn main() {
     let mut c = Criterion::default().configure_from_args();
     maps(&mut c);
     dropout(&mut c);
+    winners(&mut c);
     zscores(&mut c);
     softmax(&mut c);
     losses(&mut c);

@@ -83,6 +83,13 @@ ROWS = [
     Row("Sanger's rule", "sanger", {"batch": 1}, [Bar(1)], {"L3": 2 * 4 * WEIGHTS}, label="784 x 2000, batch 1", summary=True),
     Row("Sanger's rule", "sanger", {"batch": 256}, [Bar(1)], {"multiply_adds": 2 * 256 * WEIGHTS}, label="784 x 2000, batch 256"),
     Row("Krotov-Hopfield step", "krotov", {}, [Bar(3, 4.5, "NumPy"), Bar(1)], {"multiply_adds": 100 * WEIGHTS}, label="784 x 2000, batch 100", summary=True),
+    *(
+        Row("winner-take-all", "winner_take_all", {"batch": batch, "winners": winners}, [Bar(1)], {"L3": bytes}, label=f"784 x 2000, batch {batch}, {label}", summary=(batch, winners) == (64, 1))
+        for batch, winners, label, bytes in ((64, 1, "one winner", 2 * 4 * 784 * 64 + 4 * 64 * 2000), (2000, 10, "ten winners", 2 * 4 * WEIGHTS + 4 * 2000 * 2784))
+    ),
+    Row("winner-take-all", "winner_take_all", {"batch": 64, "winners": 0}, [Bar(1)], {"multiply_adds": 64 * WEIGHTS, "L3": 2 * 4 * WEIGHTS}, label="784 x 2000, batch 64, soft"),
+    Row("k winners stay", "k_winners", {}, [Bar(1)], {"L3": 3 * 4 * 500 * 2000}, label="500 x 2000, ten of each", summary=True),
+    Row("k winners stay", "k_winners", {"batch": 50, "k": 100_000, "winners": 256}, [Bar(1)], {"read": 4 * 50 * 100_000, "write": 4 * 50 * 100_000}, label="50 x 100,000, 256 of each"),
     Row("Gaussian noise", "gaussian", {}, [Bar(3, 5)], {"L3": 4 * 1_568_000, "cycles": 25 * 1_568_000 / 32}, label="1.6 M values", summary=True),
     Row("weight perturbation step", "perturb", {}, [Bar(1.8, 3)], {"multiply_adds": 2 * 2000 * 2000 * 10, "L3": 4 * 2000 * 2000}, label="2000 x 10, batch 2000", summary=True),
     Row("bytes to floats", "normalise", {}, [Bar(2, 2.6, "torch"), Bar(1)], {"read": 60_000 * 784, "write": 4 * 60_000 * 784}, label="60,000 x 784", summary=True),

@@ -175,6 +175,81 @@ def krotov(shape, threads):
     return Case(peers, {"x": np.ascontiguousarray(x.T), "w": w}, 5e-3, w)
 
 
+def winner_take_all(shape, threads):
+    """Winners of a sample are pulled towards it; `winners` of 0 is a soft competition."""
+    rng, batch, k = random(), shape.get("batch", 64), shape.get("winners", 1)
+    x, z, w, eta = uniform(rng, batch, N), uniform(rng, batch, K), small_weights(rng, N, K), RATE / batch
+
+    def by_torch():
+        t = torch()
+        tx, tz, tw = (t.from_numpy(a.copy()) for a in (x, z, w))
+
+        def step():
+            gate = t.softmax(tz, 1) if k == 0 else t.zeros_like(tz).scatter_(1, tz.topk(k, 1).indices, 1.0)
+            # w (1 - eta sum of gates) + eta x^T gate, the signs of z being 1.
+            return tw.mul_(1 - eta * gate.sum(0)).addmm_(tx.T, gate, alpha=eta)
+
+        return step
+
+    def by_torch_columns():
+        """Of the units that win, which are few."""
+        t = torch()
+        tx, tz, tw = (t.from_numpy(a.copy()) for a in (x, z, w))
+
+        def step():
+            units, place, count = t.unique(tz.topk(k, 1).indices, return_inverse=True, return_counts=True)
+            gate = t.zeros(batch, len(units)).scatter_(1, place, 1.0)
+            tw[:, units] = (tw[:, units] * (1 - eta * count)).addmm_(tx.T, gate, alpha=eta)
+            return tw
+
+        return step
+
+    def by_torch_sums():
+        """Inputs added to their winners' sums one by one."""
+        t = torch()
+        tx, tz, tw = (t.from_numpy(a.copy()) for a in (x, z, w))
+
+        def step():
+            index = tz.topk(k, 1).indices.flatten()
+            sums = t.zeros(K, N).index_add_(0, index, tx.repeat_interleave(k, 0) if k > 1 else tx)
+            return tw.mul_(1 - eta * t.bincount(index, minlength=K)).add_(sums.T, alpha=eta)
+
+        return step
+
+    peers = [Peer("torch", by_torch)]
+    if k:
+        peers += [Peer("torch, winners' columns", by_torch_columns), Peer("torch, sums", by_torch_sums)]
+    return Case(peers, {"x": x, "z": z, "w": w}, 2e-3, w)
+
+
+def k_winners(shape, threads):
+    batch, units, k = shape.get("batch", 500), shape.get("k", 2000), shape.get("winners", 10)
+    y = uniform(random(), batch, units)
+
+    def by_torch():
+        t = torch()
+        ty, out = t.from_numpy(y), t.empty(batch, units)
+
+        def step():
+            values, index = ty.topk(k, 1, sorted=False)
+            return out.zero_().scatter_(1, index, values)
+
+        return step
+
+    def by_numpy():
+        out = np.empty_like(y)
+
+        def step():
+            index = np.argpartition(y, units - k, axis=1)[:, units - k :]
+            out.fill(0)
+            np.put_along_axis(out, index, np.take_along_axis(y, index, 1), 1)
+            return out
+
+        return step
+
+    return Case([Peer("torch", by_torch), Peer("NumPy", by_numpy)], {"y": y})
+
+
 def gaussian(shape, threads):
     count = 1_568_000
 
@@ -339,4 +414,4 @@ def epoch(shape, threads):
     return Case(peers, {"x": x, "w": w}, 1e-3, w, check={"rate": EPOCH_RATE})
 
 
-CASES = {"dense": dense, "dense_nt": dense_nt, "oja": update(oja), "sanger": update(sanger), "krotov": krotov, "gaussian": gaussian, "perturb": perturb, "normalise": normalise, "epoch": epoch}
+CASES = {"dense": dense, "dense_nt": dense_nt, "oja": update(oja), "sanger": update(sanger), "krotov": krotov, "winner_take_all": winner_take_all, "k_winners": k_winners, "gaussian": gaussian, "perturb": perturb, "normalise": normalise, "epoch": epoch}

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use neuropil::Context;
-use neuropil::kernels::activation::{Axis, magnitude_zscore};
+use neuropil::kernels::activation::{Axis, k_winners as keep_winners, magnitude_zscore};
 use neuropil::kernels::adam::{Adam, Step};
 use neuropil::kernels::loss::softmax_cross_entropy;
 use neuropil::kernels::plasticity::reward_modulated;
@@ -20,6 +20,16 @@ pub fn zscore(inputs: &Inputs, mut context: Context) -> Prepared {
     into_matrix(y.clone(), move |z| {
         z.as_mut_slice().copy_from_slice(y.as_slice());
         magnitude_zscore(&mut context, z.view_mut(), axis, true);
+    })
+}
+
+/// Of a copy, which is made anew each time.
+pub fn k_winners(inputs: &Inputs, mut context: Context) -> Prepared {
+    let (batch, units, k) = (inputs.get("batch", 500), inputs.get("k", 2000), inputs.get("winners", 10));
+    let y = inputs.uniform("y", batch, units, -1.0, 1.0);
+    into_matrix(y.clone(), move |z| {
+        z.as_mut_slice().copy_from_slice(y.as_slice());
+        keep_winners(&mut context, z.view_mut(), k);
     })
 }
 

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use neuropil::kernels::dense::{Write, matmul, matmul_nt};
-use neuropil::kernels::hebbian::{self, KrotovHopfield, Reduction, Update};
+use neuropil::kernels::hebbian::{self, Competition, KrotovHopfield, Reduction, Update};
 use neuropil::kernels::perturb::{self, Draws, WeightPerturbation, Workspace};
 use neuropil::kernels::{activation, pixels};
 use neuropil::random::{Stream, below};
@@ -31,9 +31,23 @@ pub fn dense_nt(inputs: &Inputs, mut context: Context) -> Prepared {
     into_matrix(Matrix::zeros(m, n), move |c| matmul_nt(&mut context, a.view(), b.view(), c.view_mut(), Write::Replace))
 }
 
-type Rule = fn(&mut Context, MatRef<'_>, MatRef<'_>, MatMut<'_>, &Update);
+/// So many winners a sample, or with `winners=0` a soft competition.
+pub fn winner_take_all(inputs: &Inputs, context: Context) -> Prepared {
+    let competition = match inputs.get("winners", 1) {
+        0 => Competition::Soft { temperature: 1.0 },
+        1 => Competition::Hard,
+        k => Competition::Top(k),
+    };
+    update(inputs, context, move |context, x, z, w, update| {
+        hebbian::winner_take_all(context, x, z, w, competition, update);
+    })
+}
 
-pub fn update(inputs: &Inputs, mut context: Context, rule: Rule) -> Prepared {
+pub fn update(
+    inputs: &Inputs,
+    mut context: Context,
+    rule: impl Fn(&mut Context, MatRef<'_>, MatRef<'_>, MatMut<'_>, &Update) + 'static,
+) -> Prepared {
     let ((n, k), batch) = (layer(inputs), inputs.get("batch", 64));
     let (x, z) = (inputs.uniform("x", batch, n, 0.05, 1.0), inputs.uniform("z", batch, k, 0.05, 1.0));
     let w = inputs.uniform("w", n, k, -5e-4, 5e-4);

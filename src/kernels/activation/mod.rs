@@ -12,7 +12,7 @@ pub use dropout::{Dropout, relu_dropout};
 pub use gelu::{gelu, gelu_gradient};
 pub use zscore::{Axis, magnitude_zscore};
 
-use super::winners;
+use super::winners::Winners;
 use crate::context::Context;
 use crate::matrix::{MatMut, MatRef};
 use crate::parallel::for_each;
@@ -225,8 +225,8 @@ fn check_power(kernel: &str, n: f32) {
 /// The winners are those of [`Competition::Top`](super::hebbian::Competition::Top), largest by value, not by magnitude: of equals the first
 /// wins, NaN never does and becomes zero, so that fewer than k stay where fewer are numbers. Infinities compete as any value. Exact: what stays keeps
 /// its bits. The same on every instruction set and for any number of threads, which share the rows.
-/// Cost: a comparison, a read and a write a value; up to 32 winners are kept in order by insertion, more of them cost a few comparisons a value
-/// and two sorts' worth of them, and four bytes a value of one row for each thread.
+/// Cost: two comparisons, a read and a write a value, and some steps for k values of a row and little more, unless many are equal or ascend. Memory:
+/// some 36 bytes a winner for each thread.
 ///
 /// ```
 /// use neuropil::{Context, Matrix, kernels::activation};
@@ -245,21 +245,33 @@ pub fn k_winners(context: &mut Context, y: MatMut<'_>, k: usize) {
         return;
     }
     assert!(k >= 1 && k <= cols, "k_winners: {k} winners of {cols} columns");
-    let threads = context.threads().for_work(rows.saturating_mul(cols) * COST);
-    for_each(threads, y.row_blocks(rows_per_item(cols)), |mut y| {
-        let mut kept = Vec::new();
-        for row in 0..y.rows() {
-            let values = y.row_mut(row);
-            winners::of_row(values, k, &mut kept);
+    let (isa, threads) = (context.isa(), context.threads().for_work(rows.saturating_mul(cols) * COST));
+    for_each(threads, y.row_blocks(rows_per_item(cols)), |y| dispatch(isa, KeepWinners { y, k }));
+}
+
+struct KeepWinners<'a> {
+    y: MatMut<'a>,
+    k: usize,
+}
+
+impl Kernel for KeepWinners<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        let mut winners = Winners::default();
+        for row in 0..self.y.rows() {
+            let values = self.y.row_mut(row);
+            let kept = winners.of_row(s, values, self.k);
             kept.sort_unstable();
             let mut from = 0;
-            for &winner in &kept {
+            for &winner in &*kept {
                 values[from..winner as usize].fill(0.0);
                 from = winner as usize + 1;
             }
             values[from..].fill(0.0);
         }
-    });
+    }
 }
 
 /// `y = tanh(y)`, within 1.5 units of the last place ([`math::tanh`]). NaN stays NaN, zeros keep their sign. One read and one write of y.

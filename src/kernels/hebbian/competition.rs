@@ -1,15 +1,23 @@
 //! Winner-take-all: a competition turns activities into gates, and inputs pull the weights of open gates towards themselves.
 //!
-//! Hard and k-winner gates are nearly all zero, so the update adds a sample's inputs to its winners only, row by row of w. Soft
-//! gates are dense and go through the blocked product.
+//! Hard and k-winner gates are nearly all zero, so a unit sums the samples that it won, and no others:
+//!
+//! ```text
+//! for each 48 rows of w, each 16 units of which one has won
+//!   for each of these units: sum = 0, for each sample b that it won: sum += x[b]                 inputs in the lanes
+//!   turned in registers, a unit a lane; w += scale (sum - w sum of signs)                        row by row
+//! ```
+//! Soft gates are dense and go through the blocked product.
+
+use std::ops::Range;
 
 use super::residual::{clamp_only, inputs_times_gates};
 use super::{Update, shapes_agree};
 use crate::context::Context;
 use crate::kernels::dense::blocked::CHUNK;
-use crate::kernels::winners;
+use crate::kernels::winners::Winners;
 use crate::matrix::{MatMut, MatRef, Matrix};
-use crate::parallel::{for_each, for_each_with};
+use crate::parallel::for_each;
 use crate::simd::{Kernel, LANES, Simd, dispatch};
 
 /// How units compete for a sample: which gates g they get. [`gates`] tells them, and [`winner_take_all`] learns by them.
@@ -93,15 +101,33 @@ pub fn gates(context: &mut Context, z: MatRef<'_>, competition: Competition, gat
         Competition::Top(k) => k,
         Competition::Soft { temperature } => return soft_gates(context, z, temperature, gates),
     };
-    let threads = context.threads().for_work(z.rows().saturating_mul(z.cols()) * COMPARISON);
-    for_each(threads, gates.row_blocks(CHUNK).enumerate(), |(index, mut gates)| {
+    let (isa, threads) = (context.isa(), context.threads().for_work(z.rows().saturating_mul(z.cols()) * COMPARISON));
+    for_each(threads, gates.row_blocks(CHUNK).enumerate(), |(index, gates)| {
         let first = index * CHUNK;
-        winners::of_rows(z.rows_range(first..first + gates.rows()), k, |row, winners| {
-            let to = gates.row_mut(row);
-            to.fill(0.0);
-            winners.iter().for_each(|&unit| to[unit as usize] = 1.0);
-        });
+        dispatch(isa, HardGates { z: z.rows_range(first..first + gates.rows()), k, gates });
     });
+}
+
+struct HardGates<'a, 'b> {
+    z: MatRef<'a>,
+    k: usize,
+    gates: MatMut<'b>,
+}
+
+impl Kernel for HardGates<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        let mut winners = Winners::default();
+        for (row, z) in self.z.iter_rows().enumerate() {
+            let gates = self.gates.row_mut(row);
+            gates.fill(0.0);
+            for &unit in &*winners.of_row(s, z, self.k) {
+                gates[unit as usize] = 1.0;
+            }
+        }
+    }
 }
 
 /// `w_ij += rate sum_b g_bj (x_bi - sgn(z_bj) w_ij)`, with gates g the outcome of a competition over z, as [`gates`] tells them
@@ -109,13 +135,15 @@ pub fn gates(context: &mut Context, z: MatRef<'_>, competition: Competition, gat
 ///
 /// x \[batch, inputs\], z \[batch, units\], w \[inputs, units\]. The sign of zero is zero. An empty batch changes nothing, but clamps all the same.
 ///
-/// **NaN and infinity** spread as the formula says from samples to their winners, and from no sample to units that lost: but soft
-/// competitions have no losers, so one NaN activity makes every weight NaN. An infinite weight may become NaN or, clamped, zero, whoever wins.
+/// **NaN and infinity** spread as the formula says from samples to their winners, and from no sample to units that lost, whose weights stay:
+/// but soft competitions have no losers, so one NaN activity makes every weight NaN. An infinite weight of a winner may become NaN or, clamped,
+/// zero.
 /// **Error.** With gamma = 2^-24, a new weight is within `1.01 (batch + 8) gamma (|w| + |rate| sum_b g (|x| + |w|))` of the exact one (rate
 /// divided by the batch for a mean), of soft gates `1.01 (batch + units + 56) gamma` times the same while `(max z - z) / T` is below some 10.
 /// **Determinism.** The same bits on every instruction set and for any number of threads.
 /// **Cost.** batch units comparisons and batch k inputs additions (hard and k winners), batch inputs units multiply-adds (soft), and
-/// two multiply-adds, a read and a write a weight. Scratch: units values a thread, and k pairs of numbers a sample; soft, a copy of z.
+/// two multiply-adds, a read and a write a weight: of 16 neighbouring units none of which won, only if they are clamped. Memory: 16 k bytes a sample;
+/// soft, a copy of z.
 ///
 /// ```
 /// use neuropil::kernels::hebbian::{Competition, Reduction, Update, winner_take_all};
@@ -156,17 +184,13 @@ pub fn winner_take_all(
         Competition::Top(k) => k,
         Competition::Soft { temperature } => return soft(context, x, z, w, temperature, update),
     };
-    let wins = wins(context, z, k);
-    let mut decay = vec![0.0f32; units];
-    for &(b, unit) in &wins {
-        decay[unit as usize] -= sign(z.row(b as usize)[unit as usize]);
-    }
-    let work = x.cols().saturating_mul(wins.len() + REWRITTEN * units);
+    let wins = Wins::new(context, z, k);
+    let work = x.cols().saturating_mul(wins.samples.len() + REWRITTEN * units);
     let (isa, threads) = (context.isa(), context.threads().for_work(work));
-    let [scratch] = context.scratch([units * threads.get()]);
     let scale = update.scale(batch);
-    for_each_with(threads, scratch.chunks_mut(units), w.row_blocks(CHUNK).enumerate(), |sums, (index, w)| {
-        dispatch(isa, Winners { x, wins: &wins, decay: &decay, first: index * CHUNK, sums, w, scale, update: *update });
+    for_each(threads, w.row_blocks(CHUNK).enumerate(), |(index, w)| {
+        let x = x.columns(index * CHUNK..index * CHUNK + w.rows());
+        dispatch(isa, Pull { x, wins: &wins, w, scale, non_negative: update.non_negative });
     });
 }
 
@@ -181,52 +205,133 @@ fn sign(value: f32) -> f32 {
     }
 }
 
-/// Each sample's k winners, as pairs of sample and unit, samples in order.
-fn wins(context: &Context, z: MatRef<'_>, k: usize) -> Vec<(u32, u32)> {
-    let threads = context.threads().for_work(z.rows().saturating_mul(z.cols()) * COMPARISON);
-    let mut blocks = vec![Vec::new(); z.rows().div_ceil(CHUNK)];
-    for_each(threads, blocks.iter_mut().enumerate(), |(index, wins)| {
-        let rows = index * CHUNK..z.rows().min((index + 1) * CHUNK);
-        winners::of_rows(z.rows_range(rows.clone()), k, |row, winners| {
-            wins.extend(winners.iter().map(|&unit| ((rows.start + row) as u32, unit)));
-        });
-    });
-    blocks.concat()
+/// Who has won what.
+struct Wins {
+    /// The samples of a unit begin at `offsets[unit]` and end where the next unit's begin.
+    offsets: Vec<u32>,
+    /// In order for each unit.
+    samples: Vec<u32>,
+    /// Of each unit the sum of the signs of the activities that won, negative.
+    decay: Vec<f32>,
 }
 
-struct Winners<'a, 'b, 'c> {
+impl Wins {
+    fn new(context: &Context, z: MatRef<'_>, k: usize) -> Self {
+        let units = z.cols();
+        let threads = context.threads().for_work(z.rows().saturating_mul(units) * COMPARISON);
+        let (isa, mut blocks) = (context.isa(), vec![Vec::new(); z.rows().div_ceil(CHUNK)]);
+        for_each(threads, blocks.iter_mut().enumerate(), |(index, wins)| {
+            let rows = index * CHUNK..z.rows().min((index + 1) * CHUNK);
+            dispatch(isa, FindWins { z, rows, k, wins });
+        });
+        let (mut offsets, mut decay) = (vec![0u32; units + 2], vec![0.0f32; units]);
+        // Counted two places on: the sums are the next free place of each unit one place on, and its first once all are placed.
+        for &(b, unit) in blocks.iter().flatten() {
+            offsets[unit as usize + 2] += 1;
+            decay[unit as usize] -= sign(z.row(b as usize)[unit as usize]);
+        }
+        for unit in 2..offsets.len() {
+            offsets[unit] += offsets[unit - 1];
+        }
+        let mut samples = vec![0; offsets[units + 1] as usize];
+        for &(b, unit) in blocks.iter().flatten() {
+            let place = &mut offsets[unit as usize + 1];
+            samples[*place as usize] = b;
+            *place += 1;
+        }
+        offsets.truncate(units + 1);
+        Wins { offsets, samples, decay }
+    }
+}
+
+/// Appends the winners of these samples, as pairs of sample and unit.
+struct FindWins<'a, 'b> {
+    z: MatRef<'a>,
+    rows: Range<usize>,
+    k: usize,
+    wins: &'b mut Vec<(u32, u32)>,
+}
+
+impl Kernel for FindWins<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let mut winners = Winners::default();
+        for row in self.rows {
+            let units = winners.of_row(s, self.z.row(row), self.k);
+            self.wins.extend(units.iter().map(|&unit| (row as u32, unit)));
+        }
+    }
+}
+
+struct Pull<'a, 'b, 'c> {
+    /// The columns that are rows of w.
     x: MatRef<'a>,
-    wins: &'a [(u32, u32)],
-    decay: &'a [f32],
-    first: usize,
-    sums: &'b mut [f32],
+    wins: &'b Wins,
     w: MatMut<'c>,
     scale: f32,
-    update: Update,
+    non_negative: bool,
 }
 
-impl Kernel for Winners<'_, '_, '_> {
+impl Kernel for Pull<'_, '_, '_> {
     type Output = ();
+
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
-        let scale = s.splat(self.scale);
-        for row in 0..self.w.rows() {
-            let w = self.w.row_mut(row);
-            self.sums.fill(0.0);
-            for &(b, unit) in self.wins {
-                self.sums[unit as usize] += self.x.row(b as usize)[self.first + row];
+    fn run<S: Simd>(self, s: S) {
+        let Pull { x, wins, mut w, scale, non_negative } = self;
+        let scale = s.splat(scale);
+        let lowest = s.splat(if non_negative { 0.0 } else { f32::NEG_INFINITY });
+        let height = w.rows();
+        for col in (0..w.cols()).step_by(LANES) {
+            let units = col..w.cols().min(col + LANES);
+            let offsets = &wins.offsets[units.start..=units.end];
+            if !non_negative && offsets[0] == offsets[units.len()] {
+                continue;
             }
-            for ((w, sum), decay) in w.chunks_mut(LANES).zip(self.sums.chunks(LANES)).zip(self.decay.chunks(LANES)) {
-                let old = s.load_partial(w);
-                let sum = s.mul_add(s.load_partial(decay), old, s.load_partial(sum));
-                let mut new = s.mul_add(scale, sum, old);
-                if self.update.non_negative {
-                    new = s.max(s.zero(), new);
+            let (mut sums, mut won) = ([[[0.0; LANES]; LANES]; PARTS], [0.0; LANES]);
+            for (unit, ends) in offsets.windows(2).enumerate() {
+                let samples = &wins.samples[ends[0] as usize..ends[1] as usize];
+                let mut sum = [s.zero(); PARTS];
+                for &b in samples {
+                    let x = x.row(b as usize);
+                    for part in 0..PARTS {
+                        sum[part] = s.add(sum[part], s.load_partial(&x[rows_of(part, height)]));
+                    }
                 }
-                s.store_partial(new, w);
+                for part in 0..PARTS {
+                    s.store(sum[part], &mut sums[part][unit]);
+                }
+                won[unit] = samples.len() as f32;
+            }
+            let (won, decay) = (s.lt(s.zero(), s.load(&won)), s.load_partial(&wins.decay[units.clone()]));
+            for part in 0..PARTS {
+                let mut block = [s.zero(); LANES];
+                for unit in 0..LANES {
+                    block[unit] = s.load(&sums[part][unit]);
+                }
+                let (sums, rows) = (s.transpose(block), rows_of(part, height));
+                for i in 0..LANES {
+                    if i < rows.len() {
+                        let to = &mut w.row_mut(rows.start + i)[units.clone()];
+                        let old = s.load_partial(to);
+                        let new = s.mul_add(scale, s.mul_add(decay, old, sums[i]), old);
+                        // The operands' order keeps NaN.
+                        s.store_partial(s.max(lowest, s.select(won, new, old)), to);
+                    }
+                }
             }
         }
     }
+}
+
+/// Rows of w in one lane each that are summed together.
+const PARTS: usize = CHUNK / LANES;
+
+/// Those of a part, of so many.
+#[inline(always)]
+fn rows_of(part: usize, height: usize) -> Range<usize> {
+    (part * LANES).min(height)..((part + 1) * LANES).min(height)
 }
 
 fn soft_gates(context: &Context, z: MatRef<'_>, temperature: f32, gates: MatMut<'_>) {
@@ -242,14 +347,10 @@ fn soft(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatMut<'_>, temp
     let mut gates = Matrix::zeros(batch, units);
     soft_gates(context, z, temperature, gates.view_mut());
     let mut decay = vec![0.0; units];
-    let threads = context.threads().for_work(batch.saturating_mul(units) * COMPARISON);
+    let (isa, threads) = (context.isa(), context.threads().for_work(batch.saturating_mul(units) * COMPARISON));
     for_each(threads, decay.chunks_mut(SUMMED).enumerate(), |(index, decay)| {
-        let first = index * SUMMED;
-        for b in 0..batch {
-            for ((sum, &gate), &z) in decay.iter_mut().zip(&gates.row(b)[first..]).zip(&z.row(b)[first..]) {
-                *sum -= gate * sign(z);
-            }
-        }
+        let units = index * SUMMED..index * SUMMED + decay.len();
+        dispatch(isa, SoftDecay { z: z.columns(units.clone()), gates: gates.view().columns(units), decay });
     });
     inputs_times_gates(context, x, gates.view(), &decay, w, update);
 }
@@ -267,9 +368,7 @@ impl Kernel for SoftGates<'_, '_> {
     fn run<S: Simd>(mut self, s: S) {
         for row in 0..self.gates.rows() {
             let z = self.z.row(self.first + row);
-            let largest =
-                z.iter().fold(f32::NEG_INFINITY, |largest, &z| if z > largest || z.is_nan() { z } else { largest });
-            let (largest, inverse) = (s.splat(largest), s.splat(self.inverse));
+            let (largest, inverse) = (s.splat(largest_or_nan(s, z)), s.splat(self.inverse));
             let gates = self.gates.row_mut(row);
             let mut total = s.zero();
             for (gate, z) in gates.chunks_mut(LANES).zip(z.chunks(LANES)) {
@@ -281,6 +380,43 @@ impl Kernel for SoftGates<'_, '_> {
             let share = s.splat(1.0 / s.reduce_add(total));
             for gate in gates.chunks_mut(LANES) {
                 s.store_partial(s.mul(s.load_partial(gate), share), gate);
+            }
+        }
+    }
+}
+
+/// The largest value; NaN if one is.
+#[inline(always)]
+fn largest_or_nan<S: Simd>(s: S, values: &[f32]) -> f32 {
+    let (vectors, rest) = values.as_chunks();
+    let (mut largest, mut numbers) = (s.splat(f32::NEG_INFINITY), u16::MAX);
+    for vector in vectors {
+        let value = s.load(vector);
+        largest = s.max(value, largest);
+        numbers &= s.mask_bits(s.eq(value, value));
+    }
+    let start = if numbers == u16::MAX { s.reduce_max(largest) } else { f32::NAN };
+    rest.iter().fold(start, |largest, &value| if value > largest || value.is_nan() { value } else { largest })
+}
+
+/// `decay[j] -= sum_b g[b, j] sgn(z[b, j])`, samples in order.
+struct SoftDecay<'a, 'b> {
+    z: MatRef<'a>,
+    gates: MatRef<'a>,
+    decay: &'b mut [f32],
+}
+
+impl Kernel for SoftDecay<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (zero, one, minus_one) = (s.zero(), s.splat(1.0), s.splat(-1.0));
+        for (z, gates) in self.z.iter_rows().zip(self.gates.iter_rows()) {
+            for ((sum, z), gate) in self.decay.chunks_mut(LANES).zip(z.chunks(LANES)).zip(gates.chunks(LANES)) {
+                let z = s.load_partial(z);
+                let sign = s.select(s.lt(zero, z), one, s.select(s.lt(z, zero), minus_one, zero));
+                s.store_partial(s.neg_mul_add(s.load_partial(gate), sign, s.load_partial(sum)), sum);
             }
         }
     }

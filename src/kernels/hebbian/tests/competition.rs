@@ -115,6 +115,36 @@ fn activities_that_are_no_numbers_never_win_a_hard_competition_and_spoil_a_soft_
 }
 
 #[test]
+fn units_that_win_nothing_keep_their_weights_whatever_these_are() {
+    let (batch, inputs, units) = (3, 18, 40);
+    let x = random(batch, inputs, 0.0, 1);
+    // Units 5 and 39 win; the others of their vectors do not, and of the vector between nobody does.
+    let z = Matrix::from_fn(batch, units, |b, unit| if unit == if b == 1 { 39 } else { 5 } { 1.0 } else { -1.0 });
+    let odd = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0, -2.0];
+    let w = Matrix::from_fn(inputs, units, |i, unit| if unit % 34 == 5 { 0.5 } else { odd[(i + unit) % 5] });
+    for non_negative in [false, true] {
+        let update = Update { rate: 0.5, reduction: Reduction::Sum, non_negative };
+        for isa in Isa::available() {
+            let mut got = w.clone();
+            let mut context = Context::on(isa).unwrap();
+            winner_take_all(&mut context, x.view(), z.view(), got.view_mut(), Competition::Hard, &update);
+            for i in 0..inputs {
+                for unit in 0..units {
+                    let (old, new) = (w[(i, unit)], got[(i, unit)]);
+                    if unit % 34 == 5 {
+                        assert!(new.is_finite() && new != old, "{isa} {i} {unit}: {new}");
+                    } else if non_negative && !old.is_nan() {
+                        assert_eq!(new, old.max(0.0), "{isa} {i} {unit}");
+                    } else {
+                        assert_eq!(new.to_bits(), old.to_bits(), "{isa} {i} {unit}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
 #[should_panic(expected = "gates: 4 winners of 3 units")]
 fn more_winners_than_units_are_refused() {
     let z = Matrix::zeros(2, 3);
