@@ -82,6 +82,8 @@ ROWS = [
     Row("Sanger's rule", "sanger", {}, [Bar(10, 20, "torch tril"), Bar(1)], {"multiply_adds": 2 * 64 * WEIGHTS}, label="784 x 2000, batch 64", summary=True),
     Row("Sanger's rule", "sanger", {"batch": 1}, [Bar(1)], {"L3": 2 * 4 * WEIGHTS}, label="784 x 2000, batch 1", summary=True),
     Row("Sanger's rule", "sanger", {"batch": 256}, [Bar(1)], {"multiply_adds": 2 * 256 * WEIGHTS}, label="784 x 2000, batch 256"),
+    Row("Oja's subspace rule", "oja", {"batch": 256, "k": 16}, [Bar(1)], {"multiply_adds": 256 * 784 * 16 + 16 * 16 * (256 + 784)}, label="784 x 16, batch 256"),
+    Row("Sanger's rule", "sanger", {"batch": 256, "k": 16}, [Bar(1)], {"multiply_adds": 256 * 784 * 16 + 16 * 16 * (256 + 392)}, label="784 x 16, batch 256"),
     Row("Krotov-Hopfield step", "krotov", {}, [Bar(3, 4.5, "NumPy"), Bar(1)], {"multiply_adds": 100 * WEIGHTS}, label="784 x 2000, batch 100", summary=True),
     *(
         Row("winner-take-all", "winner_take_all", {"batch": batch, "winners": winners}, [Bar(1)], {"L3": bytes}, label=f"784 x 2000, batch {batch}, {label}", summary=(batch, winners) == (64, 1))
@@ -102,6 +104,7 @@ ROWS = [
     Row("histogram, 100 bins", "histogram", {}, [Bar(2, 3)], {"cycles": 5e6, "read": 4e7}, label="10 M uniform values", summary=True),
     Row("histogram, 100 bins", "histogram", {"relu": 1}, [Bar(1.8, 3)], {"cycles": 5e6, "read": 4e7}, label="10 M rectified values", summary=True),
     Row("entropy per column", "entropy", {}, [Bar(1), Bar(3, 5, "numba")], {"cycles": 3e6, "L3": 2 * 12e6}, label="60,000 x 50", summary=True),
+    Row("entropy per column", "entropy", {"rows": 5000, "cols": 2000}, [Bar(1)], {"cycles": 1e7, "read": 2 * 4e7}, label="5000 x 2000"),
     *(sparse(batch, per_mille, [ANY]) for batch in (1, 8) for per_mille in (10, 100)),
     sparse(256, 5, [ANY]),
     sparse(256, 10, [Bar(2, 4, "lists"), ANY], True),

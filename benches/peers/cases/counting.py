@@ -44,7 +44,7 @@ def histogram(shape, threads):
 
 
 def entropy(shape, threads):
-    rows, cols, bins = 60_000, 50, 100
+    rows, cols, bins = shape.get("rows", 60_000), shape.get("cols", 50), 100
     a = np.maximum(random().standard_normal((rows, cols), dtype=np.float32), 0)
 
     def by_numba():

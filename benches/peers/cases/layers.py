@@ -10,8 +10,8 @@ RATE = 1e-6
 
 
 def dense(shape, threads):
-    rng, m = random(), shape.get("m", 256)
-    a, b = uniform(rng, m, N), uniform(rng, N, K)
+    rng, m, k, n = random(), shape.get("m", 256), shape.get("k", N), shape.get("n", K)
+    a, b = uniform(rng, m, k), uniform(rng, k, n)
 
     def torch_mm():
         ta, tb = torch().from_numpy(a), torch().from_numpy(b)
@@ -22,14 +22,14 @@ def dense(shape, threads):
 
 def dense_nt(shape, threads):
     """a @ b.T, what gradients by the inputs of a layer are."""
-    rng, m = random(), shape.get("m", 256)
-    a, b = uniform(rng, m, N), uniform(rng, K, N)
+    rng, m, k, n = random(), shape.get("m", 256), shape.get("k", N), shape.get("n", K)
+    a, b = uniform(rng, m, k), uniform(rng, n, k)
 
     def torch_linear():
         ta, tb = torch().from_numpy(a), torch().from_numpy(b)
         return lambda: torch().nn.functional.linear(ta, tb)
 
-    out = np.empty((m, K), np.float32)
+    out = np.empty((m, n), np.float32)
     return Case([Peer("OpenBLAS", lambda: lambda: np.matmul(a, b.T, out=out)), Peer("torch.linear", torch_linear)], {"a": a, "b": b})
 
 
@@ -40,8 +40,8 @@ def small_weights(rng, *size):
 
 def update(peers_of):
     def case(shape, threads):
-        rng, batch = random(), shape.get("batch", 64)
-        x, z, w = uniform(rng, batch, N), uniform(rng, batch, K), small_weights(rng, N, K)
+        rng, batch, n, k = random(), shape.get("batch", 64), shape.get("n", N), shape.get("k", K)
+        x, z, w = uniform(rng, batch, n), uniform(rng, batch, k), small_weights(rng, n, k)
         return Case(peers_of(x, z, w, np.float32(RATE / batch)), {"x": x, "z": z, "w": w}, 2e-3, w)
 
     return case
@@ -72,7 +72,7 @@ def sanger(x, z, w, eta):
 
         def step():
             rest = tx.clone()
-            for start in range(0, K, block):
+            for start in range(0, len(tw.T), block):
                 zb, wb = tz[:, start : start + block], tw[:, start : start + block]
                 change = t.addmm(rest.T @ zb, wb, t.tril(zb.T @ zb).T, alpha=-1)
                 rest.addmm_(zb, wb.T, alpha=-1)

@@ -10,9 +10,9 @@ EDGE, SIDE = 30, 10
 def spmm(shape, threads):
     import scipy.sparse
 
-    rng, batch = random(), shape.get("batch", 256)
-    x, mask = uniform(rng, batch, N), rng.random((N, K)) < shape.get("per_mille", 100) / 1000
-    w = uniform(rng, N, K) * mask
+    rng, batch, n, k = random(), shape.get("batch", 256), shape.get("n", N), shape.get("k", K)
+    x, mask = uniform(rng, batch, n), rng.random((n, k)) < shape.get("per_mille", 100) / 1000
+    w = uniform(rng, n, k) * mask
     lists = sparse_peers(scipy.sparse.csr_matrix(np.ascontiguousarray(w.T)), np.ascontiguousarray(x.T))
     return Case([*dense_peers(x, w, True), *lists], {"x": x, "w": w, "mask": mask.astype(np.uint8)})
 
@@ -20,8 +20,8 @@ def spmm(shape, threads):
 def sampled(shape, threads):
     import scipy.sparse
 
-    rng, batch = random(), shape.get("batch", 256)
-    x, z, mask = uniform(rng, batch, N), uniform(rng, batch, K), rng.random((N, K)) < shape.get("per_mille", 100) / 1000
+    rng, batch, n, k = random(), shape.get("batch", 256), shape.get("n", N), shape.get("k", K)
+    x, z, mask = uniform(rng, batch, n), uniform(rng, batch, k), rng.random((n, k)) < shape.get("per_mille", 100) / 1000
     xt, factor = np.ascontiguousarray(x.T), mask.astype(np.float32)
 
     def by_torch():

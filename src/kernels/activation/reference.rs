@@ -22,13 +22,12 @@ pub fn relu_gradient(x: f32, gradient: f32) -> f64 {
 
 /// The k largest of a row, zeros in place of the others; the first of equals, and no NaN.
 pub fn k_winners(row: &[f32], k: usize) -> Vec<f64> {
-    // How many go before a value: those that are larger, and its equals to the left.
-    let before = |at: usize| {
-        let goes = |other: usize| row[other] > row[at] || (row[other] == row[at] && other < at);
-        (0..row.len()).filter(|&other| goes(other)).count()
-    };
-    let kept = |at: usize| !row[at].is_nan() && before(at) < k;
-    (0..row.len()).map(|at| if kept(at) { f64::from(row[at]) } else { 0.0 }).collect()
+    let mut order: Vec<usize> = (0..row.len()).filter(|&at| !row[at].is_nan()).collect();
+    // A stable sort keeps the first of equals first.
+    order.sort_by(|&a, &b| row[b].partial_cmp(&row[a]).expect("no NaN is left"));
+    let mut kept = vec![0.0; row.len()];
+    order.iter().take(k).for_each(|&at| kept[at] = f64::from(row[at]));
+    kept
 }
 
 /// `tanh(y)` of one value.

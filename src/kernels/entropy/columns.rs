@@ -154,55 +154,60 @@ impl Kernel for Count<'_, '_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        match self.piece.as_contiguous() {
-            Some(values) => self.count(s, values),
-            None => {
-                for row in self.piece.iter_rows() {
-                    self.count(s, row);
-                }
-            }
+        let piece = self.piece;
+        if let Some(values) = piece.as_contiguous() {
+            let later = values.get(AHEAD * BLOCK_VALUES..).unwrap_or_default();
+            return self.count(s, std::iter::once((values, later)));
         }
+        let ahead = (AHEAD * BLOCK_VALUES).div_ceil(piece.cols());
+        let later = |row| if row + ahead < piece.rows() { piece.row(row + ahead) } else { &[][..] };
+        self.count(s, (0..piece.rows()).map(|row| (piece.row(row), later(row))));
     }
 }
 
 impl Count<'_, '_> {
-    /// Counts values of which the first belongs to the first column.
+    /// Counts stretches of values of which the first belongs to the first column; each comes with what stands in the same places some blocks on.
     #[inline(always)]
-    fn count<S: Simd>(&mut self, s: S, values: &[f32]) {
-        let (vectors, tail) = values.as_chunks::<LANES>();
-        let (blocks, left) = vectors.as_chunks::<BLOCK>();
+    fn count<'v, S: Simd>(&mut self, s: S, stretches: impl Iterator<Item = (&'v [f32], &'v [f32])>) {
         let Layout { constants, period } = self.layout;
         // Vectors of the block before are counted in turn with those whose indices are computed, so that the two overlap in the processor, and
         // no index is read while its store is still on the way.
         let Buffers([to, from]) = &mut Buffers([[[0; LANES]; BLOCK]; 2]);
-        let (mut to, mut from) = (to, from);
-        let (mut phase, step) = (0, BLOCK % period);
-        let mut next = || {
-            let constants = constants[phase..].first_chunk().expect("a block from any vector on");
-            phase += step;
-            phase -= if phase >= *period { *period } else { 0 };
-            constants
-        };
-        if let Some((first, blocks)) = blocks.split_first() {
-            self.of_block(s, next(), first, from, |_, _| ());
-            for (number, block) in blocks.iter().enumerate() {
-                if let Some(later) = blocks.get(number + AHEAD) {
+        let (mut to, mut from, mut waiting) = (to, from, false);
+        let step = BLOCK % period;
+        for (values, later) in stretches {
+            let (vectors, tail) = values.as_chunks::<LANES>();
+            let (blocks, left) = vectors.as_chunks::<BLOCK>();
+            let mut later = later.as_chunks::<LANES>().0.as_chunks::<BLOCK>().0.iter();
+            let mut phase = 0;
+            for block in blocks {
+                if let Some(later) = later.next() {
                     later.iter().for_each(|vector| s.prefetch(&vector[0]));
                 }
-                self.of_block(s, next(), block, to, |this, vector| this.count_all(&from[vector..=vector]));
+                let constants = constants[phase..].first_chunk().expect("a block from any vector on");
+                if waiting {
+                    self.of_block(s, constants, block, to, |this, vector| this.count_all(&from[vector..=vector]));
+                } else {
+                    self.of_block(s, constants, block, to, |_, _| ());
+                }
                 std::mem::swap(&mut to, &mut from);
+                waiting = true;
+                phase += step;
+                phase -= if phase >= *period { *period } else { 0 };
             }
+            let constants = &constants[phase..];
+            for (vector, constants) in left.iter().zip(constants) {
+                self.count_all(&[constants.place(s, s.load(vector), self.bins)]);
+            }
+            if !tail.is_empty() {
+                let at = constants[left.len()].place(s, s.load_partial(tail), self.bins);
+                for &at in &at[..tail.len()] {
+                    self.counters[usize::from(at as u16)] += 1;
+                }
+            }
+        }
+        if waiting {
             self.count_all(from);
-        }
-        let constants = &constants[phase..];
-        for (vector, constants) in left.iter().zip(constants) {
-            self.count_all(&[constants.place(s, s.load(vector), self.bins)]);
-        }
-        if !tail.is_empty() {
-            let at = constants[left.len()].place(s, s.load_partial(tail), self.bins);
-            for &at in &at[..tail.len()] {
-                self.counters[usize::from(at as u16)] += 1;
-            }
         }
     }
 

@@ -300,8 +300,22 @@ impl Histogram {
 
     fn entropy(&self, log: impl Fn(f64) -> f64) -> f64 {
         let total = self.total() as f64;
-        let occupied = self.counts().iter().filter(|&&count| count > 0);
-        let terms = occupied.map(|&count| count as f64 / total).map(|p| p * log(p));
+        let term = |count: u64| {
+            let p = count as f64 / total;
+            p * log(p)
+        };
+        // Of few values many bins have the same count: a logarithm for each count, not for each bin.
+        let mut known = [f64::NAN; 64];
+        let terms =
+            self.counts().iter().filter(|&&count| count > 0).map(|&count| match known.get_mut(count as usize) {
+                Some(known) => {
+                    if known.is_nan() {
+                        *known = term(count);
+                    }
+                    *known
+                }
+                None => term(count),
+            });
         // Subtracted from zero, so that one occupied bin gives +0.
         terms.fold(0.0, |sum, term| sum - term)
     }

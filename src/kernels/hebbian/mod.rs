@@ -23,7 +23,7 @@
 //! a soft one it makes NaN for all units. A rate that is NaN or infinite panics.
 //! **Scratch** comes from the [`Context`](crate::Context): about `2 batch units` values; from 512 samples on
 //! `inputs batch` and a few panels, of fewer than 384 units z once more, where one product follows the other (`oja_subspace`,
-//! `oja_excluding_self`).
+//! `oja_excluding_self`); where units are few, `units (inputs + units)` and a copy of z and a panel of x.
 //!
 //! ```
 //! use neuropil::kernels::hebbian::{Reduction, Update, oja_subspace};
@@ -43,6 +43,7 @@
 
 mod competition;
 mod few;
+mod gram;
 mod krotov_hopfield;
 pub mod reference;
 mod residual;
@@ -123,6 +124,15 @@ fn shapes_agree(name: &str, x: MatRef<'_>, z: MatRef<'_>, w: &MatMut<'_>) {
         w.rows(),
         w.cols()
     );
+}
+
+/// Which units' terms the residual of a unit has.
+#[derive(Clone, Copy, PartialEq)]
+enum Terms {
+    All,
+    /// All but its own.
+    Others,
+    UpToSelf,
 }
 
 /// `sums[j] = factor * sum_b term(z_bj)`, samples in order.

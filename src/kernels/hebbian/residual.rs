@@ -1,4 +1,4 @@
-//! Oja's rules by the residual, legal always, and never slower than the Gram form at widths above the batch size.
+//! Oja's rules by the residual, legal always; of few units [Gram matrices](super::gram) are faster.
 //!
 //! ```text
 //! for each chunk of rows of w (inputs i)                     rows of w are independent: one visit to each
@@ -13,7 +13,7 @@
 
 use super::few::{FEW, FewRows};
 use super::several::{self, SEVERAL, SeveralRows};
-use super::{Update, column_sums, shapes_agree};
+use super::{Terms, Update, column_sums, gram, shapes_agree};
 use crate::context::Context;
 use crate::kernels::dense::blocked::{CHUNK, Epilogue, Panels, chunk_product, packed_len, transpose_columns};
 use crate::kernels::dense::{BY_PANEL, ChunkProduct, by_panel, pack, panel_scratch, transpose};
@@ -23,7 +23,9 @@ use crate::simd::{Kernel, LANES, Simd, dispatch};
 
 /// Oja's subspace rule: `w_ij += rate sum_b z_bj (x_bi - sum_k z_bk w_ik)`.
 ///
-/// Cost: 2 batch inputs units multiply-adds. Error: that of two dense products in sequence, each as
+/// Cost: 2 batch inputs units multiply-adds; where units are few beside samples and inputs, below 0.6 / (1 / batch + 1 / inputs) or up to ten, hardly
+/// more than half of them: the sums of `z_bj z_bk` over the batch are then taken first, in `f32`: where they are beyond 3.4e38, weights become
+/// infinite or NaN. Error: that of two dense products in sequence, each as
 /// [`kernels::dense`](crate::kernels::dense) states it: with gamma = 2^-24, a new weight is within `1.01 (batch + units + 56) gamma` times
 /// `|w_ij| + |rate| sum_b |z_bj| (|x_bi| + sum_k |z_bk w_ik|)` of the exact one, rate divided by the batch for a mean.
 /// See [the module](super) for shapes, NaN, determinism, and an example.
@@ -36,17 +38,18 @@ use crate::simd::{Kernel, LANES, Simd, dispatch};
 pub fn oja_subspace(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatMut<'_>, update: &Update) {
     shapes_agree("oja_subspace", x, z, &w);
     update.check("oja_subspace");
-    by_residual(context, x, z, w, update, Own::Included);
+    by_residual(context, x, z, w, update, Terms::All);
 }
 
 /// Rule (2): the subspace rule without the unit's own term: `w_ij += rate sum_b z_bj (x_bi - sum_(k != j) z_bk w_ik)`.
 ///
-/// For x \[batch, inputs\], z \[batch, units\], w \[inputs, units\]. It is computed as the subspace rule, with the unit's own term put back.
+/// For x \[batch, inputs\], z \[batch, units\], w \[inputs, units\]. It is computed as the subspace rule, with the unit's own term put back, or
+/// left out where units are few.
 ///
 /// Cost: as [`oja_subspace`], and one multiply-add a weight. Error: as there, the own term counted twice: within
 /// `1.01 (batch + units + 56) gamma` times `|w_ij| + |rate| sum_b |z_bj| (|x_bi| + sum_k |z_bk w_ik| + |z_bj w_ij|)`.
 /// The sums of `z_bj^2` over the batch are taken in `f32`: beyond 3.4e38 the term that is put back is infinite, and NaN of a weight of zero.
-/// **NaN and infinity** spread as in [`oja_subspace`]: a weight that is not finite reaches its own unit too, by the term that is put back.
+/// **NaN and infinity** spread as in [`oja_subspace`]: a weight that is not finite may reach its own unit too, by the term that is put back.
 /// See [the module](super) for determinism; an empty batch only clamps.
 ///
 /// ```
@@ -67,7 +70,7 @@ pub fn oja_subspace(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatM
 pub fn oja_excluding_self(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatMut<'_>, update: &Update) {
     shapes_agree("oja_excluding_self", x, z, &w);
     update.check("oja_excluding_self");
-    by_residual(context, x, z, w, update, Own::Excluded);
+    by_residual(context, x, z, w, update, Terms::Others);
 }
 
 /// Oja's rule for single units, which do not compete: `w_ij += rate sum_b z_bj (x_bi - z_bj w_ij)`.
@@ -153,20 +156,16 @@ impl Kernel for GatedChunk<'_, '_, '_> {
 /// What reading and writing a weight costs, in multiply-adds.
 pub(super) const TOUCHED: usize = 16;
 
-/// Whether a unit's own activity takes part in its residual.
-#[derive(Clone, Copy, PartialEq)]
-enum Own {
-    Included,
-    Excluded,
-}
-
-fn by_residual(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatMut<'_>, update: &Update, own: Own) {
+fn by_residual(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatMut<'_>, update: &Update, terms: Terms) {
     let (isa, batch, inputs, units) = (context.isa(), x.rows(), x.cols(), z.cols());
     if batch == 0 || units == 0 {
         return clamp_only(w, update);
     }
+    if gram::wins(batch, inputs, units, terms) {
+        return gram::by_gram(context, x, z, w, update, terms);
+    }
     // The excluded term is put back: + w_ij sum_b z_bj^2.
-    let squares = (own == Own::Excluded).then(|| {
+    let squares = (terms == Terms::Others).then(|| {
         let mut sums = vec![0.0; units];
         dispatch(isa, SquareSums { z, factor: 1.0, sums: &mut sums });
         sums

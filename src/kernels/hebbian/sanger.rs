@@ -1,4 +1,4 @@
-//! Sanger's rule as its formula stands, legal always.
+//! Sanger's rule as its formula stands, legal always; of few units [Gram matrices](super::gram) are faster.
 //!
 //! ```text
 //! for each 16 rows of w                                  one in each lane
@@ -15,7 +15,7 @@
 //! Every sum is one chain, over the units or over the samples, in order: so neither the instruction set nor the threads show in the bits.
 
 use super::residual::{TOUCHED, clamp_only};
-use super::{Update, shapes_agree};
+use super::{Terms, Update, gram, shapes_agree};
 use crate::context::Context;
 use crate::kernels::dense::PackPanel;
 use crate::kernels::dense::blocked::transpose_block;
@@ -28,7 +28,9 @@ use crate::simd::{Kernel, LANES, Simd, dispatch};
 /// For x \[batch, inputs\], z \[batch, units\], w \[inputs, units\]. The activities are whatever the caller makes of x w: with ReLU or tanh it is
 /// the nonlinear Hebbian principal component analysis (HPCA) of FastHebb.
 ///
-/// Cost: 2 batch inputs units multiply-adds, the reading and writing of w, and a copy of z. Error: with gamma = 2^-24, a new weight is within
+/// Cost: 2 batch inputs units multiply-adds, the reading and writing of w, and a copy of z; from 16 samples on, where units are few beside samples and
+/// inputs, below 0.7 / (1 / batch + 1 / inputs), hardly more than half of them: the sums of `z_bj z_bk` over the batch are then taken first, in `f32`:
+/// where they are beyond 3.4e38, weights become infinite or NaN. Error: with gamma = 2^-24, a new weight is within
 /// `1.01 (batch + units + 4) gamma` times `|w_ij| + |rate| sum_b |z_bj| (|x_bi| + sum_(k <= j) |z_bk w_ik|)` of the exact one, rate divided by
 /// the batch for a mean. A weight that is NaN or infinite reaches no unit before it; else see [the module](super) for NaN and determinism. An
 /// empty batch only clamps.
@@ -54,6 +56,9 @@ pub fn sanger(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatMut<'_>
     let (isa, batch, inputs, units) = (context.isa(), x.rows(), x.cols(), z.cols());
     if batch == 0 || units == 0 {
         return clamp_only(w, update);
+    }
+    if gram::wins(batch, inputs, units, Terms::UpToSelf) {
+        return gram::by_gram(context, x, z, w, update, Terms::UpToSelf);
     }
     let work = TOUCHED.max(batch.saturating_mul(2)).saturating_mul(inputs).saturating_mul(units);
     let threads = context.threads().for_work(work);

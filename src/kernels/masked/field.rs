@@ -3,7 +3,7 @@
 //! ```text
 //! for each panel of V vectors of samples           panel[column] = the samples' values of that column, packed: lanes are samples
 //!   for each band of map rows that the L1 cache holds                                                              (1)
-//!     for each unit
+//!     for each unit, three side by side where V is 1, as far as their runs are as long
 //!       load its sums; for each of its runs in the band, each column: sums += w * panel[column]; store them        (2)
 //! ```
 //! 1. Fields are local, so the runs of all units in a few rows of the map read the same few columns again and again.
@@ -238,23 +238,25 @@ fn forward<S: Simd, const V: usize>(s: S, mut work: Forward<'_, '_, '_>) {
         sums.fill([[0.0; LANES]; V]);
         for row in (0..map.rows).step_by(band) {
             let rows = row..map.rows.min(row + band);
-            for (sums, unit) in sums.iter_mut().zip(units.clone()) {
-                let segments = layer.segments(unit, &rows);
-                if segments.is_empty() {
-                    continue;
-                }
-                let weights = &work.weights[layer.range(unit)];
-                let mut acc = load_all(s, sums);
-                for segment in segments {
-                    let (start, weight, len) = (segment.start as usize, segment.weight as usize, segment.len as usize);
-                    for (&weight, inputs) in weights[weight..weight + len].iter().zip(&panel[start..start + len]) {
-                        let weight = s.splat(weight);
-                        for v in 0..V {
-                            acc[v] = s.mul_add(weight, s.load(&inputs[v]), acc[v]);
-                        }
+            let sums = &mut sums[..units.len()];
+            let mut done = 0;
+            if V == 1 {
+                let (groups, _) = sums.as_chunks_mut::<SIDE>();
+                for sums in groups {
+                    let first = units.start + done;
+                    let segments: [_; SIDE] = std::array::from_fn(|n| layer.segments(first + n, &rows));
+                    let weights: [_; SIDE] = std::array::from_fn(|n| &work.weights[layer.range(first + n)]);
+                    let common = alike(segments);
+                    three_units(s, segments.map(|segments| &segments[..common]), weights, panel, sums);
+                    for n in 0..SIDE {
+                        one_unit(s, &segments[n][common..], weights[n], panel, &mut sums[n]);
                     }
+                    done += SIDE;
                 }
-                store_all(s, acc, sums);
+            }
+            for (sums, unit) in sums.iter_mut().zip(units.clone()).skip(done) {
+                let (segments, weights) = (layer.segments(unit, &rows), &work.weights[layer.range(unit)]);
+                one_unit(s, segments, weights, panel, sums);
             }
         }
         let blocks = sums[..units.len().next_multiple_of(LANES)].as_chunks::<LANES>().0;
@@ -263,6 +265,75 @@ fn forward<S: Simd, const V: usize>(s: S, mut work: Forward<'_, '_, '_>) {
                 write_transposed(s, sums, v, &mut work.y, first + part * LANES, work.write, false);
             }
         }
+    }
+}
+
+/// Units side by side where samples are so few that one unit's sums would wait for themselves.
+const SIDE: usize = 3;
+
+/// How many of these units' first runs are as long as each other.
+fn alike(segments: [&[Segment]; SIDE]) -> usize {
+    let [first, second, third] = segments;
+    let differs = first.iter().zip(second).zip(third).position(|((a, b), c)| a.len != b.len || a.len != c.len);
+    differs.unwrap_or(first.len().min(second.len()).min(third.len()))
+}
+
+/// Adds a unit's runs to its sums.
+#[inline(always)]
+fn one_unit<S: Simd, const V: usize>(
+    s: S,
+    segments: &[Segment],
+    weights: &[f32],
+    panel: &[[[f32; LANES]; V]],
+    sums: &mut [[f32; LANES]; V],
+) {
+    if segments.is_empty() {
+        return;
+    }
+    let mut acc = load_all(s, sums);
+    for segment in segments {
+        let (start, weight, len) = (segment.start as usize, segment.weight as usize, segment.len as usize);
+        for (&weight, inputs) in weights[weight..weight + len].iter().zip(&panel[start..start + len]) {
+            let weight = s.splat(weight);
+            for v in 0..V {
+                acc[v] = s.mul_add(weight, s.load(&inputs[v]), acc[v]);
+            }
+        }
+    }
+    store_all(s, acc, sums);
+}
+
+/// The same of three units, whose runs are as long as each other.
+#[inline(always)]
+fn three_units<S: Simd, const V: usize>(
+    s: S,
+    segments: [&[Segment]; SIDE],
+    weights: [&[f32]; SIDE],
+    panel: &[[[f32; LANES]; V]],
+    sums: &mut [[[f32; LANES]; V]; SIDE],
+) {
+    let mut acc = [[s.zero(); V]; SIDE];
+    for n in 0..SIDE {
+        acc[n] = load_all(s, &sums[n]);
+    }
+    for at in 0..segments[0].len() {
+        let len = segments[0][at].len as usize;
+        let (mut own, mut inputs) = ([&[][..]; SIDE], [&[][..]; SIDE]);
+        for n in 0..SIDE {
+            let Segment { start, weight, .. } = segments[n][at];
+            (own[n], inputs[n]) = (&weights[n][weight as usize..][..len], &panel[start as usize..][..len]);
+        }
+        for k in 0..len {
+            for n in 0..SIDE {
+                let weight = s.splat(own[n][k]);
+                for v in 0..V {
+                    acc[n][v] = s.mul_add(weight, s.load(&inputs[n][k][v]), acc[n][v]);
+                }
+            }
+        }
+    }
+    for n in 0..SIDE {
+        store_all(s, acc[n], &mut sums[n]);
     }
 }
 

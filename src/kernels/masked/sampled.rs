@@ -9,7 +9,7 @@
 //!       fold them, two vectors into one, four times; add to the entries' values   (2)
 //! ```
 //! 1. The mask drives the loop: what it leaves out is neither computed nor read. A row's last entries are computed as if they were 16, where
-//!    registers are few as if they were 4, 8, 12 or 16.
+//!    registers are few as if they were 4, 8, 12 or 16. Where rows have few entries, four at a time, and sixteen sums of several rows are folded.
 //! 2. The tree of `reduce_add`, for 16 sums at once.
 //!
 //! Panels do not depend on the instruction set or the threads, so neither do the bits. A single sample's products need neither lanes nor a fold.
@@ -62,7 +62,7 @@ pub(super) use by_vectors;
 /// ([`MaskedWeights::gradient`](super::MaskedWeights::gradient) chooses by these); legal for any pattern.
 ///
 /// What `values` held is not read. Cost: batch x entries multiply-adds, the batch rounded up to 16, 32, 64 or whole 128 samples and each row's entries to
-/// 16; for each 128 samples or part of them 16 x entries for folding lanes; and a copy of x and z, whose scratch is 128 x (inputs + units) values. Of a
+/// 16, of fewer than eight on average to 4; for each 128 samples or part of them 16 x entries for folding lanes; and a copy of x and z, whose scratch is 128 x (inputs + units) values. Of a
 /// single sample, entries multiplications.
 /// See [the module](super) for error, NaN and determinism.
 ///
@@ -196,6 +196,15 @@ impl<const V: usize> Kernel for SampledRows<'_, '_, V> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        let entries = self.values.len();
+        if entries < SHORT * self.rows.len() { self.short_rows(s) } else { self.long_rows(s) }
+    }
+}
+
+impl<const V: usize> SampledRows<'_, '_, V> {
+    /// Sixteen entries of a row at a time.
+    #[inline(always)]
+    fn long_rows<S: Simd>(self, s: S) {
         let mut rest = self.values;
         for row in self.rows {
             let columns = self.pattern.row(row);
@@ -207,6 +216,46 @@ impl<const V: usize> Kernel for SampledRows<'_, '_, V> {
             }
         }
     }
+
+    /// Four entries of a row at a time; what is folded together is of several rows.
+    #[inline(always)]
+    fn short_rows<S: Simd>(self, s: S) {
+        let SampledRows { left, right, pattern, rows, values, add } = self;
+        let (mut waiting, mut count, mut values) = ([[0.0; LANES]; LANES + FEW], 0, values.chunks_mut(LANES));
+        for row in rows {
+            for columns in pattern.row(row).chunks(FEW) {
+                let mut acc = [s.zero(); FEW];
+                sums::<S, FEW, V>(s, &left[row], |at| &right[columns[at.min(columns.len() - 1)] as usize], &mut acc);
+                // Those beyond the last are written over, or never read.
+                for (acc, to) in acc.into_iter().zip(&mut waiting[count..]) {
+                    s.store(acc, to);
+                }
+                count += columns.len();
+                if count >= LANES {
+                    fold(s, load_sums(s, &waiting), values.next().expect("sums of sixteen more"), add);
+                    count -= LANES;
+                    waiting.copy_within(LANES..LANES + count, 0);
+                }
+            }
+        }
+        if let Some(to) = values.next() {
+            fold(s, load_sums(s, &waiting), to, add);
+        }
+    }
+}
+
+/// Entries of a row on average, below which they are few.
+const SHORT: usize = 8;
+/// Entries of a short row whose sums are in registers at a time.
+const FEW: usize = 4;
+
+#[inline(always)]
+fn load_sums<S: Simd>(s: S, from: &[[f32; LANES]; LANES + FEW]) -> [S::F32; LANES] {
+    let mut sums = [s.zero(); LANES];
+    for at in 0..LANES {
+        sums[at] = s.load(&from[at]);
+    }
+    sums
 }
 
 /// `to[at] = fold(sum_v fixed[v] * other(at)[v])`, or added to what is there, for up to 16 of them. `other` may be asked for all 16.
@@ -227,7 +276,13 @@ pub(super) fn dots<'a, S: Simd, const V: usize>(
     } else {
         sums::<S, LANES, V>(s, fixed, other, &mut acc);
     }
-    let sum = s.reduce_add_each(acc);
+    fold(s, acc, to, add);
+}
+
+/// `to[at] = fold(sums[at])`, or added to what is there, for up to 16 of them.
+#[inline(always)]
+fn fold<S: Simd>(s: S, sums: [S::F32; LANES], to: &mut [f32], add: bool) {
+    let sum = s.reduce_add_each(sums);
     if let Some(to) = to.first_chunk_mut() {
         let old = if add { s.load(to) } else { s.zero() };
         s.store(s.add(old, sum), to);

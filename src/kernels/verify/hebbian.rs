@@ -23,6 +23,13 @@ const MANY: &[Dim] = &[
     Dim { name: "units", min: 1, max: BY_PANEL + 16 },
 ];
 
+/// So few units that Gram matrices are faster.
+const FEW_UNITS: &[Dim] = &[
+    Dim { name: "batch", min: 16, max: 600 },
+    Dim { name: "inputs", min: 20, max: 120 },
+    Dim { name: "units", min: 1, max: 10 },
+];
+
 /// Ranks need units.
 const RANKED: &[Dim] = &[
     Dim { name: "batch", min: 0, max: 120 },
@@ -46,6 +53,17 @@ pub(super) const CHECKS: &[Check] = &[
         dims: MANY,
         run: |case| oja(case, oja_excluding_self, Tied::Others),
     },
+    Check {
+        kernel: "hebbian::oja_subspace, few units",
+        dims: FEW_UNITS,
+        run: |case| oja(case, oja_subspace, Tied::All),
+    },
+    Check {
+        kernel: "hebbian::oja_excluding_self, few units",
+        dims: FEW_UNITS,
+        run: |case| oja(case, oja_excluding_self, Tied::Others),
+    },
+    Check { kernel: "hebbian::sanger, few units", dims: FEW_UNITS, run: |case| oja(case, sanger, Tied::UpToSelf) },
     Check { kernel: "hebbian::oja_subspace_sparse", dims: DIMS, run: sparse },
     Check { kernel: "hebbian::sanger", dims: DIMS, run: |case| oja(case, sanger, Tied::UpToSelf) },
     Check { kernel: "hebbian::oja_per_unit", dims: DIMS, run: |case| oja(case, oja_per_unit, Tied::SelfOnly) },

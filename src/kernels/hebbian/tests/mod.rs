@@ -17,7 +17,7 @@ fn random(rows: usize, cols: usize, low: f32, item: u64) -> Matrix {
 }
 
 /// (batch, inputs, units) at, below and above few samples, lanes, blocks, chunks and depth.
-const SHAPES: [(usize, usize, usize); 18] = [
+const SHAPES: [(usize, usize, usize); 22] = [
     (1, 1, 1),
     (1, 57, 130),
     (2, 8, 16),
@@ -36,6 +36,11 @@ const SHAPES: [(usize, usize, usize); 18] = [
     (257, 9, 20),
     (300, 4, 3),
     (513, 21, 70),
+    // Of few units: by Gram matrices.
+    (40, 50, 13),
+    (100, 67, 24),
+    (300, 33, 17),
+    (530, 16, 10),
 ];
 
 type Rule = (&'static str, fn(&mut Context, MatRef<'_>, MatRef<'_>, MatMut<'_>, &Update), Tied);
@@ -156,8 +161,8 @@ fn sparse_weights_of_zero_are_left_alone_only_where_the_clamp_would_do_it() {
 
 #[test]
 fn many_samples_give_few_units_the_bits_that_they_have_beside_silent_ones() {
-    // With silent units the second product goes by panels of units, without by chunks of inputs.
-    let (batch, inputs, units) = if cfg!(miri) { (512, 2, 3) } else { (520, 100, 49) };
+    // With silent units the second product goes by panels of units, without by chunks of inputs; neither by Gram matrices.
+    let (batch, inputs, units) = if cfg!(miri) { (512, 2, 11) } else { (520, 40, 49) };
     let (x, z, w) = (random(batch, inputs, 0.0, 1), random(batch, units, -0.3, 2), random(inputs, units, -1.0, 3));
     let wider = |m: &Matrix| Matrix::from_fn(m.rows(), 390, |row, col| if col < units { m[(row, col)] } else { 0.0 });
     let (wide_z, wide_w) = (wider(&z), wider(&w));
@@ -334,6 +339,31 @@ fn nan_spreads_by_the_formula_and_survives_the_clamp() {
     }
     oja_subspace(&mut Context::new().unwrap(), x.view(), z.view(), got.view_mut(), &update);
     assert!(got.as_slice().iter().all(|v| v.is_nan()));
+}
+
+#[test]
+fn a_weight_of_nan_reaches_the_units_whose_residual_has_it() {
+    // Few units, by Gram matrices, and many.
+    for (batch, inputs, units) in [(40, 50, 13), (20, 9, 30)] {
+        let (x, z, mut w) =
+            (random(batch, inputs, 0.0, 1), random(batch, units, 0.1, 2), random(inputs, units, -1.0, 3));
+        w[(3, 6)] = f32::NAN;
+        for (name, rule, tied) in RULES {
+            for isa in Isa::available() {
+                let mut got = w.clone();
+                rule(&mut Context::on(isa).unwrap(), x.view(), z.view(), got.view_mut(), &Update::default());
+                for (at, value) in got.as_slice().iter().enumerate() {
+                    let (input, unit) = (at / units, at % units);
+                    let reached = match tied {
+                        Tied::All | Tied::Others => true,
+                        Tied::UpToSelf => unit >= 6,
+                        Tied::SelfOnly => unit == 6,
+                    };
+                    assert_eq!(value.is_nan(), input == 3 && reached, "{name} {isa} {units} units: {input}, {unit}");
+                }
+            }
+        }
+    }
 }
 
 #[test]
