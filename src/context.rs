@@ -21,7 +21,7 @@ pub struct Context {
     buffer: Vec<f32>,
     offset: usize,
     counters: Vec<u16>,
-    product: Matrix,
+    products: Vec<Matrix>,
 }
 
 impl Context {
@@ -42,7 +42,7 @@ impl Context {
     }
 
     fn empty(isa: Isa, threads: Threads) -> Self {
-        Context { isa, threads, buffer: Vec::new(), offset: 0, counters: Vec::new(), product: Matrix::zeros(0, 0) }
+        Context { isa, threads, buffer: Vec::new(), offset: 0, counters: Vec::new(), products: Vec::new() }
     }
 
     /// The same with this many threads.
@@ -93,16 +93,16 @@ impl Context {
     }
 
     /// What `with` makes of a matrix of this shape that holds whatever the last call left. The context is lent to it as well, for kernels
-    /// that need scratch memory.
+    /// that need scratch memory, or a product of their own.
     pub(crate) fn with_product<R>(
         &mut self,
         rows: usize,
         cols: usize,
         with: impl FnOnce(&mut Context, &mut Matrix) -> R,
     ) -> R {
-        let mut product = std::mem::replace(&mut self.product, Matrix::zeros(0, 0)).reshaped(rows, cols);
+        let mut product = self.products.pop().unwrap_or_else(|| Matrix::zeros(0, 0)).reshaped(rows, cols);
         let result = with(self, &mut product);
-        self.product = product;
+        self.products.push(product);
         result
     }
 }
@@ -150,5 +150,14 @@ mod tests {
             context.with_product(4, 3, |_, product| (product.rows(), product.cols(), product.as_slice().as_ptr()));
         assert_eq!(smaller, (4, 3, first));
         assert_eq!(context.with_product(10, 10, |_, product| product.as_slice().to_vec()), [0.0; 100]);
+        // One within another.
+        let mut places = || {
+            context.with_product(5, 5, |context, outer| {
+                (outer.as_slice().as_ptr(), context.with_product(4, 4, |_, inner| inner.as_slice().as_ptr()))
+            })
+        };
+        let (outer, inner) = places();
+        assert_ne!(outer, inner);
+        assert_eq!(places(), (outer, inner));
     }
 }

@@ -101,6 +101,7 @@ ROWS = [
     Row("dense product", "dense", {"m": 32}, [Bar(1)], {"multiply_adds": 32 * WEIGHTS, "L3": 4 * WEIGHTS}, label="32 x 784 x 2000"),
     Row("dense product", "dense_nt", {"m": 1}, [], {"L3": 4 * WEIGHTS}, label="1 x 784 x 2000, transposed"),
     Row("dense product", "dense_nt", {"m": 8}, [], {"multiply_adds": 8 * WEIGHTS, "L3": 4 * WEIGHTS}, label="8 x 784 x 2000, transposed"),
+    Row("dense product", "dense_tn", {}, [Bar(1)], {"multiply_adds": 2000 * 2000 * 10, "L3": 4 * 2000 * 2000}, label="gradient, 2000 x 10, batch 2000", summary=True),
     Row("histogram, 100 bins", "histogram", {}, [Bar(2, 3)], {"cycles": 5e6, "read": 4e7}, label="10 M uniform values", summary=True),
     Row("histogram, 100 bins", "histogram", {"relu": 1}, [Bar(1.8, 3)], {"cycles": 5e6, "read": 4e7}, label="10 M rectified values", summary=True),
     Row("entropy per column", "entropy", {}, [Bar(1), Bar(3, 5, "numba")], {"cycles": 3e6, "L3": 2 * 12e6}, label="60,000 x 50", summary=True),

@@ -33,6 +33,19 @@ def dense_nt(shape, threads):
     return Case([Peer("OpenBLAS", lambda: lambda: np.matmul(a, b.T, out=out)), Peer("torch.linear", torch_linear)], {"a": a, "b": b})
 
 
+def dense_tn(shape, threads):
+    """a.T @ b, what gradients by the weights of a layer are: of an output layer, if not said otherwise."""
+    rng, m, k, n = random(), shape.get("m", 2000), shape.get("k", 2000), shape.get("n", 10)
+    a, b = uniform(rng, k, m), uniform(rng, k, n)
+
+    def by_torch():
+        ta, tb = torch().from_numpy(a), torch().from_numpy(b)
+        return lambda: ta.T @ tb
+
+    out = np.empty((m, n), np.float32)
+    return Case([Peer("OpenBLAS", lambda: lambda: np.matmul(a.T, b, out=out)), Peer("torch.mm", by_torch)], {"a": a, "b": b})
+
+
 def small_weights(rng, *size):
     """So small that an update with a small rate is not lost in their rounding."""
     return (uniform(rng, *size) - np.float32(0.55)) * np.float32(1e-3)
@@ -414,4 +427,4 @@ def epoch(shape, threads):
     return Case(peers, {"x": x, "w": w}, 1e-3, w, check={"rate": EPOCH_RATE})
 
 
-CASES = {"dense": dense, "dense_nt": dense_nt, "oja": update(oja), "sanger": update(sanger), "krotov": krotov, "winner_take_all": winner_take_all, "k_winners": k_winners, "gaussian": gaussian, "perturb": perturb, "normalise": normalise, "epoch": epoch}
+CASES = {"dense": dense, "dense_nt": dense_nt, "dense_tn": dense_tn, "oja": update(oja), "sanger": update(sanger), "krotov": krotov, "winner_take_all": winner_take_all, "k_winners": k_winners, "gaussian": gaussian, "perturb": perturb, "normalise": normalise, "epoch": epoch}

@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use neuropil::kernels::dense::{Write, matmul, matmul_nt};
+use neuropil::kernels::dense::{Write, matmul, matmul_nt, matmul_tn};
 use neuropil::kernels::hebbian::{self, Competition, KrotovHopfield, Reduction, Update};
 use neuropil::kernels::perturb::{self, Draws, WeightPerturbation, Workspace};
 use neuropil::kernels::{activation, pixels};
@@ -29,6 +29,12 @@ pub fn dense_nt(inputs: &Inputs, mut context: Context) -> Prepared {
     let (m, k, n) = (inputs.get("m", 256), inputs.get("k", 784), inputs.get("n", 2000));
     let (a, b) = (inputs.uniform("a", m, k, -1.0, 1.0), inputs.uniform("b", n, k, -1.0, 1.0));
     into_matrix(Matrix::zeros(m, n), move |c| matmul_nt(&mut context, a.view(), b.view(), c.view_mut(), Write::Replace))
+}
+
+pub fn dense_tn(inputs: &Inputs, mut context: Context) -> Prepared {
+    let (m, k, n) = (inputs.get("m", 2000), inputs.get("k", 2000), inputs.get("n", 10));
+    let (a, b) = (inputs.uniform("a", k, m, -1.0, 1.0), inputs.uniform("b", k, n, -1.0, 1.0));
+    into_matrix(Matrix::zeros(m, n), move |c| matmul_tn(&mut context, a.view(), b.view(), c.view_mut(), Write::Replace))
 }
 
 /// So many winners a sample, or with `winners=0` a soft competition.

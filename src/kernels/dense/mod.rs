@@ -13,7 +13,8 @@
 //! **Determinism.** That order depends on neither threads nor instruction set, so neither do the bits.
 //! **NaN and infinity** spread as in the sums above; nothing is skipped for being zero.
 //! **Cost.** m n k multiply-adds. Up to 8 rows read `b` where it lies (4 if it has fewer than 64 columns; with AVX-512 16 from 192 columns on,
-//! and 32 from 384, unless it is transposed); for more it is copied once into panels. `matmul_tn` first copies `a`, transposed, into the context's scratch memory.
+//! and 32 from 384, unless it is transposed); for more it is copied once into panels. `matmul_tn` first copies `a`, transposed, into the
+//! context's scratch memory; where c is at least twice as tall as wide, up to 16 columns, or 256 and half of k, b and c instead.
 //!
 //! ```
 //! use neuropil::kernels::dense::{Write, matmul};
@@ -41,7 +42,7 @@ use crate::parallel::{Threads, for_each, for_each_with};
 use crate::simd::{Isa, Kernel, LANES, Simd, dispatch, registers};
 use blocked::{
     Ahead, CHUNK, Epilogue, MAX_PANEL, Panels, chunk_product, pack_panel, packed_len, panel_vectors,
-    selected_rows_product, transpose_columns,
+    selected_rows_product, transpose_columns, transpose_to,
 };
 
 /// What becomes of a product.
@@ -117,7 +118,42 @@ pub fn matmul_nt(context: &mut Context, a: MatRef<'_>, b: MatRef<'_>, c: MatMut<
 #[track_caller]
 pub fn matmul_tn(context: &mut Context, a: MatRef<'_>, b: MatRef<'_>, c: MatMut<'_>, write: Write) {
     shapes_agree("matmul_tn", a, b, (a.cols(), a.rows()), (b.rows(), b.cols()), (c.rows(), c.cols()));
+    if narrow(a.rows(), c.rows(), c.cols()) {
+        return by_transpose(context, a, b, c, write);
+    }
     product(context, a, true, b, false, c, write.epilogue());
+}
+
+/// Whether `a^T b` is so much taller than wide that its transpose is computed, for which it is b that is transposed: the fewer columns there
+/// are, or the more values of k, the more it wins.
+fn narrow(depth: usize, rows: usize, cols: usize) -> bool {
+    rows >= 2 * cols && (cols <= LANES || (cols <= 256 && 2 * cols <= depth))
+}
+
+/// [`matmul_tn`] with the same bits, as the factors of a product may change places.
+fn by_transpose(context: &mut Context, a: MatRef<'_>, b: MatRef<'_>, c: MatMut<'_>, write: Write) {
+    let isa = context.isa();
+    context.with_product(c.cols(), c.rows(), |context, transposed| {
+        if write != Write::Replace {
+            dispatch(isa, Transpose { from: c.as_ref(), to: transposed.view_mut() });
+        }
+        product(context, b, true, a, false, transposed.view_mut(), write.epilogue());
+        dispatch(isa, Transpose { from: transposed.view(), to: c });
+    });
+}
+
+struct Transpose<'a, 'b> {
+    from: MatRef<'a>,
+    to: MatMut<'b>,
+}
+
+impl Kernel for Transpose<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        transpose_to(s, self.from, 0, &mut self.to);
+    }
 }
 
 /// `y[b, j] += bias[j]` for every row b of y \[batch, units\].
