@@ -8,7 +8,7 @@
 //!     w_j += rate t_j
 //! ```
 //! batch units (inputs + units) + inputs units^2 multiply-adds, half of the last for Sanger's rule, where the [residual](super::residual) takes
-//! 2 batch inputs units. A term that is left out is not computed, so that no NaN comes by it.
+//! 2 batch inputs units. Where weights or these sums are not finite, the residual is taken: what becomes of infinities depends on the order.
 
 use super::{Terms, Update};
 use crate::context::Context;
@@ -33,6 +33,7 @@ pub(super) fn wins(batch: usize, inputs: usize, units: usize, terms: Terms) -> b
     }
 }
 
+/// Whether it was done: not if weights or sums are not finite, which the formula's order has to tell what becomes of.
 pub(super) fn by_gram(
     context: &mut Context,
     x: MatRef<'_>,
@@ -40,7 +41,7 @@ pub(super) fn by_gram(
     w: MatMut<'_>,
     update: &Update,
     terms: Terms,
-) {
+) -> bool {
     let (isa, batch, inputs, units) = (context.isa(), x.rows(), x.cols(), z.cols());
     let threads = context.threads().for_work(units.saturating_mul(units).saturating_mul(inputs));
     let (before, width) = (inputs.next_multiple_of(LANES), units.next_multiple_of(LANES));
@@ -54,12 +55,20 @@ pub(super) fn by_gram(
         }
         let products = products.view();
         let (t, gram) = (products.columns(0..inputs), products.columns(before..before + width));
+        if !(finite(t) && finite(gram) && finite(w.as_ref())) {
+            return false;
+        }
         let [old] = context.scratch([width * LANES * threads.get()]);
         for_each_with(threads, old.chunks_mut(width * LANES), w.row_blocks(LANES).enumerate(), |old, (index, w)| {
             let t = t.columns(index * LANES..index * LANES + w.rows());
             dispatch(isa, SixteenRows { t, gram, terms, old, w, scale: update.scale(batch), update: *update });
         });
-    });
+        true
+    })
+}
+
+fn finite(matrix: MatRef<'_>) -> bool {
+    matrix.iter_rows().all(|row| row.iter().fold(true, |finite, value| finite & value.is_finite()))
 }
 
 struct SixteenRows<'a, 'b, 'c> {

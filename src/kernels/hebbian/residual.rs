@@ -24,8 +24,7 @@ use crate::simd::{Kernel, LANES, Simd, dispatch};
 /// Oja's subspace rule: `w_ij += rate sum_b z_bj (x_bi - sum_k z_bk w_ik)`.
 ///
 /// Cost: 2 batch inputs units multiply-adds; where units are few beside samples and inputs, below 0.6 / (1 / batch + 1 / inputs) or up to ten, hardly
-/// more than half of them: the sums of `z_bj z_bk` over the batch are then taken first, in `f32`: where they are beyond 3.4e38, weights become
-/// infinite or NaN. Error: that of two dense products in sequence, each as
+/// more than half of them: the sums of `z_bj z_bk` over the batch are then taken first, in `f32`. Error: that of two dense products in sequence, each as
 /// [`kernels::dense`](crate::kernels::dense) states it: with gamma = 2^-24, a new weight is within `1.01 (batch + units + 56) gamma` times
 /// `|w_ij| + |rate| sum_b |z_bj| (|x_bi| + sum_k |z_bk w_ik|)` of the exact one, rate divided by the batch for a mean.
 /// See [the module](super) for shapes, NaN, determinism, and an example.
@@ -156,13 +155,13 @@ impl Kernel for GatedChunk<'_, '_, '_> {
 /// What reading and writing a weight costs, in multiply-adds.
 pub(super) const TOUCHED: usize = 16;
 
-fn by_residual(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatMut<'_>, update: &Update, terms: Terms) {
+fn by_residual(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, mut w: MatMut<'_>, update: &Update, terms: Terms) {
     let (isa, batch, inputs, units) = (context.isa(), x.rows(), x.cols(), z.cols());
     if batch == 0 || units == 0 {
         return clamp_only(w, update);
     }
-    if gram::wins(batch, inputs, units, terms) {
-        return gram::by_gram(context, x, z, w, update, terms);
+    if gram::wins(batch, inputs, units, terms) && gram::by_gram(context, x, z, w.reborrow(), update, terms) {
+        return;
     }
     // The excluded term is put back: + w_ij sum_b z_bj^2.
     let squares = (terms == Terms::Others).then(|| {

@@ -29,8 +29,7 @@ use crate::simd::{Kernel, LANES, Simd, dispatch};
 /// the nonlinear Hebbian principal component analysis (HPCA) of FastHebb.
 ///
 /// Cost: 2 batch inputs units multiply-adds, the reading and writing of w, and a copy of z; from 16 samples on, where units are few beside samples and
-/// inputs, below 0.7 / (1 / batch + 1 / inputs), hardly more than half of them: the sums of `z_bj z_bk` over the batch are then taken first, in `f32`:
-/// where they are beyond 3.4e38, weights become infinite or NaN. Error: with gamma = 2^-24, a new weight is within
+/// inputs, below 0.7 / (1 / batch + 1 / inputs), hardly more than half of them: the sums of `z_bj z_bk` over the batch are then taken first, in `f32`. Error: with gamma = 2^-24, a new weight is within
 /// `1.01 (batch + units + 4) gamma` times `|w_ij| + |rate| sum_b |z_bj| (|x_bi| + sum_(k <= j) |z_bk w_ik|)` of the exact one, rate divided by
 /// the batch for a mean. A weight that is NaN or infinite reaches no unit before it; else see [the module](super) for NaN and determinism. An
 /// empty batch only clamps.
@@ -50,15 +49,17 @@ use crate::simd::{Kernel, LANES, Simd, dispatch};
 /// # Panics
 /// If the shapes disagree, or the rate is not finite.
 #[track_caller]
-pub fn sanger(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatMut<'_>, update: &Update) {
+pub fn sanger(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, mut w: MatMut<'_>, update: &Update) {
     shapes_agree("sanger", x, z, &w);
     update.check("sanger");
     let (isa, batch, inputs, units) = (context.isa(), x.rows(), x.cols(), z.cols());
     if batch == 0 || units == 0 {
         return clamp_only(w, update);
     }
-    if gram::wins(batch, inputs, units, Terms::UpToSelf) {
-        return gram::by_gram(context, x, z, w, update, Terms::UpToSelf);
+    if gram::wins(batch, inputs, units, Terms::UpToSelf)
+        && gram::by_gram(context, x, z, w.reborrow(), update, Terms::UpToSelf)
+    {
+        return;
     }
     let work = TOUCHED.max(batch.saturating_mul(2)).saturating_mul(inputs).saturating_mul(units);
     let threads = context.threads().for_work(work);
