@@ -506,23 +506,19 @@ pub(crate) fn transpose_columns<'s, S: Simd>(
 ) -> MatRef<'s> {
     let depth = a.rows();
     let stride = depth.next_multiple_of(LANES);
-    transpose_to(
-        s,
-        a,
-        first,
-        &mut MatMut::with_stride(scratch, rows, depth, stride).expect("scratch memory for a chunk"),
-    );
+    let mut to = MatMut::with_stride(&mut *scratch, rows, depth, stride).expect("scratch memory for a chunk");
+    transpose_to(s, a.columns(first..first + rows), &mut to);
     MatRef::with_stride(scratch, rows, depth, stride).expect("scratch memory for a chunk")
 }
 
-/// Columns of `a` from `first` on as the rows of `to`, in blocks of 16 x 16.
+/// Columns of `a` as the rows of `to`, in blocks of 16 x 16.
 #[inline(always)]
-pub(crate) fn transpose_to<S: Simd>(s: S, a: MatRef<'_>, first: usize, to: &mut MatMut<'_>) {
+pub(crate) fn transpose_to<S: Simd>(s: S, a: MatRef<'_>, to: &mut MatMut<'_>) {
     let (rows, depth) = (to.rows(), to.cols());
     for k in (0..depth).step_by(LANES) {
         for i in (0..rows).step_by(LANES) {
             let (width, height) = (LANES.min(rows - i), LANES.min(depth - k));
-            let block = transpose_block(s, a, k, height, first + i, width);
+            let block = transpose_block(s, a, k, height, i, width);
             let mut lanes = [[0.0; LANES]; LANES];
             for at in 0..LANES {
                 s.store(block[at], &mut lanes[at]);

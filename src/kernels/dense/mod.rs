@@ -42,7 +42,7 @@ use crate::parallel::{Threads, for_each, for_each_with};
 use crate::simd::{Isa, Kernel, LANES, Simd, dispatch, registers};
 use blocked::{
     Ahead, CHUNK, Epilogue, MAX_PANEL, Panels, chunk_product, pack_panel, packed_len, panel_vectors,
-    selected_rows_product, transpose_columns, transpose_to,
+    selected_rows_product, transpose_to,
 };
 
 /// What becomes of a product.
@@ -140,20 +140,6 @@ fn by_transpose(context: &mut Context, a: MatRef<'_>, b: MatRef<'_>, c: MatMut<'
         product(context, b, true, a, false, transposed.view_mut(), write.epilogue());
         dispatch(isa, Transpose { from: transposed.view(), to: c });
     });
-}
-
-struct Transpose<'a, 'b> {
-    from: MatRef<'a>,
-    to: MatMut<'b>,
-}
-
-impl Kernel for Transpose<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
-        transpose_to(s, self.from, 0, &mut self.to);
-    }
 }
 
 /// `y[b, j] += bias[j]` for every row b of y \[batch, units\].
@@ -407,24 +393,26 @@ impl Kernel for PackedProduct<'_, '_> {
 pub(crate) fn transpose<'s>(isa: Isa, threads: Threads, a: MatRef<'_>, scratch: &'s mut [f32]) -> MatRef<'s> {
     let (rows, depth) = (a.cols(), a.rows());
     let stride = depth.next_multiple_of(LANES);
-    for_each(threads, scratch.chunks_mut((CHUNK * stride).max(1)).enumerate(), |(index, chunk)| {
-        dispatch(isa, TransposeColumns { a, first: index * CHUNK, rows: CHUNK.min(rows - index * CHUNK), to: chunk });
+    let to = MatMut::with_stride(&mut *scratch, rows, depth, stride).expect("scratch memory for the transpose");
+    for_each(threads, to.row_blocks(CHUNK).enumerate(), |(index, to)| {
+        let from = a.columns(index * CHUNK..index * CHUNK + to.rows());
+        dispatch(isa, Transpose { from, to });
     });
     MatRef::with_stride(scratch, rows, depth, stride).expect("scratch memory for the transpose")
 }
 
-struct TransposeColumns<'a, 'b> {
-    a: MatRef<'a>,
-    first: usize,
-    rows: usize,
-    to: &'b mut [f32],
+/// Writes the transpose of one matrix into another.
+pub(crate) struct Transpose<'a, 'b> {
+    pub(crate) from: MatRef<'a>,
+    pub(crate) to: MatMut<'b>,
 }
 
-impl Kernel for TransposeColumns<'_, '_> {
+impl Kernel for Transpose<'_, '_> {
     type Output = ();
+
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        transpose_columns(s, self.a, self.first, self.rows, self.to);
+    fn run<S: Simd>(mut self, s: S) {
+        transpose_to(s, self.from, &mut self.to);
     }
 }
 

@@ -14,9 +14,10 @@ use super::{Terms, Update};
 use crate::context::Context;
 use crate::kernels::dense::blocked::transpose_block;
 use crate::kernels::dense::{Write, matmul_tn};
+use crate::kernels::masked::FiniteRows;
 use crate::matrix::{MatMut, MatRef};
 use crate::parallel::for_each_with;
-use crate::simd::{Kernel, LANES, Simd, dispatch};
+use crate::simd::{Isa, Kernel, LANES, Simd, dispatch};
 
 /// Units whose sums are in registers at a time.
 const GROUP: usize = 4;
@@ -43,7 +44,11 @@ pub(super) fn by_gram(
     terms: Terms,
 ) -> bool {
     let (isa, batch, inputs, units) = (context.isa(), x.rows(), x.cols(), z.cols());
+    if !finite(isa, w.as_ref()) {
+        return false;
+    }
     let threads = context.threads().for_work(units.saturating_mul(units).saturating_mul(inputs));
+    let scale = update.scale(batch);
     let (before, width) = (inputs.next_multiple_of(LANES), units.next_multiple_of(LANES));
     context.with_product(units, before + width, |context, products| {
         let (inputs_of, mut gram) = products.view_mut().split_columns(before);
@@ -55,20 +60,20 @@ pub(super) fn by_gram(
         }
         let products = products.view();
         let (t, gram) = (products.columns(0..inputs), products.columns(before..before + width));
-        if !(finite(t) && finite(gram) && finite(w.as_ref())) {
+        if !(finite(isa, t) && finite(isa, gram)) {
             return false;
         }
         let [old] = context.scratch([width * LANES * threads.get()]);
         for_each_with(threads, old.chunks_mut(width * LANES), w.row_blocks(LANES).enumerate(), |old, (index, w)| {
             let t = t.columns(index * LANES..index * LANES + w.rows());
-            dispatch(isa, SixteenRows { t, gram, terms, old, w, scale: update.scale(batch), update: *update });
+            dispatch(isa, SixteenRows { t, gram, terms, old, w, scale, non_negative: update.non_negative });
         });
         true
     })
 }
 
-fn finite(matrix: MatRef<'_>) -> bool {
-    matrix.iter_rows().all(|row| row.iter().fold(true, |finite, value| finite & value.is_finite()))
+fn finite(isa: Isa, matrix: MatRef<'_>) -> bool {
+    dispatch(isa, FiniteRows { x: matrix }).into_iter().all(|row| row)
 }
 
 struct SixteenRows<'a, 'b, 'c> {
@@ -81,7 +86,7 @@ struct SixteenRows<'a, 'b, 'c> {
     old: &'b mut [f32],
     w: MatMut<'c>,
     scale: f32,
-    update: Update,
+    non_negative: bool,
 }
 
 impl Kernel for SixteenRows<'_, '_, '_> {
@@ -89,10 +94,10 @@ impl Kernel for SixteenRows<'_, '_, '_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let SixteenRows { t, gram, terms, old, mut w, scale, update } = self;
+        let SixteenRows { t, gram, terms, old, mut w, scale, non_negative } = self;
         let (height, units) = (w.rows(), w.cols());
         let scale = s.splat(scale);
-        let lowest = s.splat(if update.non_negative { 0.0 } else { f32::NEG_INFINITY });
+        let lowest = s.splat(if non_negative { 0.0 } else { f32::NEG_INFINITY });
         let old = old.as_chunks_mut::<LANES>().0;
         for col in (0..units).step_by(LANES) {
             let block = transpose_block(s, w.as_ref(), 0, height, col, LANES.min(units - col));

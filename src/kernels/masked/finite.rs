@@ -59,8 +59,9 @@ fn alike(isa: Isa, x: MatRef<'_>) -> Vec<(bool, Range<usize>)> {
     ranges
 }
 
-struct FiniteRows<'a> {
-    x: MatRef<'a>,
+/// Which rows of x are all finite.
+pub(crate) struct FiniteRows<'a> {
+    pub(crate) x: MatRef<'a>,
 }
 
 impl Kernel for FiniteRows<'_> {

@@ -40,6 +40,7 @@ mod weights;
 
 pub(crate) use chains::{Chain, chains};
 pub use field::{FieldLayer, field_matmul, field_matmul_nt, field_weight_gradient};
+pub(crate) use finite::FiniteRows;
 pub use gather::{gather, scatter_add};
 pub use geometry::{Map, ReceptiveField, Rectangle, Run};
 pub(crate) use lists::Lists;

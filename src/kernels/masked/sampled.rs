@@ -246,7 +246,7 @@ impl<const V: usize> SampledRows<'_, '_, V> {
 
 /// Entries of a row on average, below which they are few.
 const SHORT: usize = 8;
-/// Entries of a short row whose sums are in registers at a time.
+/// Entries whose sums are in registers at a time, of a short row or where registers are few.
 const FEW: usize = 4;
 
 #[inline(always)]
@@ -270,8 +270,8 @@ pub(super) fn dots<'a, S: Simd, const V: usize>(
     let mut acc = [s.zero(); LANES];
     // A constant number of sums in registers, and loops that unroll.
     if S::REGISTERS < 32 {
-        for first in (0..to.len()).step_by(4) {
-            sums::<S, 4, V>(s, fixed, |at| other(first + at), &mut acc[first..]);
+        for first in (0..to.len()).step_by(FEW) {
+            sums::<S, FEW, V>(s, fixed, |at| other(first + at), &mut acc[first..]);
         }
     } else {
         sums::<S, LANES, V>(s, fixed, other, &mut acc);

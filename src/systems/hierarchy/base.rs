@@ -10,8 +10,7 @@ use crate::context::Context;
 use crate::datasets::batches::Batches;
 use crate::kernels::activation::Dropout;
 use crate::kernels::adam::Step;
-use crate::kernels::dense::blocked::transpose_to;
-use crate::kernels::dense::{Write, matmul_nt};
+use crate::kernels::dense::{Transpose, Write, matmul_nt};
 use crate::kernels::entropy::Histogram;
 use crate::matrix::{MatMut, MatRef, Matrix};
 use crate::parallel::{Threads, for_each_with};
@@ -306,20 +305,6 @@ impl Kernel for RowSums<'_> {
 
 fn transpose_into(context: &Context, from: MatRef<'_>, to: MatMut<'_>) {
     dispatch(context.isa(), Transpose { from, to });
-}
-
-struct Transpose<'a> {
-    from: MatRef<'a>,
-    to: MatMut<'a>,
-}
-
-impl Kernel for Transpose<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
-        transpose_to(s, self.from, 0, &mut self.to);
-    }
 }
 
 /// Latents `[images, units * hidden]` without dropout, and, for whoever wants to see them, whole maps `[images, cells]`.
