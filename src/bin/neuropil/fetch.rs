@@ -6,23 +6,22 @@
 //! what the archive can sensibly take, and only files whose SHA-256 is right are renamed to their place. A partial file
 //! that turns out wrong is thrown away, and the next mirror tried.
 
-use std::cell::Cell;
+mod download;
+mod unpack;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, BufRead, BufReader, IsTerminal, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
 use std::time::Duration;
 
-use flate2::bufread::MultiGzDecoder;
-use indicatif::{ProgressBar, ProgressStyle};
 use neuropil::Error;
-use neuropil::datasets::{Set, gz, storage};
-use neuropil::systems::replace::Replacement;
+use neuropil::datasets::{Set, storage};
 use sha2::{Digest, Sha256};
-use ureq::http::StatusCode;
-use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
+
+use download::{Arrived, download};
+use unpack::{BESIDE, unpack};
 
 use crate::data::hexadecimal;
 use crate::failure::Failure;
@@ -403,225 +402,4 @@ fn length(part: &File, path: &Path) -> Result<u64, Error> {
 
 fn truncate(part: &File, path: &Path) -> Result<(), Error> {
     part.set_len(0).map_err(|e| Error::io("truncate", path, e))
-}
-
-/// What a download brought.
-enum Arrived {
-    Some,
-    /// The server has no more than is here.
-    NothingMore,
-}
-
-/// Adds to the partial file what it lacks.
-fn download(
-    agent: &ureq::Agent,
-    url: &str,
-    archive: &Archive<'_>,
-    part: &mut File,
-    path: &Path,
-) -> Result<Arrived, Trouble> {
-    let have = length(part, path)?;
-    let mut request = agent.get(url);
-    if have > 0 {
-        request = request.header(RANGE, format!("bytes={have}-"));
-    }
-    let response = request.call().map_err(|e| Trouble::Mirror(e.to_string()))?;
-    let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-    let whole = response.status() == StatusCode::OK;
-    match response.status() {
-        // The whole, asked for or not.
-        StatusCode::OK => {}
-        StatusCode::PARTIAL_CONTENT if have > 0 => {
-            let range = header(CONTENT_RANGE).unwrap_or("nothing");
-            let start = range.strip_prefix("bytes ").and_then(|range| range.split_once('-')).map(|(start, _)| start);
-            if start != Some(have.to_string().as_str()) {
-                return Err(Trouble::Mirror(format!("asked for bytes from {have} on, was sent {range}")));
-            }
-        }
-        // No bytes there: the partial file may be all of it, which unpacking finds out.
-        StatusCode::RANGE_NOT_SATISFIABLE if have > 0 => return Ok(Arrived::NothingMore),
-        status => return Err(Trouble::Mirror(format!("the server answered {status}"))),
-    }
-    let promised = header(CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
-    let limit = archive.limit();
-    let too_much = |bytes: u64| format!("{bytes} bytes or more, where {limit} are the most it can have");
-    // What the archive has in all, if the server says it.
-    let total = promised.map(|promised| if whole { promised } else { promised.saturating_add(have) });
-    if let Some(total) = total.filter(|&total| total > limit) {
-        // Nothing of it has arrived: what was there before is not to blame.
-        return Err(Trouble::Mirror(too_much(total)));
-    }
-    // One byte above the limit is read, and shows that there are more.
-    let most = if whole { limit + 1 } else { (limit + 1).saturating_sub(have) };
-    let mut body = response.into_body().into_with_config().limit(u64::MAX).reader().take(most);
-    let mut beginning = Vec::new();
-    if whole {
-        let read = body.by_ref().take(2).read_to_end(&mut beginning);
-        read.map_err(|error| Trouble::Mirror(format!("broke off at once: {error}")))?;
-        if !gz::is_gzip(&beginning) {
-            // A page that asks for a password, say.
-            return Err(Trouble::Mirror("sent something other than the archive".to_owned()));
-        }
-    }
-    let mut body = beginning.as_slice().chain(body);
-    if whole {
-        // What is here stays, as nobody knows yet how much there will be instead. Whether it fits together is seen in the end.
-        let passed = io::copy(&mut body.by_ref().take(have), &mut io::sink());
-        let passed = passed.map_err(|error| Trouble::Mirror(format!("broke off before byte {have}: {error}")))?;
-        match promised {
-            Some(promised) if passed < have.min(promised) => {
-                return Err(Trouble::Mirror(format!("broke off after {passed} of {promised} bytes")));
-            }
-            Some(_) if passed < have => return Ok(Arrived::NothingMore),
-            _ => {}
-        }
-    }
-    part.seek(SeekFrom::Start(have)).map_err(|e| Error::io("write", path, e))?;
-    let bar = progress(&archive.name, url, have, total);
-    let mut buffer = vec![0; 1 << 16];
-    let mut received = 0u64;
-    let outcome = loop {
-        match body.read(&mut buffer) {
-            Ok(0) => break Ok(()),
-            Ok(count) => {
-                part.write_all(&buffer[..count]).map_err(|e| Error::io("write", path, e))?;
-                received += count as u64;
-                bar.inc(count as u64);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => break Err(Trouble::Mirror(format!("broke off after {received} bytes: {error}"))),
-        }
-    };
-    bar.finish_and_clear();
-    if have + received > limit {
-        return Err(Trouble::Contents(too_much(have + received)));
-    }
-    outcome?;
-    match total.map(|total| total.saturating_sub(have)) {
-        Some(rest) if received < rest => Err(Trouble::Mirror(format!("broke off after {received} of {rest} bytes"))),
-        Some(0) if whole && have > 0 => Ok(Arrived::NothingMore),
-        _ => Ok(Arrived::Some),
-    }
-}
-
-/// A bar on a terminal, a line elsewhere.
-fn progress(name: &str, url: &str, have: u64, total: Option<u64>) -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        let from = if have > 0 { format!(", from byte {have}") } else { String::new() };
-        let size = total.map_or(String::new(), |total| format!(", {total} bytes"));
-        say(&format!("{url}{size}{from}"));
-        return ProgressBar::hidden();
-    }
-    let (bar, template) = match total {
-        Some(total) => (ProgressBar::new(total), "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}"),
-        None => (ProgressBar::no_length(), "{msg} {spinner} {bytes} {bytes_per_sec}"),
-    };
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    bar.with_style(style).with_message(name.to_owned()).with_position(have)
-}
-
-/// Unpacks a whole archive into verified files, and only if all are right puts them in their places.
-fn unpack(archive: &Archive<'_>, folder: &Path, part: &mut File, path: &Path) -> Result<(), Trouble> {
-    part.sync_data().map_err(|e| Error::io("write", path, e))?;
-    part.seek(SeekFrom::Start(0)).map_err(|e| Error::io("read", path, e))?;
-    let mut decoder = MultiGzDecoder::new(BufReader::with_capacity(1 << 16, part));
-    let mut done: Vec<(Replacement, PathBuf)> = Vec::new();
-    if archive.tar {
-        let beside = Rc::new(Cell::new(Some(BESIDE)));
-        let mut tar = tar::Archive::new(Frugal { inner: decoder, left: Rc::clone(&beside) });
-        for entry in tar.entries().map_err(|e| damaged(&e))? {
-            let mut entry = entry.map_err(|e| damaged(&e))?;
-            if !entry.header().entry_type().is_file() {
-                continue;
-            }
-            // Only the last part of a name counts, and only to choose among our own: no archive says where files go.
-            let name = entry.path().map_err(|e| damaged(&e))?.file_name().map(|name| name.to_os_string());
-            let wanted = archive.targets.iter().find(|(target, _)| name.as_deref() == Some(target.name.as_ref()));
-            let Some((target, sha256)) = wanted else { continue };
-            let place = folder.join(target.name);
-            if done.iter().all(|(_, path)| *path != place) {
-                let left = beside.replace(None);
-                let extracted = extract(&mut entry, target, sha256, &place)?;
-                beside.set(left);
-                done.push((extracted, place));
-            }
-        }
-        let missing =
-            archive.targets.iter().find(|(target, _)| done.iter().all(|(_, path)| !path.ends_with(target.name)));
-        if let Some((target, _)) = missing {
-            return Err(Trouble::Contents(format!("{} is not in the archive", target.name)));
-        }
-    } else {
-        for (target, sha256) in &archive.targets {
-            let place = folder.join(target.name);
-            done.push((extract(&mut decoder, target, sha256, &place)?, place));
-        }
-    }
-    for (file, place) in done {
-        file.finish()?;
-        say(&format!("{}: verified", place.display()));
-    }
-    Ok(())
-}
-
-/// Tables, texts and padding of an archive beside the files themselves are small.
-const BESIDE: u64 = 1 << 20;
-
-/// What reads an archive only so far. The `tar` crate takes names and attributes into memory, however long they are said to be.
-struct Frugal<R> {
-    inner: R,
-    /// Bytes that may still be read; any number while it is one of the wanted files.
-    left: Rc<Cell<Option<u64>>>,
-}
-
-impl<R: Read> Read for Frugal<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        if let Some(left) = self.left.get() {
-            let left = left.checked_sub(count as u64);
-            self.left.set(Some(left.unwrap_or(0)));
-            if left.is_none() {
-                return Err(io::Error::other(format!("more than {BESIDE} bytes beside its files")));
-            }
-        }
-        Ok(count)
-    }
-}
-
-/// A compressed stream that ends early asks for more of it; any other fault is final.
-fn damaged(error: &io::Error) -> Trouble {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => Trouble::Mirror("the archive is cut off".to_owned()),
-        _ => Trouble::Contents(format!("the archive is damaged: {error}")),
-    }
-}
-
-/// Copies one file out of an archive to a temporary one beside its place, and checks its size and SHA-256.
-fn extract(from: &mut impl Read, target: &Target, sha256: &str, place: &Path) -> Result<Replacement, Trouble> {
-    let mut file = Replacement::new(place)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    // One byte above the size is read, and shows that there are more; reading to the end checks gzip's own sum.
-    let mut from = from.take(target.bytes + 1);
-    let mut size = 0;
-    loop {
-        let count = match from.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(damaged(&error)),
-        };
-        hasher.update(&buffer[..count]);
-        file.write(&buffer[..count])?;
-        size += count as u64;
-    }
-    if size > target.bytes {
-        return Err(Trouble::Contents(format!("{} has more than its {} bytes", target.name, target.bytes)));
-    }
-    let found = hexadecimal(&hasher.finalize());
-    if found != sha256 {
-        let text = format!("{} has SHA-256 {found} ({size} bytes), expected {sha256}", target.name);
-        return Err(Trouble::Contents(text));
-    }
-    Ok(file)
 }
