@@ -73,7 +73,9 @@ pub(super) fn by_gram(
 }
 
 fn finite(isa: Isa, matrix: MatRef<'_>) -> bool {
-    dispatch(isa, FiniteRows { x: matrix }).into_iter().all(|row| row)
+    // Without gaps it is one row, whose vectors are all whole but the last.
+    let row = matrix.as_contiguous().and_then(|values| MatRef::new(values, 1, values.len()).ok());
+    dispatch(isa, FiniteRows { x: row.unwrap_or(matrix) }).into_iter().all(|row| row)
 }
 
 struct SixteenRows<'a, 'b, 'c> {
