@@ -84,6 +84,8 @@ ROWS = [
     Row("Sanger's rule", "sanger", {"batch": 256}, [Bar(1)], {"multiply_adds": 2 * 256 * WEIGHTS}, label="784 x 2000, batch 256"),
     Row("Oja's subspace rule", "oja", {"batch": 256, "k": 16}, [Bar(1)], {"multiply_adds": 256 * 784 * 16 + 16 * 16 * (256 + 784)}, label="784 x 16, batch 256"),
     Row("Sanger's rule", "sanger", {"batch": 256, "k": 16}, [Bar(1)], {"multiply_adds": 256 * 784 * 16 + 16 * 16 * (256 + 392)}, label="784 x 16, batch 256"),
+    Row("Oja's rule of single units", "oja_per_unit", {}, [Bar(1)], {"multiply_adds": 64 * WEIGHTS, "L3": 2 * 4 * WEIGHTS}, label="784 x 2000, batch 64"),
+    Row("Oja's rule of single units", "oja_per_unit", {"batch": 256, "k": 16}, [Bar(1)], {"multiply_adds": 256 * 784 * 16}, label="784 x 16, batch 256"),
     Row("Krotov-Hopfield step", "krotov", {}, [Bar(3, 4.5, "NumPy"), Bar(1)], {"multiply_adds": 100 * WEIGHTS}, label="784 x 2000, batch 100", summary=True),
     *(
         Row("winner-take-all", "winner_take_all", {"batch": batch, "winners": winners}, [Bar(1)], {"L3": bytes}, label=f"784 x 2000, batch {batch}, {label}", summary=(batch, winners) == (64, 1))
@@ -94,6 +96,7 @@ ROWS = [
     Row("k winners stay", "k_winners", {"batch": 50, "k": 100_000, "winners": 256}, [Bar(1)], {"read": 4 * 50 * 100_000, "write": 4 * 50 * 100_000}, label="50 x 100,000, 256 of each"),
     Row("Gaussian noise", "gaussian", {}, [Bar(3, 5)], {"L3": 4 * 1_568_000, "cycles": 25 * 1_568_000 / 32}, label="1.6 M values", summary=True),
     Row("weight perturbation step", "perturb", {}, [Bar(1.8, 3)], {"multiply_adds": 2 * 2000 * 2000 * 10, "L3": 4 * 2000 * 2000}, label="2000 x 10, batch 2000", summary=True),
+    Row("softmax cross-entropy", "cross_entropy", {}, [Bar(1)], {"L2": 2 * 4 * 2000 * 10}, label="2000 x 10, with its gradient", summary=True),
     Row("bytes to floats", "normalise", {}, [Bar(2, 2.6, "torch"), Bar(1)], {"read": 60_000 * 784, "write": 4 * 60_000 * 784}, label="60,000 x 784", summary=True),
     Row("dense product", "dense", {}, [Bar(0.9, 1)], {"multiply_adds": 256 * WEIGHTS}, label="256 x 784 x 2000", summary=True),
     Row("dense product", "dense", {"m": 1}, [Bar(1)], {"L3": 4 * WEIGHTS}, label="1 x 784 x 2000", summary=True),

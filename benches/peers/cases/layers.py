@@ -72,6 +72,18 @@ def oja(x, z, w, eta):
     return [Peer("NumPy", by_numpy), Peer("torch", by_torch)]
 
 
+def oja_per_unit(x, z, w, eta):
+    def by_numpy():
+        own = w.copy()
+        return lambda: np.add(own, eta * (x.T @ z - own * np.einsum("bj,bj->j", z, z)), out=own)
+
+    def by_torch():
+        tx, tz, tw = (torch().from_numpy(a.copy()) for a in (x, z, w))
+        return lambda: tw.mul_(1 - float(eta) * tz.square().sum(0)).addmm_(tx.T, tz, alpha=float(eta))
+
+    return [Peer("NumPy", by_numpy), Peer("torch", by_torch)]
+
+
 def sanger(x, z, w, eta):
     def by_torch():
         t = torch()
@@ -348,6 +360,40 @@ def perturb(shape, threads):
     return Case(peers, {"z": z, "w": w, "labels": labels.astype(np.uint8)}, judge=judge, compared=False)
 
 
+def cross_entropy(shape, threads):
+    rng, batch, classes = random(), shape.get("batch", 2000), shape.get("classes", 10)
+    logits, labels = uniform(rng, batch, classes), rng.integers(0, classes, batch)
+
+    def by_torch():
+        t = torch()
+        tl, place = t.from_numpy(logits), t.from_numpy(labels)
+        rows = t.arange(batch)
+
+        def step():
+            log = t.log_softmax(tl, 1)
+            loss = -log[rows, place].mean()
+            gradient = log.exp_()
+            gradient[rows, place] -= 1
+            return gradient, loss
+
+        return lambda: step()[0]
+
+    def by_numpy():
+        rows = np.arange(batch)
+
+        def step():
+            log = logits - logits.max(1, keepdims=True)
+            log -= np.log(np.exp(log).sum(1, keepdims=True))
+            loss = -log[rows, labels].mean()
+            gradient = np.exp(log, out=log)
+            gradient[rows, labels] -= 1
+            return gradient, loss
+
+        return lambda: step()[0]
+
+    return Case([Peer("torch", by_torch), Peer("NumPy", by_numpy)], {"logits": logits, "labels": labels.astype(np.uint8)})
+
+
 def normalise(shape, threads):
     images = shape.get("images", 60_000)
     u = random().integers(0, 256, (images, N), dtype=np.uint8)
@@ -427,4 +473,4 @@ def epoch(shape, threads):
     return Case(peers, {"x": x, "w": w}, 1e-3, w, check={"rate": EPOCH_RATE})
 
 
-CASES = {"dense": dense, "dense_nt": dense_nt, "dense_tn": dense_tn, "oja": update(oja), "sanger": update(sanger), "krotov": krotov, "winner_take_all": winner_take_all, "k_winners": k_winners, "gaussian": gaussian, "perturb": perturb, "normalise": normalise, "epoch": epoch}
+CASES = {"dense": dense, "dense_nt": dense_nt, "dense_tn": dense_tn, "oja": update(oja), "sanger": update(sanger), "oja_per_unit": update(oja_per_unit), "krotov": krotov, "winner_take_all": winner_take_all, "k_winners": k_winners, "gaussian": gaussian, "perturb": perturb, "cross_entropy": cross_entropy, "normalise": normalise, "epoch": epoch}

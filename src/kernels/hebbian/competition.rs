@@ -11,7 +11,8 @@
 
 use std::ops::Range;
 
-use super::residual::{clamp_only, inputs_times_gates};
+use super::per_unit::inputs_times_gates;
+use super::residual::clamp_only;
 use super::{Update, shapes_agree};
 use crate::context::Context;
 use crate::kernels::dense::blocked::CHUNK;

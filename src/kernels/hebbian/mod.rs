@@ -45,6 +45,7 @@ mod competition;
 mod few;
 mod gram;
 mod krotov_hopfield;
+mod per_unit;
 pub mod reference;
 mod residual;
 mod sanger;
@@ -53,8 +54,9 @@ mod sparse;
 
 pub use competition::{Competition, gates, winner_take_all};
 pub use krotov_hopfield::{KrotovHopfield, MAX_P, MAX_RANK, krotov_hopfield};
+pub use per_unit::oja_per_unit;
 pub(crate) use residual::MANY;
-pub use residual::{oja_excluding_self, oja_per_unit, oja_subspace};
+pub use residual::{oja_excluding_self, oja_subspace};
 pub use sanger::sanger;
 pub use sparse::{SparseWorkspace, oja_subspace_sparse};
 

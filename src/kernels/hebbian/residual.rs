@@ -12,8 +12,9 @@
 //! after the other over all rows.
 
 use super::few::{FEW, FewRows};
+use super::per_unit::SquareSums;
 use super::several::{self, SEVERAL, SeveralRows};
-use super::{Terms, Update, column_sums, gram, shapes_agree};
+use super::{Terms, Update, gram, shapes_agree};
 use crate::context::Context;
 use crate::kernels::dense::blocked::{CHUNK, Epilogue, Panels, chunk_product, packed_len, transpose_columns};
 use crate::kernels::dense::{BY_PANEL, ChunkProduct, by_panel, pack, panel_scratch, transpose};
@@ -70,86 +71,6 @@ pub fn oja_excluding_self(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w
     shapes_agree("oja_excluding_self", x, z, &w);
     update.check("oja_excluding_self");
     by_residual(context, x, z, w, update, Terms::Others);
-}
-
-/// Oja's rule for single units, which do not compete: `w_ij += rate sum_b z_bj (x_bi - z_bj w_ij)`.
-///
-/// For x \[batch, inputs\], z \[batch, units\], w \[inputs, units\].
-///
-/// Cost: batch inputs units multiply-adds, a read and a write a weight. Error: with gamma = 2^-24, a new weight is within `1.01 (batch + 8) gamma` times
-/// `|w_ij| + |rate| sum_b |z_bj| (|x_bi| + |z_bj w_ij|)` of the exact one, rate divided by the batch for a mean.
-/// The sums of `z_bj^2` over the batch are taken in `f32`: beyond 3.4e38 the decay is infinite, and NaN of a weight of zero.
-/// **NaN and infinity**: a unit's activities and weights reach that unit only, an input all units.
-/// See [the module](super) for determinism; an empty batch only clamps.
-///
-/// ```
-/// use neuropil::kernels::hebbian::{Update, oja_per_unit};
-/// use neuropil::{Context, Matrix};
-/// let (x, z) = (Matrix::from_slice(&[1.0], 1, 1)?, Matrix::from_slice(&[0.5, 1.0], 1, 2)?);
-/// let mut w = Matrix::from_slice(&[0.5, 0.25], 1, 2)?;
-/// let update = Update { rate: 1.0, ..Update::default() };
-/// oja_per_unit(&mut Context::new()?, x.view(), z.view(), w.view_mut(), &update);
-/// assert_eq!(w.as_slice(), &[0.875, 1.0]); // 0.5 + 0.5 (1 - 0.5 * 0.5) and 0.25 + 1 (1 - 1 * 0.25)
-/// # Ok::<(), neuropil::Error>(())
-/// ```
-///
-/// # Panics
-/// If the shapes disagree, or the rate is not finite.
-#[track_caller]
-pub fn oja_per_unit(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatMut<'_>, update: &Update) {
-    shapes_agree("oja_per_unit", x, z, &w);
-    update.check("oja_per_unit");
-    let (isa, units) = (context.isa(), z.cols());
-    let mut decay = vec![0.0; units];
-    dispatch(isa, SquareSums { z, factor: -1.0, sums: &mut decay });
-    inputs_times_gates(context, x, z, &decay, w, update);
-}
-
-/// `w += rate (X^T G + diagonal o w)`, for gates `g` [batch, units].
-pub(super) fn inputs_times_gates(
-    context: &mut Context,
-    x: MatRef<'_>,
-    g: MatRef<'_>,
-    diagonal: &[f32],
-    w: MatMut<'_>,
-    update: &Update,
-) {
-    let (isa, batch, inputs, units) = (context.isa(), x.rows(), x.cols(), g.cols());
-    if batch == 0 || inputs == 0 || units == 0 {
-        return clamp_only(w, update);
-    }
-    let threads = context.threads().for_work(batch * inputs * units);
-    let stride = batch.next_multiple_of(LANES);
-    let [panels, chunks] = context.scratch([packed_len(batch, units), CHUNK * stride * threads.get()]);
-    let panels = pack(isa, threads, g, false, batch, units, panels);
-    let epilogue =
-        Epilogue { scale: Some(update.scale(batch)), diagonal: Some(diagonal), non_negative: update.non_negative };
-    for_each_with(
-        threads,
-        chunks.chunks_mut(CHUNK * stride),
-        w.row_blocks(CHUNK).enumerate(),
-        |scratch, (index, w)| {
-            dispatch(isa, GatedChunk { x, first: index * CHUNK, panels, scratch, w, epilogue });
-        },
-    );
-}
-
-struct GatedChunk<'a, 'b, 'c> {
-    x: MatRef<'a>,
-    first: usize,
-    panels: Panels<'a>,
-    scratch: &'b mut [f32],
-    w: MatMut<'c>,
-    epilogue: Epilogue<'a>,
-}
-
-impl Kernel for GatedChunk<'_, '_, '_> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
-        let x = transpose_columns(s, self.x, self.first, self.w.rows(), self.scratch);
-        chunk_product(s, x, self.panels, &mut self.w, self.epilogue);
-    }
 }
 
 /// What reading and writing a weight costs, in multiply-adds.
@@ -260,19 +181,5 @@ impl Kernel for ResidualChunk<'_, '_, '_> {
         let mut residual = MatMut::with_stride(self.scratch, rows, batch, stride).expect("scratch for the residuals");
         chunk_product(s, self.w.as_ref(), self.z_transposed, &mut residual, Epilogue::add(-1.0));
         chunk_product(s, residual.as_ref(), self.z_plain, &mut self.w, self.epilogue);
-    }
-}
-
-struct SquareSums<'a, 'b> {
-    z: MatRef<'a>,
-    factor: f32,
-    sums: &'b mut [f32],
-}
-
-impl Kernel for SquareSums<'_, '_> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        column_sums(s, self.z, self.factor, self.sums, |s, z, sum| s.mul_add(z, z, sum));
     }
 }

@@ -5,6 +5,7 @@
 pub mod reference;
 
 use crate::context::Context;
+use crate::kernels::dense::blocked::transpose_block;
 use crate::matrix::{MatMut, MatRef};
 use crate::parallel::for_each;
 use crate::simd::{Kernel, LANES, Simd, dispatch, math};
@@ -47,11 +48,97 @@ impl Kernel for Softmax<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        for row in 0..self.0.rows() {
-            let row = self.0.row_mut(row);
-            let max = row_max(s, row);
-            let sum = s.reduce_add(exponentials_in_place(s, row, max));
-            scale(s, row, 1.0 / sum);
+        let (count, mut block) = (self.0.rows(), [[0.0; LANES]; LANES]);
+        for first in (0..count).step_by(LANES) {
+            let height = LANES.min(count - first);
+            if turns(height, self.0.cols()) {
+                let mut turned = Turned::new(s, &mut block, self.0.as_ref(), first, height);
+                turned.exponentials(s);
+                turned.normalise(s);
+                turned.write(s, &mut self.0, first, height);
+                continue;
+            }
+            for row in first..first + height {
+                let row = self.0.row_mut(row);
+                let max = row_max(s, row);
+                let sum = s.reduce_add(exponentials_in_place(s, row, max));
+                scale(s, row, 1.0 / sum);
+            }
+        }
+    }
+}
+
+/// Whether so many rows of so few classes are better turned, a row in a lane: one row costs as much as sixteen.
+fn turns(height: usize, cols: usize) -> bool {
+    height >= 4 && (1..=LANES).contains(&cols)
+}
+
+/// Up to sixteen rows of up to sixteen classes, turned. What becomes of them has the bits that it has row by row.
+struct Turned<'a, F> {
+    /// Classes beyond the last are zero.
+    block: &'a mut Block,
+    cols: usize,
+    max: F,
+    sum: F,
+}
+
+/// A class in a vector, a row in its lanes.
+type Block = [[f32; LANES]; LANES];
+
+impl<'a, F: Copy> Turned<'a, F> {
+    #[inline(always)]
+    fn new<S: Simd<F32 = F>>(s: S, block: &'a mut Block, logits: MatRef<'_>, first: usize, height: usize) -> Self {
+        let cols = logits.cols();
+        let turned = transpose_block(s, logits, first, height, 0, cols);
+        for class in 0..LANES {
+            s.store(turned[class], &mut block[class]);
+        }
+        let mut max = turned[0];
+        for class in &block[1..cols] {
+            max = s.max(s.load(class), max);
+        }
+        Turned { block, cols, max, sum: s.zero() }
+    }
+
+    /// Replaces logits by `exp(l - max)`, and sums them.
+    #[inline(always)]
+    fn exponentials<S: Simd<F32 = F>>(&mut self, s: S) {
+        for class in &mut self.block[..self.cols] {
+            s.store(math::exp(s, s.sub(s.load(class), self.max)), class);
+        }
+        // The order in which the lanes of a row are folded; what is added beyond the last class are zeros.
+        let mut lanes = [s.zero(); LANES];
+        for class in 0..LANES {
+            lanes[class] = s.load(&self.block[class]);
+        }
+        for half in [8, 4, 2, 1] {
+            for i in 0..half {
+                lanes[i] = s.add(lanes[i], lanes[i + half]);
+            }
+        }
+        self.sum = lanes[0];
+    }
+
+    /// Exponentials to probabilities.
+    #[inline(always)]
+    fn normalise<S: Simd<F32 = F>>(&mut self, s: S) {
+        let share = s.div(s.splat(1.0), self.sum);
+        for class in &mut self.block[..self.cols] {
+            s.store(s.mul(s.load(class), share), class);
+        }
+    }
+
+    #[inline(always)]
+    fn write<S: Simd<F32 = F>>(&self, s: S, to: &mut MatMut<'_>, first: usize, height: usize) {
+        let mut rows = [s.zero(); LANES];
+        for class in 0..LANES {
+            rows[class] = s.load(&self.block[class]);
+        }
+        let rows = s.transpose(rows);
+        for i in 0..LANES {
+            if i < height {
+                s.store_partial(rows[i], to.row_mut(first + i));
+            }
         }
     }
 }
@@ -205,10 +292,15 @@ impl Kernel for CrossEntropy<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
         let count = self.labels.len();
-        let mut first = 0;
+        let (mut first, mut block) = (0, [[0.0; LANES]; LANES]);
         // Sixteen rows at a time, as they share one logarithm.
         while first < count {
             let group = (count - first).min(LANES);
+            if turns(group, self.logits.cols()) {
+                self.sixteen(s, &mut block, first, group);
+                first += group;
+                continue;
+            }
             let (mut sums, mut picked) = ([1.0; LANES], [0.0; LANES]);
             for i in 0..group {
                 let (row, label) = (self.logits.row(first + i), usize::from(self.labels[first + i]));
@@ -227,6 +319,34 @@ impl Kernel for CrossEntropy<'_> {
             let losses = s.sub(math::ln(s, s.load(&sums)), s.load(&picked));
             s.store_partial(losses, &mut self.losses[first..first + group]);
             first += group;
+        }
+    }
+}
+
+impl CrossEntropy<'_> {
+    /// Of rows with few classes.
+    #[inline(always)]
+    fn sixteen<S: Simd>(&mut self, s: S, block: &mut Block, first: usize, height: usize) {
+        let mut label = [0.0; LANES];
+        for (label, &byte) in label.iter_mut().zip(&self.labels[first..first + height]) {
+            *label = f32::from(byte);
+        }
+        let label = s.load(&label);
+        let mut turned = Turned::new(s, block, self.logits, first, height);
+        let mut picked = s.zero();
+        for (class, logits) in turned.block[..turned.cols].iter().enumerate() {
+            picked = s.select(s.eq(label, s.splat(class as f32)), s.load(logits), picked);
+        }
+        turned.exponentials(s);
+        let losses = s.sub(math::ln(s, turned.sum), s.sub(picked, turned.max));
+        s.store_partial(losses, &mut self.losses[first..first + height]);
+        if let Some(gradient) = &mut self.gradient {
+            turned.normalise(s);
+            for (class, slopes) in turned.block[..turned.cols].iter_mut().enumerate() {
+                let one = s.select(s.eq(label, s.splat(class as f32)), s.splat(1.0), s.zero());
+                s.store(s.sub(s.load(slopes), one), slopes);
+            }
+            turned.write(s, gradient, first, height);
         }
     }
 }

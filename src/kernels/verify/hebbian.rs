@@ -23,7 +23,7 @@ const MANY: &[Dim] = &[
     Dim { name: "units", min: 1, max: BY_PANEL + 16 },
 ];
 
-/// So few units that Gram matrices are faster.
+/// So few units that Gram matrices, or sums that are turned, are faster.
 const FEW_UNITS: &[Dim] = &[
     Dim { name: "batch", min: 16, max: 600 },
     Dim { name: "inputs", min: 20, max: 120 },
@@ -67,6 +67,11 @@ pub(super) const CHECKS: &[Check] = &[
     Check { kernel: "hebbian::oja_subspace_sparse", dims: DIMS, run: sparse },
     Check { kernel: "hebbian::sanger", dims: DIMS, run: |case| oja(case, sanger, Tied::UpToSelf) },
     Check { kernel: "hebbian::oja_per_unit", dims: DIMS, run: |case| oja(case, oja_per_unit, Tied::SelfOnly) },
+    Check {
+        kernel: "hebbian::oja_per_unit, few units",
+        dims: FEW_UNITS,
+        run: |case| oja(case, oja_per_unit, Tied::SelfOnly),
+    },
     Check { kernel: "hebbian::winner_take_all", dims: DIMS, run: competitions },
     Check { kernel: "hebbian::krotov_hopfield", dims: RANKED, run: ranks },
 ];
