@@ -138,7 +138,7 @@ mod tests {
     use std::ops::ControlFlow;
 
     use super::*;
-    use crate::datasets::{Dataset, embedded};
+    use crate::datasets::{Dataset, batches, embedded};
     use crate::error::Error;
     use crate::parallel::Threads;
     use crate::systems::hierarchy::{Named, Network, Rejected, Rule};
@@ -259,7 +259,9 @@ mod tests {
 
     #[test]
     fn interrupted_runs_go_on_where_they_stopped() {
-        let (mut context, split) = (Context::new().unwrap().with_threads(Threads::ONE), embedded());
+        let mut context = Context::new().unwrap().with_threads(Threads::ONE);
+        let few = batches::first_per_class(embedded().train.labels(), 10, 40).unwrap();
+        let split = Split { train: embedded().train.subset(&few).unwrap(), ..embedded() };
         let mut reproduce = |options: &Options, stop: usize| {
             let mut seen = 0;
             let report = super::reproduce(&mut context, &split, options, &mut |_, _| {
