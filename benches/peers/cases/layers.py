@@ -200,10 +200,18 @@ def krotov(shape, threads):
     return Case(peers, {"x": np.ascontiguousarray(x.T), "w": w}, 5e-3, w)
 
 
+def distinct(rng, rows, cols):
+    """Rows without equals, of which each library takes another for the winner."""
+    ranks = rng.permuted(np.tile(np.arange(cols, dtype=np.float32), (rows, 1)), axis=1)
+    return np.float32(0.05) + ranks * np.float32(0.95 / cols)
+
+
 def winner_take_all(shape, threads):
     """Winners of a sample are pulled towards it; `winners` of 0 is a soft competition."""
     rng, batch, k = random(), shape.get("batch", 64), shape.get("winners", 1)
-    x, z, w, eta = uniform(rng, batch, N), uniform(rng, batch, K), small_weights(rng, N, K), RATE / batch
+    x, z, w, eta = uniform(rng, batch, N), distinct(rng, batch, K), small_weights(rng, N, K), RATE / batch
+    # A unit gets little of all samples: beside it the roundings of larger weights would show.
+    w *= np.float32(1e-3)
 
     def by_torch():
         t = torch()
@@ -249,7 +257,7 @@ def winner_take_all(shape, threads):
 
 def k_winners(shape, threads):
     batch, units, k = shape.get("batch", 500), shape.get("k", 2000), shape.get("winners", 10)
-    y = uniform(random(), batch, units)
+    y = distinct(random(), batch, units)
 
     def by_torch():
         t = torch()
