@@ -162,6 +162,32 @@ fn argmax_takes_the_first_of_equals_and_never_nan() {
 }
 
 #[test]
+fn bounds_are_those_that_are_stated() {
+    let (logits, close) = ([4.0, 1.0], |got: f64, want: f64| assert!((got / want - 1.0).abs() < 1e-12, "{got} {want}"));
+    let probabilities = reference::softmax(&logits);
+    close(probabilities[1], 1.0 / (1.0 + 3f64.exp()));
+    // Exponents of 0 and -3, in two classes.
+    for ((bound, p), sum) in reference::softmax_bounds(&logits).into_iter().zip(probabilities).zip([0.0, 3.0]) {
+        close(bound, 1.01 * EPS * (sum + 2f64.ln() + 0.125 + 10.0) * p);
+    }
+    close(reference::cross_entropy_bound(&logits, 1), 1.01 * EPS * (6.0 + 4.0 * 2f64.ln() + 0.125 + 6.0));
+    // Exponentials of what the largest leaves, which no largest value takes out of range.
+    close(reference::softmax(&[1000.0, 998.0])[1], 1.0 / (1.0 + 2f64.exp()));
+}
+
+#[test]
+fn answers_are_those_of_the_reference() {
+    let values = [f32::NEG_INFINITY, -1.0, 0.0, 1.0, f32::NAN];
+    for code in 0..values.len().pow(3) {
+        let row = [1, 5, 25].map(|place| values[code / place % values.len()]);
+        assert_eq!(argmax(&row), reference::argmax(&row), "{row:?}");
+        for label in 0..3 {
+            assert_eq!(is_right(&row, label), reference::is_right(&row, label.into()), "{row:?} {label}");
+        }
+    }
+}
+
+#[test]
 fn rows_with_nan_are_never_right() {
     let logits = Matrix::from_slice(&[3.0, 1.0, f32::NAN, f32::NAN, 2.0, f32::NAN, 1.0, 1.0], 4, 2).unwrap();
     assert_eq!(accuracy(logits.view(), &[0, 0, 0, 0]), 0.5);
