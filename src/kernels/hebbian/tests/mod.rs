@@ -341,6 +341,34 @@ fn nan_spreads_by_the_formula_and_survives_the_clamp() {
     assert!(got.as_slice().iter().all(|v| v.is_nan()));
 }
 
+/// Gram matrices sum over the samples first, of which something else would become.
+#[test]
+fn what_is_not_finite_follows_the_formula_where_units_are_few() {
+    let (batch, inputs, units) = (40, 50, 5);
+    let (x, z, update) = (random(batch, inputs, 0.0, 1), random(batch, units, -1.0, 2), Update::default());
+    // Activities of either sign leave residuals of either sign of an infinite weight.
+    let mut infinite = random(inputs, units, -1.0, 3);
+    infinite[(7, 1)] = f32::INFINITY;
+    // Products of activities overflow, those with inputs do not.
+    let (tiny, huge) = (x.as_slice().iter().map(|x| x * 1e-20), z.as_slice().iter().map(|z| z * 1e25));
+    let tiny = Matrix::from_slice(&tiny.collect::<Vec<_>>(), batch, inputs).unwrap();
+    let huge = Matrix::from_slice(&huge.collect::<Vec<_>>(), batch, units).unwrap();
+    for (name, rule, tied) in [RULES[0], RULES[2]] {
+        for (x, z, w) in [(&x, &z, &infinite), (&tiny, &huge, &Matrix::zeros(inputs, units))] {
+            let want = reference::oja(x.view(), z.view(), w.view(), tied, &update).weights;
+            let mut got = w.clone();
+            rule(&mut Context::new().unwrap(), x.view(), z.view(), got.view_mut(), &update);
+            for (at, (got, want)) in got.as_slice().iter().zip(want).enumerate() {
+                assert_eq!(
+                    (got.is_nan(), got.is_finite()),
+                    (want.is_nan(), want.is_finite()),
+                    "{name} at {at}: {got} for {want}"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn a_weight_of_nan_reaches_the_units_whose_residual_has_it() {
     // Few units, by Gram matrices, and many.
