@@ -32,6 +32,8 @@ pub mod transforms;
 use std::fmt;
 use std::path::Path;
 
+#[cfg(all(test, feature = "systems"))]
+pub(crate) use self::sets::few_embedded;
 pub use self::sets::{MNIST_FILES, Set, Split, cifar10, data_folder, embedded, locate, mnist, open};
 use self::storage::Bytes;
 use self::transforms::Augmentation;

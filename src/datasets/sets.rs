@@ -71,6 +71,14 @@ pub fn embedded() -> Split {
     }
 }
 
+/// The embedded set with so many images of each digit to learn from: the first.
+#[cfg(all(test, feature = "systems"))]
+pub(crate) fn few_embedded(n: usize) -> Split {
+    let Split { train, test } = embedded();
+    let few = super::batches::first_per_class(train.labels(), train.classes(), n).expect("digits that exist");
+    Split { train: train.subset(&few).expect("images that exist"), test }
+}
+
 /// The sets this crate can find, open and fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

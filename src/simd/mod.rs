@@ -234,15 +234,19 @@ pub trait Simd: Copy + Send + Sync + 'static + private::Sealed {
     /// Lane i: [`reduce_add`](Self::reduce_add) of vector i.
     #[inline(always)]
     fn reduce_add_each(self, values: [Self::F32; LANES]) -> Self::F32 {
-        let mut lanes = self.transpose(values);
+        self.add_all(self.transpose(values))
+    }
+    /// The sum of all vectors, in the order in which [`reduce_add`](Self::reduce_add) sums lanes.
+    #[inline(always)]
+    fn add_all(self, mut values: [Self::F32; LANES]) -> Self::F32 {
         let mut half = LANES / 2;
         while half > 0 {
             for i in 0..half {
-                lanes[i] = self.add(lanes[i], lanes[i + half]);
+                values[i] = self.add(values[i], values[i + half]);
             }
             half /= 2;
         }
-        lanes[0]
+        values[0]
     }
     /// The largest lane by [`max`](Self::max), halves folded onto each other.
     #[inline(always)]

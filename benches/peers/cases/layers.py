@@ -384,7 +384,7 @@ def cross_entropy(shape, threads):
             gradient[rows, place] -= 1
             return gradient, loss
 
-        return lambda: step()[0]
+        return step
 
     def by_numpy():
         rows = np.arange(batch)
@@ -397,9 +397,12 @@ def cross_entropy(shape, threads):
             gradient[rows, labels] -= 1
             return gradient, loss
 
-        return lambda: step()[0]
+        return step
 
-    return Case([Peer("torch", by_torch), Peer("NumPy", by_numpy)], {"logits": logits, "labels": labels.astype(np.uint8)})
+    def first(answer):
+        return np.asarray(answer[0])
+
+    return Case([Peer("torch", by_torch, first), Peer("NumPy", by_numpy, first)], {"logits": logits, "labels": labels.astype(np.uint8)})
 
 
 def normalise(shape, threads):

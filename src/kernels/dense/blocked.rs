@@ -495,6 +495,28 @@ pub(crate) fn transpose_block<S: Simd>(
     s.transpose(block)
 }
 
+/// Writes a block's transpose: `height` rows of `to` from `row` on, in these columns.
+#[inline(always)]
+pub(crate) fn write_transposed<S: Simd>(
+    s: S,
+    block: &[[f32; LANES]; LANES],
+    to: &mut MatMut<'_>,
+    row: usize,
+    height: usize,
+    columns: std::ops::Range<usize>,
+) {
+    let mut lines = [s.zero(); LANES];
+    for at in 0..LANES {
+        lines[at] = s.load(&block[at]);
+    }
+    let lines = s.transpose(lines);
+    for i in 0..LANES {
+        if i < height {
+            s.store_partial(lines[i], &mut to.row_mut(row + i)[columns.clone()]);
+        }
+    }
+}
+
 /// Columns `first..first + rows` of `a` as the rows of a matrix in scratch memory.
 #[inline(always)]
 pub(crate) fn transpose_columns<'s, S: Simd>(

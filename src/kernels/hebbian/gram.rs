@@ -12,7 +12,7 @@
 
 use super::{Terms, Update};
 use crate::context::Context;
-use crate::kernels::dense::blocked::transpose_block;
+use crate::kernels::dense::blocked::{transpose_block, write_transposed};
 use crate::kernels::dense::{Write, matmul_tn};
 use crate::kernels::masked::FiniteRows;
 use crate::matrix::{MatMut, MatRef};
@@ -140,16 +140,7 @@ impl Kernel for SixteenRows<'_, '_, '_> {
                     s.store(new, &mut block[first - col + j]);
                 }
             }
-            let mut lines = [s.zero(); LANES];
-            for unit in 0..LANES {
-                lines[unit] = s.load(&block[unit]);
-            }
-            let lines = s.transpose(lines);
-            for i in 0..LANES {
-                if i < height {
-                    s.store_partial(lines[i], &mut w.row_mut(i)[col..units.min(col + LANES)]);
-                }
-            }
+            write_transposed(s, &block, &mut w, 0, height, col..units.min(col + LANES));
         }
     }
 }

@@ -5,7 +5,7 @@
 pub mod reference;
 
 use crate::context::Context;
-use crate::kernels::dense::blocked::transpose_block;
+use crate::kernels::dense::blocked::{transpose_block, write_transposed};
 use crate::matrix::{MatMut, MatRef};
 use crate::parallel::for_each;
 use crate::simd::{Kernel, LANES, Simd, dispatch, math};
@@ -53,16 +53,16 @@ impl Kernel for Softmax<'_> {
             let height = LANES.min(count - first);
             if turns(height, self.0.cols()) {
                 let mut turned = Turned::new(s, &mut block, self.0.as_ref(), first, height);
-                turned.exponentials(s);
-                turned.normalise(s);
+                let sums = turned.exponentials(s);
+                turned.divide(s, sums);
                 turned.write(s, &mut self.0, first, height);
-                continue;
-            }
-            for row in first..first + height {
-                let row = self.0.row_mut(row);
-                let max = row_max(s, row);
-                let sum = s.reduce_add(exponentials_in_place(s, row, max));
-                scale(s, row, 1.0 / sum);
+            } else {
+                for row in first..first + height {
+                    let row = self.0.row_mut(row);
+                    let max = row_max(s, row);
+                    let sum = s.reduce_add(exponentials_in_place(s, row, max));
+                    scale(s, row, 1.0 / sum);
+                }
             }
         }
     }
@@ -79,7 +79,6 @@ struct Turned<'a, F> {
     block: &'a mut Block,
     cols: usize,
     max: F,
-    sum: F,
 }
 
 /// A class in a vector, a row in its lanes.
@@ -97,32 +96,26 @@ impl<'a, F: Copy> Turned<'a, F> {
         for class in &block[1..cols] {
             max = s.max(s.load(class), max);
         }
-        Turned { block, cols, max, sum: s.zero() }
+        Turned { block, cols, max }
     }
 
-    /// Replaces logits by `exp(l - max)`, and sums them.
+    /// Replaces logits by `exp(l - max)`, and tells their sums.
     #[inline(always)]
-    fn exponentials<S: Simd<F32 = F>>(&mut self, s: S) {
+    fn exponentials<S: Simd<F32 = F>>(&mut self, s: S) -> F {
         for class in &mut self.block[..self.cols] {
             s.store(math::exp(s, s.sub(s.load(class), self.max)), class);
         }
-        // The order in which the lanes of a row are folded; what is added beyond the last class are zeros.
-        let mut lanes = [s.zero(); LANES];
+        // What is added beyond the last class are zeros, as beyond the end of a row.
+        let mut classes = [s.zero(); LANES];
         for class in 0..LANES {
-            lanes[class] = s.load(&self.block[class]);
+            classes[class] = s.load(&self.block[class]);
         }
-        for half in [8, 4, 2, 1] {
-            for i in 0..half {
-                lanes[i] = s.add(lanes[i], lanes[i + half]);
-            }
-        }
-        self.sum = lanes[0];
+        s.add_all(classes)
     }
 
-    /// Exponentials to probabilities.
     #[inline(always)]
-    fn normalise<S: Simd<F32 = F>>(&mut self, s: S) {
-        let share = s.div(s.splat(1.0), self.sum);
+    fn divide<S: Simd<F32 = F>>(&mut self, s: S, sums: F) {
+        let share = s.div(s.splat(1.0), sums);
         for class in &mut self.block[..self.cols] {
             s.store(s.mul(s.load(class), share), class);
         }
@@ -130,16 +123,7 @@ impl<'a, F: Copy> Turned<'a, F> {
 
     #[inline(always)]
     fn write<S: Simd<F32 = F>>(&self, s: S, to: &mut MatMut<'_>, first: usize, height: usize) {
-        let mut rows = [s.zero(); LANES];
-        for class in 0..LANES {
-            rows[class] = s.load(&self.block[class]);
-        }
-        let rows = s.transpose(rows);
-        for i in 0..LANES {
-            if i < height {
-                s.store_partial(rows[i], to.row_mut(first + i));
-            }
-        }
+        write_transposed(s, self.block, to, first, height, 0..self.cols);
     }
 }
 
@@ -291,42 +275,44 @@ impl Kernel for CrossEntropy<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        let count = self.labels.len();
-        let (mut first, mut block) = (0, [[0.0; LANES]; LANES]);
+        let (count, mut block) = (self.labels.len(), [[0.0; LANES]; LANES]);
         // Sixteen rows at a time, as they share one logarithm.
-        while first < count {
-            let group = (count - first).min(LANES);
-            if turns(group, self.logits.cols()) {
-                self.sixteen(s, &mut block, first, group);
-                first += group;
-                continue;
+        for first in (0..count).step_by(LANES) {
+            let height = LANES.min(count - first);
+            if turns(height, self.logits.cols()) {
+                self.turned(s, &mut block, first, height);
+            } else {
+                self.by_rows(s, first, height);
             }
-            let (mut sums, mut picked) = ([1.0; LANES], [0.0; LANES]);
-            for i in 0..group {
-                let (row, label) = (self.logits.row(first + i), usize::from(self.labels[first + i]));
-                let max = row_max(s, row);
-                picked[i] = row[label] - max;
-                if let Some(gradient) = &mut self.gradient {
-                    let out = gradient.row_mut(first + i);
-                    out.copy_from_slice(row);
-                    sums[i] = s.reduce_add(exponentials_in_place(s, out, max));
-                    scale(s, out, 1.0 / sums[i]);
-                    out[label] -= 1.0;
-                } else {
-                    sums[i] = s.reduce_add(exponentials(s, row, max));
-                }
-            }
-            let losses = s.sub(math::ln(s, s.load(&sums)), s.load(&picked));
-            s.store_partial(losses, &mut self.losses[first..first + group]);
-            first += group;
         }
     }
 }
 
 impl CrossEntropy<'_> {
-    /// Of rows with few classes.
     #[inline(always)]
-    fn sixteen<S: Simd>(&mut self, s: S, block: &mut Block, first: usize, height: usize) {
+    fn by_rows<S: Simd>(&mut self, s: S, first: usize, height: usize) {
+        let (mut sums, mut picked) = ([1.0; LANES], [0.0; LANES]);
+        for i in 0..height {
+            let (row, label) = (self.logits.row(first + i), usize::from(self.labels[first + i]));
+            let max = row_max(s, row);
+            picked[i] = row[label] - max;
+            if let Some(gradient) = &mut self.gradient {
+                let out = gradient.row_mut(first + i);
+                out.copy_from_slice(row);
+                sums[i] = s.reduce_add(exponentials_in_place(s, out, max));
+                scale(s, out, 1.0 / sums[i]);
+                out[label] -= 1.0;
+            } else {
+                sums[i] = s.reduce_add(exponentials(s, row, max));
+            }
+        }
+        let losses = s.sub(math::ln(s, s.load(&sums)), s.load(&picked));
+        s.store_partial(losses, &mut self.losses[first..first + height]);
+    }
+
+    /// Of few classes, a row in a lane.
+    #[inline(always)]
+    fn turned<S: Simd>(&mut self, s: S, block: &mut Block, first: usize, height: usize) {
         let mut label = [0.0; LANES];
         for (label, &byte) in label.iter_mut().zip(&self.labels[first..first + height]) {
             *label = f32::from(byte);
@@ -337,11 +323,11 @@ impl CrossEntropy<'_> {
         for (class, logits) in turned.block[..turned.cols].iter().enumerate() {
             picked = s.select(s.eq(label, s.splat(class as f32)), s.load(logits), picked);
         }
-        turned.exponentials(s);
-        let losses = s.sub(math::ln(s, turned.sum), s.sub(picked, turned.max));
+        let sums = turned.exponentials(s);
+        let losses = s.sub(math::ln(s, sums), s.sub(picked, turned.max));
         s.store_partial(losses, &mut self.losses[first..first + height]);
         if let Some(gradient) = &mut self.gradient {
-            turned.normalise(s);
+            turned.divide(s, sums);
             for (class, slopes) in turned.block[..turned.cols].iter_mut().enumerate() {
                 let one = s.select(s.eq(label, s.splat(class as f32)), s.splat(1.0), s.zero());
                 s.store(s.sub(s.load(slopes), one), slopes);

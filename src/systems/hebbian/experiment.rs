@@ -300,7 +300,7 @@ pub const DEPARTURES: &[&str] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::datasets::{Shape, embedded};
+    use crate::datasets::{Shape, embedded, few_embedded};
 
     #[test]
     fn rows_have_names_of_their_own_and_recipes_that_are_valid() {
@@ -340,8 +340,7 @@ mod tests {
     #[test]
     fn interrupted_reproductions_go_on_where_they_stopped() {
         let (mut context, folder) = (Context::new().unwrap(), tempfile::tempdir().unwrap());
-        let few = batches::first_per_class(embedded().train.labels(), 10, 20).unwrap();
-        let split = Split { train: embedded().train.subset(&few).unwrap(), ..embedded() };
+        let split = few_embedded(20);
         let only = vec!["softmax".to_owned(), "bp".to_owned()];
         let options = |seed, saved: bool| {
             let states = saved.then(|| folder.path().to_owned());

@@ -138,7 +138,7 @@ mod tests {
     use std::ops::ControlFlow;
 
     use super::*;
-    use crate::datasets::{Dataset, batches, embedded};
+    use crate::datasets::{Dataset, embedded, few_embedded};
     use crate::error::Error;
     use crate::parallel::Threads;
     use crate::systems::hierarchy::{Named, Network, Rejected, Rule};
@@ -171,8 +171,7 @@ mod tests {
 
     #[test]
     fn tables_hold_what_was_trained_whatever_the_threads() {
-        let few = batches::first_per_class(embedded().train.labels(), 10, 80).unwrap();
-        let split = Split { train: embedded().train.subset(&few).unwrap(), ..embedded() };
+        let split = few_embedded(80);
         let reports = [1, 2].map(|threads| {
             let mut context = Context::new().unwrap().with_threads(Threads::always(threads).unwrap());
             reproduce(&mut context, &split, &quick(&["meta", "a2"]), &mut |_, _| ControlFlow::Continue(())).unwrap()
@@ -261,8 +260,7 @@ mod tests {
     #[test]
     fn interrupted_runs_go_on_where_they_stopped() {
         let mut context = Context::new().unwrap().with_threads(Threads::ONE);
-        let few = batches::first_per_class(embedded().train.labels(), 10, 40).unwrap();
-        let split = Split { train: embedded().train.subset(&few).unwrap(), ..embedded() };
+        let split = few_embedded(40);
         let mut reproduce = |options: &Options, stop: usize| {
             let mut seen = 0;
             let report = super::reproduce(&mut context, &split, options, &mut |_, _| {
