@@ -197,7 +197,7 @@ impl Kernel for FewRowsTransposed<'_, '_> {
 }
 
 impl FewRowsTransposed<'_, '_> {
-    /// Rows beyond the last repeat it, and are thrown away.
+    /// Rows of a and of b beyond the last repeat it, and what comes of them is thrown away.
     #[inline(always)]
     fn product<S: Simd, const ROWS: usize>(self, s: S) {
         let FewRowsTransposed { a, b, mut c, epilogue } = self;
@@ -206,26 +206,36 @@ impl FewRowsTransposed<'_, '_> {
             let height = LANES.min(c.cols() - col);
             for first in (0..depth).step_by(DEPTH) {
                 let end = depth.min(first + DEPTH);
-                let mut rows = [&[][..]; ROWS];
+                let whole = (end - first) / LANES;
+                // Slices of one length, which the compiler sees: a test of bounds for each of them costs a fifth of all time.
+                let (mut values, mut rests) = ([&[][..]; ROWS], [&[][..]; ROWS]);
                 for i in 0..ROWS {
-                    rows[i] = &a.row(i.min(a.rows() - 1))[..end];
+                    let (vectors, rest) = a.row(i.min(a.rows() - 1))[first..end].as_chunks::<LANES>();
+                    (values[i], rests[i]) = (&vectors[..whole], rest);
+                }
+                let mut lines = [&[][..]; LANES];
+                for i in 0..LANES {
+                    lines[i] = &b.row(col + i.min(height - 1))[first..end].as_chunks::<LANES>().0[..whole];
                 }
                 let mut acc = [s.zero(); ROWS];
-                let mut k = first;
-                while k + LANES <= end {
-                    let block = transpose_block(s, b, col, height, k, LANES);
+                for at in 0..whole {
+                    let mut block = [s.zero(); LANES];
+                    for i in 0..LANES {
+                        block[i] = s.load(&lines[i][at]);
+                    }
+                    let block = s.transpose(block);
                     for t in 0..LANES {
                         for i in 0..ROWS {
-                            acc[i] = s.mul_add(s.splat(rows[i][k + t]), block[t], acc[i]);
+                            acc[i] = s.mul_add(s.splat(values[i][at][t]), block[t], acc[i]);
                         }
                     }
-                    k += LANES;
                 }
+                let k = first + whole * LANES;
                 if k < end {
                     let block = transpose_block(s, b, col, height, k, end - k);
                     for t in 0..end - k {
                         for i in 0..ROWS {
-                            acc[i] = s.mul_add(s.splat(rows[i][k + t]), block[t], acc[i]);
+                            acc[i] = s.mul_add(s.splat(rests[i][t]), block[t], acc[i]);
                         }
                     }
                 }
