@@ -12,6 +12,38 @@ pub(crate) trait Chain: Copy {
     fn add(self, sums: Self::Sums, index: u32, weight: f32) -> Self::Sums;
 }
 
+/// Chains whose inputs lie one after the other.
+pub(super) trait Runs: Chain {
+    /// The same for inputs `start..start + len` alone, which are then the first and so on.
+    fn run(self, start: usize, len: usize) -> Self;
+}
+
+/// What each output of a layer sums, however it is kept.
+pub(super) trait Connections: Copy + Sync {
+    fn inputs(self) -> usize;
+    fn outputs(self) -> usize;
+    /// The weights of all outputs.
+    fn entries(self) -> usize;
+    /// The sums of `N` outputs from `first` on, added to `sums`, side by side.
+    fn sum<C: Runs, const N: usize>(self, chain: C, first: usize, sums: [C::Sums; N]) -> [C::Sums; N];
+}
+
+impl Connections for Lists<'_> {
+    fn inputs(self) -> usize {
+        self.inputs
+    }
+    fn outputs(self) -> usize {
+        self.outputs
+    }
+    fn entries(self) -> usize {
+        self.indices.len()
+    }
+    #[inline(always)]
+    fn sum<C: Runs, const N: usize>(self, chain: C, first: usize, sums: [C::Sums; N]) -> [C::Sums; N] {
+        chains(chain, self, first, sums)
+    }
+}
+
 /// The sums of `N` lists from `first` on, added to `sums`. Side by side, as each multiply-add of a list waits for the one before it.
 #[inline(always)]
 pub(crate) fn chains<C: Chain, const N: usize>(
@@ -66,6 +98,13 @@ impl<S: Simd, const V: usize> Chain for Panel<'_, S, V> {
     }
 }
 
+impl<S: Simd, const V: usize> Runs for Panel<'_, S, V> {
+    #[inline(always)]
+    fn run(self, start: usize, len: usize) -> Self {
+        Panel { inputs: &self.inputs[start..][..len], ..self }
+    }
+}
+
 /// So few samples that lanes of nothing would take the inputs out of the L1 cache; of each input their values, side by side.
 #[derive(Clone, Copy)]
 pub(super) struct Interleaved<'a, const B: usize> {
@@ -82,5 +121,12 @@ impl<const B: usize> Chain for Interleaved<'_, B> {
             sums[b] = weight.mul_add(inputs[b], sums[b]);
         }
         sums
+    }
+}
+
+impl<const B: usize> Runs for Interleaved<'_, B> {
+    #[inline(always)]
+    fn run(self, start: usize, len: usize) -> Self {
+        Interleaved { inputs: &self.inputs[start..][..len] }
     }
 }

@@ -1,4 +1,4 @@
-//! Products of up to eight samples with a sparse matrix, legal for any pattern.
+//! Products of up to eight samples with a sparse matrix or with receptive fields, legal for any.
 //!
 //! ```text
 //! inputs[k] = the samples' values of input k        side by side: 1, 4 or 8 floats
@@ -9,8 +9,7 @@
 //! ```
 //! Every sum is the chain that it is among more samples, and so has the same bits.
 
-use super::chains::{Interleaved, chains};
-use super::lists::Lists;
+use super::chains::{Connections, Interleaved};
 use super::sparse::write_values;
 use crate::context::Context;
 use crate::kernels::dense::Write;
@@ -36,19 +35,19 @@ pub(super) enum Samples {
     Columns,
 }
 
-/// `to = write(to, product)`: of each sample the sums of the lists.
+/// `to = write(to, product)`: of each sample the sums of the outputs.
 pub(super) fn few_samples(
     context: &mut Context,
-    lists: Lists<'_>,
+    layer: impl Connections,
     samples: Samples,
     from: MatRef<'_>,
     to: MatMut<'_>,
     write: Write,
 ) {
     let (isa, count) = (context.isa(), if samples == Samples::Rows { from.rows() } else { from.cols() });
-    let threads = context.threads().for_work(lists.indices.len().saturating_mul(ENTRY));
+    let threads = context.threads().for_work(layer.entries().saturating_mul(ENTRY));
     let width = if count == 1 { 1 } else { count.next_power_of_two().max(4) };
-    let [scratch] = context.scratch([lists.inputs.next_multiple_of(LANES) * width + LANES]);
+    let [scratch] = context.scratch([layer.inputs().next_multiple_of(LANES) * width + LANES]);
     let inputs = match from.as_contiguous() {
         Some(inputs) if count == 1 || (samples == Samples::Columns && count == width) => inputs,
         _ => {
@@ -56,9 +55,9 @@ pub(super) fn few_samples(
             scratch
         }
     };
-    // Some blocks for every thread, as lists are not all as long.
-    let block = lists.outputs.div_ceil(4 * threads.get()).next_multiple_of(BLOCK);
-    let run = |(first, to)| dispatch(isa, Outputs { lists, inputs, width, first, samples, to, write });
+    // Some blocks for every thread, as outputs do not all sum as much.
+    let block = layer.outputs().div_ceil(4 * threads.get()).next_multiple_of(BLOCK);
+    let run = |(first, to)| dispatch(isa, Outputs { layer, inputs, width, first, samples, to, write });
     match samples {
         Samples::Rows => for_each(threads, to.column_blocks_by(|_| block), run),
         Samples::Columns => for_each(threads, to.row_blocks_by(|_| block), run),
@@ -97,18 +96,18 @@ impl Kernel for Interleave<'_, '_> {
     }
 }
 
-struct Outputs<'a, 'c> {
-    lists: Lists<'a>,
+struct Outputs<'a, 'c, L> {
+    layer: L,
     inputs: &'a [f32],
     width: usize,
-    /// The list of the first output.
+    /// The first output.
     first: usize,
     samples: Samples,
     to: MatMut<'c>,
     write: Write,
 }
 
-impl Kernel for Outputs<'_, '_> {
+impl<L: Connections> Kernel for Outputs<'_, '_, L> {
     type Output = ();
 
     #[inline(always)]
@@ -121,24 +120,24 @@ impl Kernel for Outputs<'_, '_> {
     }
 }
 
-impl Outputs<'_, '_> {
+impl<L: Connections> Outputs<'_, '_, L> {
     #[inline(always)]
     fn outputs<S: Simd, const B: usize>(self, s: S) {
-        let Outputs { lists, inputs, first, samples, mut to, write, .. } = self;
+        let Outputs { layer, inputs, first, samples, mut to, write, .. } = self;
         let chain = Interleaved { inputs: inputs.as_chunks::<B>().0 };
         let outputs = if samples == Samples::Rows { to.cols() } else { to.rows() };
         for at in (0..outputs).step_by(BLOCK) {
             let count = BLOCK.min(outputs - at);
             let mut sums = [[[0.0; B]; SIDE]; LANES];
             let (groups, rest) = sums.as_flattened_mut()[..count].as_chunks_mut::<SIDE>();
-            let mut list = first + at;
+            let mut output = first + at;
             for group in groups {
-                *group = chains(chain, lists, list, [[0.0; B]; SIDE]);
-                list += SIDE;
+                *group = layer.sum(chain, output, [[0.0; B]; SIDE]);
+                output += SIDE;
             }
             for sum in rest {
-                [*sum] = chains(chain, lists, list, [[0.0; B]]);
-                list += 1;
+                [*sum] = layer.sum(chain, output, [[0.0; B]]);
+                output += 1;
             }
             let sums = sums.as_flattened();
             match samples {

@@ -2,17 +2,21 @@
 //!
 //! ```text
 //! for each panel of V vectors of samples           panel[column] = the samples' values of that column, packed: lanes are samples
-//!   for each band of map rows that the L1 cache holds                                                              (1)
-//!     for each unit, three side by side where V is 1, as far as their runs are as long
+//!   for each band of map rows that the L1 cache holds, or of four times as many where V is 1 or 2                    (1)
+//!     for each unit, three side by side where V is 1 or 2, as far as their runs are as long
 //!       load its sums; for each of its runs in the band, each column: sums += w * panel[column]; store them        (2)
 //! ```
 //! 1. Fields are local, so the runs of all units in a few rows of the map read the same few columns again and again.
 //! 2. Runs are kept by map row, sorted by their first column: each output is then one chain of fused multiply-adds in that order,
 //!    wherever the bands are cut. No index is read, only the ends of runs.
 //!
+//! [Few samples](super::few_samples) lie side by side, without lanes of nothing between them, and go another way to the same sums.
+//!
 //! The gradient by the inputs turns this round: the band's gradients stay in L1, and a unit's activities in registers. The gradient by the
 //! weights is, column by column, a [dot product along the samples](super::sampled).
 
+use super::chains::{Connections, Panel, Runs};
+use super::few_samples::{FEW_SAMPLES, Samples, few_samples};
 use super::geometry::{Map, ReceptiveField};
 use super::sampled::{self, PANEL, by_vectors};
 use super::sparse::{load_all, panel_of, store_all, widest, with_workspaces, write_transposed};
@@ -167,9 +171,10 @@ const BAND: usize = 8192;
 /// Units whose sums are kept for all bands.
 const UNITS: usize = 128;
 
-/// Map rows of a band, when each column is `V` vectors.
+/// Map rows of a band, when each column is so many vectors. Few would wait for units that go alone, which the cuts of bands make.
 fn band_rows(map: Map, vectors: usize) -> usize {
-    (BAND / (map.cols * vectors * LANES)).max(1)
+    let band = if vectors <= FEW { 4 * BAND } else { BAND };
+    (band / (map.cols * vectors * LANES)).max(1)
 }
 
 /// `p = x (w o delta)`: each unit's weighted sum over its own field, for x \[batch, map\], y \[batch, units\].
@@ -191,6 +196,10 @@ pub fn field_matmul(
     let (isa, batch) = (context.isa(), x.rows());
     if batch == 0 {
         return;
+    }
+    if batch <= FEW_SAMPLES {
+        let all = Band { layer, weights, first_row: 0, end_row: layer.map.rows };
+        return few_samples(context, all, Samples::Rows, x, y, write);
     }
     let threads = context.threads().for_work(batch.saturating_mul(weights.len()));
     let widest = widest(if registers(isa) >= 32 { 8 } else { 4 }, x.cols(), batch, threads);
@@ -232,31 +241,34 @@ fn forward<S: Simd, const V: usize>(s: S, mut work: Forward<'_, '_, '_>) {
     let (panel, sums) = lines.split_at_mut(map.len() * V);
     pack_panel(s, work.x, true, work.first / LANES, V, panel);
     let (panel, sums) = (panel.as_chunks::<V>().0, &mut sums.as_chunks_mut::<V>().0[..UNITS]);
-    let band = band_rows(map, V);
+    let (panel, band) = (Panel { s, inputs: panel }, band_rows(map, V));
     for first in (0..layer.units()).step_by(UNITS) {
         let units = first..layer.units().min(first + UNITS);
         sums.fill([[0.0; LANES]; V]);
         for row in (0..map.rows).step_by(band) {
-            let rows = row..map.rows.min(row + band);
-            let sums = &mut sums[..units.len()];
-            let mut done = 0;
-            if V == 1 {
-                let (groups, _) = sums.as_chunks_mut::<SIDE>();
+            let rows = Band { layer, weights: work.weights, first_row: row, end_row: map.rows.min(row + band) };
+            let (groups, _) = sums[..units.len()].as_chunks_mut::<SIDE>();
+            let mut unit = units.start;
+            if V <= FEW {
                 for sums in groups {
-                    let first = units.start + done;
-                    let segments: [_; SIDE] = std::array::from_fn(|n| layer.segments(first + n, &rows));
-                    let weights: [_; SIDE] = std::array::from_fn(|n| &work.weights[layer.range(first + n)]);
-                    let common = alike(segments);
-                    three_units(s, segments.map(|segments| &segments[..common]), weights, panel, sums);
+                    let mut acc = [[s.zero(); V]; SIDE];
                     for n in 0..SIDE {
-                        one_unit(s, &segments[n][common..], weights[n], panel, &mut sums[n]);
+                        acc[n] = load_all(s, &sums[n]);
                     }
-                    done += SIDE;
+                    let acc = rows.sum(panel, unit, acc);
+                    for n in 0..SIDE {
+                        store_all(s, acc[n], &mut sums[n]);
+                    }
+                    unit += SIDE;
                 }
             }
-            for (sums, unit) in sums.iter_mut().zip(units.clone()).skip(done) {
-                let (segments, weights) = (layer.segments(unit, &rows), &work.weights[layer.range(unit)]);
-                one_unit(s, segments, weights, panel, sums);
+            for sums in &mut sums[unit - units.start..units.len()] {
+                let own = rows.of_unit(unit);
+                if !own.0.is_empty() {
+                    let [acc] = add_segments(panel, [own], [load_all(s, sums)]);
+                    store_all(s, acc, sums);
+                }
+                unit += 1;
             }
         }
         let blocks = sums[..units.len().next_multiple_of(LANES)].as_chunks::<LANES>().0;
@@ -270,71 +282,84 @@ fn forward<S: Simd, const V: usize>(s: S, mut work: Forward<'_, '_, '_>) {
 
 /// Units side by side where samples are so few that one unit's sums would wait for themselves.
 const SIDE: usize = 3;
+/// The most vectors of samples for which that is so.
+const FEW: usize = 2;
 
-/// How many of these units' first runs are as long as each other.
-fn alike(segments: [&[Segment]; SIDE]) -> usize {
-    let [first, second, third] = segments;
-    let differs = first.iter().zip(second).zip(third).position(|((a, b), c)| a.len != b.len || a.len != c.len);
-    differs.unwrap_or(first.len().min(second.len()).min(third.len()))
+/// What the units see of these map rows.
+#[derive(Clone, Copy)]
+struct Band<'a> {
+    layer: &'a FieldLayer,
+    weights: &'a [f32],
+    first_row: usize,
+    end_row: usize,
 }
 
-/// Adds a unit's runs to its sums.
-#[inline(always)]
-fn one_unit<S: Simd, const V: usize>(
-    s: S,
-    segments: &[Segment],
-    weights: &[f32],
-    panel: &[[[f32; LANES]; V]],
-    sums: &mut [[f32; LANES]; V],
-) {
-    if segments.is_empty() {
-        return;
+impl<'a> Band<'a> {
+    /// A unit's segments in these rows, and all its weights.
+    #[inline(always)]
+    fn of_unit(self, unit: usize) -> (&'a [Segment], &'a [f32]) {
+        let Band { layer, weights, first_row, end_row } = self;
+        (layer.segments(unit, &(first_row..end_row)), &weights[layer.range(unit)])
     }
-    let mut acc = load_all(s, sums);
-    for segment in segments {
-        let (start, weight, len) = (segment.start as usize, segment.weight as usize, segment.len as usize);
-        for (&weight, inputs) in weights[weight..weight + len].iter().zip(&panel[start..start + len]) {
-            let weight = s.splat(weight);
-            for v in 0..V {
-                acc[v] = s.mul_add(weight, s.load(&inputs[v]), acc[v]);
-            }
+}
+
+impl Connections for Band<'_> {
+    fn inputs(self) -> usize {
+        self.layer.map.len()
+    }
+    fn outputs(self) -> usize {
+        self.layer.units()
+    }
+    fn entries(self) -> usize {
+        self.weights.len()
+    }
+    #[inline(always)]
+    fn sum<C: Runs, const N: usize>(self, chain: C, first: usize, sums: [C::Sums; N]) -> [C::Sums; N] {
+        let mut units = [(&[][..], &[][..]); N];
+        for n in 0..N {
+            units[n] = self.of_unit(first + n);
         }
+        add_segments(chain, units, sums)
     }
-    store_all(s, acc, sums);
 }
 
-/// The same of three units, whose runs are as long as each other.
+/// The segments of some units added to their sums, side by side as far as they are as long as each other.
 #[inline(always)]
-fn three_units<S: Simd, const V: usize>(
-    s: S,
-    segments: [&[Segment]; SIDE],
-    weights: [&[f32]; SIDE],
-    panel: &[[[f32; LANES]; V]],
-    sums: &mut [[[f32; LANES]; V]; SIDE],
-) {
-    let mut acc = [[s.zero(); V]; SIDE];
-    for n in 0..SIDE {
-        acc[n] = load_all(s, &sums[n]);
+fn add_segments<C: Runs, const N: usize>(
+    chain: C,
+    units: [(&[Segment], &[f32]); N],
+    mut sums: [C::Sums; N],
+) -> [C::Sums; N] {
+    let mut alike = 0;
+    if N > 1 {
+        let shortest = units.iter().map(|(segments, _)| segments.len()).min().unwrap_or(0);
+        let len = |n: usize, at: usize| units[n].0[at].len;
+        alike = (0..shortest).position(|at| (1..N).any(|n| len(n, at) != len(0, at))).unwrap_or(shortest);
     }
-    for at in 0..segments[0].len() {
-        let len = segments[0][at].len as usize;
-        let (mut own, mut inputs) = ([&[][..]; SIDE], [&[][..]; SIDE]);
-        for n in 0..SIDE {
-            let Segment { start, weight, .. } = segments[n][at];
-            (own[n], inputs[n]) = (&weights[n][weight as usize..][..len], &panel[start as usize..][..len]);
+    for at in 0..alike {
+        let len = units[0].0[at].len as usize;
+        let (mut own, mut runs) = ([&[][..]; N], [chain; N]);
+        for n in 0..N {
+            let (segments, weights) = units[n];
+            let Segment { start, weight, .. } = segments[at];
+            (own[n], runs[n]) = (&weights[weight as usize..][..len], chain.run(start as usize, len));
         }
         for k in 0..len {
-            for n in 0..SIDE {
-                let weight = s.splat(own[n][k]);
-                for v in 0..V {
-                    acc[n][v] = s.mul_add(weight, s.load(&inputs[n][k][v]), acc[n][v]);
-                }
+            for n in 0..N {
+                sums[n] = runs[n].add(sums[n], k as u32, own[n][k]);
             }
         }
     }
-    for n in 0..SIDE {
-        store_all(s, acc[n], &mut sums[n]);
+    for n in 0..N {
+        let (segments, weights) = units[n];
+        for &Segment { start, weight, len } in &segments[alike..] {
+            let run = chain.run(start as usize, len as usize);
+            for (k, &weight) in weights[weight as usize..][..len as usize].iter().enumerate() {
+                sums[n] = run.add(sums[n], k as u32, weight);
+            }
+        }
     }
+    sums
 }
 
 /// `p = y (w o delta)^T`: what the units send back to the map, for y \[batch, units\], x \[batch, map\]. Columns no unit sees get 0.

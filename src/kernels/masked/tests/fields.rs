@@ -178,6 +178,30 @@ fn field_layers_stay_within_their_bound_on_every_set_with_the_same_bits() {
 }
 
 #[test]
+fn a_sample_has_its_bits_however_many_there_are_beside_it() {
+    for layer in layers() {
+        let weights = random(1, layer.weights(), "weights");
+        let (x, old) = (random(40, layer.map().len(), "x"), random(40, layer.units(), "old y"));
+        let of_first = |threads: Threads, isa, batch: usize| {
+            let mut context = Context::on(isa).unwrap().with_threads(threads);
+            let mut y = Matrix::from_fn(batch, layer.units(), |b, u| old[(b, u)]);
+            let (x, write) = (x.view().rows_range(0..batch), Write::Add(0.5));
+            field_matmul(&mut context, x, &layer, weights.as_slice(), y.view_mut(), write);
+            bits(&y)
+        };
+        for isa in Isa::available() {
+            let many = of_first(Threads::ONE, isa, 40);
+            for batch in [1, 2, 3, 5, 8, 9, 17] {
+                for threads in [Threads::ONE, Threads::always(3).unwrap()] {
+                    let few = of_first(threads, isa, batch);
+                    assert_eq!(few, many[..few.len()], "{isa}, {batch} samples, {threads:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_batch_of_nothing_asks_for_no_scratch() {
     // A map whose panels alone would be 4 GB.
     let map = Map { rows: 1 << 15, cols: 1 << 15 };
