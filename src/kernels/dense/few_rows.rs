@@ -27,7 +27,8 @@ pub(super) const FEW_ROWS: usize = 8;
 pub(super) fn wins(rows: usize, cols: usize, b_transposed: bool, registers: usize) -> bool {
     let most = match cols {
         0..64 => GROUP,
-        64..192 => FEW_ROWS,
+        64 => FEW_ROWS,
+        65..192 => 12,
         192..BY_PANEL => 16,
         _ => 32,
     };

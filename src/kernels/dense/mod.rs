@@ -12,8 +12,8 @@
 //! with t = k / 256, rounded up, a new c is within `g(k + 2 t) |s| sum_k |a b| + g(2 t) (|c| + |old c|)` of the exact c.
 //! **Determinism.** That order depends on neither threads nor instruction set, so neither do the bits.
 //! **NaN and infinity** spread as in the sums above; nothing is skipped for being zero.
-//! **Cost.** m n k multiply-adds. Up to 8 rows read `b` where it lies (4 if it has fewer than 64 columns; with AVX-512 16 from 192 columns on,
-//! and 32 from 384, unless it is transposed); for more it is copied once into panels. `matmul_tn` first copies `a`, transposed, into the
+//! **Cost.** m n k multiply-adds. Up to 8 rows read `b` where it lies (4 if it has fewer than 64 columns; with AVX-512 12 from 65 columns on, 16
+//! from 192, and 32 from 384, unless it is transposed); for more it is copied once into panels. `matmul_tn` first copies `a`, transposed, into the
 //! context's scratch memory; where c is at least twice as tall as wide, up to 16 columns, or 256 and half of k, b and c instead.
 //!
 //! ```

@@ -149,8 +149,19 @@ fn a_matrix_packed_once_gives_the_bits_of_one_that_is_not() {
 fn a_few_rows_have_the_bits_that_they_have_among_many() {
     // Rows on both sides of every group, and of what is few for each width, and of columns that are few beside them; columns of no, part of, several and more than a strip's vectors;
     // two blocks of k and a rest.
-    let shapes =
-        [(1, 1), (5, 15), (17, 16), (600, 17), (256, 63), (300, 64), (257, 200), (258, 390), (19, 530), (20, 1041)];
+    let shapes = [
+        (1, 1),
+        (5, 15),
+        (17, 16),
+        (600, 17),
+        (256, 63),
+        (300, 64),
+        (40, 65),
+        (257, 200),
+        (258, 390),
+        (19, 530),
+        (20, 1041),
+    ];
     for (depth, cols) in shapes {
         let (a, b) = (random(40, depth, "a"), random(depth, cols, "b"));
         let (tall, wide) = (a.transposed(), b.transposed());
@@ -166,7 +177,7 @@ fn a_few_rows_have_the_bits_that_they_have_among_many() {
                 context.scratch([100_000])[0].fill(f32::NAN);
                 let mut want = old.clone();
                 matmul(&mut context, a.view(), b.view(), want.view_mut(), write);
-                for rows in (1..=9).chain([16, 17, 31, 32, 33, 38]) {
+                for rows in (1..=9).chain([12, 13, 16, 17, 31, 32, 33, 38]) {
                     let (few, few_tall) = (a.view().rows_range(2..2 + rows), tall.view().columns(2..2 + rows));
                     let part = old.view().rows_range(2..2 + rows).to_owned();
                     let [mut plain, mut nt, mut tn] = [part.clone(), part.clone(), part];
