@@ -1,4 +1,4 @@
-//! The blocked product, legal for every shape, and what all dense work of more than [a few rows](super::few_rows) runs on.
+//! The blocked product, legal for every shape, and what all dense work of more than [some tens of rows](super::unpacked) runs on.
 //!
 //! ```text
 //! for each panel of NV vectors of columns of b            panel[k] = b[k, 16 NV p ..][..16 NV], packed so that it reads as a stream

@@ -1,39 +1,29 @@
-//! Products of a few rows with a matrix as it lies, legal for any shape: where reading b is all the cost, copying it into panels costs more than that.
+//! Products of one or two rows with a wide matrix as it lies, or of up to eight; legal for any shape: where reading b is all the cost.
 //!
 //! ```text
 //! for each strip of up to 1024 columns                                    its sums stay in L1
 //!   for each block of DEPTH values of k, as in the blocked product
-//!     for each eight rows of a                                            the block of b stays in L2
-//!       for each STEP rows of b, which are read one after the other       (1)
-//!         for each vector of columns: sums[i] += a[i, k] b[k], k in order
-//!       c = write(c, sums)
+//!     for each STEP rows of b, which are read one after the other         (1)
+//!       for each vector of columns: sums[i] += a[i, k] b[k], k in order
+//!     c = write(c, sums)
 //! ```
-//! 1. So many streams the hardware follows; a panel's columns would be rows that are thousands of bytes apart.
+//! 1. So many streams the hardware follows; a [tile's](super::unpacked) columns are rows that are thousands of bytes apart.
 //!
 //! Where b is transposed, 16 of its rows at a time are transposed in registers, on their way to the sums of 16 columns.
 //!
 //! Every sum is the chain that it is in a tile of the blocked product, and so has the same bits.
 
-use super::BY_PANEL;
 use super::blocked::{DEPTH, Epilogue, transpose_block, write_vector};
 use crate::matrix::{MatMut, MatRef};
 use crate::simd::{Kernel, LANES, Simd};
 
-/// Rows that share a reading of b's block; of more, the others find it in the second-level cache.
+/// The most rows that go this way.
 pub(super) const FEW_ROWS: usize = 8;
 
-/// Whether a product of this shape goes this way. Narrow ones of more than a few rows gain more from lanes along their rows; and the blocked
-/// product has packed its panels in the time of so many rows, fewer where few registers hold few rows' sums.
-pub(super) fn wins(rows: usize, cols: usize, b_transposed: bool, registers: usize) -> bool {
-    let most = match cols {
-        0..64 => GROUP,
-        64 => FEW_ROWS,
-        65..192 => 12,
-        192..BY_PANEL => 16,
-        _ => 32,
-    };
-    // Transposed anew for every eight rows, or where registers are few.
-    rows <= if b_transposed || registers < 32 { most.min(FEW_ROWS) } else { most }
+/// Whether a product of this shape goes this way, if not [as b lies](super::unpacked). Narrow ones of more than four rows gain more from lanes
+/// along their rows.
+pub(super) fn wins(rows: usize, cols: usize) -> bool {
+    rows <= if cols < 64 { GROUP } else { FEW_ROWS }
 }
 
 /// Vectors of the strips' sums, in all rows.
@@ -62,12 +52,11 @@ impl Kernel for FewRows<'_, '_, '_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        // As many of a's values in registers as leave some for the sums.
+        // As many of a's values in registers as leave some for the sums; where registers are many, rows are one or two.
         match (self.c.rows(), S::REGISTERS < 32) {
             (..=2, true) => self.product::<S, 4>(s),
             (_, true) => self.product::<S, 2>(s),
-            (..=2, false) => self.product::<S, 8>(s),
-            (_, false) => self.product::<S, 4>(s),
+            (_, false) => self.product::<S, 8>(s),
         }
     }
 }
@@ -77,27 +66,23 @@ impl FewRows<'_, '_, '_> {
     fn product<S: Simd, const STEP: usize>(self, s: S) {
         let FewRows { a, b, sums, mut c, epilogue } = self;
         let (depth, vectors) = (b.rows(), c.cols().div_ceil(LANES));
-        let sums = sums.as_chunks_mut::<LANES>().0;
+        let sums = &mut sums.as_chunks_mut::<LANES>().0[..a.rows() * vectors];
         for first in (0..depth).step_by(DEPTH) {
             let end = depth.min(first + DEPTH);
+            sums.fill([0.0; LANES]);
+            let mut k = first;
+            while k + STEP <= end {
+                groups::<S, STEP>(s, a, b, k, sums);
+                k += STEP;
+            }
+            while k < end {
+                groups::<S, 1>(s, a, b, k, sums);
+                k += 1;
+            }
             let block = epilogue.of_block(first, end == depth);
-            for row in (0..c.rows()).step_by(FEW_ROWS) {
-                let a = a.rows_range(row..a.rows().min(row + FEW_ROWS));
-                let sums = &mut sums[..a.rows() * vectors];
-                sums.fill([0.0; LANES]);
-                let mut k = first;
-                while k + STEP <= end {
-                    groups::<S, STEP>(s, a, b, k, sums);
-                    k += STEP;
-                }
-                while k < end {
-                    groups::<S, 1>(s, a, b, k, sums);
-                    k += 1;
-                }
-                for (i, sums) in sums.chunks_exact(vectors).enumerate() {
-                    for (v, to) in c.row_mut(row + i).chunks_mut(LANES).enumerate() {
-                        write_vector(s, s.load(&sums[v]), v * LANES, to, block);
-                    }
+            for (i, sums) in sums.chunks_exact(vectors).enumerate() {
+                for (v, to) in c.row_mut(i).chunks_mut(LANES).enumerate() {
+                    write_vector(s, s.load(&sums[v]), v * LANES, to, block);
                 }
             }
         }

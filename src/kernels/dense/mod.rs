@@ -12,8 +12,9 @@
 //! with t = k / 256, rounded up, a new c is within `g(k + 2 t) |s| sum_k |a b| + g(2 t) (|c| + |old c|)` of the exact c.
 //! **Determinism.** That order depends on neither threads nor instruction set, so neither do the bits.
 //! **NaN and infinity** spread as in the sums above; nothing is skipped for being zero.
-//! **Cost.** m n k multiply-adds. Up to 8 rows read `b` where it lies (4 if it has fewer than 64 columns; with AVX-512 12 from 65 columns on, 16
-//! from 192, and 32 from 384, unless it is transposed); for more it is copied once into panels. `matmul_tn` first copies `a`, transposed, into the
+//! **Cost.** m n k multiply-adds. Few rows read `b` where it lies: with AVX-512 up to 64, or 24 to 32 where columns behind the last sixteen are a
+//! large part of all; on other sets up to 32 with less than 192 columns, and 8 with more; up to 8 where `b` is transposed (4 if it has fewer than
+//! 64 rows). For more it is copied once into panels. `matmul_tn` first copies `a`, transposed, into the
 //! context's scratch memory; where c is at least twice as tall as wide, up to 16 columns, or 256 and half of k, b and c instead.
 //!
 //! ```
@@ -31,6 +32,7 @@ pub(crate) mod blocked;
 mod few_rows;
 pub mod reference;
 pub(crate) mod skinny;
+mod unpacked;
 
 pub use skinny::matmul_skinny;
 
@@ -68,7 +70,7 @@ impl Write {
 
 /// `p = a b` for `a` \[m, k\], `b` \[k, n\], `c` \[m, n\].
 ///
-/// For a few columns of b (some tens) [`matmul_skinny`] is faster; for one that is mostly zeros, the products of
+/// For a few columns of b (some tens) and a hundred rows of a or more [`matmul_skinny`] is faster; for a b that is mostly zeros, the products of
 /// [`masked`](crate::kernels::masked).
 ///
 /// # Panics
@@ -257,12 +259,16 @@ fn product(
     }
     let depth = if a_transposed { a.rows() } else { a.cols() };
     let isa = context.isa();
-    let threads = context.threads().for_work(rows.saturating_mul(cols).saturating_mul(depth));
+    // As much of b is read for one row as for eight.
+    let threads = context.threads().for_work(rows.max(FEW_ROWS).saturating_mul(cols).saturating_mul(depth));
     let stride = depth.next_multiple_of(LANES);
     let transposed_len = if a_transposed { rows * stride } else { 0 };
-    if few_rows::wins(rows, cols, b_transposed, registers(isa)) && depth > 0 {
-        // As much of b is read for one row as for eight.
-        let threads = context.threads().for_work(rows.max(FEW_ROWS).saturating_mul(cols).saturating_mul(depth));
+    if !b_transposed && depth > 0 && unpacked::wins(rows, cols, registers(isa)) {
+        let [transposed] = context.scratch([transposed_len]);
+        let a = if a_transposed { transpose(isa, threads, a, transposed) } else { a };
+        return unpacked::product(isa, threads, a, b, c, epilogue);
+    }
+    if few_rows::wins(rows, cols) && depth > 0 {
         let [transposed, sums] = context.scratch([transposed_len, SUMS * LANES * threads.get()]);
         let a = if a_transposed { transpose(isa, threads, a, transposed) } else { a };
         let width = few_rows::strip(rows, cols, threads.get());
@@ -351,7 +357,8 @@ impl PackedMatrix {
     /// Whether it is laid out for this instruction set, and better than a matrix as it lies for so many rows on the left.
     pub(crate) fn fits(&self, isa: Isa, rows: usize) -> bool {
         let registers = registers(isa);
-        self.registers == registers && self.cols >= BY_PANEL && !few_rows::wins(rows, self.cols, false, registers)
+        let least = if registers < 32 { FEW_ROWS + 1 } else { 25 };
+        self.registers == registers && self.cols >= BY_PANEL && rows >= least
     }
 }
 

@@ -41,8 +41,8 @@ fn panel_width(isa: Isa) -> usize {
 
 /// `y = z w` for few outputs. z [batch, inputs], w [inputs, outputs], y [batch, outputs]; what y held is not read.
 ///
-/// Right for any shape, and faster than [`matmul`](super::matmul) for some tens of outputs at most, while w stays in the second-level cache: its
-/// vectors lie along the inputs, so that ten outputs waste no lanes. The order of sums, and so the bits, differ from `matmul`'s.
+/// Right for any shape, and faster than [`matmul`](super::matmul) for a batch of a hundred or more and some tens of outputs at most, while w stays in
+/// the second-level cache: its vectors lie along the inputs, so that ten outputs waste no lanes. The order of sums, and so the bits, differ from `matmul`'s.
 ///
 /// Error: `|got - exact| <= (n/16 + 6) 2^-24 sum |z| |w|` for n inputs. NaN and infinities pass into the outputs they reach. The same bits
 /// on every instruction set and for any number of threads. Cost: batch inputs outputs multiply-adds; z is read once, w copied.
