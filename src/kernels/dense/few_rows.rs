@@ -52,11 +52,12 @@ impl Kernel for FewRows<'_, '_, '_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        // As many of a's values in registers as leave some for the sums; where registers are many, rows are one or two.
+        // As many of a's values in registers as leave some for the sums.
         match (self.c.rows(), S::REGISTERS < 32) {
             (..=2, true) => self.product::<S, 4>(s),
             (_, true) => self.product::<S, 2>(s),
-            (_, false) => self.product::<S, 8>(s),
+            (..=2, false) => self.product::<S, 8>(s),
+            (_, false) => self.product::<S, 4>(s),
         }
     }
 }

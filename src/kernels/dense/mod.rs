@@ -263,7 +263,7 @@ fn product(
     let threads = context.threads().for_work(rows.max(FEW_ROWS).saturating_mul(cols).saturating_mul(depth));
     let stride = depth.next_multiple_of(LANES);
     let transposed_len = if a_transposed { rows * stride } else { 0 };
-    if !b_transposed && depth > 0 && unpacked::wins(rows, cols, registers(isa)) {
+    if !b_transposed && depth > 0 && unpacked::wins(rows, depth, cols, registers(isa)) {
         let [transposed] = context.scratch([transposed_len]);
         let a = if a_transposed { transpose(isa, threads, a, transposed) } else { a };
         return unpacked::product(isa, threads, a, b, c, epilogue);

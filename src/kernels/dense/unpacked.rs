@@ -16,22 +16,26 @@ use crate::matrix::{MatMut, MatRef};
 use crate::parallel::{Threads, for_each};
 use crate::simd::{Isa, Kernel, LANES, Simd, dispatch};
 
-/// Whether a product of this shape goes this way. One or two rows read a wide matrix faster [line by line](super::few_rows), as do up to eight
-/// where single vectors of rows that are far apart are all that a tile reads. Of more, columns behind the last whole vector are better off with
-/// rows across the lanes, if they are a large part of all.
-pub(super) fn wins(rows: usize, cols: usize, registers: usize) -> bool {
+/// Whether a product of this shape goes this way. One or two rows read a wide matrix faster [line by line](super::few_rows), as do four where
+/// memory is all they wait for, and up to eight where single vectors of rows that are far apart are all that a tile reads. Of more, columns
+/// behind the last whole vector are better off with rows across the lanes, if they are a large part of all.
+pub(super) fn wins(rows: usize, depth: usize, cols: usize, registers: usize) -> bool {
     let rest = cols % LANES;
     if registers < 32 {
         return if rows <= 2 { cols <= 64 } else { rows <= 32 && cols < 192 };
     }
     match rows {
         0..=2 => cols < 384,
-        3..=24 => true,
+        3..=4 => depth.saturating_mul(cols) <= LARGE,
+        5..=24 => true,
         25..=32 => cols > 8,
         33..=64 => cols >= 192 || rest == 0 || rest > 8,
         _ => false,
     }
 }
+
+/// Values of a matrix that the caches hold.
+const LARGE: usize = 1 << 22;
 
 /// `c = write(c, a b)` for at least one value of k: threads share the rows, or if they are too few for that, the columns.
 pub(super) fn product(isa: Isa, threads: Threads, a: MatRef<'_>, b: MatRef<'_>, c: MatMut<'_>, epilogue: Epilogue<'_>) {
@@ -50,6 +54,8 @@ pub(super) fn product(isa: Isa, threads: Threads, a: MatRef<'_>, b: MatRef<'_>, 
     }
 }
 
+/// So many rows of a wide b ahead are asked for by the first rows of a: they are too far apart for the hardware to follow.
+const AHEAD: usize = 16;
 /// Rows of the tallest tile.
 const TALL: usize = 8;
 /// Columns whose block of b the second-level cache holds for all rows: of all tiles as many as there is room for.
@@ -148,8 +154,17 @@ impl Unpacked<'_, '_> {
         for i in 0..ROWS {
             values[i] = &a[i][..depth];
         }
+        let first_and_wide = place.row == 0 && self.b.cols() > STRIP;
         let mut acc = [[s.zero(); NV]; ROWS];
         for k in 0..depth {
+            if first_and_wide && k + AHEAD < depth {
+                let ahead = &b.row(k + AHEAD)[col..];
+                for v in 0..NV {
+                    s.prefetch(&ahead[v * LANES]);
+                }
+                // Where rows begin anywhere in a cache line, one more.
+                s.prefetch(&ahead[(NV - 1) * LANES + lanes - 1]);
+            }
             let mut vectors = [s.zero(); NV];
             if lanes == LANES {
                 let line: &[[f32; LANES]; NV] =
