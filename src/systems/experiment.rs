@@ -220,7 +220,8 @@ pub(crate) fn side_by_side<R: Send>(
     observer: &mut TaskObserver<'_>,
 ) -> (Vec<R>, Result<ControlFlow<()>>) {
     let (stop, next) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let (sender, news) = mpsc::sync_channel(64);
+    // So that no task runs far ahead of an observer that will stop it.
+    let (sender, news) = mpsc::sync_channel(1);
     let mut finished: Vec<Option<R>> = (0..tasks).map(|_| None).collect();
     let mut flow = Ok(ControlFlow::Continue(()));
     let own = context.clone().with_threads(context.threads().shared_by(tasks));

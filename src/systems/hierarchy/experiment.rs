@@ -283,7 +283,7 @@ mod tests {
             // In an epoch, in a read-out, and wherever it falls.
             let mut interruptions = 0;
             let (report, seen) = loop {
-                let (report, seen) = reproduce(&saving, observed / 5 + 3 * interruptions);
+                let (report, seen) = reproduce(&saving, observed / 8 + 2 * interruptions);
                 let report = report.unwrap();
                 if report.ending.is_whole() {
                     break (report, seen);
