@@ -357,8 +357,7 @@ impl PackedMatrix {
     /// Whether it is laid out for this instruction set, and better than a matrix as it lies for so many rows on the left.
     pub(crate) fn fits(&self, isa: Isa, rows: usize) -> bool {
         let registers = registers(isa);
-        let least = if registers < 32 { FEW_ROWS + 1 } else { 25 };
-        self.registers == registers && self.cols >= BY_PANEL && rows >= least
+        self.registers == registers && self.cols >= BY_PANEL && unpacked::loses_to_packed(rows, registers)
     }
 }
 

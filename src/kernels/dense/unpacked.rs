@@ -12,6 +12,7 @@
 //! Every sum is the chain that it is in a tile of the blocked product, and so has the same bits.
 
 use super::blocked::{DEPTH, Epilogue, write_vector};
+use super::few_rows::FEW_ROWS;
 use crate::matrix::{MatMut, MatRef};
 use crate::parallel::{Threads, for_each};
 use crate::simd::{Isa, Kernel, LANES, Simd, dispatch};
@@ -32,6 +33,11 @@ pub(super) fn wins(rows: usize, depth: usize, cols: usize, registers: usize) -> 
         33..=64 => cols >= 192 || rest == 0 || rest > 8,
         _ => false,
     }
+}
+
+/// Whether so many rows are better off with a wide matrix that was laid out beforehand than with it as it lies, this way or line by line.
+pub(super) fn loses_to_packed(rows: usize, registers: usize) -> bool {
+    rows > if registers < 32 { FEW_ROWS } else { 24 }
 }
 
 /// Values of a matrix that the caches hold.

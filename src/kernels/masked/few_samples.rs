@@ -23,7 +23,7 @@ pub(super) const FEW_SAMPLES: usize = 8;
 
 /// What an entry costs, in multiply-adds: reading it, however many samples there are.
 const ENTRY: usize = 64;
-/// Lists side by side: with four, the registers do not hold where their entries lie.
+/// Outputs side by side: with four, the registers do not hold where their entries lie.
 const SIDE: usize = 3;
 /// Outputs whose sums are collected before they are written.
 const BLOCK: usize = SIDE * LANES;
