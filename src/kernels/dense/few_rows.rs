@@ -1,7 +1,7 @@
 //! Products of one or two rows with a wide matrix as it lies, or of up to eight; legal for any shape: where reading b is all the cost.
 //!
 //! ```text
-//! for each strip of up to 1024 columns                                    its sums stay in L1
+//! for each strip of up to 4096 columns, shared by the rows                its sums stay in L1
 //!   for each block of DEPTH values of k, as in the blocked product
 //!     for each STEP rows of b, which are read one after the other         (1)
 //!       for each vector of columns: sums[i] += a[i, k] b[k], k in order
@@ -29,10 +29,11 @@ pub(super) fn wins(rows: usize, cols: usize) -> bool {
 /// Vectors of the strips' sums, in all rows.
 pub(super) const SUMS: usize = 256;
 
-/// The columns of a strip, if so many threads share them.
+/// The columns of a strip, if so many threads share them: as many strips for each.
 pub(super) fn strip(rows: usize, cols: usize, threads: usize) -> usize {
-    let widest = if rows <= GROUP { SUMS / GROUP } else { SUMS / FEW_ROWS };
-    cols.div_ceil(threads).div_ceil(LANES).clamp(1, widest) * LANES
+    let widest = SUMS / rows.next_power_of_two().min(FEW_ROWS) * LANES;
+    let strips = threads * cols.div_ceil(threads).div_ceil(widest);
+    cols.div_ceil(strips).next_multiple_of(LANES)
 }
 
 /// Rows whose sums are in registers at a time.
