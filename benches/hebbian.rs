@@ -96,10 +96,11 @@ fn oja(criterion: &mut Criterion) {
 
 fn other_rules(criterion: &mut Criterion) {
     let soft: Rule = |c, x, z, w, u| hebbian::winner_take_all(c, x, z, w, Competition::Soft { temperature: 1.0 }, u);
-    let rules: [(&str, Rule, Other); 6] = [
+    let rules: [(&str, Rule, Other); 7] = [
         ("sanger", hebbian::sanger, rules::sanger),
         ("oja_excluding_self", hebbian::oja_excluding_self, rules::excluding_self),
         ("oja_per_unit", hebbian::oja_per_unit, rules::per_unit),
+        ("ica", |c, _, z, w, u| hebbian::ica(c, z, z, w, u), rules::ica),
         (
             "winner_take_all hard",
             |c, x, z, w, u| hebbian::winner_take_all(c, x, z, w, Competition::Hard, u),
@@ -252,6 +253,16 @@ fn references(criterion: &mut Criterion) {
         );
         group.bench_function(format!("{name}, reference"), |bencher| bencher.iter(|| exact(RATE)));
     }
+    let exact = |rate| reference::ica(z, z, batch.w.view(), &update(rate));
+    Beside::untimed(&mut group, "ica", 1e-5, || exact(COMPARED).weights).timed(
+        "ours",
+        &(batch.w.clone(), COMPARED),
+        |(w, rate)| {
+            hebbian::ica(&mut context, z, z, w.view_mut(), &update(*rate));
+            *rate = RATE;
+        },
+    );
+    group.bench_function("ica, reference", |bencher| bencher.iter(|| exact(RATE)));
     let rule = KrotovHopfield::default();
     let start = uniform(32, 49, -1.0, 1.0, "w");
     let exact = |rate| reference::krotov_hopfield(x, start.view(), &rule, rate, 0.0);

@@ -228,6 +228,14 @@ impl<'a> MatRef<'a> {
 
     /// Sees a slice as rows that start `stride` values apart.
     ///
+    /// ```
+    /// use neuropil::MatRef;
+    /// // The first two of every three; what is behind the last row need not be there.
+    /// let view = MatRef::with_stride(&[1.0, 2.0, 9.0, 3.0, 4.0], 2, 2, 3)?;
+    /// assert_eq!((view.row(0), view.row(1)), (&[1.0, 2.0][..], &[3.0, 4.0][..]));
+    /// # Ok::<(), neuropil::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Length`] if the slice ends before the last row does, [`Error::Setting`] if rows would overlap or no memory holds them; and for more
     /// than `isize::MAX` rows or columns where there are no values.
@@ -377,7 +385,15 @@ impl<'a> MatMut<'a> {
         Ok(MatMut(RowsMut::from_slice(data, rows, cols, cols)))
     }
 
-    /// Sees a slice as rows that start `stride` values apart.
+    /// Sees a slice as rows that start `stride` values apart; what lies between them stays as it is.
+    ///
+    /// ```
+    /// use neuropil::MatMut;
+    /// let mut values = [0.0; 5];
+    /// MatMut::with_stride(&mut values, 2, 2, 3)?.row_mut(1).fill(1.0);
+    /// assert_eq!(values, [0.0, 0.0, 0.0, 1.0, 1.0]);
+    /// # Ok::<(), neuropil::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`MatRef::with_stride`].

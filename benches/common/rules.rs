@@ -35,6 +35,16 @@ pub(crate) fn oja(x: &Matrix, z: &Matrix, w: &mut Matrix, rate: f32) {
     });
 }
 
+/// Independent components of z as they are: f = z.
+pub(crate) fn ica(x: &Matrix, z: &Matrix, w: &mut Matrix, rate: f32) {
+    by_rows(x, z, w, rate, |_, z, w, delta| {
+        let left = residual(0.0, z, w);
+        for ((delta, z), w) in delta.iter_mut().zip(z).zip(w) {
+            *delta += w + left * z;
+        }
+    });
+}
+
 /// With residuals by the entries of compressed weights.
 pub(crate) fn oja_sparse(x: &Matrix, z: &Matrix, weights: &SparseMatrix, w: &mut Matrix, rate: f32) {
     let (rate, mut delta) = (rate / x.rows() as f32, vec![0.0f32; w.cols()]);

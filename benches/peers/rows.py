@@ -86,6 +86,8 @@ ROWS = [
     Row("Sanger's rule", "sanger", {"batch": 256, "k": 16}, [Bar(1)], {"multiply_adds": 256 * 784 * 16 + 16 * 16 * (256 + 392)}, label="784 x 16, batch 256"),
     Row("Oja's rule of single units", "oja_per_unit", {}, [Bar(1)], {"multiply_adds": 64 * WEIGHTS, "L3": 2 * 4 * WEIGHTS}, label="784 x 2000, batch 64"),
     Row("Oja's rule of single units", "oja_per_unit", {"batch": 256, "k": 16}, [Bar(1)], {"multiply_adds": 256 * 784 * 16}, label="784 x 16, batch 256"),
+    Row("independent components", "ica", {}, [Bar(1)], {"multiply_adds": 2 * 64 * WEIGHTS}, label="784 x 2000, batch 64"),
+    Row("independent components", "ica", {"batch": 1000, "k": 64}, [Bar(1)], {"multiply_adds": 64 * 64 * (1000 + 784)}, label="784 x 64, batch 1000"),
     Row("Krotov-Hopfield step", "krotov", {}, [Bar(3, 4.5, "NumPy"), Bar(1)], {"multiply_adds": 100 * WEIGHTS}, label="784 x 2000, batch 100", summary=True),
     *(
         Row("winner-take-all", "winner_take_all", {"batch": batch, "winners": winners}, [Bar(1)], {"L3": bytes}, label=f"784 x 2000, batch {batch}, {label}", summary=(batch, winners) == (64, 1))

@@ -84,6 +84,28 @@ def oja_per_unit(x, z, w, eta):
     return [Peer("NumPy", by_numpy), Peer("torch", by_torch)]
 
 
+def ica(x, z, w, eta):
+    """With f = z, by whichever order takes fewer multiply-adds."""
+    (batch, n), k = x.shape, z.shape[1]
+    by_gram = k * (batch + n) <= 2 * batch * n
+
+    def by_numpy():
+        own = w.copy()
+        return lambda: np.add(own, eta * (np.float32(batch) * own - (own @ (z.T @ z) if by_gram else (z @ own.T).T @ z)), out=own)
+
+    def by_torch():
+        t = torch()
+        tz, tw = t.from_numpy(z.copy()), t.from_numpy(w.copy())
+
+        def step():
+            factors = (tw.clone(), tz.T @ tz) if by_gram else ((tz @ tw.T).T, tz)
+            return tw.mul_(1 + float(eta) * batch).addmm_(*factors, alpha=-float(eta))
+
+        return step
+
+    return [Peer("NumPy", by_numpy), Peer("torch", by_torch)]
+
+
 def sanger(x, z, w, eta):
     def by_torch():
         t = torch()
@@ -484,4 +506,4 @@ def epoch(shape, threads):
     return Case(peers, {"x": x, "w": w}, 1e-3, w, check={"rate": EPOCH_RATE})
 
 
-CASES = {"dense": dense, "dense_nt": dense_nt, "dense_tn": dense_tn, "oja": update(oja), "sanger": update(sanger), "oja_per_unit": update(oja_per_unit), "krotov": krotov, "winner_take_all": winner_take_all, "k_winners": k_winners, "gaussian": gaussian, "perturb": perturb, "cross_entropy": cross_entropy, "normalise": normalise, "epoch": epoch}
+CASES = {"dense": dense, "dense_nt": dense_nt, "dense_tn": dense_tn, "oja": update(oja), "sanger": update(sanger), "oja_per_unit": update(oja_per_unit), "ica": update(ica), "krotov": krotov, "winner_take_all": winner_take_all, "k_winners": k_winners, "gaussian": gaussian, "perturb": perturb, "cross_entropy": cross_entropy, "normalise": normalise, "epoch": epoch}

@@ -53,6 +53,7 @@ pub const QUICK: &[(&str, &str)] = &[
     ("oja", "batch=5 n=20 k=30"),
     ("sanger", "batch=5 n=20 k=60"),
     ("oja_per_unit", "batch=5 n=20 k=30"),
+    ("ica", "batch=5 n=20 k=30"),
     ("krotov", "batch=5 n=20 units=30"),
     ("winner_take_all", "batch=5 n=20 k=30"),
     ("k_winners", "batch=5 k=300"),
@@ -91,6 +92,8 @@ pub fn prepare(operation: &str, inputs: &Inputs, context: Context) -> Option<Pre
         "oja" => layers::update(inputs, context, neuropil::kernels::hebbian::oja_subspace),
         "sanger" => layers::update(inputs, context, neuropil::kernels::hebbian::sanger),
         "oja_per_unit" => layers::update(inputs, context, neuropil::kernels::hebbian::oja_per_unit),
+        // Whatever the nonlinearity is: none.
+        "ica" => layers::update(inputs, context, |c, _, z, w, u| neuropil::kernels::hebbian::ica(c, z, z, w, u)),
         "krotov" => layers::krotov(inputs, context),
         "winner_take_all" => layers::winner_take_all(inputs, context),
         "k_winners" => around::k_winners(inputs, context),

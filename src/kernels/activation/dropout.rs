@@ -42,7 +42,7 @@ impl Dropout {
     /// multiplied by `(1 - p) / (1 - rate)`, which is within `2^-17 / (1 - rate)` of one: 1.000004 at a rate of 0.2, but 0.76 at 0.99998.
     ///
     /// # Errors
-    /// [`Error::Setting`] unless the rate, so rounded, is from 0 to 65535 / 65536.
+    /// [`Error::Setting`] unless the rate is 0 or more and, so rounded, at most 65535 / 65536.
     pub fn new(rate: f64) -> Result<Self> {
         let threshold = (rate * 65536.0).round();
         if !(0.0..1.0).contains(&rate) || threshold > 65535.0 {
@@ -77,6 +77,9 @@ impl Dropout {
 /// # Ok::<(), neuropil::Error>(())
 /// ```
 pub fn relu_dropout(context: &mut Context, y: MatMut<'_>, dropout: Dropout, stream: Stream) {
+    if y.cols() == 0 {
+        return;
+    }
     let isa = context.isa();
     let threads = context.threads().for_work(y.rows() * y.cols() * COST);
     let rows = rows_per_block(y.cols());

@@ -21,6 +21,9 @@ use crate::simd::{Kernel, LANES, Simd, dispatch, math};
 /// # Ok::<(), neuropil::Error>(())
 /// ```
 pub fn gelu(context: &mut Context, y: MatMut<'_>) {
+    if y.cols() == 0 {
+        return;
+    }
     let isa = context.isa();
     let threads = context.threads().for_work(y.rows() * y.cols() * COST);
     let rows = rows_per_item(y.cols());

@@ -162,6 +162,9 @@ fn backward<F: Slope>(name: &str, context: &mut Context, x: MatRef<'_>, gradient
         gradient.rows(),
         gradient.cols()
     );
+    if x.cols() == 0 {
+        return;
+    }
     let isa = context.isa();
     let threads = context.threads().for_work(x.rows() * x.cols() * COST);
     let rows = rows_per_item(x.cols());
@@ -297,6 +300,10 @@ enum Map {
 fn map(context: &mut Context, y: MatMut<'_>, map: Map) {
     let isa = context.isa();
     let (rows, cols) = (y.rows(), y.cols());
+    // However many rows of nothing there are.
+    if cols == 0 {
+        return;
+    }
     let threads = context.threads().for_work(rows * cols * COST);
     for_each(threads, y.row_blocks(rows_per_item(cols)), |y| dispatch(isa, MapRows { map, y }));
 }

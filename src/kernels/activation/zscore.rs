@@ -36,8 +36,8 @@ pub enum Axis {
 /// samples, from each sample whose number is a multiple of 64, and added in `f64` as well.
 ///
 /// Error: the mean m is off by at most `e = (d + 2) u m`, with u = 2^-24 and d the roundings on the longest way through a sum: n/64 + 9
-/// for rows of n values, 64 for columns. So z is off by at most `e / (max - m) + 4 u` if rescaled, and by
-/// `e / std + z ((d/2 + 6) u + (e / std)^2)` if not: much only where the magnitudes hardly differ. This holds while `max - m` is above 1e-36 if
+/// for rows of n values, 64 for columns. So z is off by at most `1.01 (e / (max - m) + 4 u)` if rescaled, and by
+/// `1.01 (e / std + z ((d/2 + 6) u + (e / std)^2))` if not: much only where the magnitudes hardly differ. This holds while `max - m` is above 1e-36 if
 /// rescaled, and std above 1e-18 if not: below, what means or squares lose to underflow is no longer small beside them.
 ///
 /// Deterministic: sums run over constant chunks in index order. Memory: two reads and a write of `y`, one more read without `rescale`.

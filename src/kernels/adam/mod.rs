@@ -8,7 +8,7 @@
 //! ```
 //! with beta1 = 0.9, beta2 = 0.999 and eps = 1e-8 unless the [`Step`] says otherwise; the decay is an L2 penalty, part of the gradient as in the original (not
 //! the decoupled one of AdamW). Every value is updated by itself, in the same order of operations whatever the
-//! instruction set and number of threads: the bits never differ. Bound by memory (seven streams of 4 bytes a value).
+//! instruction set and number of threads: the bits never differ, but for the powers of beta, which are those of the system's mathematical library. Bound by memory (seven streams of 4 bytes a value).
 //!
 //! ```
 //! use neuropil::Context;
@@ -126,7 +126,7 @@ impl Adam {
     ///
     /// # Panics
     /// If parameters, gradient and moments have different lengths, the step's number is 0, its rate, scale or decay is not finite, a beta is not
-    /// at least 0 and below 1, or epsilon is negative or not finite; a rate that `f32` makes infinite (1e39) counts as that.
+    /// at least 0 and below 1, or epsilon is negative or not finite; a rate or an epsilon that `f32` makes infinite (1e39) counts as that.
     #[track_caller]
     pub fn update(&mut self, context: &mut Context, step: &Step, gradient: &[f32], parameters: &mut [f32]) {
         assert!(

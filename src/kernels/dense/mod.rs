@@ -164,8 +164,11 @@ fn by_transpose(context: &mut Context, a: MatRef<'_>, b: MatRef<'_>, c: MatMut<'
 pub fn add_bias(context: &mut Context, y: MatMut<'_>, bias: &[f32]) {
     let (rows, cols) = (y.rows(), y.cols());
     assert!(bias.len() == cols, "add_bias: y is {rows} x {cols}, there are {} biases", bias.len());
+    if cols == 0 {
+        return;
+    }
     let (isa, threads) = (context.isa(), context.threads().for_work(rows.saturating_mul(cols) * ADDITION));
-    let block = BIASED.div_ceil(cols.max(1));
+    let block = BIASED.div_ceil(cols);
     for_each(threads, y.row_blocks(block), |y| dispatch(isa, AddBias { y, bias }));
 }
 

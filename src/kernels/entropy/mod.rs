@@ -226,7 +226,7 @@ impl Histogram {
         Ok(histograms)
     }
 
-    /// Counts the values of a matrix.
+    /// Counts the values of a matrix, beside those that were counted before; below, above and NaN apart.
     pub fn add(&mut self, context: &mut Context, x: MatRef<'_>) {
         if self.bins() <= pairs::MAX_BINS && x.rows() * x.cols() >= pairs::WORTH {
             pairs::add(context, x, self.range, &mut self.counts);

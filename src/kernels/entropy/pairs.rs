@@ -1,4 +1,4 @@
-//! One increment for two values, in a table of all pairs of bins: legal up to 180 bins; wins from some ten thousand values on.
+//! One increment for two values, in a table of all pairs of bins: legal up to 180 bins; wins from some tens of thousands of values on.
 //!
 //! ```text
 //! for each two vectors of the values          16 pairs of bins, a >= b

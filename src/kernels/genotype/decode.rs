@@ -62,7 +62,7 @@ impl ByLength {
 /// A link is a row, as it is in W; [`evaluate_weights`](super::evaluate_weights) and [`forward`](super::forward) want a genotype a row:
 /// `out.transposed()`.
 ///
-/// A sum runs over the genes of the link in order, an addition for each whose allele is 1: |out - exact| <= (n - 1) 2^-24 / (1 - ...) sum |W|
+/// A sum runs over the genes of the link in order, an addition for each whose allele is 1: |out - exact| <= 1.01 (n - 1) 2^-24 sum |W|
 /// over those n. Neither instruction set nor threads, nor the range, show in the bits.
 /// Cost: an addition for each entry of W and 16 genotypes.
 ///

@@ -137,7 +137,7 @@ pub fn evaluate_part(
         w.genes(),
         population.genes()
     );
-    assert!(part.start <= part.end && part.end <= genotypes, "evaluate: genotypes {part:?} of {genotypes}");
+    assert!(part.start <= part.end && part.end <= genotypes, "evaluate_part: genotypes {part:?} of {genotypes}");
     if part.is_empty() {
         return Outcome { rewards: Vec::new(), losses: Vec::new(), correct: Vec::new() };
     }

@@ -12,7 +12,7 @@ use crate::random::Stream;
 /// `edges + h * classes + c`. So the weights of a genotype are one row of [`links`](Self::links) values.
 ///
 /// A hidden unit without edges is legal: its pre-activation is 0, its activity ReLU(0) = 0, and its output links never matter. An input without
-/// edges is never read.
+/// edges enters no sum of the network's, though [`Samples`](super::Samples) look at it with all others.
 ///
 /// A copy shares its memory.
 #[derive(Clone, Debug)]

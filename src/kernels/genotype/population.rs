@@ -137,12 +137,21 @@ impl Population {
         self.group(genotype / GROUP)[gene] >> (genotype % GROUP) & 1 == 1
     }
 
-    /// A word for every gene of the genotypes from 64 `group`.
+    /// A word for every gene of the genotypes from 64 `group`, the first of them in its lowest bit.
+    ///
+    /// ```
+    /// use neuropil::kernels::genotype::Population;
+    /// // Genotype 0 has no allele 1, genotype 1 that of gene 0, genotype 2 that of gene 1.
+    /// let population = Population::from_fn(3, 2, |genotype, gene| genotype == gene + 1)?;
+    /// assert_eq!(population.group(0), &[0b010, 0b100]);
+    /// # Ok::<(), neuropil::Error>(())
+    /// ```
     ///
     /// # Panics
     /// If there are no such genotypes.
     #[track_caller]
     pub fn group(&self, group: usize) -> &[u64] {
+        assert!(group < self.groups(), "group {group} of {}", self.groups());
         &self.words[group * self.genes..(group + 1) * self.genes]
     }
 

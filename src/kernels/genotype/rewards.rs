@@ -1,9 +1,9 @@
 //! What each allele earns: sums of the genotypes' rewards over packed bits.
 //!
 //! ```text
+//! for each 8 genotypes: sums[b] = sum of rewards[l] over the bits l of b, all 256 of them     (1)
 //! for each block of 256 genes
 //!   for each group of 64 genotypes, each 8 of them
-//!     sums[b] = sum of rewards[l] over the bits l of b, all 256 of them                       (1)
 //!     for each gene: present += sums[byte], absent += sums[not byte]
 //! ```
 //! 1. The method of the four Russians: 8 genotypes cost two additions a gene. Sums of 8 are in ascending order, and added in ascending order.
@@ -56,7 +56,17 @@ const TABLE: usize = 8;
 ///
 /// In `f64`: each is within `(n + 1) 2^-53 sum |r| / carriers` of the exact one for n genotypes, in an order that neither threads nor
 /// instruction set change. A reward that is NaN makes NaN of f or f0 of every gene, which [`update`](super::AlleleFrequencies::update) refuses.
-/// Cost: two additions for 8 genotypes and each gene, and 256 for every 8 genotypes and 256 genes.
+/// Cost: two additions for 8 genotypes and each gene, and 256 for every 8 genotypes, on the calling thread, whose sums take 256 bytes a genotype.
+///
+/// ```
+/// use neuropil::Context;
+/// use neuropil::kernels::genotype::{Population, allele_rewards};
+/// // Genotypes 1 and 2 carry allele 1 of gene 0, all that of gene 1.
+/// let population = Population::from_fn(3, 2, |genotype, gene| gene == 1 || genotype > 0)?;
+/// let rewards = allele_rewards(&mut Context::new()?, &population, &[1.0, 2.0, 4.0]);
+/// assert_eq!((rewards.get(0), rewards.get(1)), (Some((3.0, 1.0)), None));
+/// # Ok::<(), neuropil::Error>(())
+/// ```
 ///
 /// # Panics
 /// If there are not as many rewards as genotypes.

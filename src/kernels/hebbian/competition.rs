@@ -225,6 +225,8 @@ impl Wins {
             let rows = index * CHUNK..z.rows().min((index + 1) * CHUNK);
             dispatch(isa, FindWins { z, rows, k, wins });
         });
+        let count = blocks.iter().map(Vec::len).sum::<usize>();
+        assert!(count <= u32::MAX as usize, "winner_take_all: {count} wins, more than 2^32 - 1");
         let (mut offsets, mut decay) = (vec![0u32; units + 2], vec![0.0f32; units]);
         // Counted two places on: the sums are the next free place of each unit one place on, and its first once all are placed.
         for &(b, unit) in blocks.iter().flatten() {

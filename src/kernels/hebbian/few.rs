@@ -158,7 +158,7 @@ fn update<S: Simd, const ROWS: usize, const BATCH: usize>(
             r[i][b] = s.splat(residual[i][b]);
         }
     }
-    let rate = s.splat(epilogue.scale.unwrap_or(1.0));
+    let rate = s.splat(epilogue.scale.expect("a rate"));
     // The maximum with minus infinity is the value itself: no branch in the loops.
     let lowest = s.splat(if epilogue.non_negative { 0.0 } else { f32::NEG_INFINITY });
     let unrolled = if epilogue.diagonal.is_none() { count / UNROLLED * UNROLLED } else { 0 };

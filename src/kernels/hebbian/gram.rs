@@ -44,7 +44,7 @@ pub(super) fn by_gram(
     terms: Terms,
 ) -> bool {
     let (isa, batch, inputs, units) = (context.isa(), x.rows(), x.cols(), z.cols());
-    if !finite(isa, w.as_ref()) {
+    if !all_finite(isa, w.as_ref()) {
         return false;
     }
     let threads = context.threads().for_work(units.saturating_mul(units).saturating_mul(inputs));
@@ -60,7 +60,7 @@ pub(super) fn by_gram(
         }
         let products = products.view();
         let (t, gram) = (products.columns(0..inputs), products.columns(before..before + width));
-        if !(finite(isa, t) && finite(isa, gram)) {
+        if !(all_finite(isa, t) && all_finite(isa, gram)) {
             return false;
         }
         let [old] = context.scratch([width * LANES * threads.get()]);
@@ -72,7 +72,7 @@ pub(super) fn by_gram(
     })
 }
 
-fn finite(isa: Isa, matrix: MatRef<'_>) -> bool {
+pub(super) fn all_finite(isa: Isa, matrix: MatRef<'_>) -> bool {
     // Without gaps it is one row, whose vectors are all whole but the last.
     let row = matrix.as_contiguous().and_then(|values| MatRef::new(values, 1, values.len()).ok());
     dispatch(isa, FiniteRows { x: row.unwrap_or(matrix) }).into_iter().all(|row| row)

@@ -70,7 +70,8 @@ impl Default for KrotovHopfield {
 /// is rounded twice more. What underflows in d is an error of d, and made as much larger by `rate / max |d|`.
 /// **Determinism.** The same bits on every instruction set and for any number of threads.
 /// **Cost.** batch inputs units multiply-adds (and inputs units (p - 2) multiplications), 4 batch inputs for the update; w is read once, the
-/// rows that change once more and written. Scratch: batch (inputs + units) values, and those rows.
+/// rows that change once more and written. Scratch: batch (inputs + units) values, those rows, and if p is
+/// not 2 the powers of 48 units' weights for each thread.
 ///
 /// ```
 /// use neuropil::kernels::hebbian::{KrotovHopfield, krotov_hopfield};

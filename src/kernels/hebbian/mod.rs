@@ -10,6 +10,7 @@
 //! | [`oja_excluding_self`] | `z_j (x_i - sum_(k != j) z_k w_ik)` | Stricker et al., IJCNN 2024, rule (2) |
 //! | [`sanger`] | `z_j (x_i - sum_(k <= j) z_k w_ik)` | Sanger, Neural Networks 2(6), 1989 |
 //! | [`oja_per_unit`] | `z_j (x_i - z_j w_ij)` | Oja, J. Math. Biology 15, 1982 |
+//! | [`ica`] | `w_ij - phi(z_j) sum_k z_k w_ik`, with z = x w | Amari et al., NIPS 8, 1996 |
 //! | [`winner_take_all`] | `g_j (x_i - sgn(z_j) w_ij)`, g the outcome of a [`Competition`] | Lagani et al., Neurocomputing 595, 2024 |
 //! | [`krotov_hopfield`] | see there; its weights are \[units, inputs\] | Krotov and Hopfield, PNAS 116(16), 2019 |
 //!
@@ -21,7 +22,7 @@
 //! **Determinism.** Each weight's sums run in a fixed order, whatever the threads and the instruction set: the bits are the same.
 //! **NaN and infinity** in data spread as the formulas say; a NaN weight stays NaN under the clamp. A NaN activity never wins a hard competition;
 //! a soft one it makes NaN for all units. A rate that is NaN or infinite panics.
-//! **Scratch** comes from the [`Context`](crate::Context): about `2 batch units` values; from 512 samples on
+//! **Scratch** comes from the [`Context`](crate::Context), for `ica` as it says, else: about `2 batch units` values; from 512 samples on
 //! `inputs batch` and a few panels, of fewer than 384 units z once more, where one product follows the other (`oja_subspace`,
 //! `oja_excluding_self`); where units are few, `units (inputs + units)` and a copy of z and a panel of x.
 //!
@@ -44,6 +45,7 @@
 mod competition;
 mod few;
 mod gram;
+mod ica;
 mod krotov_hopfield;
 mod per_unit;
 pub mod reference;
@@ -53,6 +55,7 @@ mod several;
 mod sparse;
 
 pub use competition::{Competition, gates, winner_take_all};
+pub use ica::ica;
 pub use krotov_hopfield::{KrotovHopfield, MAX_P, MAX_RANK, krotov_hopfield};
 pub use per_unit::oja_per_unit;
 pub(crate) use residual::MANY;

@@ -44,6 +44,9 @@ pub fn oja_per_unit(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatM
     shapes_agree("oja_per_unit", x, z, &w);
     update.check("oja_per_unit");
     let (isa, units) = (context.isa(), z.cols());
+    if x.rows() == 0 {
+        return clamp_only(w, update);
+    }
     let mut decay = vec![0.0; units];
     dispatch(isa, SquareSums { z, factor: -1.0, sums: &mut decay });
     inputs_times_gates(context, x, z, &decay, w, update);

@@ -52,6 +52,26 @@ pub fn oja(x: MatRef<'_>, z: MatRef<'_>, w: MatRef<'_>, tied: Tied, update: &Upd
     })
 }
 
+/// [`ica`](super::ica): `w_ij += rate sum_b (w_ij - f_bj sum_k z_bk w_ik)`.
+pub fn ica(z: MatRef<'_>, f: MatRef<'_>, w: MatRef<'_>, update: &Update) -> Updated {
+    rule(z, w, update, |i, j| {
+        let old = f64::from(w.row(i)[j]);
+        let (mut sum, mut magnitude) = (0.0, 0.0);
+        for b in 0..z.rows() {
+            let (mut seen, mut size) = (0.0, 0.0);
+            for (&z, &w) in z.row(b).iter().zip(w.row(i)) {
+                let term = f64::from(z) * f64::from(w);
+                seen += term;
+                size += term.abs();
+            }
+            let f = f64::from(f.row(b)[j]);
+            sum += old - f * seen;
+            magnitude += old.abs() + f.abs() * size;
+        }
+        (sum, magnitude)
+    })
+}
+
 /// The gates of a competition over z, in `f64`.
 pub fn gates(z: MatRef<'_>, competition: Competition) -> Vec<f64> {
     let mut gates = Vec::with_capacity(z.rows() * z.cols());

@@ -24,8 +24,9 @@ use crate::simd::{Kernel, LANES, Simd, dispatch};
 
 /// Oja's subspace rule: `w_ij += rate sum_b z_bj (x_bi - sum_k z_bk w_ik)`.
 ///
-/// Cost: 2 batch inputs units multiply-adds; where units are few beside samples and inputs, below 0.6 / (1 / batch + 1 / inputs) or up to ten, hardly
-/// more than half of them: the sums of `z_bj z_bk` over the batch are then taken first, in `f32`. Error: that of two dense products in sequence, each as
+/// Cost: 2 batch inputs units multiply-adds; where units are few beside samples and inputs, below 0.6 / (1 / batch + 1 / inputs), a part of
+/// `(1 + units / batch + units / inputs) / 2` of them, as the sums of `z_bj z_bk` over the batch are then taken first, in `f32`; so they are up to ten
+/// units, where that may be more of them, but in whole vectors. Error: that of two dense products in sequence, each as
 /// [`kernels::dense`](crate::kernels::dense) states it: with gamma = 2^-24, a new weight is within `1.01 (batch + units + 56) gamma` times
 /// `|w_ij| + |rate| sum_b |z_bj| (|x_bi| + sum_k |z_bk w_ik|)` of the exact one, rate divided by the batch for a mean.
 /// See [the module](super) for shapes, NaN, determinism, and an example.

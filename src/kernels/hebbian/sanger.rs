@@ -29,7 +29,7 @@ use crate::simd::{Kernel, LANES, Simd, dispatch};
 /// the nonlinear Hebbian principal component analysis (HPCA) of FastHebb.
 ///
 /// Cost: 2 batch inputs units multiply-adds, the reading and writing of w, and a copy of z; from 16 samples on, where units are few beside samples and
-/// inputs, below 0.7 / (1 / batch + 1 / inputs), hardly more than half of them: the sums of `z_bj z_bk` over the batch are then taken first, in `f32`. Error: with gamma = 2^-24, a new weight is within
+/// inputs, below 0.7 / (1 / batch + 1 / inputs), a part of `(1 + units / batch + units / (2 inputs)) / 2` of them: the sums of `z_bj z_bk` over the batch are then taken first, in `f32`. Error: with gamma = 2^-24, a new weight is within
 /// `1.01 (batch + units + 4) gamma` times `|w_ij| + |rate| sum_b |z_bj| (|x_bi| + sum_(k <= j) |z_bk w_ik|)` of the exact one, rate divided by
 /// the batch for a mean. A weight that is NaN or infinite reaches no unit before it; else see [the module](super) for NaN and determinism. An
 /// empty batch only clamps.

@@ -23,7 +23,7 @@ fn rows_per_item(cols: usize) -> usize {
 /// Softmax of every row, in place: `exp(l_j - max l) / sum_k exp(l_k - max l)`.
 ///
 /// A row with NaN, with plus infinity, or of minus infinity only becomes NaN throughout. Relative error of each probability: at most
-/// `(|l_j - max l| + ln c + c / 16 + 10)` times 2^-24 for c columns, while it is a normal number: its own exponent's rounding, those of the sum
+/// `1.01 (|l_j - max l| + ln c + c / 16 + 10)` times 2^-24 for c columns, while it is a normal number: its own exponent's rounding, those of the sum
 /// on average, a lane's chain, and the rest. The same bits on every instruction set and for any number of threads.
 /// Cost: an exponential a value, and three passes over each row: a read and a write a value where a row stays in the first-level cache.
 ///
@@ -35,6 +35,9 @@ fn rows_per_item(cols: usize) -> usize {
 /// # Ok::<(), neuropil::Error>(())
 /// ```
 pub fn softmax(context: &mut Context, logits: MatMut<'_>) {
+    if logits.cols() == 0 {
+        return;
+    }
     let isa = context.isa();
     let threads = context.threads().for_work(logits.rows() * logits.cols() * COST);
     let rows = rows_per_item(logits.cols());
@@ -197,7 +200,7 @@ fn scale<S: Simd>(s: S, row: &mut [f32], factor: f32) {
 /// name at most 256 classes, however many columns there are.
 ///
 /// A row with NaN, with plus infinity, or of minus infinity only has a NaN loss and gradient. Error of each `E_b`: at most
-/// `(2 |l_label - max l| + 4 ln c + c / 16 + 6)` times 2^-24, absolute, for c columns; of a gradient that of [`softmax`]'s probability, and
+/// `1.01 (2 |l_label - max l| + 4 ln c + c / 16 + 6)` times 2^-24, absolute, for c columns; of a gradient that of [`softmax`]'s probability, and
 /// 2^-25 more at the label. Losses, mean and gradient have the same bits on every instruction set and for any number of threads.
 /// Cost: an exponential a value and a logarithm for every 16 samples; a read a value, and a write for the gradient, where a row stays in
 /// the first-level cache.

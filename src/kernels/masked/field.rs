@@ -70,12 +70,18 @@ impl FieldLayer {
     /// A layer of units with these fields.
     ///
     /// # Errors
-    /// [`Error::Setting`] if there are none, if two lie on different maps, or if there are 2^31 weights or more.
+    /// [`Error::Setting`] if there are none, if two lie on different maps, or if there are 2^31 weights or more, or as many rows of the map for all units
+    /// together: each keeps four bytes a row.
     pub fn new(fields: Vec<ReceptiveField>) -> Result<Self> {
         let Some(first) = fields.first() else {
             return Err(Error::setting("receptive fields of a layer", "one or more", 0));
         };
         let map = first.map();
+        let rows = fields.len().saturating_mul(map.rows + 1);
+        if rows >= 1 << 31 {
+            let range = "fewer than 2^31 rows of a map (and one more), times units";
+            return Err(Error::setting("receptive fields of a layer", range, rows));
+        }
         let (mut offsets, mut segments, mut firsts) = (vec![0], Vec::new(), Vec::new());
         for (unit, field) in fields.iter().enumerate() {
             if field.map() != map {
@@ -180,6 +186,21 @@ fn band_rows(map: Map, vectors: usize) -> usize {
 /// `p = x (w o delta)`: each unit's weighted sum over its own field, for x \[batch, map\], y \[batch, units\].
 ///
 /// Cost: batch x weights multiply-adds. See [the module](super) for error, NaN and determinism.
+///
+/// ```
+/// use neuropil::kernels::dense::Write;
+/// use neuropil::kernels::masked::{FieldLayer, Map, Rectangle, ReceptiveField, field_matmul};
+/// use neuropil::{Context, Matrix};
+/// let map = Map { rows: 2, cols: 3 };
+/// let field = |rectangle| ReceptiveField::new(map, &[rectangle]);
+/// // One unit sees the first row, the other the last column.
+/// let layer = FieldLayer::new(vec![field(Rectangle::new(0..1, 0..3))?, field(Rectangle::new(0..2, 2..3))?])?;
+/// let x = Matrix::from_slice(&[1.0, 2.0, 3.0, f32::NAN, 5.0, 6.0], 1, 6)?;
+/// let mut y = Matrix::zeros(1, 2);
+/// field_matmul(&mut Context::new()?, x.view(), &layer, &[1.0, 1.0, 1.0, 10.0, 100.0], y.view_mut(), Write::Replace);
+/// assert_eq!(y.as_slice(), &[6.0, 630.0]); // what nobody sees reaches nobody
+/// # Ok::<(), neuropil::Error>(())
+/// ```
 ///
 /// # Panics
 /// If the shapes disagree.
@@ -473,8 +494,8 @@ fn backward<S: Simd, const V: usize>(s: S, mut work: Backward<'_, '_, '_>) {
 /// `g = (x^T y) o delta`: the gradient by each unit's weights, for x \[batch, map\], y \[batch, units\]; replaces what g held.
 ///
 /// g lies as the weights do; a column listed twice by a field has the same gradient twice.
-/// Cost: batch x weights multiply-adds, the batch rounded up to 16, 32, 64 or whole 128 samples and the length of each run of a field to 16; for each 128
-/// samples or part of them 16 x weights for folding lanes; and a copy of x and y, whose scratch is 128 x (map + units) values. See [the module](super) for error, NaN and determinism.
+/// Cost: batch x weights multiply-adds, the samples behind the last whole 128 rounded up to 16, 32, 64 or 128 and the length of each run of a field to 16; for
+/// each 128 samples or part of them 16 x weights for folding lanes; and a copy of x and y, whose scratch is map + units values for each of up to 128 samples. See [the module](super) for error, NaN and determinism.
 ///
 /// ```
 /// use neuropil::kernels::masked::{FieldLayer, Map, Rectangle, ReceptiveField, field_weight_gradient};

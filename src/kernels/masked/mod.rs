@@ -22,6 +22,22 @@
 //! [`MaskedWeights::gradient`] takes the dense product). Adding to what is there rounds once more, or where [`MaskedWeights`] takes the
 //! dense product as often as [`dense`](super::dense) says. **Determinism.** Every order is fixed, so the bits depend on neither threads nor
 //! instruction set.
+//!
+//! ```
+//! use neuropil::kernels::dense::Write;
+//! use neuropil::kernels::masked::{MaskedWeights, Pattern, SparseMatrix, Strategy};
+//! use neuropil::{Context, Matrix};
+//! let mut context = Context::new()?;
+//! // Two inputs, three units; the first input is connected to units 0 and 2, the second to unit 1.
+//! let w = SparseMatrix::new(Pattern::from_bits(2, 3, &[0b010_101])?, vec![1.0, 2.0, 3.0])?;
+//! let w = MaskedWeights::sparse(&context, w, 1); // for single samples
+//! let x = Matrix::from_slice(&[10.0, 100.0], 1, 2)?;
+//! let mut y = Matrix::zeros(1, 3);
+//! w.forward(&mut context, x.view(), y.view_mut(), Write::Replace);
+//! assert_eq!(y.as_slice(), &[10.0, 300.0, 20.0]);
+//! assert_eq!(w.plan().strategy(), Strategy::Dense); // as half of all weights are there
+//! # Ok::<(), neuropil::Error>(())
+//! ```
 
 mod chains;
 mod compress;

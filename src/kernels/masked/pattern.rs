@@ -104,6 +104,13 @@ impl Pattern {
 
     /// Entry (row, col) where bit `row * cols + col` is set, bits counted from the lowest of each word.
     ///
+    /// ```
+    /// use neuropil::kernels::masked::Pattern;
+    /// let pattern = Pattern::from_bits(2, 3, &[0b100_011])?;
+    /// assert_eq!((pattern.row(0), pattern.row(1)), (&[0, 1][..], &[2][..]));
+    /// # Ok::<(), neuropil::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Length`] if there are not as many words as the bits need; [`Error::Setting`] if a bit beyond the last entry is set.
     pub fn from_bits(rows: usize, cols: usize, bits: &[u64]) -> Result<Self> {
@@ -279,6 +286,16 @@ impl SparseMatrix {
     }
 
     /// The values of a dense matrix at a pattern's entries; what the pattern leaves out, NaN included, is not read.
+    ///
+    /// ```
+    /// use neuropil::Matrix;
+    /// use neuropil::kernels::masked::{Pattern, SparseMatrix};
+    /// let dense = Matrix::from_slice(&[1.0, f32::NAN, 0.0, 4.0], 2, 2)?;
+    /// let masked = SparseMatrix::from_masked(dense.view(), Pattern::from_bits(2, 2, &[0b1101])?)?;
+    /// assert_eq!(masked.values(), &[1.0, 0.0, 4.0]);
+    /// assert_eq!(masked.to_dense().as_slice(), &[1.0, 0.0, 0.0, 4.0]);
+    /// # Ok::<(), neuropil::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::Length`] if the shapes differ.

@@ -61,8 +61,9 @@ pub(super) use by_vectors;
 /// Faster than the dense product, of which the entries are taken, up to the densities that [`Plan`](super::Plan) has for gradients
 /// ([`MaskedWeights::gradient`](super::MaskedWeights::gradient) chooses by these); legal for any pattern.
 ///
-/// What `values` held is not read. Cost: batch x entries multiply-adds, the batch rounded up to 16, 32, 64 or whole 128 samples and each row's entries to
-/// 16, of fewer than eight on average to 4; for each 128 samples or part of them 16 x entries for folding lanes; and a copy of x and z, whose scratch is 128 x (inputs + units) values. Of a
+/// What `values` held is not read. Cost: batch x entries multiply-adds, the samples behind the last whole 128 rounded up to 16, 32, 64 or 128 and each row's
+/// entries to 16, of fewer than eight on average to 4; for each 128 samples or part of them 16 x entries for folding lanes; and a copy of x and z, whose scratch
+/// is inputs + units values for each of up to 128 samples. Of a
 /// single sample, entries multiplications.
 /// See [the module](super) for error, NaN and determinism.
 ///

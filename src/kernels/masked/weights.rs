@@ -302,7 +302,7 @@ impl MaskedWeights {
     /// `p = x (w o m)`, for x \[batch, inputs\], y \[batch, units\], of any batch: the plan's is what it is fastest for.
     ///
     /// Cost: batch x entries multiply-adds by lists or by runs. If the plan is dense, batch x inputs x units and another reading of x, on the
-    /// calling thread, that looks for what is not finite; of up to 383 units and more than a few samples also a copy of the weights, into panels.
+    /// calling thread, that looks for what is not finite; of up to 383 units also what copies [`matmul`] makes.
     /// Samples that hold what is not finite go by lists or runs. Where these and others make up to four ranges of the batch, each is a product by itself,
     /// of more of them x and y are copied twice, so that all others are one product and all of these another.
     ///
@@ -323,7 +323,7 @@ impl MaskedWeights {
 
     /// `p = y (w o m)^T`, for y \[batch, units\], x \[batch, inputs\]: the gradient by the inputs.
     ///
-    /// Cost: batch x entries multiply-adds by lists or by runs. If the plan is dense, batch x inputs x units, a copy of the weights into panels,
+    /// Cost: batch x entries multiply-adds by lists or by runs. If the plan is dense, batch x inputs x units, what copies [`matmul_nt`] makes,
     /// and another reading of y, on the calling thread, that looks for what is not finite; what that makes of samples, [`forward`](Self::forward)
     /// says.
     ///

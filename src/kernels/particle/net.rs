@@ -180,12 +180,22 @@ pub struct Particles {
 
 impl Particles {
     /// Particles whose weights are all zero.
+    ///
+    /// # Panics
+    /// If their weights are more than memory can hold.
+    #[track_caller]
     pub fn zeros(net: &Net, len: usize) -> Self {
-        Particles { net: net.clone(), len, values: Matrix::zeros(len.div_ceil(LANES) * net.weights(), LANES) }
+        let rows = len.div_ceil(LANES).checked_mul(net.weights());
+        let rows = rows.unwrap_or_else(|| panic!("{len} particles of {} weights", net.weights()));
+        Particles { net: net.clone(), len, values: Matrix::zeros(rows, LANES) }
     }
 
     /// Weights drawn uniformly from `+- sqrt(6 / (inputs + outputs))` of their layer (Glorot and Bengio, AISTATS 2010), those of
     /// particle p from the stream's item p.
+    ///
+    /// # Panics
+    /// As [`zeros`](Self::zeros).
+    #[track_caller]
     pub fn xavier(net: &Net, len: usize, stream: Stream) -> Self {
         let mut particles = Particles::zeros(net, len);
         let mut weights = vec![0.0; net.weights()];

@@ -16,7 +16,8 @@
 //! each of 16 lanes, folded by the fixed tree), whatever instruction set, tile and number of threads: the bits never differ.
 //! **NaN and infinity** in data spread as in the sums; but the sign of NaN is zero, and an input that is NaN has not fired. Of a signal s that is
 //! infinite, links that did not fire get zero times it, which is NaN. A rate that is NaN or infinite panics. **Cost.** As many multiply-adds as
-//! batch x units x inputs; h and w are each read once from memory (logits read w once for every 48 samples).
+//! batch x units x inputs; of logits, h is read once and w once for every 48 samples; of a rule's
+//! step, w once, and h once for every five units and each that is left.
 //!
 //! ```
 //! use neuropil::kernels::plasticity::{logits, sign_descent};

@@ -4,7 +4,7 @@ use super::{Case, Check, Dim, UNDERFLOW, gamma, strict, waive};
 use crate::kernels::dense::BY_PANEL;
 use crate::kernels::hebbian::reference::{self, Tied, Updated};
 use crate::kernels::hebbian::{
-    self, Competition, KrotovHopfield, Reduction, SparseWorkspace, Update, krotov_hopfield, oja_excluding_self,
+    self, Competition, KrotovHopfield, Reduction, SparseWorkspace, Update, ica, krotov_hopfield, oja_excluding_self,
     oja_per_unit, oja_subspace, oja_subspace_sparse, sanger, winner_take_all,
 };
 use crate::kernels::masked::SparseMatrix;
@@ -72,6 +72,8 @@ pub(super) const CHECKS: &[Check] = &[
         dims: FEW_UNITS,
         run: |case| oja(case, oja_per_unit, Tied::SelfOnly),
     },
+    Check { kernel: "hebbian::ica", dims: DIMS, run: independent },
+    Check { kernel: "hebbian::ica, few units", dims: FEW_UNITS, run: independent },
     Check { kernel: "hebbian::winner_take_all", dims: DIMS, run: competitions },
     Check { kernel: "hebbian::krotov_hopfield", dims: RANKED, run: ranks },
 ];
@@ -114,6 +116,21 @@ fn oja(case: &mut Case<'_>, rule: Rule, tied: Tied) {
         case.compare(&exact.weights, &bound(&exact, roundings), |context| {
             let mut w = w.clone();
             rule(context, x.view(), z.view(), w.view_mut(), &update);
+            w.values()
+        });
+    }
+}
+
+fn independent(case: &mut Case<'_>) {
+    let [batch, inputs, units] = case.sizes();
+    let (z, f) = (case.matrix(batch, units, -0.5, 1.0), case.matrix(batch, units, -0.5, 1.0));
+    let w = case.matrix(inputs, units, -1.0, 1.0);
+    let (z, f, w) = (case.lay(&z), case.lay(&f), case.lay(&w));
+    for update in UPDATES {
+        let exact = reference::ica(z.view(), f.view(), w.view(), &update);
+        case.compare(&exact.weights, &bound(&exact, two_sums(batch, units)), |context| {
+            let mut w = w.clone();
+            ica(context, z.view(), f.view(), w.view_mut(), &update);
             w.values()
         });
     }

@@ -23,7 +23,7 @@ use crate::systems::{classes_of, evaluate, settings};
 /// made for and the share of weights left: by lists of these, or as a dense product.
 ///
 /// **Cost** of a compressed layer: batch x weights left multiply-adds, where the network takes batch x inputs x units. It is faster from the
-/// plan's crossover down: 20 % of the weights for an image alone, 44 % for 49 images, 55 % for 1500 and more. A network without zeros gains nothing.
+/// plan's crossover down: 9 % of the weights for an image alone, 44 % for 49 images, 55 % for 1500 and more. A network without zeros gains nothing.
 /// One of 2000 units with 8 % of its weights left answered 2000 digits in a fifth of the time (AVX-512, one thread; `benches/trained.rs`).
 /// **Memory.** A weight left takes 8 bytes, and 12 more once images are asked about (24 if few at a time and many are), so a
 /// compressed layer is smaller than the network's, of 4 bytes a weight, where a fifth or less is left. A dense layer takes 16 bytes a weight.

@@ -4,6 +4,7 @@ mod krotov_hopfield;
 use super::reference::{self, Tied, Updated};
 use super::*;
 use crate::context::Context;
+use crate::kernels::dense::{Write, matmul};
 use crate::kernels::masked::SparseMatrix;
 use crate::matrix::Matrix;
 use crate::parallel::Threads;
@@ -89,6 +90,85 @@ fn rules_follow_their_formulas_with_the_same_bits_on_every_set() {
             }
         }
     }
+}
+
+#[test]
+fn independent_components_follow_their_formula_with_the_same_bits_on_every_set_and_for_any_threads() {
+    for (batch, inputs, units) in SHAPES {
+        let (z, f, w) = (random(batch, units, -0.5, 1), random(batch, units, -0.7, 2), random(inputs, units, -1.0, 3));
+        for update in updates() {
+            let want = reference::ica(z.view(), f.view(), w.view(), &update);
+            let mut first: Option<Matrix> = None;
+            for (isa, threads) in Isa::available().flat_map(|isa| [(isa, 1), (isa, 3)]) {
+                let mut context = Context::on(isa).unwrap().with_threads(Threads::always(threads).unwrap());
+                let mut got = w.clone();
+                ica(&mut context, z.view(), f.view(), got.view_mut(), &update);
+                let label = format!("{isa} {batch}x{inputs}x{units} {update:?}");
+                assert_within(&label, &got, &want, batch + units + 48);
+                assert_eq!(&got, first.get_or_insert_with(|| got.clone()), "{label}: bits differ");
+            }
+        }
+    }
+}
+
+#[test]
+fn independent_components_are_told_apart() {
+    // Three uniform sources, flatter than a Gaussian, behind a matrix that mixes them.
+    let (sources, samples) = (3, 600);
+    let mixing = Matrix::from_slice(&[1.0, 0.4, -0.3, 0.2, 0.8, 0.5, -0.6, 0.3, 0.9], 3, 3).unwrap();
+    let mut s = Matrix::zeros(samples, sources);
+    Stream::new(9, "hebbian tests").item(11).uniform(-1.7, 1.7, s.as_mut_slice());
+    let mut x = Matrix::zeros(samples, sources);
+    let mut context = Context::new().unwrap();
+    matmul(&mut context, s.view(), mixing.view(), x.view_mut(), Write::Replace);
+    let mut w = Matrix::from_fn(sources, sources, |i, j| f32::from(u8::from(i == j)));
+    let update = Update { rate: 0.05, reduction: Reduction::Mean, non_negative: false };
+    for _ in 0..1000 {
+        let z = reference::linear(x.view(), w.view());
+        let mut f = z.clone();
+        f.as_mut_slice().iter_mut().for_each(|z| *z = z.powi(3));
+        ica(&mut context, z.view(), f.view(), w.view_mut(), &update);
+    }
+    // What each unit answers to each source: one of them, and hardly the others.
+    let mut found = Vec::new();
+    let mut answers = Matrix::zeros(sources, sources);
+    matmul(&mut context, mixing.view(), w.view(), answers.view_mut(), Write::Replace);
+    for unit in 0..sources {
+        let mut sizes: Vec<(f32, usize)> = (0..sources).map(|source| (answers[(source, unit)].abs(), source)).collect();
+        sizes.sort_by(|a, b| b.0.total_cmp(&a.0));
+        assert!(sizes[1].0 < 0.15 * sizes[0].0, "unit {unit}: {sizes:?}");
+        found.push(sizes[0].1);
+    }
+    found.sort_unstable();
+    assert_eq!(found, [0, 1, 2]);
+}
+
+#[test]
+fn weights_that_are_not_finite_spread_as_the_formula_says_though_units_are_few() {
+    let (z, f) = (random(40, 4, 0.1, 1), random(40, 4, 0.1, 2));
+    let update = Update { rate: 0.5, ..Update::default() };
+    for odd in [f32::NAN, f32::INFINITY] {
+        let mut w = random(50, 4, -1.0, 3);
+        w[(7, 2)] = odd;
+        let want = reference::ica(z.view(), f.view(), w.view(), &update).weights;
+        ica(&mut Context::new().unwrap(), z.view(), f.view(), w.view_mut(), &update);
+        for (at, (&got, &want)) in w.as_slice().iter().zip(&want).enumerate() {
+            let same = if want.is_finite() {
+                (f64::from(got) - want).abs() < 1e-4
+            } else {
+                got.is_nan() == want.is_nan() && got.is_infinite() == want.is_infinite()
+            };
+            assert!(same, "{odd} at {at}: {got} for {want}");
+        }
+        assert!(w.row(7).iter().all(|w| !w.is_finite()) && w.row(8).iter().all(|w| w.is_finite()));
+    }
+}
+
+#[test]
+#[should_panic(expected = "ica: z is 2 x 4, f is 2 x 3, w is 3 x 4")]
+fn independent_components_refuse_shapes_that_disagree() {
+    let (z, f, mut w) = (random(2, 4, 0.0, 1), random(2, 3, 0.0, 2), random(3, 4, 0.0, 3));
+    ica(&mut Context::new().unwrap(), z.view(), f.view(), w.view_mut(), &Update::default());
 }
 
 /// A trained layer in small: a tenth of the weights above zero, every third input black, activities of at least `low`.
@@ -191,6 +271,7 @@ fn no_units_cost_nothing_however_many_samples_or_inputs_there_are() {
         for (_, rule, _) in RULES {
             rule(&mut context, x.view(), z.view(), Matrix::zeros(inputs, 0).view_mut(), &update);
         }
+        ica(&mut context, z.view(), z.view(), Matrix::zeros(inputs, 0).view_mut(), &update);
         for competition in [Competition::Hard, Competition::Top(0), Competition::Soft { temperature: 0.0 }] {
             let mut w = Matrix::zeros(inputs, 0);
             winner_take_all(&mut context, x.view(), z.view(), w.view_mut(), competition, &update);
@@ -288,6 +369,10 @@ fn an_empty_batch_changes_nothing_but_still_clamps() {
             assert_eq!(*got, old.max(0.0));
         }
     }
+    let mut got = w.clone();
+    let (z, update) = (Matrix::zeros(0, 4), Update { non_negative: true, ..Update::default() });
+    ica(&mut Context::new().unwrap(), z.view(), z.view(), got.view_mut(), &update);
+    assert!(got.as_slice().iter().zip(w.as_slice()).all(|(got, old)| *got == old.max(0.0)));
     let mut got = w.clone();
     let (x, z, update) = (Matrix::zeros(0, 3), Matrix::zeros(0, 4), Update { non_negative: true, ..Update::default() });
     winner_take_all(&mut Context::new().unwrap(), x.view(), z.view(), got.view_mut(), Competition::Hard, &update);
