@@ -386,7 +386,7 @@ mod tests {
         let keep = |split: &Split| keep_to_images(Some(folder.path()), "a", split).unwrap_err().to_string();
         for (text, found) in [
             ("#".repeat(LONGEST_CONFIG + 1), "expected at most 6144 bytes, found 6145 bytes"),
-            (format!("#{}", ".".repeat(300)), "300 points and tables, more than 256"),
+            (format!("a = '{}'", ".".repeat(300)), "300 points and tables, more than 256"),
             ("[a]\ntrain = '0'".to_owned(), "missing field"),
         ] {
             std::fs::write(&path, text).unwrap();

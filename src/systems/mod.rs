@@ -100,6 +100,16 @@ impl Schedule {
 /// [`Axis::Unit`](crate::kernels::activation::Axis) and `Axis::Whole` take their statistics then.
 pub const EVALUATION_BATCH: usize = 1000;
 
+/// A state that no file can hold, said of the file that was to hold it.
+fn of_file(error: Error, path: &Path) -> Error {
+    match error {
+        Error::Format { offset, expected, found, .. } => {
+            Error::Format { origin: path.display().to_string(), offset, expected, found }
+        }
+        other => other,
+    }
+}
+
 /// A system that learns to classify images: its whole state, and how it goes on from there.
 ///
 /// Shapes: images are rows of `inputs` values in 0 to 1, logits are rows of `classes` values.
@@ -209,13 +219,15 @@ pub trait Learner: Send + Sync + Debug {
     /// end with a name, [`Error::Format`] for a state that no file can hold; a file of that name is then as it was.
     /// Where the action is `flush` on the folder, the new file is there, but a power cut may still bring back the old one.
     fn save(&self, path: &Path) -> Result<()> {
-        let bytes = self.to_bytes().map_err(|error| match error {
-            Error::Format { offset, expected, found, .. } => {
-                Error::Format { origin: path.display().to_string(), offset, expected, found }
-            }
-            other => other,
-        })?;
-        replace::replace(path, &bytes)
+        replace::replace(path, &self.to_bytes().map_err(|error| of_file(error, path))?)
+    }
+
+    /// The same where nothing has that name yet: of several who save there at once, one succeeds.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save), and [`Error::Io`] of [`ErrorKind::AlreadyExists`](std::io::ErrorKind::AlreadyExists) if something is there.
+    fn save_new(&self, path: &Path) -> Result<()> {
+        replace::create(path, &self.to_bytes().map_err(|error| of_file(error, path))?)
     }
 
     /// The learning curve so far.

@@ -34,6 +34,16 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     replacement.finish()
 }
 
+/// Writes a file in one step under a name that nothing has: of several who do so at once, one succeeds.
+///
+/// # Errors
+/// As [`replace`], and [`Error::Io`] of [`ErrorKind::AlreadyExists`](io::ErrorKind::AlreadyExists) if something has that name.
+pub fn create(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut replacement = Replacement::new(path)?;
+    replacement.write(bytes)?;
+    replacement.finish_new()
+}
+
 /// A file that is being written, and takes its place once it is finished. Dropped before that, it leaves no trace.
 #[derive(Debug)]
 pub struct Replacement {
@@ -70,13 +80,30 @@ impl Replacement {
     /// # Errors
     /// [`Error::Io`] if that fails; the file of that name is then as it was. Where the action is `flush` on the directory, the new file is
     /// there, but a power cut may still bring back the old one.
-    pub fn finish(mut self) -> Result<()> {
+    pub fn finish(self) -> Result<()> {
+        self.put(|temporary, place| fs::rename(temporary, place))
+    }
+
+    /// The same, but where nothing is yet.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish), and as [`create`].
+    pub fn finish_new(self) -> Result<()> {
+        self.put(|temporary, place| match fs::hard_link(temporary, place) {
+            Ok(()) => fs::remove_file(temporary),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+            // Where a file has one name only, an empty one takes it first.
+            Err(_) => File::create_new(place).and_then(|_| fs::rename(temporary, place)),
+        })
+    }
+
+    fn put(mut self, rename: impl FnOnce(&Path, &Path) -> io::Result<()>) -> Result<()> {
         // Opened before anything is replaced. Not every system can open a directory, and not every user may list one that he may write to.
         #[cfg(unix)]
         let directory = File::open(directory_of(&self.place)).ok();
         self.file.sync_all().map_err(|error| Error::io("flush", &self.path, error))?;
         if let Some(temporary) = &self.temporary {
-            fs::rename(temporary, &self.place).map_err(|error| Error::io("rename a file to", &self.path, error))?;
+            rename(temporary, &self.place).map_err(|error| Error::io("rename a file to", &self.path, error))?;
         }
         self.temporary = None;
         // Whoever opens it now finds no writer.
@@ -200,6 +227,30 @@ mod tests {
         drop(first);
         assert_eq!(names(folder.path()), [".file.123-x.tmp", "file"]);
         assert_eq!(fs::read(&path).unwrap(), b"new");
+    }
+
+    #[test]
+    fn of_many_who_create_one_file_one_succeeds() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let outcomes: Vec<Result<()>> = std::thread::scope(|scope| {
+            let writers: Vec<_> = (0..8u8)
+                .map(|writer| {
+                    scope.spawn({
+                        let path = &path;
+                        move || create(path, &[writer; 1000])
+                    })
+                })
+                .collect();
+            writers.into_iter().map(|writer| writer.join().unwrap()).collect()
+        });
+        let winner = outcomes.iter().position(Result::is_ok).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), [winner as u8; 1000]);
+        for (writer, outcome) in outcomes.iter().enumerate().filter(|(writer, _)| *writer != winner) {
+            let there = |error: &io::Error| error.kind() == io::ErrorKind::AlreadyExists;
+            assert!(matches!(outcome, Err(Error::Io { cause, .. }) if there(cause)), "{writer}: {outcome:?}");
+        }
+        assert_eq!(names(folder.path()), ["file"]);
     }
 
     #[test]

@@ -52,8 +52,10 @@ pub(crate) fn readable(text: &str, most: usize) -> std::result::Result<(), Strin
     if text.len() > most {
         return Err(format!("{} bytes, more than {most}", text.len()));
     }
-    let brackets = text.lines().filter(|line| line.trim_start().starts_with('[')).count();
-    let tables = brackets + text.bytes().filter(|byte| matches!(byte, b'.' | b'{')).count();
+    // Lines that begin so are comments, or text within a string: no tables either way.
+    let lines = || text.lines().map(str::trim_start).filter(|line| !line.starts_with('#'));
+    let brackets = lines().filter(|line| line.starts_with('[')).count();
+    let tables = brackets + lines().flat_map(str::bytes).filter(|byte| matches!(byte, b'.' | b'{')).count();
     if tables > MOST_TABLES { Err(format!("{tables} points and tables, more than {MOST_TABLES}")) } else { Ok(()) }
 }
 

@@ -178,6 +178,62 @@ fn interrupted(child: &mut Child, err: &mut impl BufRead, signals: &[&str]) -> S
 
 #[cfg(target_os = "linux")]
 #[test]
+fn outputs_are_not_written_over_what_the_same_command_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("softmax.toml");
+    fs::write(&config, "[output]\nepochs = 1\n").unwrap();
+    let (state, again) = (folder.path().join("state"), folder.path().join(".").join("state"));
+    let begin = ["train", "softmax", "--config", text(&config)];
+    fails(&[&begin[..], &["--save", text(&state), "--curve", text(&again)]].concat(), 2, &["--curve", "--save"]);
+    fails(&[&begin[..], &["--curve", text(&config)]].concat(), 2, &["--curve", "--config"]);
+    assert!(!state.exists());
+    run(&[&begin[..], &["--save", text(&state)]].concat(), 0);
+    let saved = fs::read(&state).unwrap();
+    fails(&["train", "softmax", "--resume", text(&state), "--curve", text(&again)], 2, &["--curve", "--resume"]);
+    fails(&["test", text(&state), "--predictions", text(&again)], 2, &["--predictions", "STATE"]);
+    assert!(fs::read(&state).unwrap() == saved && fs::read(&config).unwrap().len() == 20);
+}
+
+#[test]
+fn networks_that_are_saved_under_one_name_at_once_are_all_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, state) = (folder.path().join("softmax.toml"), folder.path().join("state"));
+    fs::write(&config, "[output]\nepochs = 1\n").unwrap();
+    let begin = |seed: &str| {
+        let arguments = ["train", "softmax", "--config", text(&config), "--seed", seed, "--save", text(&state)];
+        neuropil(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    let runs: Vec<Child> = ["1", "2", "3", "4"].into_iter().map(begin).collect();
+    // One that looks when another has saved already is told so.
+    let codes: Vec<i32> = runs.into_iter().map(|mut run| run.wait().unwrap().code().unwrap()).collect();
+    assert!(codes.iter().all(|code| [0, 1].contains(code)), "{codes:?}");
+    let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let states: Vec<_> = names.iter().filter(|name| name.to_str().unwrap().starts_with("state")).collect();
+    assert_eq!(states.len(), codes.iter().filter(|code| **code == 0).count(), "{names:?}");
+    for state in states {
+        run(&["test", text(&folder.path().join(state))], 0);
+    }
+}
+
+#[test]
+fn configurations_that_a_state_has_no_room_for_are_refused_before_training_and_only_if_it_is_to_be_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("wide.toml");
+    // Short as it is written, long with all its spaces.
+    let list = |count: usize, item: &dyn Fn(usize) -> String| (0..count).map(item).collect::<Vec<_>>().join(",");
+    let latents = list(30, &|unit| format!("[{unit},{},20,21]", unit + 1));
+    let areas = list(16, &|row| format!("[{row},{},0,1]", row + 1));
+    let topology = list(30, &|_| format!("[{areas}]"));
+    let map = format!("units=30\nmap={{rows=30,cols=21,latents=[{latents}]}}\ntopology=[{topology}]\n");
+    let short = "[base]\nepochs=1\nbatch=500\nsweeps=1\n[read_out]\nepochs=1\nbatch=500\nhidden=1\n";
+    fs::write(&config, map + short).unwrap();
+    let (state, train) = (folder.path().join("state"), ["train", "hierarchy", "--config", text(&config)]);
+    fails(&[&train[..], &["--save", text(&state)]].concat(), 1, &["wide.toml", "at most 6144 bytes", "without --save"]);
+    run(&[&train[..], &["--seed", "4"]].concat(), 0);
+    assert!(!state.exists());
+}
+
+#[test]
 fn what_others_put_there_meanwhile_stays() {
     let folder = tempfile::tempdir().unwrap();
     let (state, mut child, mut err) = begun("", folder.path());

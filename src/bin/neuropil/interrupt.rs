@@ -3,7 +3,7 @@
 //! A termination signal and a terminal that hangs up count as Ctrl-C. What was ignored when the process began stays so: `nohup`, and shells that
 //! run something in the background, mean it. Linux tells what that is; elsewhere nothing does, and all three are listened to.
 
-use std::io::{self, Write};
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -42,7 +42,7 @@ pub(crate) fn listen() -> Result<(), crate::Failure> {
         Meaning::Stop => {
             REQUESTED.store(true, Ordering::Relaxed);
             // The terminal may be gone; that must not keep the work from being saved.
-            let _ = writeln!(io::stderr(), "stopping after this step; press Ctrl-C again to stop at once");
+            crate::progress::note("stopping after this step; press Ctrl-C again to stop at once");
         }
         Meaning::Same => {}
         Meaning::StopAtOnce => std::process::exit(EXIT_CODE.into()),

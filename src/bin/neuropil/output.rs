@@ -2,13 +2,35 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use comfy_table::{CellAlignment, Table, presets};
 use neuropil::Error;
 pub(crate) use neuropil::systems::replace::replace as write_file;
 
 use crate::failure::Failure;
+
+/// Refuses to write a file over one that the same command reads or writes under another option.
+pub(crate) fn apart(written: (&str, Option<&Path>), others: &[(&str, Option<&Path>)]) -> Result<(), Failure> {
+    let (option, Some(path)) = written else { return Ok(()) };
+    let same = |other: &Path| whole(other) == whole(path);
+    match others.iter().find(|(_, other)| other.is_some_and(same)) {
+        Some((other, _)) => Err(Failure::Usage(format!(
+            "{option}: expected another file than that of {other}, found {}",
+            path.display()
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// The one path of a file that is there or may come to be, links followed.
+fn whole(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+        path.file_name().map_or_else(|| path.to_owned(), |name| folder.join(name))
+    })
+}
 
 /// Writes a text to standard output.
 ///

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::ops::ControlFlow;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -12,13 +13,22 @@ use crate::interrupt;
 /// The shortest time between two plain lines.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// The bar that is on the terminal, which lines are not to be written across.
+static SHOWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+fn shown() -> MutexGuard<'static, Option<ProgressBar>> {
+    SHOWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Shows the steps of training runs, and passes Ctrl-C on to them.
 pub(crate) struct Monitor {
     bar: Option<ProgressBar>,
     /// What is being shown: the run's label and its phase.
     title: String,
-    /// When the phase began, and at which step: a resumed run begins in its middle.
+    /// When the first step of the phase was done, and which: a resumed run begins in its middle.
     began: (Instant, u64),
+    /// The step that was seen last, and the number of all: where they do not go on as before, another run has begun.
+    last: (u64, u64),
     written: Option<Instant>,
     accuracy: Option<f64>,
     /// Of several runs under way: how many were done when this one was chosen, and its label.
@@ -31,21 +41,31 @@ impl Monitor {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
             bar.set_style(
-                ProgressStyle::with_template("{prefix} [{bar:30}] {pos}/{len} {msg}")
+                ProgressStyle::with_template("{prefix} [{wide_bar}] {pos}/{len} {msg}")
                     .unwrap_or_else(|_| ProgressStyle::default_bar())
                     .progress_chars("=> "),
             );
             bar
         });
-        Monitor { bar, title: String::new(), began: (Instant::now(), 0), written: None, accuracy: None, chosen: None }
+        shown().clone_from(&bar);
+        Monitor {
+            bar,
+            title: String::new(),
+            began: (Instant::now(), 0),
+            last: (0, 0),
+            written: None,
+            accuracy: None,
+            chosen: None,
+        }
     }
 
     /// Shows a step of the run of this label. `Break` once Ctrl-C was pressed.
     pub(crate) fn observe(&mut self, label: &str, progress: &Progress<'_>) -> ControlFlow<()> {
         let title = format!("{label}: {}", progress.phase);
-        if self.title != title {
+        let (last, steps) = std::mem::replace(&mut self.last, (progress.step, progress.steps));
+        if self.title != title || progress.step < last || progress.steps != steps {
             self.title = title;
-            self.began = (Instant::now(), progress.step.saturating_sub(1));
+            self.began = (Instant::now(), progress.step);
             self.accuracy = None;
         }
         self.accuracy = progress.accuracy.or(self.accuracy);
@@ -93,24 +113,32 @@ impl Monitor {
             text += &format!("accuracy {:.2} % ", 100.0 * accuracy);
         }
         let (began, first) = self.began;
-        let done = progress.step.saturating_sub(first).max(1);
-        let left = progress.steps.saturating_sub(progress.step);
-        let seconds = began.elapsed().as_secs_f64() * left as f64 / done as f64;
-        text + &format!("ETA {}", duration(seconds))
+        let (done, left) = (progress.step - first, progress.steps.saturating_sub(progress.step));
+        // How long a step takes is known from the second on.
+        if done > 0 || left == 0 {
+            let seconds = began.elapsed().as_secs_f64() * left as f64 / done.max(1) as f64;
+            text += &format!("ETA {}", duration(seconds));
+        }
+        text
     }
 }
 
 impl Drop for Monitor {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
+            *shown() = None;
             bar.finish_and_clear();
         }
     }
 }
 
-/// Writes a line for the person watching. Nobody watching is no failure.
+/// Writes a line for the person watching, above the bar if there is one. Nobody watching is no failure.
 pub(crate) fn note(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let write = || {
+        let _ = writeln!(std::io::stderr(), "{text}");
+    };
+    let bar = shown().clone();
+    bar.map_or_else(write, |bar| bar.suspend(write));
 }
 
 /// A time as people read it: `8.5 s`, `3 min 05 s`, `2 h 07 min`.
@@ -125,7 +153,35 @@ pub(crate) fn duration(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::duration;
+    use super::*;
+
+    #[test]
+    fn the_time_left_is_told_once_a_step_was_timed_and_anew_for_each_run() {
+        let progress = |step, steps| Progress { phase: "output", step, steps, loss: None, accuracy: None, whole: true };
+        let mut monitor = Monitor {
+            bar: None,
+            title: String::new(),
+            began: (Instant::now(), 0),
+            last: (0, 0),
+            written: None,
+            accuracy: None,
+            chosen: None,
+        };
+        let mut told = |step, steps| {
+            let _ = monitor.observe("run", &progress(step, steps));
+            let figures = monitor.figures(&progress(step, steps));
+            // As if all so far had taken a second.
+            monitor.began.0 -= Duration::from_secs(1);
+            figures
+        };
+        assert_eq!(told(101, 200), "");
+        assert_eq!(told(103, 200), "ETA 48.5 s");
+        // Another run of the same name: from its beginning, or of another length.
+        assert_eq!(told(1, 200), "");
+        assert_eq!(told(2, 200), "ETA 3 min 18 s");
+        assert_eq!(told(3, 100), "");
+        assert_eq!(told(100, 100), "ETA 0.0 s");
+    }
 
     #[test]
     fn durations_read_well() {

@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::{Args, ValueEnum};
-use neuropil::Context;
 use neuropil::datasets::{self, Set, Split};
 use neuropil::systems::Outcome;
 use neuropil::systems::experiment::{Ending, Scale};
 use neuropil::systems::replace::prepare;
+use neuropil::{Context, Error};
 
 use crate::failure::Failure;
 use crate::figures::Figure;
@@ -303,7 +303,15 @@ fn reproduce(
         finished => format!("{finished} trainings were finished: {}/report{suffix}.md", folder.display()),
     };
     let states = folder.join(STATES);
-    if !arguments.quick && has_newer(&states, clock) {
+    let damaged = match &reproduction.ending {
+        Ending::Failed(Error::Format { origin, .. }) => {
+            Some(origin.clone()).filter(|origin| Path::new(origin).starts_with(&states))
+        }
+        _ => None,
+    };
+    if let Some(state) = damaged {
+        rest += &format!("; move {state} away, and the same command trains it again");
+    } else if !arguments.quick && has_newer(&states, clock) {
         rest += &format!("; what was trained is saved in {}, and the same command goes on there", states.display());
     }
     match reproduction.ending {
@@ -386,16 +394,7 @@ fn write(
         seconds,
     };
     let suffix = suffix(folder, reproduction, &circumstances);
-    for figure in &reproduction.figures {
-        let path = |extension| folder.join(format!("{}{suffix}.{extension}", figure.name));
-        output::write_file(&path("svg"), figure.svg.as_bytes())?;
-        output::write_file(&path("png"), &figure.png)?;
-    }
-    for (name, contents) in &reproduction.files {
-        let path = folder.join(suffixed(name, &suffix));
-        path.parent().map_or(Ok(()), output::create_directory)?;
-        output::write_file(&path, contents)?;
-    }
+    // First what the hours were for: a disk may be full before the last figure.
     let json = report::json(&reproduction.outcomes)?;
     output::write_file(&folder.join(format!("results{suffix}.json")), json.as_bytes())?;
     let mut text = report::markdown(&circumstances, &reproduction.outcomes, &reproduction.figures, &suffix);
@@ -404,6 +403,16 @@ fn write(
         text = text.replace(&**name, &suffixed(name, &suffix));
     }
     output::write_file(&folder.join(format!("report{suffix}.md")), text.as_bytes())?;
+    for (name, contents) in &reproduction.files {
+        let path = folder.join(suffixed(name, &suffix));
+        path.parent().map_or(Ok(()), output::create_directory)?;
+        output::write_file(&path, contents)?;
+    }
+    for figure in &reproduction.figures {
+        let path = |extension| folder.join(format!("{}{suffix}.{extension}", figure.name));
+        output::write_file(&path("svg"), figure.svg.as_bytes())?;
+        output::write_file(&path("png"), &figure.png)?;
+    }
     Ok(suffix)
 }
 
@@ -426,13 +435,17 @@ fn suffix(folder: &Path, reproduction: &Reproduction, about: &Circumstances) -> 
     std::iter::once(kind.to_owned()).chain(numbered).find(|suffix| covered(suffix)).expect("a number that is not taken")
 }
 
-/// Whether a report is of other images or seeds: results do not tell.
+/// Whether a report is of other images or seeds, which results do not tell, or is no report and not empty.
 fn is_of_others(report: &Path, about: &Circumstances) -> bool {
-    std::fs::read_to_string(report).is_ok_and(|text| {
+    std::fs::read(report).is_ok_and(|bytes| {
+        let text = String::from_utf8_lossy(&bytes);
+        if text.trim().is_empty() {
+            return false;
+        }
         let lines = [report::images(about), report::seeds(about)];
         lines.into_iter().any(|(start, rest)| {
             let found = text.lines().find_map(|line| line.strip_prefix(start));
-            found.is_some_and(|found| found != NO_IMAGES && !found.ends_with(&rest))
+            found.is_none_or(|found| found != NO_IMAGES && !found.ends_with(&rest))
         })
     })
 }
@@ -568,6 +581,14 @@ mod tests {
         assert_eq!(write(&of(false, more())), "-some");
         assert_eq!(std::fs::read(&results).unwrap(), b"somebody's own");
         std::fs::write(&results, "").unwrap();
+        assert_eq!(write(&of(false, more())), "");
+        let report = folder.path().join("report.md");
+        for foreign in [&b"somebody's own"[..], b"\xff\xfe"] {
+            std::fs::write(&report, foreign).unwrap();
+            assert_eq!(write(&of(false, more())), "-some");
+            assert_eq!(std::fs::read(&report).unwrap(), foreign);
+        }
+        std::fs::write(&report, "").unwrap();
         assert_eq!(write(&of(false, more())), "");
     }
 }

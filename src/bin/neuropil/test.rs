@@ -46,6 +46,7 @@ pub(crate) struct Arguments {
 
 /// Classifies, and prints the accuracy and which classes were taken for which.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    output::apart(("--predictions", arguments.predictions.as_deref()), &[("STATE", Some(&arguments.state))])?;
     let mut context = arguments.machine.context()?;
     let learner = checkpoint::load(&arguments.state)?;
     let (name, data) = arguments.source.open()?;

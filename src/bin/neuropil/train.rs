@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::ops::{ControlFlow, Deref, DerefMut};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use clap::{ArgGroup, Args, ValueEnum};
 use neuropil::kernels::masked::Rectangle;
@@ -165,6 +165,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.print_config {
         return output::print(&defaults::text(arguments.system)?);
     }
+    let [save, resumed] = [&arguments.save, &arguments.resume].map(Option::as_deref);
+    let configured = ("--config", arguments.config.as_deref());
+    output::apart(("--curve", arguments.curve.as_deref()), &[("--save", save), ("--resume", resumed), configured])?;
+    // Before it is read: what is there in the end is to be the same.
+    let read = resumed.and_then(Identity::of);
     let mut context = arguments.machine.context()?;
     let (name, data) = arguments.source.open()?;
     let mut learner = match (&arguments.resume, &arguments.config) {
@@ -193,6 +198,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let save = arguments.save.as_ref().or(arguments.resume.as_ref().filter(|_| !learner.finished()));
     // Found out before training, not after.
     save.iter().chain(&arguments.curve.as_ref()).try_for_each(|path| checkpoint::prepare(path))?;
+    if save.is_some() {
+        can_be_saved(&learner, arguments.config.as_deref())?;
+    }
     if save.is_none() && !learner.finished() {
         note("nothing will be saved: there is no --save");
     }
@@ -201,7 +209,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let began = Instant::now();
     let (mut monitor, label) = (Monitor::new(), learner.kind());
     let pause = arguments.save_every;
-    let mut saved = save.map(|path| Saved::new(path, arguments.resume.as_deref()));
+    let mut saved = save.map(|path| Saved::new(path, read.filter(|_| !is_another(path, resumed))));
     loop {
         // A pause saves, and training goes on with the same bits. It is counted from the first step, as what comes before may take longer.
         let mut part = None;
@@ -264,38 +272,72 @@ pub(crate) fn at_odds(file: &Path, images: &str, error: Error) -> Failure {
     }
 }
 
+/// What tells a file from another that took its name, and from itself once it was written anew.
+#[derive(Clone, Copy, PartialEq)]
+struct Identity {
+    modified: Option<SystemTime>,
+    length: u64,
+    #[cfg(unix)]
+    place: (u64, u64),
+}
+
+impl Identity {
+    fn of(path: &Path) -> Option<Self> {
+        #[cfg(unix)]
+        use std::os::unix::fs::MetadataExt;
+        let found = path.metadata().ok()?;
+        Some(Identity {
+            modified: found.modified().ok(),
+            length: found.len(),
+            #[cfg(unix)]
+            place: (found.dev(), found.ino()),
+        })
+    }
+}
+
 /// Where a state is saved again and again.
 struct Saved<'a> {
     path: Cow<'a, Path>,
-    resumed: Option<&'a Path>,
-    /// Whether what is there is ours.
-    ours: bool,
+    /// The file that is ours to replace: the one that was resumed from, then the one that was saved.
+    ours: Option<Identity>,
     failure: Option<Error>,
 }
 
 impl<'a> Saved<'a> {
-    fn new(path: &'a Path, resumed: Option<&'a Path>) -> Self {
-        Saved { path: Cow::Borrowed(path), resumed, ours: false, failure: None }
+    fn new(path: &'a Path, ours: Option<Identity>) -> Self {
+        Saved { path: Cow::Borrowed(path), ours, failure: None }
     }
 
     /// Saves, beside what others have put there meanwhile. A failure costs no training: it is told of, and the next time may be better.
     fn save(&mut self, learner: &Trained, last: bool) {
-        if !self.ours && is_another(&self.path, self.resumed) {
-            let beside = (2..).map(|number| {
-                let mut name = self.path.as_os_str().to_owned();
-                name.push(format!("-{number}"));
-                PathBuf::from(name)
-            });
-            let free = beside.into_iter().find(|path| path.symlink_metadata().is_err()).expect("a number that is free");
-            note(&format!("{} was made by another meanwhile: saving to {}", self.path.display(), free.display()));
-            self.path = Cow::Owned(free);
+        let saved = loop {
+            let there = Identity::of(&self.path);
+            if there.is_some() && there != self.ours {
+                let beside = (2..).map(|number| {
+                    let mut name = self.path.as_os_str().to_owned();
+                    name.push(format!("-{number}"));
+                    PathBuf::from(name)
+                });
+                let free =
+                    beside.into_iter().find(|path| path.symlink_metadata().is_err()).expect("a number that is free");
+                note(&format!("{} was made by another meanwhile: saving to {}", self.path.display(), free.display()));
+                self.path = Cow::Owned(free);
+                continue;
+            }
+            match there.map_or_else(|| learner.save_new(&self.path), |_| learner.save(&self.path)) {
+                // Another was faster.
+                Err(Error::Io { cause, .. }) if there.is_none() && cause.kind() == io::ErrorKind::AlreadyExists => {}
+                saved => break saved,
+            }
+        };
+        if saved.is_ok() {
+            self.ours = Identity::of(&self.path);
         }
-        let before = std::mem::replace(&mut self.failure, learner.save(&self.path).err());
+        let before = std::mem::replace(&mut self.failure, saved.err());
         match &self.failure {
-            None => self.ours = true,
             // Once, until it goes well again.
             Some(error) if !last && before.is_none() => note(&format!("not saved: {error}; training goes on")),
-            Some(_) => (),
+            _ => (),
         }
     }
 
@@ -341,11 +383,30 @@ fn resume(system: System, path: &Path) -> Result<Trained, Failure> {
     Ok(Trained::Other(learner))
 }
 
-/// A configuration that was read already, with this seed.
+/// Refuses what would be found out at the end: a state holds its configuration with all keys and spaces, as far as there is room.
+fn can_be_saved(learner: &Trained, config: Option<&Path>) -> Result<(), Failure> {
+    let length = learner.config_toml().len();
+    // Large states have room for more.
+    if length <= LONGEST_CONFIG || length + (2 << 10) <= learner.to_bytes()?.len() / 100 {
+        return Ok(());
+    }
+    let config = config.map_or(String::new(), |path| format!("{}: ", path.display()));
+    let expected =
+        format!("at most {LONGEST_CONFIG} bytes of configuration in a saved state, where every key is written out");
+    Err(Failure::Message(format!("{config}expected {expected}, found {length}; without --save it can be trained")))
+}
+
+/// A configuration that was read already, with this seed: as it stands, but for a line.
 fn with_seed(text: &str, seed: u64) -> String {
-    let mut table: toml::Table = text.parse().expect("it was read as TOML");
-    table.insert("seed".to_owned(), toml::Value::Integer(seed as i64));
-    table.to_string()
+    let parsed = |text: &str| text.parse::<toml::Table>().ok();
+    let mut wanted = parsed(text).expect("it was read as TOML");
+    wanted.insert("seed".to_owned(), toml::Value::Integer(seed as i64));
+    let is_seed =
+        |line: &&str| line.trim_start().strip_prefix("seed").is_some_and(|rest| rest.trim_start().starts_with('='));
+    let others: String = text.split_inclusive('\n').filter(|line| !is_seed(line)).collect();
+    // What looks like the line may be part of something else.
+    let tried = format!("seed = {seed}\n{others}");
+    if parsed(&tried).as_ref() == Some(&wanted) { tried } else { wanted.to_string() }
 }
 
 /// A number of minutes, whole or not.

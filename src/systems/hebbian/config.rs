@@ -317,6 +317,11 @@ impl Hidden {
 
 settings::toml_form!(Config);
 
+/// A choice as it is written in a configuration.
+fn as_toml(choice: impl Serialize) -> toml::Value {
+    toml::Value::try_from(choice).expect("the name of a choice")
+}
+
 impl Config {
     /// Checks every value.
     ///
@@ -368,14 +373,16 @@ impl Config {
                 within("output.perturbation.batch", output.batch as u64, 1, 1 << 20)?;
                 within("output.perturbation.steps", output.steps, 0, 1 << 40)?;
                 if self.mode == Mode::Joint {
-                    let layer_wise = |key: &str, alone: bool, value: String| match alone {
-                        false => Ok(()),
-                        true => Err(Error::setting(key, "the default, or mode = \"layer_wise\"", value)),
+                    let layer_wise = |key: &str, expected: &str, value: toml::Value| {
+                        Err(Error::setting(key, format!("{expected}, or mode = \"layer_wise\""), value))
                     };
-                    let inputs = output.inputs;
-                    layer_wise("output.perturbation.inputs", inputs != Inputs::Plain, format!("{inputs:?}"))?;
-                    let order = output.order;
-                    layer_wise("output.perturbation.order", order == Order::Windows, format!("{order:?}"))?;
+                    if output.inputs != Inputs::Plain {
+                        layer_wise("output.perturbation.inputs", "\"plain\"", as_toml(output.inputs))?;
+                    }
+                    if output.order == Order::Windows {
+                        let expected = "\"shuffled\" or \"class_balanced\"";
+                        layer_wise("output.perturbation.order", expected, as_toml(output.order))?;
+                    }
                 }
                 match output.draws {
                     Draws::PerBatch(draws) => within("output.perturbation.draws.per_batch", draws.into(), 1, 1024),

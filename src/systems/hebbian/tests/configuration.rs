@@ -45,7 +45,7 @@ fn configurations_out_of_range_say_key_range_and_value() {
             "mode = 'joint'\n[output.perturbation]\norder = 'windows'",
             "output.perturbation.order",
             "layer_wise",
-            "Windows",
+            "\"windows\"",
         ),
     ];
     for (text, key, range, found) in refused {
