@@ -3,6 +3,7 @@ import importlib.metadata
 import json
 import os
 import re
+import subprocess
 import sys
 
 from ours import Ours
@@ -57,7 +58,16 @@ def machine(binary):
         isa = ours.isa
     name = microarchitecture()
     cpu = _of_cpu("model name") + (f" ({name})" if name else "")
-    return {"cpu": cpu, "cores": os.cpu_count(), "isa": isa, "libraries": {name: version(name) for name in LIBRARIES}}
+    return {"cpu": cpu, "cores": os.cpu_count(), "isa": isa, "commit": commit(), "libraries": {name: version(name) for name in LIBRARIES}}
+
+
+def commit():
+    """The commit that lies there, which the binary was built from if it is as new; None where nothing tells."""
+    git = lambda *arguments: subprocess.run(("git", "-C", ROOT, *arguments), capture_output=True, text=True, check=True).stdout.strip()
+    try:
+        return git("rev-parse", "--short", "HEAD") + (", with changes" if git("status", "--porcelain", "--", "src", "benches/side_by_side") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def folder(found):

@@ -141,7 +141,8 @@ on one thread or two, whichever is faster: their losses are compared with ours, 
     passes = found.get("passes", 1)
     rounds = f"{found['rounds']} alternating rounds (three for whole generations, epochs, organisms)"
     rounds = f"{passes} passes of {rounds}" if passes > 1 else rounds
-    return f"""# {found['cpu']}, {found['cores']} cores, {found['isa']}, {found['date']}
+    built = f", of commit {found['commit']}" if found.get("commit") else ""
+    return f"""# {found['cpu']}, {found['cores']} cores, {found['isa']}, {found['date']}{built}
 
 `benches/peers/compare.py`: milliseconds, medians of {rounds}, {priority}. Ratios are medians over the rounds, in each of
 which ours and the peers take turns.
