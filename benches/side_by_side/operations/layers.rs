@@ -49,6 +49,13 @@ pub fn winner_take_all(inputs: &Inputs, context: Context) -> Prepared {
     })
 }
 
+/// Whatever the nonlinearity is: none. At a rate whose changes the rounding of the weights does not hide.
+pub fn independent(inputs: &Inputs, context: Context) -> Prepared {
+    update(inputs, context, |context, _, z, w, update| {
+        hebbian::ica(context, z, z, w, &Update { rate: 100.0 * update.rate, ..*update });
+    })
+}
+
 pub fn update(
     inputs: &Inputs,
     mut context: Context,

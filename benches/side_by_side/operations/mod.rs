@@ -92,8 +92,7 @@ pub fn prepare(operation: &str, inputs: &Inputs, context: Context) -> Option<Pre
         "oja" => layers::update(inputs, context, neuropil::kernels::hebbian::oja_subspace),
         "sanger" => layers::update(inputs, context, neuropil::kernels::hebbian::sanger),
         "oja_per_unit" => layers::update(inputs, context, neuropil::kernels::hebbian::oja_per_unit),
-        // Whatever the nonlinearity is: none.
-        "ica" => layers::update(inputs, context, |c, _, z, w, u| neuropil::kernels::hebbian::ica(c, z, z, w, u)),
+        "ica" => layers::independent(inputs, context),
         "krotov" => layers::krotov(inputs, context),
         "winner_take_all" => layers::winner_take_all(inputs, context),
         "k_winners" => around::k_winners(inputs, context),
