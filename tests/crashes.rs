@@ -304,7 +304,10 @@ fn a_full_disk_leaves_the_state_before() {
     let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(&disk).output();
     if !mounted.as_ref().is_ok_and(|output| output.status.success()) {
         // Not by a macro, whose lines a test that passes keeps to itself.
-        let _ = writeln!(std::io::stderr(), "SKIPPED: a full disk, as no small file system can be mounted here ({mounted:?})");
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: a full disk, as no small file system can be mounted here ({mounted:?})"
+        );
         return;
     }
     let unmount = Unmount(&disk);

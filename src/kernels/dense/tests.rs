@@ -280,3 +280,59 @@ fn disagreeing_shapes_of_few_outputs_are_named() {
     let (z, w, mut y) = (Matrix::zeros(2, 3), Matrix::zeros(3, 4), Matrix::zeros(2, 5));
     matmul_skinny(&mut Context::new().unwrap(), z.view(), w.view(), y.view_mut());
 }
+
+#[test]
+fn which_products_read_a_matrix_as_it_lies_is_as_documented() {
+    // (rows, depth, columns): on sets with many registers up to 64 rows, but for what lines or panels do better.
+    for (shape, wins) in [
+        ((1, 784, 383), true),
+        ((2, 784, 384), false),
+        ((3, 784, 2000), true),
+        ((3, 1 << 11, 1 << 11), true),
+        ((4, (1 << 11) + 1, 1 << 11), false),
+        ((5, 1 << 12, 1 << 12), true),
+        ((24, 784, 3), true),
+        ((25, 784, 8), false),
+        ((25, 784, 9), true),
+        ((32, 784, 9), true),
+        ((33, 784, 176), true),
+        ((33, 784, 184), false),
+        ((33, 784, 185), true),
+        ((64, 784, 192), true),
+        ((64, 784, 200), true),
+        ((65, 784, 2000), false),
+    ] {
+        let (rows, depth, cols) = shape;
+        assert_eq!(unpacked::wins(rows, depth, cols, 32), wins, "{shape:?}");
+    }
+    for (shape, wins) in [
+        ((2, 784, 64), true),
+        ((2, 784, 65), false),
+        ((3, 784, 191), true),
+        ((3, 784, 192), false),
+        ((32, 784, 191), true),
+        ((33, 784, 191), false),
+    ] {
+        let (rows, depth, cols) = shape;
+        assert_eq!(unpacked::wins(rows, depth, cols, 16), wins, "{shape:?} with few registers");
+    }
+    for (rows, registers, loses) in [(24, 32, false), (25, 32, true), (8, 16, false), (9, 16, true)] {
+        assert_eq!(unpacked::loses_to_packed(rows, registers), loses, "{rows} rows, {registers} registers");
+    }
+    for (rows, cols, wins) in [(4, 63, true), (5, 63, false), (5, 64, true), (8, 64, true), (9, 64, false)] {
+        assert_eq!(few_rows::wins(rows, cols), wins, "{rows} x {cols}");
+    }
+    // Of one width, as many for each thread, and whose sums the first-level cache holds.
+    for (rows, cols, threads, width) in [
+        (1, 4096, 1, 4096),
+        (1, 4097, 1, 2064),
+        (1, 10_000, 2, 2512),
+        (2, 2048, 1, 2048),
+        (2, 2049, 1, 1040),
+        (3, 1024, 1, 1024),
+        (5, 513, 1, 272),
+        (8, 100, 7, 16),
+    ] {
+        assert_eq!(few_rows::strip(rows, cols, threads), width, "{rows} x {cols} on {threads} threads");
+    }
+}
