@@ -60,8 +60,11 @@ const LONGEST_LIST: usize = 1 << 15;
 /// The tensor that makes a file so long that its list of tensors may be as long as it is; of no meaning.
 const ROOM: &str = "room";
 
+/// What a header may have beside the configuration, in bytes.
+const BESIDE_CONFIG: usize = 2 << 10;
+
 /// The longest header, configuration and all, in bytes: this, or a hundredth of the file. It takes a hundred times as much memory.
-const LONGEST_HEADER: usize = LONGEST_CONFIG + (2 << 10);
+const LONGEST_HEADER: usize = LONGEST_CONFIG + BESIDE_CONFIG;
 
 /// The last step that a curve's numbers tell from its neighbours: 2^53.
 const LAST_STEP: f64 = 9_007_199_254_740_992.0;
@@ -83,6 +86,13 @@ pub fn load(path: impl AsRef<Path>) -> Result<Box<dyn Learner>> {
 /// [`Error::Format`] if they are not a checkpoint or damaged.
 pub fn parse(bytes: impl Into<Bytes>, origin: &str) -> Result<Box<dyn Learner>> {
     learner(Reader::new(bytes.into(), origin.to_owned())?)
+}
+
+/// Whether states have room for their configuration, which they hold with all keys and spaces, whatever this learner goes on to learn.
+pub fn has_room(learner: &dyn Learner) -> bool {
+    let config = learner.config_toml().len();
+    let fits = |bytes: Vec<u8>| config + BESIDE_CONFIG <= longest_header(bytes.len());
+    config <= LONGEST_CONFIG || learner.to_bytes().is_ok_and(fits)
 }
 
 fn learner(reader: Reader) -> Result<Box<dyn Learner>> {

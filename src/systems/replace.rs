@@ -90,10 +90,18 @@ impl Replacement {
     /// As [`finish`](Self::finish), and as [`create`].
     pub fn finish_new(self) -> Result<()> {
         self.put(|temporary, place| match fs::hard_link(temporary, place) {
-            Ok(()) => fs::remove_file(temporary),
+            Ok(()) => {
+                // It has its name: another one that stays changes nothing.
+                let _ = fs::remove_file(temporary);
+                Ok(())
+            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
             // Where a file has one name only, an empty one takes it first.
-            Err(_) => File::create_new(place).and_then(|_| fs::rename(temporary, place)),
+            Err(_) => File::create_new(place).and_then(|_| {
+                fs::rename(temporary, place).inspect_err(|_| {
+                    let _ = fs::remove_file(place);
+                })
+            }),
         })
     }
 

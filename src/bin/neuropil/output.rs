@@ -13,14 +13,18 @@ use crate::failure::Failure;
 /// Refuses to write a file over one that the same command reads or writes under another option.
 pub(crate) fn apart(written: (&str, Option<&Path>), others: &[(&str, Option<&Path>)]) -> Result<(), Failure> {
     let (option, Some(path)) = written else { return Ok(()) };
-    let same = |other: &Path| whole(other) == whole(path);
-    match others.iter().find(|(_, other)| other.is_some_and(same)) {
+    match others.iter().find(|(_, other)| other.is_some_and(|other| same(other, path))) {
         Some((other, _)) => Err(Failure::Usage(format!(
             "{option}: expected another file than that of {other}, found {}",
             path.display()
         ))),
         None => Ok(()),
     }
+}
+
+/// Whether two paths lead to one file, or will.
+pub(crate) fn same(one: &Path, other: &Path) -> bool {
+    whole(one) == whole(other)
 }
 
 /// The one path of a file that is there or may come to be, links followed.

@@ -48,15 +48,12 @@ impl Monitor {
             bar
         });
         shown().clone_from(&bar);
-        Monitor {
-            bar,
-            title: String::new(),
-            began: (Instant::now(), 0),
-            last: (0, 0),
-            written: None,
-            accuracy: None,
-            chosen: None,
-        }
+        Monitor::with(bar)
+    }
+
+    fn with(bar: Option<ProgressBar>) -> Self {
+        let began = (Instant::now(), 0);
+        Monitor { bar, title: String::new(), began, last: (0, 0), written: None, accuracy: None, chosen: None }
     }
 
     /// Shows a step of the run of this label. `Break` once Ctrl-C was pressed.
@@ -158,15 +155,7 @@ mod tests {
     #[test]
     fn the_time_left_is_told_once_a_step_was_timed_and_anew_for_each_run() {
         let progress = |step, steps| Progress { phase: "output", step, steps, loss: None, accuracy: None, whole: true };
-        let mut monitor = Monitor {
-            bar: None,
-            title: String::new(),
-            began: (Instant::now(), 0),
-            last: (0, 0),
-            written: None,
-            accuracy: None,
-            chosen: None,
-        };
+        let mut monitor = Monitor::with(None);
         let mut told = |step, steps| {
             let _ = monitor.observe("run", &progress(step, steps));
             let figures = monitor.figures(&progress(step, steps));

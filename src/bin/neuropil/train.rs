@@ -198,8 +198,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let save = arguments.save.as_ref().or(arguments.resume.as_ref().filter(|_| !learner.finished()));
     // Found out before training, not after.
     save.iter().chain(&arguments.curve.as_ref()).try_for_each(|path| checkpoint::prepare(path))?;
-    if save.is_some() {
-        can_be_saved(&learner, arguments.config.as_deref())?;
+    if save.is_some() && !checkpoint::has_room(&*learner) {
+        let config = arguments.config.as_ref().map_or(String::new(), |path| format!("{}: ", path.display()));
+        let expected =
+            format!("at most {LONGEST_CONFIG} bytes of configuration in a saved state, where every key is written out");
+        let found = learner.config_toml().len();
+        return Err(Failure::Message(format!(
+            "{config}expected {expected}, found {found}; without --save it can be trained"
+        )));
     }
     if save.is_none() && !learner.finished() {
         note("nothing will be saved: there is no --save");
@@ -322,15 +328,18 @@ impl<'a> Saved<'a> {
                     beside.into_iter().find(|path| path.symlink_metadata().is_err()).expect("a number that is free");
                 note(&format!("{} was made by another meanwhile: saving to {}", self.path.display(), free.display()));
                 self.path = Cow::Owned(free);
-                continue;
-            }
-            match there.map_or_else(|| learner.save_new(&self.path), |_| learner.save(&self.path)) {
-                // Another was faster.
-                Err(Error::Io { cause, .. }) if there.is_none() && cause.kind() == io::ErrorKind::AlreadyExists => {}
-                saved => break saved,
+            } else {
+                match there.map_or_else(|| learner.save_new(&self.path), |_| learner.save(&self.path)) {
+                    // Another was faster.
+                    Err(Error::Io { cause, .. }) if there.is_none() && cause.kind() == io::ErrorKind::AlreadyExists => {
+                    }
+                    saved => break saved,
+                }
             }
         };
-        if saved.is_ok() {
+        // One whose folder alone could not be flushed is in its place.
+        let in_place = |error: &Error| matches!(error, Error::Io { action: "flush", path, .. } if **path != *self.path);
+        if saved.as_ref().err().is_none_or(in_place) {
             self.ours = Identity::of(&self.path);
         }
         let before = std::mem::replace(&mut self.failure, saved.err());
@@ -349,8 +358,7 @@ impl<'a> Saved<'a> {
 
 /// Whether a file is there that the state resumed from is not: it would be lost.
 fn is_another(path: &Path, resumed: Option<&Path>) -> bool {
-    let real = |path: &Path| path.canonicalize().ok();
-    path.is_file() && real(path) != resumed.and_then(real)
+    path.is_file() && !resumed.is_some_and(|resumed| output::same(path, resumed))
 }
 
 /// The text of a file, as far as a configuration can be long: one byte more is refused by those who read it.
@@ -381,19 +389,6 @@ fn resume(system: System, path: &Path) -> Result<Trained, Failure> {
         return Ok(Trained::Hierarchy(Box::new(hierarchy::Network::load(path)?)));
     }
     Ok(Trained::Other(learner))
-}
-
-/// Refuses what would be found out at the end: a state holds its configuration with all keys and spaces, as far as there is room.
-fn can_be_saved(learner: &Trained, config: Option<&Path>) -> Result<(), Failure> {
-    let length = learner.config_toml().len();
-    // Large states have room for more.
-    if length <= LONGEST_CONFIG || length + (2 << 10) <= learner.to_bytes()?.len() / 100 {
-        return Ok(());
-    }
-    let config = config.map_or(String::new(), |path| format!("{}: ", path.display()));
-    let expected =
-        format!("at most {LONGEST_CONFIG} bytes of configuration in a saved state, where every key is written out");
-    Err(Failure::Message(format!("{config}expected {expected}, found {length}; without --save it can be trained")))
 }
 
 /// A configuration that was read already, with this seed: as it stands, but for a line.

@@ -283,38 +283,33 @@ fn disagreeing_shapes_of_few_outputs_are_named() {
 
 #[test]
 fn which_products_read_a_matrix_as_it_lies_is_as_documented() {
-    // (rows, depth, columns): on sets with many registers up to 64 rows, but for what lines or panels do better.
-    for (shape, wins) in [
-        ((1, 784, 383), true),
-        ((2, 784, 384), false),
-        ((3, 784, 2000), true),
-        ((3, 1 << 11, 1 << 11), true),
-        ((4, (1 << 11) + 1, 1 << 11), false),
-        ((5, 1 << 12, 1 << 12), true),
-        ((24, 784, 3), true),
-        ((25, 784, 8), false),
-        ((25, 784, 9), true),
-        ((32, 784, 9), true),
-        ((33, 784, 176), true),
-        ((33, 784, 184), false),
-        ((33, 784, 185), true),
-        ((64, 784, 192), true),
-        ((64, 784, 200), true),
-        ((65, 784, 2000), false),
+    // On sets with many registers up to 64 rows, but for what lines or panels do better; on others fewer.
+    for (registers, rows, depth, cols, wins) in [
+        (32, 1, 784, 383, true),
+        (32, 2, 784, 384, false),
+        (32, 3, 784, 2000, true),
+        (32, 3, 1 << 11, 1 << 11, true),
+        (32, 4, (1 << 11) + 1, 1 << 11, false),
+        (32, 5, 1 << 12, 1 << 12, true),
+        (32, 24, 784, 3, true),
+        (32, 25, 784, 8, false),
+        (32, 25, 784, 9, true),
+        (32, 32, 784, 9, true),
+        (32, 33, 784, 176, true),
+        (32, 33, 784, 184, false),
+        (32, 33, 784, 185, true),
+        (32, 64, 784, 192, true),
+        (32, 64, 784, 200, true),
+        (32, 65, 784, 2000, false),
+        (16, 2, 784, 64, true),
+        (16, 2, 784, 65, false),
+        (16, 3, 784, 191, true),
+        (16, 3, 784, 192, false),
+        (16, 32, 784, 191, true),
+        (16, 33, 784, 191, false),
     ] {
-        let (rows, depth, cols) = shape;
-        assert_eq!(unpacked::wins(rows, depth, cols, 32), wins, "{shape:?}");
-    }
-    for (shape, wins) in [
-        ((2, 784, 64), true),
-        ((2, 784, 65), false),
-        ((3, 784, 191), true),
-        ((3, 784, 192), false),
-        ((32, 784, 191), true),
-        ((33, 784, 191), false),
-    ] {
-        let (rows, depth, cols) = shape;
-        assert_eq!(unpacked::wins(rows, depth, cols, 16), wins, "{shape:?} with few registers");
+        let label = format!("{rows} rows, {depth} x {cols}, {registers} registers");
+        assert_eq!(unpacked::wins(rows, depth, cols, registers), wins, "{label}");
     }
     for (rows, registers, loses) in [(24, 32, false), (25, 32, true), (8, 16, false), (9, 16, true)] {
         assert_eq!(unpacked::loses_to_packed(rows, registers), loses, "{rows} rows, {registers} registers");

@@ -58,11 +58,11 @@ pub fn ica(context: &mut Context, z: MatRef<'_>, f: MatRef<'_>, mut w: MatMut<'_
     if gram_wins(batch, inputs, units) && by_gram(context, z, f, w.reborrow(), update) {
         return;
     }
-    let (growth, scale) = factors(update, batch);
     context.with_product(batch, inputs, |context, left| {
         matmul_nt(context, z, w.as_ref(), left.view_mut(), Write::Replace);
-        Growth { growth, scale, taken: None, non_negative: false }.apply(context, w.reborrow());
-        let write = if update.non_negative { Write::AddNonNegative(-scale) } else { Write::Add(-scale) };
+        grow(context, w.reborrow(), update, batch, None);
+        let scale = -update.scale(batch);
+        let write = if update.non_negative { Write::AddNonNegative(scale) } else { Write::Add(scale) };
         matmul_tn(context, left.view(), f, w, write);
     });
 }
@@ -85,47 +85,35 @@ fn by_gram(context: &mut Context, z: MatRef<'_>, f: MatRef<'_>, w: MatMut<'_>, u
             return false;
         }
         matmul(context, w.as_ref(), gram.as_ref(), taken.reborrow(), Write::Replace);
-        let (growth, scale) = factors(update, batch);
-        Growth { growth, scale, taken: Some(taken.as_ref()), non_negative: update.non_negative }.apply(context, w);
+        grow(context, w, update, batch, Some(taken.as_ref()));
         true
     })
 }
 
-/// Of a weight, for all samples together, and of what each takes.
-fn factors(update: &Update, batch: usize) -> (f32, f32) {
+/// `w += rate batch w`, rate divided by the batch for a mean; and if all that is taken is known, less the rate times it, clamped.
+fn grow(context: &Context, w: MatMut<'_>, update: &Update, batch: usize, taken: Option<MatRef<'_>>) {
     let growth = match update.reduction {
         Reduction::Mean => update.rate,
         Reduction::Sum => update.rate * batch as f32,
     };
-    (growth, update.scale(batch))
-}
-
-/// `w += growth w - scale taken`.
-#[derive(Clone, Copy)]
-struct Growth<'a> {
-    growth: f32,
-    scale: f32,
-    taken: Option<MatRef<'a>>,
-    non_negative: bool,
-}
-
-impl Growth<'_> {
-    fn apply(self, context: &Context, w: MatMut<'_>) {
-        let isa = context.isa();
-        let threads = context.threads().for_work(w.rows().saturating_mul(w.cols()).saturating_mul(TOUCHED));
-        let block = BLOCK.div_ceil(w.cols());
-        for_each(threads, w.row_blocks(block).enumerate(), |(index, w)| {
-            let taken = self.taken.map(|taken| taken.rows_range(index * block..index * block + w.rows()));
-            dispatch(isa, Grow { growth: Growth { taken, ..self }, w });
-        });
-    }
+    let (scale, non_negative) = (update.scale(batch), update.non_negative && taken.is_some());
+    let isa = context.isa();
+    let threads = context.threads().for_work(w.rows().saturating_mul(w.cols()).saturating_mul(TOUCHED));
+    let block = BLOCK.div_ceil(w.cols());
+    for_each(threads, w.row_blocks(block).enumerate(), |(index, w)| {
+        let taken = taken.map(|taken| taken.rows_range(index * block..index * block + w.rows()));
+        dispatch(isa, Grow { growth, scale, taken, non_negative, w });
+    });
 }
 
 /// Values of an item of parallel work, at least.
 const BLOCK: usize = 32_768;
 
 struct Grow<'a, 'b> {
-    growth: Growth<'a>,
+    growth: f32,
+    scale: f32,
+    taken: Option<MatRef<'a>>,
+    non_negative: bool,
     w: MatMut<'b>,
 }
 
@@ -133,14 +121,13 @@ impl Kernel for Grow<'_, '_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
-        let Growth { growth, scale, taken, non_negative } = self.growth;
+    fn run<S: Simd>(self, s: S) {
+        let Grow { growth, scale, taken, non_negative, mut w } = self;
         // Not as a product with one and a bit, whose rounding would be the same for all weights.
         let (growth, scale) = (s.splat(growth), s.splat(scale));
         let lowest = s.splat(if non_negative { 0.0 } else { f32::NEG_INFINITY });
-        for row in 0..self.w.rows() {
-            let w = self.w.row_mut(row);
-            for (v, w) in w.chunks_mut(LANES).enumerate() {
+        for row in 0..w.rows() {
+            for (v, w) in w.row_mut(row).chunks_mut(LANES).enumerate() {
                 let old = s.load_partial(w);
                 let mut new = s.mul_add(growth, old, old);
                 if let Some(taken) = taken {

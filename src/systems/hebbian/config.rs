@@ -374,14 +374,14 @@ impl Config {
                 within("output.perturbation.steps", output.steps, 0, 1 << 40)?;
                 if self.mode == Mode::Joint {
                     let layer_wise = |key: &str, expected: &str, value: toml::Value| {
-                        Err(Error::setting(key, format!("{expected}, or mode = \"layer_wise\""), value))
+                        Error::setting(key, format!("{expected}, or mode = \"layer_wise\""), value)
                     };
                     if output.inputs != Inputs::Plain {
-                        layer_wise("output.perturbation.inputs", "\"plain\"", as_toml(output.inputs))?;
+                        return Err(layer_wise("output.perturbation.inputs", "\"plain\"", as_toml(output.inputs)));
                     }
                     if output.order == Order::Windows {
                         let expected = "\"shuffled\" or \"class_balanced\"";
-                        layer_wise("output.perturbation.order", expected, as_toml(output.order))?;
+                        return Err(layer_wise("output.perturbation.order", expected, as_toml(output.order)));
                     }
                 }
                 match output.draws {
