@@ -29,9 +29,15 @@ UNITS = (2000, [125, 250, 500, 1000, 2000, 4000])
 DENSITY = (100, [5, 10, 20, 50, 100, 200, 400, 700, 1000])
 KERNELS = [
     kernel("dense", "dense product 256 x 784 x 2000", m=(256, POWERS), k=WIDTHS, n=UNITS),
+    kernel("dense_nt", "dense product 256 x 784 x 2000, transposed", m=(256, POWERS), k=WIDTHS, n=UNITS),
+    kernel("dense_tn", "gradient 2000 x 10, batch 2000", m=(2000, POWERS[3:]), n=(10, [1, 2, 5, 10, 20, 50, 100])),
     kernel("oja", "Oja 784 x 2000, batch 64", batch=(64, POWERS), n=WIDTHS, k=UNITS),
     kernel("sanger", "Sanger 784 x 2000, batch 64", batch=(64, POWERS[:10]), n=WIDTHS, k=UNITS),
+    kernel("oja_per_unit", "Oja of single units 784 x 2000, batch 64", batch=(64, POWERS), n=WIDTHS, k=UNITS),
+    kernel("ica", "independent components 784 x 2000, batch 64", batch=(64, POWERS[:11]), n=WIDTHS, k=UNITS),
     kernel("krotov", "Krotov-Hopfield 784 x 2000, batch 100", batch=(100, POWERS[:11]), n=WIDTHS, units=UNITS),
+    kernel("winner_take_all", "winner-take-all 784 x 2000, batch 64", batch=(64, POWERS), winners=(1, [1, 4, 16, 64, 256]), k=UNITS),
+    kernel("k_winners", "k winners of 500 x 2000", batch=(500, [5, 50, 500, 5000]), winners=(10, [1, 10, 100, 1000]), k=UNITS),
     kernel("gaussian", "Gaussian noise, 1,568,000 values", count=(1_568_000, [1568 * p for p in POWERS])),
     kernel("perturb", "weight perturbation 2000 x 10, batch 2000", batch=(2000, [20, 50, 100, 200, 500, 1000, 2000, 4000]), k=UNITS),
     kernel("normalise", "bytes to floats, 60,000 x 784", images=(60_000, [60, 200, 600, 2000, 6000, 20_000, 60_000])),

@@ -2,11 +2,10 @@
 //!
 //! `Phi(x) = (1 + erf(x / sqrt 2)) / 2` in every lane; no table, no branch.
 
-use super::{COST, Slope, backward, rows_per_item};
+use super::{Activation, backward, map};
 use crate::context::Context;
 use crate::matrix::{MatMut, MatRef};
-use crate::parallel::for_each;
-use crate::simd::{Kernel, LANES, Simd, dispatch, math};
+use crate::simd::{Simd, math};
 
 /// `y = y Phi(y)`, in place.
 ///
@@ -21,13 +20,7 @@ use crate::simd::{Kernel, LANES, Simd, dispatch, math};
 /// # Ok::<(), neuropil::Error>(())
 /// ```
 pub fn gelu(context: &mut Context, y: MatMut<'_>) {
-    if y.cols() == 0 {
-        return;
-    }
-    let isa = context.isa();
-    let threads = context.threads().for_work(y.rows() * y.cols() * COST);
-    let rows = rows_per_item(y.cols());
-    for_each(threads, y.row_blocks(rows), |y| dispatch(isa, Forward(y)));
+    map(context, y, Gelu);
 }
 
 /// The gradient by what entered a [`gelu`]: `gradient *= Phi(x) + x phi(x)`, phi the density.
@@ -55,7 +48,12 @@ pub fn gelu_gradient(context: &mut Context, x: MatRef<'_>, gradient: MatMut<'_>)
 #[derive(Clone, Copy)]
 struct Gelu;
 
-impl Slope for Gelu {
+impl Activation for Gelu {
+    #[inline(always)]
+    fn value<S: Simd>(self, s: S, x: S::F32) -> S::F32 {
+        gelu_lanes(s, x)
+    }
+
     #[inline(always)]
     fn passed<S: Simd>(self, s: S, x: S::F32, gradient: S::F32) -> S::F32 {
         s.mul(gelu_slope_lanes(s, x), gradient)
@@ -79,23 +77,6 @@ pub(crate) fn gelu_lanes<S: Simd>(s: S, x: S::F32) -> S::F32 {
 pub(crate) fn gelu_slope_lanes<S: Simd>(s: S, x: S::F32) -> S::F32 {
     let density = math::exp(s, s.mul(s.mul(x, x), s.splat(-0.5)));
     s.mul_add(s.mul(x, s.splat(0.398_942_3)), density, distribution(s, x))
-}
-
-struct Forward<'a>(MatMut<'a>);
-
-impl Kernel for Forward<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
-        for row in 0..self.0.rows() {
-            let (vectors, tail) = self.0.row_mut(row).as_chunks_mut::<LANES>();
-            for vector in vectors {
-                s.store(gelu_lanes(s, s.load(vector)), vector);
-            }
-            s.store_partial(gelu_lanes(s, s.load_partial(tail)), tail);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ fn rows_per_item(cols: usize) -> usize {
 /// # Ok::<(), neuropil::Error>(())
 /// ```
 pub fn relu(context: &mut Context, y: MatMut<'_>) {
-    map(context, y, Map::Relu);
+    map(context, y, Relu);
 }
 
 /// The gradient by what entered a [`relu`]: `gradient = gradient 1{x > 0}`.
@@ -112,15 +112,23 @@ pub fn power_gradient(context: &mut Context, x: MatRef<'_>, gradient: MatMut<'_>
     backward("power_gradient", context, x, gradient, Power(n));
 }
 
-/// What a gradient by y = f(x) becomes by x, sixteen values at a time.
-trait Slope: Copy + Send + Sync {
+/// An activation y = f(x), sixteen values at a time.
+trait Activation: Copy + Send + Sync {
+    fn value<S: Simd>(self, s: S, x: S::F32) -> S::F32;
+    /// What a gradient by y becomes by x.
     fn passed<S: Simd>(self, s: S, x: S::F32, gradient: S::F32) -> S::F32;
 }
 
 #[derive(Clone, Copy)]
 struct Relu;
 
-impl Slope for Relu {
+impl Activation for Relu {
+    #[inline(always)]
+    fn value<S: Simd>(self, s: S, x: S::F32) -> S::F32 {
+        // The second operand where either is NaN.
+        s.max(s.zero(), x)
+    }
+
     /// The gradient where x is above zero, zero where it is not, x where it is no number.
     #[inline(always)]
     fn passed<S: Simd>(self, s: S, x: S::F32, gradient: S::F32) -> S::F32 {
@@ -131,7 +139,13 @@ impl Slope for Relu {
 #[derive(Clone, Copy)]
 struct Tanh;
 
-impl Slope for Tanh {
+impl Activation for Tanh {
+    #[inline(always)]
+    fn value<S: Simd>(self, s: S, x: S::F32) -> S::F32 {
+        math::tanh(s, x)
+    }
+
+    /// Of what came out.
     #[inline(always)]
     fn passed<S: Simd>(self, s: S, y: S::F32, gradient: S::F32) -> S::F32 {
         s.mul(s.neg_mul_add(y, y, s.splat(1.0)), gradient)
@@ -141,7 +155,12 @@ impl Slope for Tanh {
 #[derive(Clone, Copy)]
 struct Power(f32);
 
-impl Slope for Power {
+impl Activation for Power {
+    #[inline(always)]
+    fn value<S: Simd>(self, s: S, x: S::F32) -> S::F32 {
+        power_lanes(s, x, self.0)
+    }
+
     #[inline(always)]
     fn passed<S: Simd>(self, s: S, x: S::F32, gradient: S::F32) -> S::F32 {
         let n = self.0;
@@ -152,8 +171,39 @@ impl Slope for Power {
     }
 }
 
+fn map<F: Activation>(context: &mut Context, y: MatMut<'_>, activation: F) {
+    let isa = context.isa();
+    let (rows, cols) = (y.rows(), y.cols());
+    // However many rows of nothing there are.
+    if cols == 0 {
+        return;
+    }
+    let threads = context.threads().for_work(rows * cols * COST);
+    for_each(threads, y.row_blocks(rows_per_item(cols)), |y| dispatch(isa, Forward { y, activation }));
+}
+
+struct Forward<'a, F> {
+    y: MatMut<'a>,
+    activation: F,
+}
+
+impl<F: Activation> Kernel for Forward<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        for row in 0..self.y.rows() {
+            let (vectors, tail) = self.y.row_mut(row).as_chunks_mut();
+            for vector in vectors {
+                s.store(self.activation.value(s, s.load(vector)), vector);
+            }
+            s.store_partial(self.activation.value(s, s.load_partial(tail)), tail);
+        }
+    }
+}
+
 #[track_caller]
-fn backward<F: Slope>(name: &str, context: &mut Context, x: MatRef<'_>, gradient: MatMut<'_>, slope: F) {
+fn backward<F: Activation>(name: &str, context: &mut Context, x: MatRef<'_>, gradient: MatMut<'_>, activation: F) {
     assert!(
         (x.rows(), x.cols()) == (gradient.rows(), gradient.cols()),
         "{name}: x is {} x {}, the gradient is {} x {}",
@@ -170,17 +220,17 @@ fn backward<F: Slope>(name: &str, context: &mut Context, x: MatRef<'_>, gradient
     let rows = rows_per_item(x.cols());
     for_each(threads, gradient.row_blocks(rows).enumerate(), |(index, gradient)| {
         let x = x.rows_range(index * rows..index * rows + gradient.rows());
-        dispatch(isa, Backward { x, gradient, slope });
+        dispatch(isa, Backward { x, gradient, activation });
     });
 }
 
 struct Backward<'a, 'b, F> {
     x: MatRef<'a>,
     gradient: MatMut<'b>,
-    slope: F,
+    activation: F,
 }
 
-impl<F: Slope> Kernel for Backward<'_, '_, F> {
+impl<F: Activation> Kernel for Backward<'_, '_, F> {
     type Output = ();
 
     #[inline(always)]
@@ -189,9 +239,9 @@ impl<F: Slope> Kernel for Backward<'_, '_, F> {
             let (x, x_tail) = self.x.row(row).as_chunks::<LANES>();
             let (to, to_tail) = self.gradient.row_mut(row).as_chunks_mut::<LANES>();
             for (x, to) in x.iter().zip(to) {
-                s.store(self.slope.passed(s, s.load(x), s.load(to)), to);
+                s.store(self.activation.passed(s, s.load(x), s.load(to)), to);
             }
-            s.store_partial(self.slope.passed(s, s.load_partial(x_tail), s.load_partial(to_tail)), to_tail);
+            s.store_partial(self.activation.passed(s, s.load_partial(x_tail), s.load_partial(to_tail)), to_tail);
         }
     }
 }
@@ -215,7 +265,7 @@ impl<F: Slope> Kernel for Backward<'_, '_, F> {
 #[track_caller]
 pub fn power(context: &mut Context, y: MatMut<'_>, n: f32) {
     check_power("power", n);
-    map(context, y, Map::Power(n));
+    map(context, y, Power(n));
 }
 
 #[track_caller]
@@ -287,72 +337,12 @@ impl Kernel for KeepWinners<'_> {
 /// # Ok::<(), neuropil::Error>(())
 /// ```
 pub fn tanh(context: &mut Context, y: MatMut<'_>) {
-    map(context, y, Map::Tanh);
-}
-
-#[derive(Clone, Copy)]
-enum Map {
-    Relu,
-    Tanh,
-    Power(f32),
-}
-
-fn map(context: &mut Context, y: MatMut<'_>, map: Map) {
-    let isa = context.isa();
-    let (rows, cols) = (y.rows(), y.cols());
-    // However many rows of nothing there are.
-    if cols == 0 {
-        return;
-    }
-    let threads = context.threads().for_work(rows * cols * COST);
-    for_each(threads, y.row_blocks(rows_per_item(cols)), |y| dispatch(isa, MapRows { map, y }));
-}
-
-struct MapRows<'a> {
-    map: Map,
-    y: MatMut<'a>,
-}
-
-impl Kernel for MapRows<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
-        for row in 0..self.y.rows() {
-            let (vectors, tail) = self.y.row_mut(row).as_chunks_mut();
-            match self.map {
-                Map::Relu => {
-                    for vector in vectors {
-                        s.store(relu_lanes(s, s.load(vector)), vector);
-                    }
-                    s.store_partial(relu_lanes(s, s.load_partial(tail)), tail);
-                }
-                Map::Tanh => {
-                    for vector in vectors {
-                        s.store(math::tanh(s, s.load(vector)), vector);
-                    }
-                    s.store_partial(math::tanh(s, s.load_partial(tail)), tail);
-                }
-                Map::Power(n) => {
-                    for vector in vectors {
-                        s.store(power_lanes(s, s.load(vector), n), vector);
-                    }
-                    s.store_partial(power_lanes(s, s.load_partial(tail), n), tail);
-                }
-            }
-        }
-    }
-}
-
-#[inline(always)]
-fn relu_lanes<S: Simd>(s: S, y: S::F32) -> S::F32 {
-    // The second operand where either is NaN.
-    s.max(s.zero(), y)
+    map(context, y, Tanh);
 }
 
 #[inline(always)]
 fn power_lanes<S: Simd>(s: S, y: S::F32, n: f32) -> S::F32 {
-    let y = relu_lanes(s, y);
+    let y = Relu.value(s, y);
     let whole = n.floor();
     let rest = n - whole;
     let (mut factor, mut bits, mut product) = (y, whole as u32, s.splat(1.0));
