@@ -11,7 +11,7 @@
 //!    multiply-adds over k within a block, and blocks are added in order. `MR`, `NV` and who does which panel do not touch it.
 //! 2. `a` is read where it lies: a broadcast needs no packing, and 8 rows are 8 streams the hardware follows.
 //!
-//! Up to 8 columns behind the last whole vector are a panel of their own, for which rows of a lie across the lanes, transposed sixteen by
+//! Up to 10 columns behind the last whole vector are a panel of their own, for which rows of a lie across the lanes, transposed sixteen by
 //! sixteen; up to 4 where registers are few.
 //!
 //! A block of a panel stays in L1 for all its tiles, the panel's columns of c in L2; a streams at 3 bytes a cycle.
@@ -28,7 +28,7 @@ pub(crate) const CHUNK: usize = 48;
 pub(crate) const MAX_PANEL: usize = 4;
 
 /// Up to this many columns behind the last whole vector are a panel of their own: [`few_columns`].
-const FEW: usize = 8;
+const FEW: usize = 10;
 
 /// Vectors of the next panel when this many columns are left, on an instruction set with this many registers.
 ///
@@ -135,19 +135,20 @@ pub(crate) fn selected_rows_product<S: Simd>(
     while vector < vectors {
         let columns = panels.cols - vector * LANES;
         let width = panel_vectors(S::REGISTERS, columns);
+        let mut first = 0;
+        if columns <= FEW && selected.is_none() {
+            first = match columns {
+                ..=4 => few_columns::<S, 4>(s, a, panels, vector, c, epilogue),
+                // With few registers eight sums leave none for the transpose.
+                _ if S::REGISTERS < 32 => 0,
+                5..=8 => few_columns::<S, 8>(s, a, panels, vector, c, epilogue),
+                _ => few_columns::<S, FEW>(s, a, panels, vector, c, epilogue),
+            };
+        }
         for k in (0..depth).step_by(DEPTH) {
             let range = k..depth.min(k + DEPTH);
             let block = epilogue.of_block(k, range.end == depth);
-            let mut place = Place { row: 0, rows, selected, col: vector * LANES };
-            if columns <= FEW && selected.is_none() {
-                let panel = panels.rows(vector, range.clone());
-                place.row = match columns {
-                    ..=4 => few_columns::<S, 4>(s, a, panel, range.start, c, place, block),
-                    // With few registers eight sums leave none for the transpose.
-                    _ if S::REGISTERS < 32 => 0,
-                    _ => few_columns::<S, FEW>(s, a, panel, range.start, c, place, block),
-                };
-            }
+            let place = Place { row: first, rows, selected, col: vector * LANES };
             if S::REGISTERS >= 32 {
                 match width {
                     4 => tiles::<S, 6, 4>(s, a, panels.rows(vector, range.clone()), range, c, place, block, &mut ahead),
@@ -235,38 +236,43 @@ fn tiles<S: Simd, const MR: usize, const NV: usize>(
 fn few_columns<S: Simd, const C: usize>(
     s: S,
     a: MatRef<'_>,
-    panel: &[[[f32; LANES]; 1]],
-    first: usize,
+    panels: Panels<'_>,
+    vector: usize,
     c: &mut MatMut<'_>,
-    place: Place<'_>,
     epilogue: Epilogue<'_>,
 ) -> usize {
-    let whole = place.rows / LANES * LANES;
-    let (blocks, rest) = panel.as_chunks::<LANES>();
+    let (depth, col) = (panels.depth, vector * LANES);
+    let whole = c.rows() / LANES * LANES;
     for row in (0..whole).step_by(LANES) {
-        let mut acc = [s.zero(); C];
-        for (at, block) in blocks.iter().enumerate() {
-            let values = transpose_block(s, a, row, LANES, first + at * LANES, LANES);
-            for k in 0..LANES {
-                for j in 0..C {
-                    acc[j] = s.mul_add(values[k], s.splat(block[k][0][j]), acc[j]);
+        // All blocks of these rows, which are read to their ends.
+        for first in (0..depth).step_by(DEPTH) {
+            let end = depth.min(first + DEPTH);
+            let (blocks, rest) = panels.rows::<1>(vector, first..end).as_chunks::<LANES>();
+            let mut acc = [s.zero(); C];
+            for (at, block) in blocks.iter().enumerate() {
+                let values = transpose_block(s, a, row, LANES, first + at * LANES, LANES);
+                for k in 0..LANES {
+                    for j in 0..C {
+                        acc[j] = s.mul_add(values[k], s.splat(block[k][0][j]), acc[j]);
+                    }
                 }
             }
-        }
-        if !rest.is_empty() {
-            let values = transpose_block(s, a, row, LANES, first + blocks.len() * LANES, rest.len());
-            for (line, value) in rest.iter().zip(values) {
-                for j in 0..C {
-                    acc[j] = s.mul_add(value, s.splat(line[0][j]), acc[j]);
+            if !rest.is_empty() {
+                let values = transpose_block(s, a, row, LANES, end - rest.len(), rest.len());
+                for (line, value) in rest.iter().zip(values) {
+                    for j in 0..C {
+                        acc[j] = s.mul_add(value, s.splat(line[0][j]), acc[j]);
+                    }
                 }
             }
-        }
-        let mut sums = [s.zero(); LANES];
-        sums[..C].copy_from_slice(&acc);
-        for (i, sums) in s.transpose(sums).into_iter().enumerate() {
-            let to = &mut c.row_mut(row + i)[place.col..];
-            let end = to.len().min(LANES);
-            write_vector(s, sums, place.col, &mut to[..end], epilogue);
+            let mut sums = [s.zero(); LANES];
+            sums[..C].copy_from_slice(&acc);
+            let epilogue = epilogue.of_block(first, end == depth);
+            for (i, sums) in s.transpose(sums).into_iter().enumerate() {
+                let to = &mut c.row_mut(row + i)[col..];
+                let end = to.len().min(LANES);
+                write_vector(s, sums, col, &mut to[..end], epilogue);
+            }
         }
     }
     whole
