@@ -104,7 +104,9 @@ pub fn decode(
         out.cols()
     );
     assert!(
-        genotypes.start.is_multiple_of(GROUP) && genotypes.end <= population.genotypes(),
+        genotypes.start.is_multiple_of(GROUP)
+            && genotypes.start <= genotypes.end
+            && genotypes.end <= population.genotypes(),
         "decode: genotypes {genotypes:?} of {}: a range from a multiple of {GROUP}",
         population.genotypes()
     );

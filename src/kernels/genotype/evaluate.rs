@@ -85,7 +85,8 @@ pub(super) const CHUNK: usize = 4;
 /// with up to q entries in the output weights of a class. Memory: a varying gene takes each thread 2 KB, and 200 bytes for each of its entries in
 /// output weights, for up to 16 classes; sums take 20 bytes for each genotype and 64 samples.
 /// **Extremes.** [`Samples`] and W hold finite values. A genotype whose sums overflow upwards all the same has NaN for loss and reward. A sum of
-/// minus infinity silences its unit, or makes its class impossible: L is infinite, and the reward 0, where that is the label's.
+/// minus infinity silences its unit, or makes its class impossible: L is infinite, and the reward 0, where that is the label's; both are NaN where
+/// all classes are.
 /// **Determinism.** Neither threads nor instruction set show in the bits; the strategy is chosen by W, genotypes and samples alone. So a population
 /// that is a part of another may differ from the whole within the error where few genes vary: [`evaluate_part`] gives the bits of the whole.
 /// **Cost.** At most images x links multiply-adds for 16 genotypes; pixels that are zero and hidden units that are silent in all of a group's

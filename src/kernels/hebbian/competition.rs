@@ -61,7 +61,8 @@ const SUMMED: usize = 1024;
 /// The gates of a competition over z \[batch, units\], into gates \[batch, units\]: how much of each sample goes to each unit.
 ///
 /// What the gates held is not read. Hard and k winners: 1 for a winner, else 0; of equal activities the first wins, NaN never does. Soft:
-/// `exp((z_j - max z) / T) / sum_k exp((z_k - max z) / T)`; NaN and infinity as [`Competition::Soft`] says.
+/// `exp((z_j - max z) / T) / sum_k exp((z_k - max z) / T)`; NaN and infinity as [`Competition::Soft`] says; a
+/// difference beyond `f32` is infinite, and its gate 0.
 /// **Error.** Hard gates are exact. Soft ones have a relative error of at most `(3 (max z - z_j) / T + 3 ln c + c / 16 + 12)` times 2^-24 for
 /// c units, while they are normal numbers.
 /// **Determinism.** The same bits on every instruction set and for any number of threads. **Cost.** An exponential a gate (soft), or a comparison.

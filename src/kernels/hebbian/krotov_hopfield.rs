@@ -146,6 +146,10 @@ pub fn krotov_hopfield(
 
 /// Clamps the rows of all units but those of these groups, which were clamped as they were written.
 fn clamp_others(context: &Context, changed: &[&[Gate]], w: MatMut<'_>) {
+    // However many units without inputs there are.
+    if w.cols() == 0 {
+        return;
+    }
     let (isa, threads) = (context.isa(), context.threads().for_work(w.rows() * w.cols() * CLAMP_COST));
     for_each(threads, w.row_blocks(CHUNK).enumerate(), |(index, w)| {
         dispatch(isa, ClampOthers { changed, first: index * CHUNK, w });
@@ -217,13 +221,14 @@ impl Kernel for Compete<'_> {
             let mut best = [s.splat(f32::NEG_INFINITY); MAX_RANK];
             let mut who = [s.from_bits(s.splat_u32(u32::MAX)); MAX_RANK];
             for unit in 0..units {
-                let mut value = s.load(self.q.row(unit)[start..].first_chunk().expect("whole vectors"));
-                if s.mask_bits(s.lt(best[k - 1], value)) == 0 {
+                let new = s.load(self.q.row(unit)[start..].first_chunk().expect("whole vectors"));
+                if s.mask_bits(s.lt(best[k - 1], new)) == 0 {
                     continue;
                 }
-                let mut index = s.from_bits(s.splat_u32(unit as u32));
+                let (mut value, mut index) = (new, s.from_bits(s.splat_u32(unit as u32)));
                 for rank in 0..k {
-                    let better = s.lt(best[rank], value);
+                    // What it displaces goes before its own equals, which came later.
+                    let better = s.lt(best[rank], new);
                     let (old, old_index) = (best[rank], who[rank]);
                     best[rank] = s.select(better, value, old);
                     who[rank] = s.select(better, index, old_index);

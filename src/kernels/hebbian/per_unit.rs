@@ -23,7 +23,8 @@ use crate::simd::{Kernel, LANES, Simd, dispatch};
 /// Cost: batch inputs units multiply-adds, a read and a write a weight. Error: with gamma = 2^-24, a new weight is within `1.01 (batch + 8) gamma` times
 /// `|w_ij| + |rate| sum_b |z_bj| (|x_bi| + |z_bj w_ij|)` of the exact one, rate divided by the batch for a mean.
 /// The sums of `z_bj^2` over the batch are taken in `f32`: beyond 3.4e38 the decay is infinite, and NaN of a weight of zero.
-/// **NaN and infinity**: a unit's activities and weights reach that unit only, an input all units.
+/// **NaN and infinity**: a unit's activities and weights reach that unit only, an input all units. As the decay is one number a unit, a sample whose
+/// activity is zero does not make an infinite weight NaN, as the formula would.
 /// See [the module](super) for determinism; an empty batch only clamps.
 ///
 /// ```

@@ -146,7 +146,8 @@ fn rule(x: MatRef<'_>, w: MatRef<'_>, update: &Update, change: impl Fn(usize, us
 /// [`krotov_hopfield`](super::krotov_hopfield) by the obvious loops: the new weights \[units, inputs\] and `max |d|`.
 ///
 /// `None` if two of the activities that decide a rank are closer than `margin` times the largest possible, or so small that underflow may
-/// have made the difference: then rounding decides. Infinite ones are equal whatever rounds, and of equals the first ranks higher.
+/// have made the difference: then rounding decides. A `margin` of zero says that nothing rounds. Infinite ones are equal whatever rounds, and of
+/// equals the first ranks higher.
 pub fn krotov_hopfield(
     x: MatRef<'_>,
     w: MatRef<'_>,
@@ -172,10 +173,10 @@ pub fn krotov_hopfield(
         }
         // Neither NaN nor minus infinity ranks.
         let mut order: Vec<usize> = (0..units).filter(|&u| q[u] > f64::NEG_INFINITY).collect();
-        order.sort_by(|&a, &b| q[b].total_cmp(&q[a]));
+        order.sort_by(|&a, &b| q[b].partial_cmp(&q[a]).expect("numbers"));
         // Half the smallest denormal for every operation on both sides; where all terms are zero, nothing underflows.
         let underflow = ((inputs + 1) * rule.p as usize) as f64 * f64::from(f32::from_bits(1));
-        let margin = if size == 0.0 { 0.0 } else { margin * size + underflow };
+        let margin = if size == 0.0 || margin == 0.0 { 0.0 } else { margin * size + underflow };
         let apart = |rank: usize| {
             let Some(&next) = order.get(rank + 1) else { return true };
             q[order[rank]].is_infinite() || q[order[rank]] - q[next] >= margin

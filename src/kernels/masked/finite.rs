@@ -19,6 +19,10 @@ pub(super) fn by_finiteness(
     write: Write,
     product: impl Fn(&mut Context, bool, MatRef<'_>, MatMut<'_>),
 ) {
+    // However many rows of nothing there are.
+    if y.cols() == 0 {
+        return;
+    }
     let ranges = alike(context.isa(), x);
     if ranges.len() <= RANGES {
         for (finite, rows) in ranges {

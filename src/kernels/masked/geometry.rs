@@ -21,7 +21,9 @@ impl Map {
     /// If they cannot be counted; no [`ReceptiveField`] lies on such a map.
     #[track_caller]
     pub fn len(&self) -> usize {
-        self.rows.checked_mul(self.cols).unwrap_or_else(|| panic!("a map of {self} values"))
+        // No closure: one would not know the caller's line.
+        let Some(len) = self.rows.checked_mul(self.cols) else { panic!("a map of {self} values") };
+        len
     }
 
     /// Whether it has no values.

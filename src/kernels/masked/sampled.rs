@@ -98,7 +98,7 @@ pub fn sampled_product(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, patt
         values.len()
     );
     let (isa, batch) = (context.isa(), x.rows());
-    if batch == 0 {
+    if batch == 0 || values.is_empty() {
         return values.fill(0.0);
     }
     // Threads meet after every panel, and for its packing, so it is a panel's work that must be worth it.

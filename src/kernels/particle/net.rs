@@ -182,11 +182,12 @@ impl Particles {
     /// Particles whose weights are all zero.
     ///
     /// # Panics
-    /// If their weights are more than memory can hold.
+    /// If so many weights do not fit into the address space.
     #[track_caller]
     pub fn zeros(net: &Net, len: usize) -> Self {
-        let rows = len.div_ceil(LANES).checked_mul(net.weights());
-        let rows = rows.unwrap_or_else(|| panic!("{len} particles of {} weights", net.weights()));
+        let Some(rows) = len.div_ceil(LANES).checked_mul(net.weights()) else {
+            panic!("{len} particles of {} weights", net.weights());
+        };
         Particles { net: net.clone(), len, values: Matrix::zeros(rows, LANES) }
     }
 

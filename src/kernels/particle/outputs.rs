@@ -63,7 +63,7 @@ pub fn forward(context: &mut Context, particles: &Particles, x: MatRef<'_>, out:
 #[track_caller]
 pub fn forward_each(context: &mut Context, particles: &Particles, x: MatRef<'_>, out: MatMut<'_>) {
     assert!(
-        x.rows() == ROW * out.rows() && x.cols() == particles.len() && out.cols() == particles.len(),
+        Some(x.rows()) == out.rows().checked_mul(ROW) && x.cols() == particles.len() && out.cols() == particles.len(),
         "forward_each: x is {} x {}, out is {} x {}, for {} particles of {ROW} inputs",
         x.rows(),
         x.cols(),

@@ -71,11 +71,11 @@ pub fn clean_and_perturbed(
     clean: MatMut<'_>,
     perturbed: MatMut<'_>,
 ) {
-    let same_shape = |what, found, expected| same_shape("clean_and_perturbed", what, found, expected);
-    same_shape("w", (w.rows(), w.cols()), (z.cols(), w.cols()));
-    same_shape("noise", (noise.rows(), noise.cols()), (w.rows(), w.cols()));
-    same_shape("clean", (clean.rows(), clean.cols()), (z.rows(), w.cols()));
-    same_shape("perturbed", (perturbed.rows(), perturbed.cols()), (z.rows(), w.cols()));
+    const NAME: &str = "clean_and_perturbed";
+    same_shape(NAME, "w", (w.rows(), w.cols()), (z.cols(), w.cols()));
+    same_shape(NAME, "noise", (noise.rows(), noise.cols()), (w.rows(), w.cols()));
+    same_shape(NAME, "clean", (clean.rows(), clean.cols()), (z.rows(), w.cols()));
+    same_shape(NAME, "perturbed", (perturbed.rows(), perturbed.cols()), (z.rows(), w.cols()));
     skinny::products(context, z, w, Some(noise), clean, Some(perturbed));
 }
 

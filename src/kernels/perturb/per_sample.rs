@@ -43,6 +43,10 @@ const COST: usize = 16;
 #[track_caller]
 pub fn noise_of_sample(context: &mut Context, stream: Stream, sample: u64, sigma: f32, mut out: MatMut<'_>) {
     check_sigma("noise_of_sample", sigma);
+    // However many rows of nothing there are.
+    if out.cols() == 0 {
+        return;
+    }
     let stride = out.rows().next_multiple_of(PAIR);
     let mut values = vec![0.0; stride * out.cols()];
     super::gaussian(context, stream.item(sample), sigma, &mut values);
@@ -91,6 +95,9 @@ pub fn perturbed_per_sample(
     let shape = (z.rows(), perturbed.cols());
     same_shape("perturbed_per_sample", "clean", (clean.rows(), clean.cols()), shape);
     same_shape("perturbed_per_sample", "perturbed", (perturbed.rows(), perturbed.cols()), shape);
+    if perturbed.cols() == 0 {
+        return;
+    }
     let isa = context.isa();
     let work = z.rows().saturating_mul(z.cols()).saturating_mul(clean.cols()).saturating_mul(COST);
     for_each(context.threads().for_work(work), perturbed.row_blocks(SAMPLES).enumerate(), |(block, perturbed)| {

@@ -435,6 +435,16 @@ fn step_of(rule: WeightPerturbation, labels: &[u8]) {
     weight_perturbation(context, z.view(), labels, w.view_mut(), &[0.0; 3], &rule, Stream::new(0, ""), workspace);
 }
 
+#[test]
+fn noise_for_no_outputs_costs_nothing_however_many_samples_or_inputs_there_are() {
+    let most = isize::MAX as usize;
+    let (context, stream) = (&mut context(Isa::best(), 1), Stream::new(0, ""));
+    let mut none = Matrix::zeros(most, 0);
+    noise_of_sample(context, stream, 0, 1.0, none.view_mut());
+    let z = Matrix::zeros(most, 0);
+    perturbed_per_sample(context, z.view(), z.view(), stream, 1.0, none.view_mut());
+}
+
 const RULE: WeightPerturbation = WeightPerturbation { rate: 0.1, sigma: 0.1, non_negative: false, draws: Draws::Batch };
 
 #[test]

@@ -178,6 +178,16 @@ fn signals_that_are_no_numbers_reach_every_link_of_their_unit() {
 }
 
 #[test]
+fn units_without_inputs_cost_nothing_however_many_there_are() {
+    let most = isize::MAX as usize;
+    let (h, d, mut w) = (Matrix::zeros(0, 0), Matrix::zeros(0, most), Matrix::zeros(most, 0));
+    let context = &mut Context::new().unwrap();
+    gradient(context, h.view(), d.view(), w.view_mut());
+    sign_descent(context, h.view(), d.view(), w.view_mut(), 0.1);
+    reward_modulated(context, h.view(), d.view(), w.view_mut(), 0.1);
+}
+
+#[test]
 #[should_panic(expected = "gradient: h is 2 x 3, the signal 4 x 5, w 5 x 3")]
 fn shapes_that_disagree_are_named() {
     let (h, d, mut w) = (Matrix::zeros(2, 3), Matrix::zeros(4, 5), Matrix::zeros(5, 3));

@@ -31,9 +31,13 @@ pub(super) enum Rule {
 
 pub(super) fn update(context: &mut Context, h: MatRef<'_>, d: MatRef<'_>, w: MatMut<'_>, rule: Rule) {
     let (batch, inputs) = (h.rows(), h.cols());
+    // However many units there are.
+    if inputs == 0 {
+        return;
+    }
     let silent = |unit: usize| (0..batch).all(|sample| d.row(sample)[unit] == 0.0);
     let units: Vec<usize> = (0..d.cols()).filter(|&unit| !matches!(rule, Rule::Fired(_)) || !silent(unit)).collect();
-    if units.is_empty() || inputs == 0 {
+    if units.is_empty() {
         return;
     }
     let isa = context.isa();

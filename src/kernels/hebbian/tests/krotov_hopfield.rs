@@ -1,4 +1,5 @@
 use super::*;
+use crate::random::below;
 
 #[test]
 #[should_panic(expected = "krotov_hopfield: p is 65, not 2 to 64")]
@@ -60,6 +61,45 @@ fn krotov_hopfield_follows_its_formula_with_the_same_bits_on_every_set() {
         }
     }
     assert!(compared >= 14, "only {compared} cases were far enough from a tie");
+}
+
+#[test]
+fn units_without_inputs_cost_nothing_however_many_there_are() {
+    let (units, rule) = (u32::MAX as usize - 1, KrotovHopfield { non_negative: true, ..KrotovHopfield::default() });
+    let x = Matrix::zeros(0, 0);
+    assert_eq!(
+        krotov_hopfield(&mut Context::new().unwrap(), x.view(), Matrix::zeros(units, 0).view_mut(), &rule, 0.1),
+        0.0
+    );
+}
+
+#[test]
+fn of_equal_activities_the_first_ranks_higher() {
+    // Small whole numbers: all activities are exact, and many are equal.
+    let mut generator = Stream::new(7, "ties").generator();
+    let mut whole = |rows, cols, most: u64| Matrix::from_fn(rows, cols, |_, _| below(&mut generator, most) as f32);
+    let mut tied = 0;
+    for (batch, inputs, units) in [(1, 1, 3), (5, 2, 9), (16, 3, 20), (19, 4, 40)] {
+        for k in [2, 3, 5, 8].into_iter().filter(|&k| k <= units) {
+            let rule = KrotovHopfield { p: 2, k, delta: 0.5, non_negative: false };
+            let (x, w) = (whole(batch, inputs, 2), whole(units, inputs, 3));
+            let (want, largest) =
+                reference::krotov_hopfield(x.view(), w.view(), &rule, 0.5, 0.0).expect("nothing rounds");
+            tied += usize::from(reference::krotov_hopfield(x.view(), w.view(), &rule, 0.5, 1e-5).is_none());
+            for isa in Isa::available() {
+                let mut got = w.clone();
+                let size = krotov_hopfield(&mut Context::on(isa).unwrap(), x.view(), got.view_mut(), &rule, 0.5);
+                assert_eq!(f64::from(size), largest, "{isa}, rank {k} of {units}");
+                for (at, (&got, want)) in got.as_slice().iter().zip(&want).enumerate() {
+                    assert!(
+                        (f64::from(got) - want).abs() <= 1e-6,
+                        "{isa}, rank {k} of {units}, {at}: {got} for {want}"
+                    );
+                }
+            }
+        }
+    }
+    assert!(tied >= 10, "only {tied} cases had ties that decide");
 }
 
 #[test]

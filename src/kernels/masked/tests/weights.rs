@@ -11,6 +11,21 @@ fn dense_weights_of_another_shape_than_their_pattern_are_refused() {
 }
 
 #[test]
+fn samples_of_no_values_cost_nothing_however_many_there_are() {
+    let (most, context) = (isize::MAX as usize, &mut Context::new().unwrap());
+    let x = Matrix::zeros(most, 0);
+    let matrix = SparseMatrix::new(Pattern::full(0, 0).unwrap(), Vec::new()).unwrap();
+    sampled_product(context, x.view(), x.view(), matrix.pattern(), &mut []);
+    for strategy in [Strategy::Dense, Strategy::Sparse] {
+        let weights = MaskedWeights::sparse(context, matrix.clone(), 1).with_strategy(strategy).unwrap();
+        let mut y = Matrix::zeros(most, 0);
+        weights.forward(context, x.view(), y.view_mut(), Write::Replace);
+        weights.backward(context, x.view(), y.view_mut(), Write::Replace);
+        weights.gradient(context, x.view(), x.view(), &mut []);
+    }
+}
+
+#[test]
 fn plans_follow_density_and_say_why() {
     for batch in [1, 16, 256, 2000] {
         let plans = [0.001, 0.05, 0.6, 1.0].map(|density| Plan::for_pattern(batch, 784, 2000, density).strategy());
