@@ -501,6 +501,10 @@ impl Reader {
             }
             curve.push(CurvePoint { phase, step: step as u64, loss: read_back(loss), accuracy: read_back(accuracy) });
         }
+        if !(0.0..=LAST_STEP).contains(&losses[1]) || losses[1].fract() != 0.0 {
+            let expected = format!("a whole number of losses since the last point, from 0 to {LAST_STEP}");
+            return Err(self.wrong(expected, losses[1].to_string()));
+        }
         Ok(Journal { step, samples, digest, finished, curve, losses: (losses[0], losses[1] as u64) })
     }
 

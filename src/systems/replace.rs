@@ -201,6 +201,10 @@ fn clean(directory: &Path, prefix: &OsStr) {
         if !number.is_some_and(|number| number.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-')) {
             continue;
         }
+        // A pipe of that name would wait for a reader.
+        if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            continue;
+        }
         // Held until it is removed.
         if let Ok(file) = File::options().write(true).open(entry.path())
             && file.try_lock().is_ok()
@@ -218,6 +222,17 @@ mod tests {
         let mut names: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
         names
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn pipes_are_no_unfinished_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join(".file.123-4.tmp");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        // To open it for writing would wait for a reader.
+        replace(&folder.path().join("file"), b"new").unwrap();
+        assert!(pipe.exists());
     }
 
     #[test]

@@ -7,11 +7,12 @@ mod organism;
 
 use std::borrow::Cow;
 use std::fs::DirEntry;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::{Args, ValueEnum};
-use neuropil::datasets::{self, Set, Split};
+use neuropil::datasets::{self, Set, Split, storage};
 use neuropil::systems::Outcome;
 use neuropil::systems::experiment::{Ending, Scale};
 use neuropil::systems::replace::prepare;
@@ -437,23 +438,35 @@ fn suffix(folder: &Path, reproduction: &Reproduction, about: &Circumstances) -> 
 
 /// Whether a report is of other images or seeds, which results do not tell, or is no report and not empty.
 fn is_of_others(report: &Path, about: &Circumstances) -> bool {
-    std::fs::read(report).is_ok_and(|bytes| {
-        let text = String::from_utf8_lossy(&bytes);
-        if text.trim().is_empty() {
-            return false;
-        }
-        let lines = [report::images(about), report::seeds(about)];
-        lines.into_iter().any(|(start, rest)| {
-            let found = text.lines().find_map(|line| line.strip_prefix(start));
-            found.is_none_or(|found| found != NO_IMAGES && !found.ends_with(&rest))
-        })
+    let Some(text) = written_before(report) else { return true };
+    if text.trim().is_empty() {
+        return false;
+    }
+    let lines = [report::images(about), report::seeds(about)];
+    lines.into_iter().any(|(start, rest)| {
+        let found = text.lines().find_map(|line| line.strip_prefix(start));
+        found.is_none_or(|found| found != NO_IMAGES && !found.ends_with(&rest))
     })
+}
+
+/// The text of a file that an earlier run may have written, empty if there is none. None if it cannot be such a file: something else of
+/// that name is not to be lost.
+fn written_before(file: &Path) -> Option<String> {
+    const LONGEST: u64 = 1 << 20;
+    match storage::open_regular(file) {
+        Ok((open, length)) if length <= LONGEST => {
+            let mut text = String::new();
+            open.take(length).read_to_string(&mut text).ok().map(|_| text)
+        }
+        Err(Error::Io { cause, .. }) if cause.kind() == ErrorKind::NotFound => Some(String::new()),
+        _ => None,
+    }
 }
 
 /// Whether a file of results tells of an experiment that these do not, or of more runs of one.
 fn has_more(file: &Path, outcomes: &[Outcome]) -> bool {
-    let Ok(text) = std::fs::read_to_string(file) else { return false };
-    // Something else of that name is no results, and not to be lost either, unless it is empty.
+    let Some(text) = written_before(file) else { return true };
+    // Something else of that name is no results either, unless it is empty.
     let Ok(former) = serde_json::from_str::<Vec<Former>>(&text) else { return !text.trim().is_empty() };
     former.iter().any(|former| {
         let same = |outcome: &&Outcome| outcome.experiment == former.experiment && outcome.quantity == former.quantity;
@@ -577,9 +590,12 @@ mod tests {
         assert_eq!(write_of("some", both()), "");
         assert_eq!(write_of(NO_IMAGES, vec![outcome("a", vec![1.0])]), "-some");
         let results = folder.path().join("results.json");
-        std::fs::write(&results, "somebody's own").unwrap();
-        assert_eq!(write(&of(false, more())), "-some");
-        assert_eq!(std::fs::read(&results).unwrap(), b"somebody's own");
+        let long = [b'['].repeat(2 << 20);
+        for foreign in [&b"somebody's own"[..], b"\xff\xfe", &long] {
+            std::fs::write(&results, foreign).unwrap();
+            assert_eq!(write(&of(false, more())), "-some");
+            assert!(std::fs::read(&results).unwrap() == foreign);
+        }
         std::fs::write(&results, "").unwrap();
         assert_eq!(write(&of(false, more())), "");
         let report = folder.path().join("report.md");
