@@ -106,7 +106,7 @@ impl Scaling {
     /// 0 to 255 becomes 0 to 1.
     pub const UNIT: Scaling = Scaling { scale: 1.0 / 255.0, offset: 0.0 };
 
-    /// 0 to 255 becomes -1 to 1, in other words `(x - 0.5) / 0.5` of the unit scaling.
+    /// 0 to 255 becomes -1 to 1, in other words `(x - 0.5) / 0.5` of the unit scaling; 255 is rounded to 1.0000001.
     pub const SIGNED: Scaling = Scaling { scale: 2.0 / 255.0, offset: -1.0 };
 
     /// The unit scaling, less a mean, divided by a standard deviation.
@@ -187,7 +187,7 @@ impl Dataset {
         Dataset::from_idx_bytes(image_bytes, &images, label_bytes, &labels, classes)
     }
 
-    /// The same from bytes; the origins name them in errors.
+    /// The same from bytes, which are not compressed ([`gz::decompress_idx`] decompresses); the origins name them in errors.
     ///
     /// # Errors
     /// As [`Dataset::from_idx`], but for files that cannot be opened.

@@ -63,6 +63,21 @@ fn only_rows_without_gaps_are_one_slice() {
 }
 
 #[test]
+fn transposes_of_any_shape_have_each_value_in_its_place() {
+    for (rows, cols) in [(0, 0), (0, 3), (3, 0), (1, 1), (1, 40), (16, 16), (17, 15), (33, 50)] {
+        let matrix = Matrix::from_fn(rows, cols + 2, |r, c| (100 * r + c) as f32);
+        let transposed = matrix.view().columns(1..cols + 1).transposed();
+        assert_eq!((transposed.rows(), transposed.cols()), (cols, rows));
+        for row in 0..cols {
+            for (col, &value) in transposed.row(row).iter().enumerate() {
+                assert_eq!(value, (100 * col + row + 1) as f32);
+            }
+        }
+    }
+    assert_eq!(MatRef::new(&[], isize::MAX as usize, 0).unwrap().transposed().rows(), 0);
+}
+
+#[test]
 fn sub_views_reach_the_same_values() {
     let matrix = Matrix::from_fn(5, 6, |r, c| (10 * r + c) as f32);
     let part = matrix.view().rows_range(1..4).columns(2..5);
@@ -293,6 +308,14 @@ fn no_more_rows_or_columns_than_pointers_step_over() {
     }
     #[cfg(feature = "ndarray")]
     assert_eq!(MatRef::new(&[], most, 0).unwrap().to_ndarray().row(most - 1).len(), 0);
+}
+
+#[test]
+fn rows_of_nothing_cost_nothing_however_many_there_are() {
+    let most = isize::MAX as usize;
+    let mut to = MatMut::new(&mut [], most, 0).unwrap();
+    to.fill(1.0);
+    to.copy_from(MatRef::new(&[], most, 0).unwrap());
 }
 
 #[test]

@@ -16,7 +16,7 @@ use super::{Observer, Schedule, settings};
 use crate::context::Context;
 use crate::datasets::Dataset;
 use crate::datasets::batches::Batches;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::adam::{Adam, Step};
 use crate::kernels::dense::{self, Write};
 use crate::kernels::{loss, perturb};
@@ -104,6 +104,18 @@ impl ReadOut {
         let mut output = ReadOut::zeros(features, classes);
         draw(context, stream, non_negative, &mut output.weights);
         output
+    }
+
+    /// One of these weights `[features, classes]`, biases and [scale](Self::scale). Adam's moments begin at zero.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if there is not a bias for each class.
+    pub fn from_parts(weights: Matrix, bias: Vec<f32>, scale: f32) -> Result<Self> {
+        let (features, classes) = (weights.rows(), weights.cols());
+        if bias.len() != classes {
+            return Err(Error::Length { what: "biases of a read-out", expected: classes, found: bias.len() });
+        }
+        Ok(ReadOut { weights, bias, scale, ..ReadOut::zeros(features, classes) })
     }
 
     /// One whose weights are still to be drawn, or read.

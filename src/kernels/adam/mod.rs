@@ -28,19 +28,27 @@ pub mod reference;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::kernels::finite;
+use crate::matrix::shown;
 use crate::parallel;
 use crate::simd::{Kernel, LANES, Simd, dispatch};
+use std::fmt;
 
 /// Values a thread takes at once.
 const CHUNK: usize = 1 << 14;
 
 /// The moments of one group of parameters: its whole state beside the parameters themselves.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Adam {
     /// Running mean of the gradient.
     pub(crate) first: Vec<f32>,
     /// Running mean of the squared gradient.
     pub(crate) second: Vec<f32>,
+}
+
+impl fmt::Debug for Adam {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Adam").field("first", &shown(&self.first)).field("second", &shown(&self.second)).finish()
+    }
 }
 
 /// One step's settings. The default is the first step at a rate of 0.001, without scale, decay or projection, with the constants of the paper.
@@ -91,6 +99,15 @@ impl Default for Step {
     }
 }
 
+impl Step {
+    /// By what the moments are divided, as they begin at zero.
+    fn corrections(&self) -> [f64; 2] {
+        [self.beta1, self.beta2].map(|beta| {
+            1.0 - i32::try_from(self.number).map_or_else(|_| beta.powf(self.number as f64), |number| beta.powi(number))
+        })
+    }
+}
+
 impl Adam {
     /// Moments of zero for this many parameters.
     pub fn new(len: usize) -> Self {
@@ -126,7 +143,8 @@ impl Adam {
     ///
     /// # Panics
     /// If parameters, gradient and moments have different lengths, the step's number is 0, its rate, scale or decay is not finite, a beta is not
-    /// at least 0 and below 1, or epsilon is negative or not finite; a rate or an epsilon that `f32` makes infinite (1e39) counts as that.
+    /// at least 0 and below 1, or epsilon is negative or not finite; a rate, as it is or corrected for the moments' bias, or an epsilon that `f32`
+    /// makes infinite (1e39) counts as that.
     #[track_caller]
     pub fn update(&mut self, context: &mut Context, step: &Step, gradient: &[f32], parameters: &mut [f32]) {
         assert!(
@@ -155,9 +173,10 @@ impl Adam {
             "Adam: epsilon is {epsilon:?}, not 0 or more and finite in f32"
         );
         // Both corrections go into two numbers: w -= c m / (sqrt(v) + e).
-        let exponent = step.number.min(1 << 30) as i32;
-        let root = (1.0 - beta2.powi(exponent)).sqrt();
-        let rate = (step.rate * root / (1.0 - beta1.powi(exponent))) as f32;
+        let [one, two] = step.corrections();
+        let root = two.sqrt();
+        let rate = (step.rate * root / one) as f32;
+        assert!(rate.is_finite(), "Adam: rate is {:?}, which its corrections make infinite in f32", step.rate);
         let epsilon = (epsilon * root) as f32;
         let constants = Constants {
             keep: [(1.0 - beta1) as f32, (1.0 - beta2) as f32],
@@ -308,6 +327,38 @@ mod tests {
     fn moments_that_forget_nothing_are_refused() {
         let mut context = Context::on(Isa::Scalar).unwrap();
         Adam::new(1).update(&mut context, &Step { beta2: 1.0, ..Step::default() }, &[1.0], &mut [1.0]);
+    }
+
+    #[test]
+    fn tiny_moments_stay_within_the_bound() {
+        let mut context = Context::new().unwrap();
+        for (gradient, beta1) in [(1e-39f32, 0.9), (1e-40, 0.0), (3e-42, 0.9), (1.4e-45, 0.5)] {
+            let step = Step { beta1, ..Step::default() };
+            let [bound, ..] = reference::error(&step, f64::from(gradient), [0.0; 3]);
+            let [want, ..] = reference::update(&step, f64::from(gradient), [0.0; 3]);
+            let mut got = [0.0];
+            Adam::new(1).update(&mut context, &step, &[gradient], &mut got);
+            let error = (f64::from(got[0]) - want).abs();
+            assert!(error <= bound, "{gradient:e}: {:e} for {want:e}, more than {bound:e} apart", got[0]);
+        }
+    }
+
+    #[test]
+    fn moments_are_corrected_however_many_steps_there_were() {
+        let step = Step { rate: 0.1, number: 1 << 34, beta1: 0.0, beta2: 1.0 - 1e-10, epsilon: 0.0, ..Step::default() };
+        let [want, ..] = reference::update(&step, 1.0, [0.0; 3]);
+        // 1 - (1 - 1e-10)^(2^34) = 1 - exp(-1.718): the moment of 1e-10 is divided by 0.8205.
+        assert!((want + 0.1 * (0.8205f64 / 1e-10).sqrt()).abs() <= 1e-3 * want.abs(), "{want}");
+        let mut got = [0.0];
+        Adam::new(1).update(&mut Context::new().unwrap(), &step, &[1.0], &mut got);
+        assert!((f64::from(got[0]) - want).abs() <= 1e-5 * want.abs(), "{got:?} for {want}");
+    }
+
+    #[test]
+    #[should_panic(expected = "Adam: rate is 1e38, which its corrections make infinite in f32")]
+    fn a_rate_that_its_corrections_make_infinite_is_refused() {
+        let step = Step { rate: 1e38, beta2: 0.0, ..Step::default() };
+        Adam::new(1).update(&mut Context::new().unwrap(), &step, &[0.0], &mut [1.0]);
     }
 
     #[test]

@@ -7,14 +7,9 @@ pub fn update(step: &Step, gradient: f64, [w, m, v]: [f64; 3]) -> [f64; 3] {
     let g = f64::from(step.scale) * gradient + f64::from(step.decay) * w;
     let Step { beta1, beta2, .. } = *step;
     let (m, v) = (beta1 * m + (1.0 - beta1) * g, beta2 * v + (1.0 - beta2) * g * g);
-    let [one, two] = corrections(step);
+    let [one, two] = step.corrections();
     let next = w - step.rate * (m / one) / ((v / two).sqrt() + step.epsilon);
     [if step.non_negative && next < 0.0 { 0.0 } else { next }, m, v]
-}
-
-fn corrections(step: &Step) -> [f64; 2] {
-    let exponent = step.number.min(1 << 30) as i32;
-    [step.beta1, step.beta2].map(|beta| 1.0 - beta.powi(exponent))
 }
 
 /// How far roundings of one step can move each of the three. With u = 2^-24:
@@ -36,7 +31,7 @@ pub fn error(step: &Step, gradient: f64, [w, m, v]: [f64; 3]) -> [f64; 3] {
     let of_m = (1.0 - step.beta1) * of_g + 4.0 * U * (g.abs() + m.abs()) + LEAST;
     let of_v = (1.0 - step.beta2) * (2.0 * g.abs() * of_g + of_g * of_g) + 4.0 * U * (g * g + v) + LEAST;
     let [next, m, v] = update(&Step { non_negative: false, ..*step }, gradient, [w, m, v]);
-    let [one, two] = corrections(step);
+    let [one, two] = step.corrections();
     let root = v.sqrt();
     let of_root = of_v.sqrt().min(of_v / root);
     // In the scale of the moments: w -= c m / (sqrt(v) + e).
@@ -45,6 +40,6 @@ pub fn error(step: &Step, gradient: f64, [w, m, v]: [f64; 3]) -> [f64; 3] {
     let least = (root - of_root).max(0.0) + e;
     let quotient = c * m.abs() / least;
     // The difference of two fractions, each with its own denominator.
-    let of_quotient = c * of_m / least + quotient * of_root / (root + e) + 8.0 * U * quotient;
+    let of_quotient = (c * of_m + LEAST) / least + quotient * of_root / (root + e) + 8.0 * U * quotient;
     [of_quotient + U * next.abs() + U * w.abs(), of_m, of_v]
 }

@@ -1,7 +1,10 @@
 //! Allele frequencies, and how they change from one generation to the next.
 
+use std::fmt;
+
 use super::rewards::AlleleRewards;
 use crate::error::{Error, Result};
+use crate::matrix::shown;
 use crate::random::Stream;
 
 /// The frequency p(i) of allele 1 of every gene: finite, from 0 to 1, of one gene or more.
@@ -14,8 +17,14 @@ use crate::random::Stream;
 /// assert_eq!(wrong.to_string(), "allele frequency of gene 1: expected 0 to 1, found 1.5");
 /// # Ok::<(), neuropil::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct AlleleFrequencies(Vec<f64>);
+
+impl fmt::Debug for AlleleFrequencies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AlleleFrequencies").field(&shown(&self.0)).finish()
+    }
+}
 
 impl AlleleFrequencies {
     /// These frequencies.

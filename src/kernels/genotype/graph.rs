@@ -1,5 +1,6 @@
 //! The fixed graph that all genotypes share.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -15,10 +16,9 @@ use crate::random::Stream;
 /// edges enters no sum of the network's, though [`Samples`](super::Samples) look at it with all others.
 ///
 /// A copy shares its memory.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Graph(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     /// Hidden units are rows.
     edges: Pattern,
@@ -33,6 +33,13 @@ struct Inner {
 
 /// Edges of a block: the bits of a word say which of them are active for a sample.
 pub(super) const BLOCK: usize = 128;
+
+impl fmt::Debug for Graph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { edges, classes, .. } = &*self.0;
+        f.debug_struct("Graph").field("edges", edges).field("classes", classes).finish_non_exhaustive()
+    }
+}
 
 impl PartialEq for Graph {
     fn eq(&self, other: &Self) -> bool {

@@ -1,10 +1,13 @@
 //! Genotypes as packed bits: one word holds one gene of 64 genotypes, so that 16 bits of it are a lane mask.
 
+use std::fmt;
+
 use rand_core::Rng;
 
 use super::frequencies::{AlleleFrequencies, check_genes};
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::matrix::shown;
 use crate::parallel::for_each;
 use crate::random::Stream;
 
@@ -18,11 +21,19 @@ const DRAW: usize = 16;
 /// Genotypes, each a string of bits: allele 0 or 1 of every gene.
 ///
 /// Bit l of word \[g, i\] is gene i of genotype 64 g + l; genotypes beyond the last have allele 0 throughout.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Population {
     genotypes: usize,
     genes: usize,
     words: Vec<u64>,
+}
+
+impl fmt::Debug for Population {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Population { genotypes, genes, words } = self;
+        let mut printed = f.debug_struct("Population");
+        printed.field("genotypes", genotypes).field("genes", genes).field("words", &shown(words)).finish()
+    }
 }
 
 impl Population {

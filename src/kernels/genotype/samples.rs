@@ -5,11 +5,13 @@ use super::graph::{BLOCK, Graph};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::matrix::MatRef;
+use crate::matrix::shown;
 use crate::parallel::for_each;
 use crate::simd::{Kernel, LANES, Simd, dispatch};
+use std::fmt;
 
 /// A number for each image of a tile: one line of a cache, not parts of two.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 #[repr(align(64))]
 pub(super) struct Line(pub(super) [f32; LANES]);
 
@@ -19,7 +21,7 @@ pub(super) struct Line(pub(super) [f32; LANES]);
 /// Memory: 4 bytes a pixel, and for each edge a bit for 4 images and one for 16, in blocks of 128 edges of a unit (2000 images, 784 pixels, 1000
 /// units of some 78 edges: 6 and 10 MB). Prepare them once and
 /// keep them, as the generations go by; a mini-batch is prepared in the time of some dozen genotypes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Samples {
     graph: Graph,
     /// Similar images stand together, here and in the tiles.
@@ -30,6 +32,13 @@ pub struct Samples {
     active: Vec<u128>,
     /// \[chunk\]\[block of edges\]\[tile of the chunk\]: the same for its four quads.
     active_in_tile: Vec<u128>,
+}
+
+impl fmt::Debug for Samples {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut printed = f.debug_struct("Samples");
+        printed.field("graph", &self.graph).field("labels", &shown(&self.labels)).finish_non_exhaustive()
+    }
 }
 
 impl Samples {

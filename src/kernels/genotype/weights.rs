@@ -1,6 +1,7 @@
 //! The weight generation matrix: how genes make weights.
 
 use rand_core::Rng;
+use std::fmt;
 
 use super::decode::ByLength;
 use super::frequencies::{AlleleFrequencies, check_genes};
@@ -11,10 +12,16 @@ use crate::random::Stream;
 /// The sparse matrix W \[links, genes\] that makes the weights W x of a genotype x. Its entries are finite.
 ///
 /// Memory: 16 bytes an entry, half of it a copy in the order in which [`decode`](super::decode()) reads it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct WeightGeneration {
     matrix: SparseMatrix,
     by_length: ByLength,
+}
+
+impl fmt::Debug for WeightGeneration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeightGeneration").field("matrix", &self.matrix).finish_non_exhaustive()
+    }
 }
 
 impl WeightGeneration {

@@ -86,6 +86,7 @@ pub enum Reduction {
 /// assert_eq!(update, Update { rate: 0.05, reduction: Reduction::Mean, non_negative: false });
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "systems", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
 pub struct Update {
     /// The learning rate eta: a finite number.
     pub rate: f32,

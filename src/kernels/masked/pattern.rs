@@ -1,10 +1,11 @@
 //! Fixed patterns of entries, checked once, and sparse matrices: a pattern and its values.
 
 use rand_core::Rng;
+use std::fmt;
 
 use super::lists::{Kept, Lists, Summed, blocks};
 use crate::error::{Error, Result};
-use crate::matrix::{MatRef, Matrix};
+use crate::matrix::{MatRef, Matrix, shown};
 use crate::random::Stream;
 
 /// Which entries of a `rows` x `cols` matrix there are: compressed rows, the column indices of each sorted and unique.
@@ -18,7 +19,7 @@ use crate::random::Stream;
 /// assert_eq!(repeated.unwrap_err().to_string(), "pattern, row 0, entry 1: expected a column above 1, found 1");
 /// # Ok::<(), neuropil::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Pattern {
     rows: usize,
     cols: usize,
@@ -26,6 +27,15 @@ pub struct Pattern {
     offsets: Vec<u32>,
     /// Below `cols`, increasing within each row.
     indices: Vec<u32>,
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Pattern { rows, cols, offsets, indices } = self;
+        let mut printed = f.debug_struct("Pattern");
+        printed.field("rows", rows).field("cols", cols);
+        printed.field("offsets", &shown(offsets)).field("indices", &shown(indices)).finish()
+    }
 }
 
 /// Rows, columns and entries are numbered in 31 bits.
@@ -263,13 +273,20 @@ impl Pattern {
 /// A sparse matrix: a [`Pattern`] and a value for each of its entries.
 ///
 /// Products build the order of entries that they need on first use, and keep it; [`update_values`](Self::update_values) keeps it too.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SparseMatrix {
     pattern: Pattern,
     values: Vec<f32>,
     /// For products that sum over rows, and for those over rows and columns that have many samples.
     by_column: Kept,
     in_blocks: [Kept; 2],
+}
+
+impl fmt::Debug for SparseMatrix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut printed = f.debug_struct("SparseMatrix");
+        printed.field("pattern", &self.pattern).field("values", &shown(&self.values)).finish_non_exhaustive()
+    }
 }
 
 impl SparseMatrix {

@@ -11,6 +11,7 @@ const GROUP: usize = 4;
 
 /// Gradient descent with momentum (`m = momentum m + gradient; w -= rate m`) on a particle's own reproduction.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "systems", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
 pub struct SelfReplication {
     /// The learning rate: a finite number.
     pub rate: f32,

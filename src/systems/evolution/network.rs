@@ -1,6 +1,7 @@
 //! A population with its whole state, which it saves, and as a learner.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::OnceLock;
 
@@ -25,7 +26,7 @@ use crate::systems::{Learner, Observer, checkpoint, settings};
 pub(crate) const KIND: &str = "evolution";
 
 /// Neural net evolution: allele frequencies, the links they make, and the whole training state.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Network {
     pub(super) config: Config,
     pub(super) journal: Journal,
@@ -181,7 +182,7 @@ impl Network {
         distances
     }
 
-    /// The weights of all links that stand for the population.
+    /// The weights of all links that stand for the population: evolved ones, whatever was learned in a [lifetime](Self::lifetime_links) since.
     pub fn links(&self, context: &mut Context, genotype: Genotype) -> Vec<f32> {
         let population = match genotype {
             Genotype::Expected => return self.expected().to_vec(),
@@ -194,6 +195,20 @@ impl Network {
         let mut weights = Matrix::zeros(self.graph().links(), 1);
         decode(context, self.weight_generation(), &population, 0..1, weights.view_mut());
         weights.as_slice().to_vec()
+    }
+
+    /// The weights of all links in a lifetime, in which the output layer learns on: those that classify images. None before it begins.
+    pub fn lifetime_links(&self) -> Option<Vec<f32>> {
+        self.life.as_ref().map(Life::links)
+    }
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Network { config, inputs, classes, frequencies, points, life, .. } = self;
+        let mut printed = f.debug_struct("Network");
+        printed.field("config", config).field("inputs", inputs).field("classes", classes);
+        printed.field("frequencies", frequencies).field("points", points).field("life", life).finish_non_exhaustive()
     }
 }
 

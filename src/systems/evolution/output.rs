@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::context::Context;
 use crate::datasets::batches::per_class;
 use crate::datasets::{Dataset, Scaling};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::adam::{Adam, Step};
 use crate::kernels::loss;
 use crate::kernels::plasticity::{self, Reading};
@@ -81,10 +81,16 @@ impl Learning {
 
 /// The training images of a run: so many of each class, drawn by the seed, or all, in a random order.
 pub(crate) fn sample(data: &Dataset, count: Option<usize>, seed: u64) -> Result<Dataset> {
-    let mut indices = match count {
-        Some(count) => per_class(data.labels(), data.classes(), count, Stream::new(seed, "evolution sample"))?,
-        None => (0..data.len() as u32).collect(),
-    };
+    let mut indices =
+        match count {
+            Some(count) => per_class(data.labels(), data.classes(), count, Stream::new(seed, "evolution sample"))
+                .map_err(|error| match error {
+                    // By the name that the user knows.
+                    Error::Setting { expected, found, .. } => Error::setting("images_per_class", expected, found),
+                    other => other,
+                })?,
+            None => (0..data.len() as u32).collect(),
+        };
     Stream::new(seed, "evolution sample order").shuffle(&mut indices);
     data.subset(&indices)
 }

@@ -202,11 +202,20 @@ impl Network {
     }
 
     /// Weights `[features, classes]` of the output layer. They are not all of it: sums may have a [scale](Self::read_out), and features are
-    /// normalised first where the configuration of weight perturbation says so.
+    /// [normalised](Self::output_normalisation) first where the configuration of weight perturbation says so.
     pub fn output_weights(&self) -> MatRef<'_> {
         match &self.output {
             Head::Backpropagation(output) => output.weights.view(),
             Head::Perturbation(output) => output.weights.view(),
+        }
+    }
+
+    /// What an output layer that learns by weight perturbation makes of its features first, once training has come to it: `(y - shift) gain`,
+    /// a shift and a gain for each feature. None where it sees them as they are.
+    pub fn output_normalisation(&self) -> Option<(&[f32], &[f32])> {
+        match &self.output {
+            Head::Backpropagation(_) => None,
+            Head::Perturbation(output) => output.conditioning.as_ref().map(|map| (&map.shift[..], &map.gain[..])),
         }
     }
 

@@ -103,6 +103,35 @@ impl Organism {
     /// [`Error::Setting`] for fewer than two widths, a width of zero, more than 2^24 particles or 2^30 weights of all of them, or
     /// particles that are not linear: those do not stand for one weight.
     pub fn new(net: &Net, widths: &[usize], gelu: bool, stream: Stream) -> Result<Self> {
+        let particles = Organism::particles_of(net, widths)?;
+        Organism::from_particles(widths, gelu, Particles::xavier(net, particles, stream))
+    }
+
+    /// An organism of these particles, in the order of [`particles`](Self::particles). Momentum begins at zero.
+    ///
+    /// ```
+    /// use neuropil::kernels::particle::{Activation, Net};
+    /// use neuropil::random::Stream;
+    /// use neuropil::systems::organism::Organism;
+    /// let first = Organism::new(&Net::new(&[3], Activation::Linear)?, &[4, 2], true, Stream::new(0, "particles"))?;
+    /// let again = Organism::from_particles(&[4, 2], true, first.particles().clone())?;
+    /// assert_eq!(again, first);
+    /// # Ok::<(), neuropil::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); [`Error::Length`] if there are not as many particles as pairs of neighbouring values.
+    pub fn from_particles(widths: &[usize], gelu: bool, particles: Particles) -> Result<Self> {
+        let expected = Organism::particles_of(particles.net(), widths)?;
+        if particles.len() != expected {
+            return Err(Error::Length { what: "particles of an organism", expected, found: particles.len() });
+        }
+        let velocity = Particles::zeros(particles.net(), expected);
+        Ok(Organism { widths: widths.to_vec(), gelu, particles, velocity, self_velocity: None })
+    }
+
+    /// How many particles these widths ask for, if there can be so many of such nets.
+    fn particles_of(net: &Net, widths: &[usize]) -> Result<usize> {
         if net.activation() != Activation::Linear {
             return Err(Error::setting("particles", "linear nets", format!("{:?}", net.activation())));
         }
@@ -115,13 +144,7 @@ impl Organism {
             .filter(|&particles| particles <= 1 << 24)
             .ok_or_else(|| Error::setting("widths", "at most 16777216 particles", format!("{widths:?}")))?;
         settings::values("particle", "weights of all particles", particles as u128 * net.weights() as u128)?;
-        Ok(Organism {
-            widths: widths.to_vec(),
-            gelu,
-            particles: Particles::xavier(net, particles, stream),
-            velocity: Particles::zeros(net, particles),
-            self_velocity: None,
-        })
+        Ok(particles)
     }
 
     /// Values of every layer, inputs first.
@@ -176,8 +199,8 @@ impl Organism {
         particle::self_replicate(context, &mut self.particles, velocity, rule);
     }
 
-    /// A step of the task: the outputs are computed, `loss` says what they cost and turns them into their gradient, and every
-    /// particle follows it.
+    /// A step of the task: the outputs are computed, `loss` says what they cost and writes their gradient, over
+    /// whatever stands there, and every particle follows it.
     ///
     /// # Panics
     /// If x has not as many columns as the organism has inputs, or the descent's rate or momentum is not finite.
@@ -203,15 +226,15 @@ impl Organism {
                 }
             }
         }
-        let view = |weights: &[f32], range: Range<usize>, layer: usize| {
-            Matrix::from_slice(&weights[range], self.widths[layer], self.widths[layer + 1])
-                .expect("a weight a particle")
+        let weights = &*weights;
+        let c = |layer: usize| {
+            let (rows, cols) = (self.widths[layer], self.widths[layer + 1]);
+            MatRef::new(&weights[self.range(layer)], rows, cols).expect("a weight a particle")
         };
-        let c: Vec<Matrix> = (0..layers).map(|layer| view(weights, self.range(layer), layer)).collect();
         for layer in 0..layers {
             let (below, above) = values.split_at_mut(layer);
             let input = below.last().map_or(x, Matrix::view);
-            matmul(context, input, c[layer].view(), sums[layer].view_mut(), Write::Replace);
+            matmul(context, input, c(layer), sums[layer].view_mut(), Write::Replace);
             above[0].view_mut().copy_from(sums[layer].view());
             if self.gelu && layer + 1 < layers {
                 gelu(context, above[0].view_mut());
@@ -225,7 +248,7 @@ impl Organism {
             let to = MatMut::new(to, self.widths[layer], self.widths[layer + 1]).expect("a gradient a particle");
             matmul_tn(context, input, above[0].view(), to, Write::Replace);
             if let Some(below) = below.last_mut() {
-                matmul_nt(context, above[0].view(), c[layer].view(), below.view_mut(), Write::Replace);
+                matmul_nt(context, above[0].view(), c(layer), below.view_mut(), Write::Replace);
                 if self.gelu {
                     gelu_gradient(context, sums[layer - 1].view(), below.view_mut());
                 }

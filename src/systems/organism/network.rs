@@ -1,6 +1,7 @@
 //! An organism that classifies images, as a learner: its whole state, training, checkpoints.
 
 use std::ops::ControlFlow;
+use std::sync::OnceLock;
 
 use super::body::{Census, Descent, Organism, PlainNetwork, Workspace};
 use super::config::{Between, Config};
@@ -36,13 +37,26 @@ pub struct Epoch {
 }
 
 /// An organism of particles that classifies images of one channel, resized to a square.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Network {
     config: Config,
     journal: Journal,
     inputs: usize,
     pub(super) organism: Organism,
     epochs: Vec<[f64; 7]>,
+    /// The weights that the particles stand for, once they were asked for.
+    plain: OnceLock<PlainNetwork>,
+}
+
+/// Of the same configuration and state. An epoch's loss and accuracy may be no numbers, which are the same then.
+impl PartialEq for Network {
+    fn eq(&self, other: &Self) -> bool {
+        let Network { config, journal, inputs, organism, epochs, plain: _ } = self;
+        let bits = |epochs: &[[f64; 7]]| epochs.iter().map(|epoch| epoch.map(f64::to_bits)).collect::<Vec<_>>();
+        (config, journal, inputs) == (&other.config, &other.journal, &other.inputs)
+            && *organism == other.organism
+            && bits(epochs) == bits(&other.epochs)
+    }
 }
 
 /// Calls per epoch: the organism, and where it stands.
@@ -80,7 +94,14 @@ impl Network {
             [config.side * config.side].into_iter().chain(config.hidden.iter().copied()).chain([classes]).collect();
         let gelu = config.activation == Between::Gelu;
         let organism = Organism::new(&config.net()?, &widths, gelu, Stream::new(config.seed, "particles"))?;
-        Ok(Network { config, journal: Journal::default(), inputs, organism, epochs: Vec::new() })
+        Ok(Network {
+            config,
+            journal: Journal::default(),
+            inputs,
+            organism,
+            epochs: Vec::new(),
+            plain: OnceLock::new(),
+        })
     }
 
     pub(crate) fn read(reader: &mut Reader) -> Result<Self> {
@@ -232,6 +253,7 @@ impl Network {
             if own.steps > 0 {
                 self.organism.replicate(context, &own, rule.persistent);
             }
+            self.plain = OnceLock::new();
             let scale = 1.0 / labels.len() as f32;
             let loss = self.organism.step(context, &mut workspace, batch.view(), task, |context, out, mut gradient| {
                 let loss = softmax_cross_entropy(context, out, &labels, None, Some(gradient.reborrow()));
@@ -262,6 +284,11 @@ impl Network {
         }
         self.journal.finished = true;
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// What the organism stands for.
+    fn plain(&self) -> &PlainNetwork {
+        self.plain.get_or_init(|| self.organism.extract())
     }
 
     /// Remembers where the organism stands.
@@ -307,7 +334,7 @@ impl Learner for Network {
         let shape = image_shape(self.inputs).expect("checked when the network was made");
         let mut seen = Matrix::zeros(images.rows(), side * side);
         resize(context, images, shape, side, seen.view_mut());
-        let out = self.organism.extract().forward(context, seen.view());
+        let out = self.plain().forward(context, seen.view());
         logits.copy_from(out.view());
     }
 
@@ -338,6 +365,6 @@ impl Learner for Network {
     /// The weights that the first layer's particles stand for, `[cells, pixels]`: an image of `side` x `side`, as the organism sees
     /// them, for each cell of the first layer (without hidden layers for each class).
     fn receptive_fields(&self) -> Matrix {
-        self.organism.extract().weights[0].transposed()
+        self.plain().weights[0].transposed()
     }
 }

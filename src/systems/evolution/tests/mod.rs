@@ -11,11 +11,12 @@ use super::dopaminergic;
 use super::experiment::{Options, reproduce};
 use super::*;
 use crate::context::Context;
-use crate::datasets::{Dataset, Shape, embedded};
+use crate::datasets::{Dataset, Scaling, Shape, embedded};
 use crate::error::Error;
 use crate::kernels::genotype::{
     AlleleFrequencies, Graph, Population, Samples, WeightGeneration, allele_rewards, evaluate,
 };
+use crate::kernels::loss;
 use crate::matrix::Matrix;
 use crate::parallel::Threads;
 use crate::random::Stream;

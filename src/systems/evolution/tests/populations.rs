@@ -46,6 +46,13 @@ fn a_population_learns_and_its_lifetime_adds_to_it() {
     let found = network.accuracies(&mut context(), &embedded().test).unwrap();
     assert!(found.expected > 0.2, "{found:?}");
     assert!(found.lifetime.unwrap() > found.expected + 0.1, "{found:?}");
+    // What was learned in the lifetime is there to be used.
+    let data = &embedded().test;
+    let links = network.lifetime_links().unwrap();
+    let x = data.to_matrix(&mut context(), Scaling::UNIT).unwrap();
+    let (_, logits) = network.forward(&mut context(), &links, x.view());
+    assert_eq!(loss::accuracy(logits.view(), data.labels()), found.lifetime.unwrap());
+    assert!(Network::new(small(1), 784, 10).unwrap().lifetime_links().is_none());
     let (first, last) = (network.points()[0], *network.points().last().unwrap());
     assert!(last.reward > first.reward && last.fixed >= first.fixed);
     let generations: Vec<u64> = network.distances().iter().map(|d| d.generation).collect();

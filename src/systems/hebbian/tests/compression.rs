@@ -124,6 +124,7 @@ fn compressed_networks_answer_within_the_bound() {
         let mut scale = 1.0;
         match &network.output {
             Head::Perturbation(PerturbedOutput { conditioning: Some(map), .. }) => {
+                assert_eq!(network.output_normalisation(), Some((&map.shift[..], &map.gain[..])));
                 for (z, d) in z_rows.iter_mut().zip(&mut differ) {
                     for (at, (z, d)) in z.iter_mut().zip(d).enumerate() {
                         let (shift, gain) = (f64::from(map.shift[at]), f64::from(map.gain[at]));
@@ -132,7 +133,7 @@ fn compressed_networks_answer_within_the_bound() {
                     }
                 }
             }
-            Head::Perturbation(_) => (),
+            Head::Perturbation(_) => assert_eq!(network.output_normalisation(), None),
             Head::Backpropagation(output) => scale = f64::from(output.scale),
         }
         let w = rows(&network.output_weights().to_owned());
