@@ -180,15 +180,39 @@ mod tests {
         assert!(kernels.png.starts_with(b"\x89PNG"));
         let histogram = weight_histogram(networks).unwrap().unwrap();
         assert!(histogram.svg.contains("some rule (16.7 % zero)"), "two of twelve weights are zero");
-        let curve = Series { name: "a learner".into(), points: vec![(1.0, 20.0), (100.0, 97.0)] };
-        let curves = learning_curves("curves", "Learning", &[curve]).unwrap().unwrap();
+        let curve = Banded::over("a learner", &[vec![(1.0, 20.0), (100.0, 97.0)]]);
+        let curves = learning_curves("curves", "Learning", "The run of seed 0.", vec![curve]).unwrap().unwrap();
         assert!(curves.svg.contains("a learner") && curves.svg.contains("test accuracy"));
+        assert!(curves.caption.ends_with("The run of seed 0."));
+    }
+
+    #[test]
+    fn a_histogram_has_bins_of_one_width_and_no_line_across_empty_ones() {
+        // 39 of the 40 least of each and the largest, which decides where the others lie: a line of two bins, and a dot.
+        let network = |name: &str, sign: f32| {
+            let weight = |_, at: usize| match at {
+                0 => 1.0,
+                at => sign.powi(at as i32) * if at % 4 < 2 { 0.01 } else { 0.03 },
+            };
+            Kernels { name: name.into(), weights: Matrix::from_fn(1, 40, weight), channels: 1, rows: 1, cols: 40 }
+        };
+        let svg = |sign| weight_histogram(&[network("some", sign)]).unwrap().unwrap().svg;
+        let lines = |svg: &str| -> Vec<usize> {
+            let all = svg.split("<polyline").skip(1).map(|rest| rest.split("/>").next().unwrap());
+            let own = all.filter(|line| line.contains("#0072B2"));
+            own.map(|line| line.split("points=\"").nth(1).unwrap().split('"').next().unwrap().trim().split(' ').count())
+                .collect()
+        };
+        let dots = |svg: &str| svg.split("<circle").skip(1).filter(|rest| rest.contains("#0072B2")).count();
+        // Each line, and what stands for it in the legend.
+        assert_eq!((lines(&svg(1.0)), dots(&svg(1.0))), (vec![2, 2], 1));
+        assert_eq!((lines(&svg(-1.0)), dots(&svg(-1.0))), (vec![4, 2], 1));
     }
 
     #[test]
     fn nothing_to_draw_is_no_figure() {
         assert!(weight_kernels(&[]).unwrap().is_none());
         assert!(weight_histogram(&[]).unwrap().is_none());
-        assert!(learning_curves("curves", "Learning", &[]).unwrap().is_none());
+        assert!(learning_curves("curves", "Learning", "", Vec::new()).unwrap().is_none());
     }
 }

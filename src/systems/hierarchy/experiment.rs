@@ -68,7 +68,8 @@ impl Options {
 
 /// Where the recipes depart from the paper, or fill what it leaves open: what a reader of the tables must know.
 pub const DEPARTURES: &[&str] = &[
-    "Training images are split at random, by the seed, into four fifths to learn from and one fifth for validation (MNIST: 48,000 and 12,000); \
+    "Training images are split at random, by the seed, into four fifths to learn from and one fifth for validation (MNIST: 48,000 and 12,000, quick: \
+     1,600 and 400); \
      validation stops the read-outs and nothing else.",
     "Weights belong to places within a receptive field and move with it (the authors' code); the masked form of the paper's text is there \
      too (form = \"masked\") and agrees to the bit while the fields stand still, but for A2: where a unit sees a square twice, one indicator \
@@ -76,7 +77,7 @@ pub const DEPARTURES: &[&str] = &[
     "In meta-learning a candidate is trained by algorithm 1, all its epochs, from the best topology's weights, with Adam starting anew; if it is \
      not accepted its training is undone. The paper says neither how long candidates are trained nor what becomes of their weights.",
     "One epoch a candidate was tried first, and its result on the test images seen; that a candidate is trained for all five was then chosen on \
-     training images kept for it, without the test images.",
+     training images kept for it, without the test images (quick: for four, after twenty of the first training; and there are six meta-steps).",
     "A candidate is accepted if the moved unit's entropy is above that unit's entropy in the best topology so far, as it was when that was \
      accepted; the paper compares it with the candidate before, of whatever unit. Moves of others may have lowered it before: neither a unit's \
      entropy nor the largest need rise over a run (criterion = \"unit_best\" compares with the highest that unit had). A shift at an edge goes inward.",

@@ -1,12 +1,17 @@
 //! Charts of lines and of points.
 
+use std::ops::Range;
+
 use plotters::coord::Shift;
+use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint};
+use plotters::coord::types::RangedCoordf64;
+use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 
 use super::{Drawing, FONT, Figure, PALETTE, render};
 use crate::failure::Failure;
 
-/// A line of (x, y) points; without a name it is not in the legend.
+/// A line of (x, y) points, broken where one has no place; without a name it is not in the legend.
 #[derive(Clone)]
 pub(crate) struct Series {
     pub(crate) name: String,
@@ -23,124 +28,216 @@ pub(crate) struct Banded {
 }
 
 impl Banded {
-    /// Of runs with a point each at the same places. Where a run has no number, there is no mean.
+    /// Of runs, at the places where each of them has a point. Where a run has no number, there is no mean.
     pub(crate) fn over(name: impl Into<String>, runs: &[Vec<(f64, f64)>]) -> Self {
         let (mut points, mut band) = (Vec::new(), Vec::new());
-        for at in 0..runs.iter().map(Vec::len).min().unwrap_or(0) {
-            let (x, values) = (runs[0][at].0, runs.iter().map(|run| run[at].1));
-            points.push((x, values.clone().sum::<f64>() / runs.len() as f64));
-            if runs.len() > 1 && values.clone().all(f64::is_finite) {
-                band.push((x, values.clone().fold(f64::INFINITY, f64::min), values.fold(f64::NEG_INFINITY, f64::max)));
+        for &(x, _) in runs.first().into_iter().flatten() {
+            let at = |run: &Vec<(f64, f64)>| run.iter().find(|point| point.0 == x).map(|point| point.1);
+            let Some(values) = runs.iter().map(at).collect::<Option<Vec<f64>>>() else { continue };
+            points.push((x, values.iter().sum::<f64>() / runs.len() as f64));
+            if runs.len() > 1 && values.iter().all(|value| value.is_finite()) {
+                let (low, high) = ends(values.into_iter());
+                band.push((x, low, high));
             }
         }
         Banded { mean: Series { name: name.into(), points }, band }
     }
 }
 
-/// A chart of lines with a legend.
-pub(super) struct Chart<'a> {
-    pub(super) title: &'a str,
-    pub(super) x: &'a str,
-    pub(super) y: &'a str,
-    pub(super) series: &'a [Series],
-    /// Ranges of both axes, in the axes' own units (powers of ten where logarithmic).
-    pub(super) range: [(f64, f64); 2],
-    /// Whether the axes carry powers of ten: points then hold the exponents.
-    pub(super) powers: [bool; 2],
-    pub(super) legend: SeriesLabelPosition,
-    /// Whether points stand alone instead of forming lines.
-    pub(super) marks: bool,
-    /// A straight line drawn below all else.
-    pub(super) fit: Option<[(f64, f64); 2]>,
-    /// An area for each series, if there are any.
-    pub(super) bands: &'a [Band],
-    /// What the whole numbers from 0 on stand for on the first axis, if they are names.
-    pub(super) ticks: &'a [&'a str],
+/// Pixels of a plot without its legend.
+const SIZE: (u32, u32) = (1400, 900);
+/// Pixels of a row of the legend.
+const ROW: i32 = 32;
+/// Dashes and gaps, in pixels, of lines whose colours all stand for others already.
+const DASHES: [(i32, i32); 2] = [(16, 10), (5, 7)];
+
+/// A plot whose points are in their places: where axes are logarithmic they hold the exponents.
+struct Chart<'a> {
+    plot: &'a Plot<'a>,
+    shown: Shown<'a>,
+    /// Ranges of both axes.
+    range: [(f64, f64); 2],
+}
+
+impl Chart<'_> {
+    /// Entries of the legend side by side, and pixels of each: as long as the longest name.
+    fn columns(&self) -> (i32, i32) {
+        let longest = self.shown.series.iter().map(|series| series.name.chars().count()).max().unwrap_or(0) as i32;
+        let width = 70 + 10 * longest;
+        ((SIZE.0 as i32 - 100) / width, width)
+    }
+
+    /// What stands in the legend, with its number.
+    fn named(&self) -> impl Iterator<Item = (usize, &str)> {
+        let names = self.shown.series.iter().map(|series| series.name.as_str());
+        names.enumerate().filter(|(_, name)| !name.is_empty())
+    }
+
+    fn size(&self) -> (u32, u32) {
+        let rows = (self.named().count() as u32).div_ceil(self.columns().0.max(1) as u32);
+        (SIZE.0, SIZE.1 + rows * ROW as u32)
+    }
+
+    /// Where an axis has its ticks.
+    fn ticks(&self, axis: usize) -> Vec<f64> {
+        let (low, high) = self.range[axis];
+        match self.shown.ticks.len() {
+            names @ 1.. if axis == 0 => (0..names).map(|name| name as f64).collect(),
+            _ if self.plot.logarithmic[axis] => powers((low, high)),
+            _ => RangedCoordf64::from(low..high).key_points(8),
+        }
+    }
+
+    fn label(&self, axis: usize, value: f64) -> String {
+        if let Some(name) = self.shown.ticks.get(value.round() as usize).filter(|_| axis == 0) {
+            return (*name).to_owned();
+        }
+        if self.plot.logarithmic[axis] {
+            return power(value);
+        }
+        // As many decimals as the axis needs, no trailing zeros.
+        let text = format!("{value:.2}");
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    }
+
+    /// What the colours stand for, below the plot: nothing is covered.
+    fn legend<B: DrawingBackend>(
+        &self,
+        area: &DrawingArea<B, Shift>,
+    ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+        let (columns, width) = self.columns();
+        for ((index, name), place) in self.named().zip(0..) {
+            let (x, y) = (100 + place % columns.max(1) * width, place / columns.max(1) * ROW + 4);
+            let line = [(x, y), (x + 40, y)];
+            let colour = colour(index);
+            match dashes(index) {
+                _ if self.shown.marks => area.draw(&mark(index, (x + 20, y)))?,
+                None => area.draw(&PathElement::new(line, colour.stroke_width(4)))?,
+                Some((dash, gap)) => area.draw(&DashedPathElement::new(line, dash, gap, colour.stroke_width(4)))?,
+            }
+            area.draw(&Text::new(name.to_owned(), (x + 50, y - 11), (FONT, 20)))?;
+        }
+        Ok(())
+    }
+}
+
+fn colour(index: usize) -> RGBColor {
+    PALETTE[index % PALETTE.len()]
+}
+
+fn dashes(index: usize) -> Option<(i32, i32)> {
+    (index / PALETTE.len()).checked_sub(1).map(|round| DASHES[round % DASHES.len()])
+}
+
+/// A point that stands alone: hollow where all colours stand for others already.
+fn mark<C: Clone>(index: usize, at: C) -> Circle<C, i32> {
+    let colour = colour(index);
+    Circle::new(at, 6, if dashes(index).is_none() { colour.filled() } else { colour.stroke_width(3) })
+}
+
+/// An axis whose ticks are given.
+struct Axis {
+    range: RangedCoordf64,
+    ticks: Vec<f64>,
+}
+
+impl Ranged for Axis {
+    type FormatOption = DefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
+        self.range.map(value, limit)
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
+        if hint.weight().allow_light_points() { Vec::new() } else { self.ticks.clone() }
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.range.range()
+    }
 }
 
 impl Drawing for Chart<'_> {
     fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
-        let [(x0, x1), (y0, y1)] = self.range;
-        let mut chart = ChartBuilder::on(area)
+        let (area, below) = area.split_vertically(SIZE.1);
+        let axis = |axis: usize| {
+            let (low, high) = self.range[axis];
+            Axis { range: RangedCoordf64::from(low..high), ticks: self.ticks(axis) }
+        };
+        let mut chart = ChartBuilder::on(&area)
             .margin(20)
             .margin_right(40)
-            .caption(self.title, (FONT, 30))
+            .caption(self.plot.title, (FONT, 30))
             .x_label_area_size(70)
             .y_label_area_size(100)
-            .build_cartesian_2d(x0..x1, y0..y1)?;
-        let label = |powers: bool| {
-            move |value: &f64| {
-                if !powers {
-                    // As many decimals as the axis needs, no trailing zeros.
-                    let text = format!("{value:.2}");
-                    return text.trim_end_matches('0').trim_end_matches('.').to_owned();
-                }
-                if (value - value.round()).abs() > 1e-6 { String::new() } else { power_of_ten(value.round() as i32) }
-            }
-        };
-        let below = |value: &f64| {
-            if self.ticks.is_empty() {
-                return label(self.powers[0])(value);
-            }
-            let name = self.ticks.get(value.round().max(0.0) as usize).filter(|_| (value - value.round()).abs() < 1e-6);
-            name.map_or(String::new(), |name| (*name).to_owned())
-        };
-        let whole = |(low, high): (f64, f64)| (high - low).round().max(1.0) as usize + 1;
-        let count = |axis: usize| {
-            if self.powers[axis] || (axis == 0 && !self.ticks.is_empty()) { whole(self.range[axis]) } else { 8 }
-        };
+            .build_cartesian_2d(axis(0), axis(1))?;
         chart
             .configure_mesh()
-            .x_desc(self.x)
-            .y_desc(self.y)
+            .x_desc(self.plot.x)
+            .y_desc(self.plot.y)
             .axis_desc_style((FONT, 24))
             .label_style((FONT, 20))
-            .x_labels(count(0))
-            .y_labels(count(1))
-            .x_label_formatter(&below)
-            .y_label_formatter(&label(self.powers[1]))
+            .x_label_formatter(&|value| self.label(0, *value))
+            .y_label_formatter(&|value| self.label(1, *value))
             .light_line_style(TRANSPARENT)
             .bold_line_style(BLACK.mix(0.15))
             .draw()?;
-        if let Some(fit) = self.fit {
-            chart.draw_series(LineSeries::new(fit, BLACK.mix(0.5).stroke_width(2)))?;
+        if self.shown.fit {
+            let points: Vec<(f64, f64)> = self.shown.points().collect();
+            if let Some(fit) = regression(&points, self.range[0]) {
+                chart.draw_series(LineSeries::new(fit, BLACK.mix(0.5).stroke_width(2)))?;
+            }
         }
-        for (index, band) in self.bands.iter().enumerate().filter(|(_, band)| band.len() > 1) {
+        for (index, band) in self.shown.bands.iter().enumerate().filter(|(_, band)| band.len() > 1) {
             let (there, back) = (band.iter().map(|b| (b.0, b.2)), band.iter().rev().map(|b| (b.0, b.1)));
             let area: Vec<(f64, f64)> = there.chain(back).collect();
-            chart.draw_series([Polygon::new(area, PALETTE[index % PALETTE.len()].mix(0.2).filled())])?;
+            chart.draw_series([Polygon::new(area, colour(index).mix(0.2).filled())])?;
         }
-        for (index, series) in self.series.iter().enumerate() {
-            let colour = PALETTE[index % PALETTE.len()];
-            if self.marks {
-                let circle = move |point| Circle::new(point, 6, colour.filled());
-                let anno = chart.draw_series(series.points.iter().map(|&point| circle(point)))?;
-                anno.label(&series.name).legend(move |(x, y)| Circle::new((x + 15, y), 6, colour.filled()));
+        for (index, series) in self.shown.series.iter().enumerate() {
+            if self.shown.marks {
+                chart.draw_series(series.points.iter().map(|&point| mark(index, point)))?;
                 continue;
             }
-            let width = if series.name.is_empty() { 2 } else { 3 };
-            let anno = chart.draw_series(LineSeries::new(series.points.iter().copied(), colour.stroke_width(width)))?;
-            if !series.name.is_empty() {
-                anno.label(&series.name)
-                    .legend(move |(x, y)| PathElement::new([(x, y), (x + 30, y)], colour.stroke_width(4)));
-            }
-            // A single point would leave no trace as a line.
-            if let [point] = series.points[..] {
-                chart.draw_series([Circle::new(point, 4, colour.filled())])?;
+            let style = colour(index).stroke_width(if series.name.is_empty() { 2 } else { 3 });
+            for piece in series.points.split(|&point| !has_place(point)) {
+                match (piece, dashes(index)) {
+                    ([], _) => (),
+                    // A single point would leave no trace as a line.
+                    (&[point], _) => {
+                        chart.draw_series([Circle::new(point, 4, colour(index).filled())])?;
+                    }
+                    (_, None) => {
+                        chart.draw_series(LineSeries::new(piece.iter().copied(), style))?;
+                    }
+                    (_, Some((dash, gap))) => {
+                        chart.draw_series(DashedLineSeries::new(piece.iter().copied(), dash, gap, style))?;
+                    }
+                }
             }
         }
-        if self.series.iter().all(|series| series.name.is_empty()) {
-            return Ok(());
-        }
-        chart
-            .configure_series_labels()
-            .position(self.legend.clone())
-            .margin(16)
-            .legend_area_size(42)
-            .label_font((FONT, 20))
-            .background_style(WHITE.mix(0.85))
-            .border_style(BLACK.mix(0.4))
-            .draw()
+        self.legend(&below)
+    }
+}
+
+/// Exponents of powers of ten within a range; where less than two decades are shown, those of their doubles and fivefolds too.
+fn powers((low, high): (f64, f64)) -> Vec<f64> {
+    let factors: &[f64] = if high - low < 2.0 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+    // As many as have room.
+    let every = ((high - low) / 12.0).ceil().max(1.0);
+    let whole = (low.floor() as i32..=high.ceil() as i32).map(f64::from).filter(|exponent| exponent % every == 0.0);
+    let all = whole.flat_map(|exponent| factors.iter().map(move |factor| exponent + factor.log10()));
+    all.filter(|exponent| (low..=high).contains(exponent)).collect()
+}
+
+/// A power of ten, its double or its fivefold, by its exponent.
+fn power(value: f64) -> String {
+    let exponent = (value + 1e-6).floor() as i32;
+    match ((10f64.powf(value - f64::from(exponent))).round() as i32, exponent) {
+        (1, exponent) => power_of_ten(exponent),
+        (digit, 0..=5) => (digit * 10i32.pow(exponent as u32)).to_string(),
+        (digit, -3..=-1) => format!("{:.*}", -exponent as usize, f64::from(digit) * 10f64.powi(exponent)),
+        (digit, _) => format!("{digit}·{}", power_of_ten(exponent)),
     }
 }
 
@@ -179,14 +276,25 @@ pub(crate) struct Plot<'a> {
 #[derive(Clone, Copy, Default)]
 struct Shown<'a> {
     series: &'a [Series],
-    /// As [`Chart::bands`].
+    /// An area for each series, if there are any.
     bands: &'a [Band],
-    /// As [`Chart::ticks`].
+    /// What the whole numbers from 0 on stand for on the first axis, if they are names.
     ticks: &'a [&'a str],
-    /// As [`Chart::marks`].
+    /// Whether points stand alone instead of forming lines.
     marks: bool,
-    /// Whether the regression line is drawn.
+    /// Whether the regression line is drawn, below all else.
     fit: bool,
+}
+
+impl Shown<'_> {
+    /// All points that have a place.
+    fn points(&self) -> impl Iterator<Item = (f64, f64)> {
+        self.series.iter().flat_map(|series| &series.points).copied().filter(|&point| has_place(point))
+    }
+}
+
+fn has_place((x, y): (f64, f64)) -> bool {
+    x.is_finite() && y.is_finite()
 }
 
 impl Plot<'_> {
@@ -195,9 +303,8 @@ impl Plot<'_> {
         let place = |value: f64, axis: usize| if self.logarithmic[axis] { value.log10() } else { value };
         let (mut series, mut bands) = (Vec::new(), Vec::new());
         for (at, Series { name, points }) in shown.series.iter().enumerate() {
-            let points = points.iter().map(|&(x, y)| (place(x, 0), place(y, 1)));
-            let points: Vec<_> = points.filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
-            if points.is_empty() {
+            let points: Vec<_> = points.iter().map(|&(x, y)| (place(x, 0), place(y, 1))).collect();
+            if !points.iter().any(|&point| has_place(point)) {
                 continue;
             }
             series.push(Series { name: name.clone(), points });
@@ -205,41 +312,16 @@ impl Plot<'_> {
             let band = band.iter().map(|&(x, low, high)| (place(x, 0), place(low, 1), place(high, 1)));
             bands.push(band.filter(|(x, low, high)| [x, low, high].iter().all(|value| value.is_finite())).collect());
         }
-        let points: Vec<(f64, f64)> = series.iter().flat_map(|series| series.points.iter().copied()).collect();
-        if points.is_empty() {
+        if series.is_empty() {
             return Ok(None);
         }
+        let shown = Shown { series: &series, bands: &bands, ..shown };
         let edges = bands.iter().flat_map(|band: &Band| band).flat_map(|&(x, low, high)| [(x, low), (x, high)]);
-        let all = || points.iter().copied().chain(edges.clone());
-        let range = [range(all().map(|p| p.0)), range(all().map(|p| p.1))];
-        let fit = if shown.fit { regression(&points, range[0]) } else { None };
-        let chart = Chart {
-            title: self.title,
-            x: self.x,
-            y: self.y,
-            series: &series,
-            range,
-            powers: self.logarithmic,
-            // Over the last of several names there is room in the middle sooner than in a corner.
-            legend: if shown.ticks.is_empty() { emptier(&points, range) } else { SeriesLabelPosition::MiddleRight },
-            marks: shown.marks,
-            fit,
-            bands: &bands,
-            ticks: shown.ticks,
-        };
-        render(name, self.caption.to_owned(), (1400, 900), &chart).map(Some)
+        let all = || shown.points().chain(edges.clone());
+        let range = [range(all().map(|p| p.0), self.logarithmic[0]), range(all().map(|p| p.1), self.logarithmic[1])];
+        let chart = Chart { plot: self, shown, range };
+        render(name, self.caption.to_owned(), chart.size(), &chart).map(Some)
     }
-}
-
-/// The right corner in which fewer points lie: the lower if both are as full.
-fn emptier(points: &[(f64, f64)], [x, y]: [(f64, f64); 2]) -> SeriesLabelPosition {
-    let right = points.iter().filter(|point| point.0 > x.0 + 0.6 * (x.1 - x.0));
-    let (mut low, mut high) = (0, 0);
-    for height in right.map(|point| (point.1 - y.0) / (y.1 - y.0)) {
-        low += usize::from(height < 0.25);
-        high += usize::from(height > 0.75);
-    }
-    if high < low { SeriesLabelPosition::UpperRight } else { SeriesLabelPosition::LowerRight }
 }
 
 /// The regression line of y on x from one end to the other, where there is one.
@@ -283,44 +365,33 @@ pub(crate) fn marks(
 }
 
 /// Test accuracy in per cent over the batches of each learner's last phase; `None` if no series has a point.
-pub(crate) fn learning_curves(name: &'static str, title: &str, series: &[Series]) -> Result<Option<Figure>, Failure> {
-    let series: Vec<Series> = series
-        .iter()
-        .filter(|series| !series.points.is_empty())
-        .map(|series| Series {
-            name: series.name.clone(),
-            points: series.points.iter().map(|&(step, accuracy)| (step.max(1.0).log10(), accuracy)).collect(),
-        })
-        .collect();
-    let points = || series.iter().flat_map(|series| &series.points);
-    if points().next().is_none() {
-        return Ok(None);
-    }
-    let last = points().map(|point| point.0).fold(1.0, f64::max);
-    let first = points().map(|point| point.0).fold(last, f64::min).floor();
-    let low = points().map(|point| point.1).fold(100.0, f64::min);
-    let chart = Chart {
+pub(crate) fn learning_curves(
+    name: &'static str,
+    title: &str,
+    whose: &str,
+    series: Vec<Banded>,
+) -> Result<Option<Figure>, Failure> {
+    let plot = Plot {
         title,
         x: "batches (logarithmic)",
         y: "test accuracy, %",
-        series: &series,
-        range: [(first, (last + 0.05).max(first + 1.0)), ((low / 10.0).floor() * 10.0, 100.0)],
-        powers: [true, false],
-        legend: SeriesLabelPosition::LowerRight,
-        marks: false,
-        fit: None,
-        bands: &[],
-        ticks: &[],
+        caption: &format!("Accuracy on the test images while the output layer (or the whole network) learns. {whose}"),
+        logarithmic: [true, false],
     };
-    let caption = "Accuracy on the test images while the output layer (or the whole network) learns.".to_owned();
-    render(name, caption, (1400, 900), &chart).map(Some)
+    bands(name, &plot, &[], series)
 }
 
-/// The least and the largest, with a margin.
-fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
-    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), value| (l.min(value), h.max(value)));
+/// The least and the largest.
+fn ends(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)))
+}
+
+/// The least and the largest, with a margin; whole decades where two ticks of a logarithmic axis would not lie between.
+fn range(values: impl Iterator<Item = f64>, logarithmic: bool) -> (f64, f64) {
+    let (low, high) = ends(values);
     let margin = ((high - low) * 0.05).max(0.05);
-    (low - margin, high + margin)
+    let range = (low - margin, high + margin);
+    if logarithmic && powers(range).len() < 2 { (range.0.floor(), range.1.ceil()) } else { range }
 }
 
 #[cfg(test)]
@@ -331,6 +402,45 @@ mod tests {
     fn powers_of_ten_are_written_as_people_do() {
         let written: Vec<String> = [0, 2, -2, -5, 12].map(power_of_ten).into();
         assert_eq!(written, ["1", "100", "0.01", "10⁻⁵", "10¹²"]);
+        let written = |range| powers(range).into_iter().map(power).collect::<Vec<_>>();
+        assert_eq!(written((1.35, 2.4)), ["50", "100", "200"], "less than two decades");
+        assert_eq!(written((-2.1, -0.9)), ["0.01", "0.02", "0.05", "0.1"]);
+        assert_eq!(written((-7.1, -6.2)), ["10⁻⁷", "2·10⁻⁷", "5·10⁻⁷"]);
+        assert_eq!(written((0.9, 3.0)), ["10", "100", "1000"]);
+        assert_eq!(written((-16.0, 1.0)).len(), 9, "as many as have room");
+        assert_eq!(range([120.0f64.log10(), 130.0f64.log10()].into_iter(), true), (2.0, 3.0), "two ticks at least");
+    }
+
+    #[test]
+    fn lines_that_share_a_colour_differ_in_their_dashes_and_no_name_covers_a_line() {
+        let plot = Plot { title: "t", x: "x", y: "y", caption: "c", logarithmic: [false, false] };
+        let series = |number: usize| -> Vec<Series> {
+            (0..number)
+                .map(|at| Series { name: format!("run {at}"), points: vec![(0.0, 0.0), (1.0, at as f64)] })
+                .collect()
+        };
+        let lines_of_the_first_colour = |number| {
+            let svg = lines("f", &plot, &series(number)).unwrap().unwrap().svg;
+            svg.split("<polyline").filter(|line| line.contains("#0072B2")).count()
+        };
+        // The line and what stands for it in the legend; then each dash.
+        assert_eq!(lines_of_the_first_colour(8), 2);
+        let (dashed, dotted) = (lines_of_the_first_colour(9), lines_of_the_first_colour(17));
+        assert!(dashed > 20 && dotted > 2 * dashed, "{dashed}, {dotted}");
+        let shown = series(17);
+        let shown = Shown { series: &shown, ..Shown::default() };
+        let chart = Chart { plot: &plot, shown, range: [(0.0, 1.0); 2] };
+        let rows = 17u32.div_ceil(chart.columns().0 as u32);
+        assert_eq!(chart.size(), (SIZE.0, SIZE.1 + rows * ROW as u32), "below the plot");
+    }
+
+    #[test]
+    fn a_line_is_broken_where_a_point_has_no_place() {
+        let plot = Plot { title: "t", x: "x", y: "y", caption: "c", logarithmic: [false, true] };
+        let points = vec![(0.0, 1.0), (1.0, 2.0), (2.0, 0.0), (3.0, 2.0), (4.0, f64::NAN), (5.0, 3.0), (6.0, 9.0)];
+        let svg = lines("f", &plot, &[Series { name: String::new(), points }]).unwrap().unwrap().svg;
+        assert_eq!(svg.split("<polyline").filter(|line| line.contains("#0072B2")).count(), 2);
+        assert_eq!(svg.matches("<circle").count(), 1, "a point by itself");
     }
 
     #[test]
@@ -354,6 +464,9 @@ mod tests {
         assert!(of.mean.points[2].1.is_nan(), "no mean where a run has none");
         assert!(Banded::over("one", &runs[..1]).band.is_empty());
         assert!(Banded::over("none", &[]).mean.points.is_empty());
+        let longer = vec![(0.0, 5.0), (0.5, 6.0), (1.0, 6.0), (3.0, 1.0)];
+        let of = Banded::over("some", &[longer, runs[0].clone()]);
+        assert_eq!(of.mean.points, [(0.0, 3.0), (1.0, 5.0)], "where all have a point");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use neuropil::Matrix;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use super::chart::{Chart, Series};
+use super::chart::{Plot, Series, lines};
 use super::{Drawing, FONT, Figure, MARGIN, Picture, TITLE, render};
 use crate::failure::Failure;
 
@@ -18,54 +18,42 @@ pub(crate) struct Kernels {
     pub(crate) cols: usize,
 }
 
-/// Bins of the weight histogram.
+/// Bins of the weight histogram, from -1 to 1: as wide for networks without negative weights.
 const BINS: usize = 80;
 
 /// How the hidden weights are distributed: the share of weights in each bin, each network's scaled by its largest |w|.
 pub(crate) fn weight_histogram(networks: &[Kernels]) -> Result<Option<Figure>, Failure> {
     let mut series = Vec::new();
-    let mut lowest = -1.0f64;
     for network in networks {
         let values = network.weights.as_slice();
         let largest = values.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
         if largest == 0.0 || !largest.is_finite() {
             continue;
         }
-        let signed = values.iter().any(|&value| value < 0.0);
-        let (low, width) = if signed { (-1.0, 2.0) } else { (0.0, 1.0) };
         let mut counts = [0usize; BINS];
         for value in values.iter().filter(|&&value| value != 0.0) {
-            let place = (f64::from(value / largest) - low) / width * BINS as f64;
+            let place = (f64::from(value / largest) + 1.0) / 2.0 * BINS as f64;
             counts[(place as usize).min(BINS - 1)] += 1;
         }
-        let zeros = values.iter().filter(|&&value| value == 0.0).count();
         let total = values.len() as f64;
-        let mut points = Vec::new();
-        for (bin, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-            let share = (count as f64 / total).log10();
-            lowest = lowest.min(share.floor());
-            points.push((low + width * (bin as f64 + 0.5) / BINS as f64, share));
-        }
-        series.push(Series { name: format!("{} ({:.1} % zero)", network.name, 100.0 * zeros as f64 / total), points });
+        let middle = |bin: usize| 2.0 * (bin as f64 + 0.5) / BINS as f64 - 1.0;
+        let zeros = 100.0 * (values.len() - counts.iter().sum::<usize>()) as f64 / total;
+        // Empty bins have no place on a logarithmic axis, and break the line.
+        let points = counts.iter().enumerate().map(|(bin, &count)| (middle(bin), count as f64 / total));
+        series.push(Series { name: format!("{} ({zeros:.1} % zero)", network.name), points: points.collect() });
     }
-    if series.is_empty() {
-        return Ok(None);
-    }
-    let chart = Chart {
+    let plot = Plot {
         title: "Hidden weights, those not zero",
         x: "weight / largest |weight|",
         y: "share of all weights",
-        series: &series,
-        range: [(-1.0, 1.0), (lowest, 0.0)],
-        powers: [false, true],
-        legend: SeriesLabelPosition::UpperLeft,
-        marks: false,
-        fit: None,
-        bands: &[],
-        ticks: &[],
+        caption: &format!(
+            "Distribution of the hidden weights of each network's first seed, in bins of {}; dots are bins between empty ones. Exact zeros are \
+             left out of the lines and named below.",
+            2.0 / BINS as f64
+        ),
+        logarithmic: [false, true],
     };
-    let caption = "Distribution of the hidden weights. Exact zeros are left out of the lines and named in the legend.";
-    render("weight-histogram", caption.to_owned(), (1400, 900), &chart).map(Some)
+    lines("weight-histogram", &plot, &series)
 }
 
 /// Most units shown in a row, and rows of them.
@@ -170,9 +158,14 @@ pub(crate) fn weight_kernels(networks: &[Kernels]) -> Result<Option<Figure>, Fai
         return Ok(None);
     }
     let panels = Panels { networks };
-    let caption = format!(
-        "Weights of up to {} hidden units of each network, each scaled by its largest: red excites, blue inhibits, white is zero.",
-        TILES * TILES
-    );
+    let colours = match networks[0].channels {
+        3 => "each scaled by its largest, as colours around grey, which is zero",
+        _ => {
+            "each scaled by its largest, in colours as strong as the square root of that: red excites, blue inhibits, \
+             white is zero"
+        }
+    };
+    let caption =
+        format!("Weights of up to {} hidden units of each network (of its first seed), {colours}.", TILES * TILES);
     render("weight-kernels", caption, panels.size(), &panels).map(Some)
 }

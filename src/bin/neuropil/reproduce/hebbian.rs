@@ -1,15 +1,14 @@
 //! The reproduction of the Hebbian paper.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 
 use neuropil::Context;
 use neuropil::analysis::Family;
 use neuropil::systems::hebbian::experiment::{self, ATTACKS, EPSILONS, Images, Options, Report, Row, Run, SEEN};
 
-use super::{Arguments, ImageSet, Reproduction};
+use super::{Arguments, CURVE, ImageSet, Reproduction, accuracies, curve_lines, of_runs};
 use crate::failure::Failure;
-use crate::figures::{self, Figure, Kernels, Plot, Series};
+use crate::figures::{self, Banded, Figure, Kernels, Plot, Series};
 use crate::progress::Monitor;
 
 pub(super) const TITLE: &str = "Hebbian learning with weight perturbation";
@@ -55,13 +54,13 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
 
 /// The figures' data, and each row's configuration with its first seed, as `neuropil train` takes it.
 fn files(report: &Report, arguments: &Arguments) -> Vec<(Cow<'static, str>, Vec<u8>)> {
-    let mut files = vec![
-        ("curves.tsv".into(), curves_table(report).into_bytes()),
-        ("attacks.tsv".into(), attacks_table(report).into_bytes()),
-        ("fits.tsv".into(), fits_table(report).into_bytes()),
-    ];
-    let mut seen = HashSet::new();
-    for run in report.runs.iter().filter(|run| seen.insert(run.row.name)) {
+    let mut files: Vec<_> = super::tables([
+        ("curves.tsv", curves_table(report)),
+        ("attacks.tsv", attacks_table(report)),
+        ("fits.tsv", fits_table(report)),
+    ])
+    .collect();
+    for run in by_row(report).iter().map(|runs| runs[0]) {
         let mut about = format!("# {}\n# {}\n", run.row.description, arguments.train(run.kind));
         if let Some(shots) = run.row.shots {
             about += &format!("# (which trains on all images of a class; here it was on {shots})\n");
@@ -71,17 +70,10 @@ fn files(report: &Report, arguments: &Arguments) -> Vec<(Cow<'static, str>, Vec<
     files
 }
 
-/// The learning curve of every run. Points of hidden layers, which have neither loss nor accuracy, are left out.
+/// The learning curve of every run.
 fn curves_table(report: &Report) -> String {
-    let mut text = "row\tseed\tphase\tstep\tloss\ttest accuracy, %\n".to_owned();
-    let optional = |value: Option<f64>, digits| value.map_or(String::new(), |value| format!("{value:.digits$}"));
-    for run in &report.runs {
-        for point in run.curve.iter().filter(|point| point.loss.is_some() || point.accuracy.is_some()) {
-            let (loss, accuracy) = (optional(point.loss, 6), optional(point.accuracy.map(|share| 100.0 * share), 2));
-            text += &format!("{}\t{}\t{}\t{}\t{loss}\t{accuracy}\n", run.row.name, run.seed, point.phase, point.step);
-        }
-    }
-    text
+    let lines = report.runs.iter().map(|run| curve_lines(&format!("{}\t{}", run.row.name, run.seed), &run.curve));
+    format!("row\tseed\t{CURVE}") + &lines.collect::<String>()
 }
 
 /// Figure 4: accuracies at every epsilon.
@@ -118,13 +110,29 @@ fn fits_table(report: &Report) -> String {
     text
 }
 
+/// The runs of each row.
+fn by_row(report: &Report) -> Vec<Vec<&Run>> {
+    let mut rows: Vec<Vec<&Run>> = Vec::new();
+    for run in &report.runs {
+        match rows.iter_mut().find(|runs| runs[0].row.name == run.row.name) {
+            Some(runs) => runs.push(run),
+            None => rows.push(vec![run]),
+        }
+    }
+    rows
+}
+
 fn draw(report: &Report, images: &str, [channels, rows, cols]: [usize; 3]) -> Result<Vec<Figure>, Failure> {
-    // One line for each row: its first seed.
-    let mut seen = HashSet::new();
-    let first: Vec<&Run> = report.runs.iter().filter(|run| seen.insert(run.row.name)).collect();
-    let curves = |non_negative: bool| -> Vec<Series> {
-        first.iter().filter(|run| run.row.non_negative == non_negative).map(|run| curve(run)).collect()
+    let grouped = by_row(report);
+    let whose = of_runs(report.runs.iter().map(|run| run.seed));
+    let curves = |non_negative: bool| -> Vec<Banded> {
+        let of = |runs: &Vec<&Run>| {
+            let name = runs[0].row.description.trim_start_matches("non-negative: ");
+            Banded::over(name, &runs.iter().map(|run| accuracies(&run.curve)).collect::<Vec<_>>())
+        };
+        grouped.iter().filter(|runs| runs[0].row.non_negative == non_negative).map(of).collect()
     };
+    let first: Vec<&Run> = grouped.iter().map(|runs| runs[0]).collect();
     // Rows that differ in the output alone have the same hidden units: they are shown once.
     let mut networks: Vec<Kernels> = Vec::new();
     for run in first.iter().filter(|run| has_one_hidden_layer(&run.row)) {
@@ -135,11 +143,12 @@ fn draw(report: &Report, images: &str, [channels, rows, cols]: [usize; 3]) -> Re
         }
     }
     let figures = [
-        figures::learning_curves("learning-curves", &format!("Learning curves on {images}"), &curves(false))?,
+        figures::learning_curves("learning-curves", &format!("Learning curves on {images}"), &whose, curves(false))?,
         figures::learning_curves(
             "learning-curves-non-negative",
             &format!("Non-negative weights: learning curves on {images}"),
-            &curves(true),
+            &whose,
+            curves(true),
         )?,
         figures::weight_kernels(&networks)?,
         figures::weight_histogram(&networks)?,
@@ -167,8 +176,9 @@ fn fitted(run: &Run, name: &'static str) -> Result<Option<Figure>, Failure> {
         counts[(((weight - SEEN) / width) as usize).min(BINS - 1)] += 1;
     }
     let middle = |bin: usize| SEEN + width * (bin as f64 + 0.5);
-    let counted = counts.iter().enumerate().filter(|(_, count)| **count > 0);
-    let points = counted.map(|(bin, &count)| (middle(bin), count as f64 / (seen.len() as f64 * width)));
+    // Empty bins have no place on a logarithmic axis, and break the line.
+    let density = |count: usize| count as f64 / (seen.len() as f64 * width);
+    let points = counts.iter().enumerate().map(|(bin, &count)| (middle(bin), density(count)));
     let mut series = vec![Series { name: "weights".to_owned(), points: points.collect() }];
     for fit in fits {
         let [a, b] = fit.parameters;
@@ -193,13 +203,11 @@ fn fitted(run: &Run, name: &'static str) -> Result<Option<Figure>, Failure> {
 fn under_attack(report: &Report, images: &str, name: &'static str, at: usize) -> Result<Option<Figure>, Failure> {
     let (attack, _) = ATTACKS[at];
     let mut series: Vec<Series> = Vec::new();
-    let mut seen = HashSet::new();
-    for row in report.runs.iter().map(|run| &run.row).filter(|row| seen.insert(row.name)) {
-        let runs = report.runs.iter().filter(|run| run.row.name == row.name);
-        let Some(curves) = runs.map(|run| Some(run.attacked?[at])).collect::<Option<Vec<_>>>() else { continue };
+    for runs in by_row(report) {
+        let Some(curves) = runs.iter().map(|run| Some(run.attacked?[at])).collect::<Option<Vec<_>>>() else { continue };
         let mean = |epsilon: usize| curves.iter().map(|curve| curve[epsilon]).sum::<f64>() / curves.len() as f64;
         let points = EPSILONS.iter().enumerate().map(|(index, &epsilon)| (f64::from(epsilon), mean(index)));
-        series.push(Series { name: hidden_rule(row), points: points.collect() });
+        series.push(Series { name: hidden_rule(&runs[0].row), points: points.collect() });
     }
     let plot = Plot {
         title: &format!("{attack} on {images}"),
@@ -214,14 +222,11 @@ fn under_attack(report: &Report, images: &str, name: &'static str, at: usize) ->
 /// Figure 4: accuracy of networks that learned from few images; means over the runs.
 fn few_shots(report: &Report, images: &str) -> Result<Option<Figure>, Failure> {
     let mut series: Vec<Series> = Vec::new();
-    for run in &report.runs {
-        let Some(shots) = run.row.shots else { continue };
-        let name = hidden_rule(&run.row);
-        let same = report.runs.iter().filter(|other| other.row.name == run.row.name);
-        let accuracies: Vec<f64> = same.map(|other| other.accuracy).collect();
-        let point = (shots as f64, accuracies.iter().sum::<f64>() / accuracies.len() as f64);
+    for runs in by_row(report) {
+        let Some(shots) = runs[0].row.shots else { continue };
+        let name = hidden_rule(&runs[0].row);
+        let point = (shots as f64, runs.iter().map(|run| run.accuracy).sum::<f64>() / runs.len() as f64);
         match series.iter_mut().find(|series| series.name == name) {
-            Some(series) if series.points.contains(&point) => (),
             Some(series) => series.points.push(point),
             None => series.push(Series { name, points: vec![point] }),
         }
@@ -236,17 +241,6 @@ fn few_shots(report: &Report, images: &str) -> Result<Option<Figure>, Failure> {
     figures::lines("few-shots", &plot, &series)
 }
 
-/// Test accuracies, in per cent, of the last phase that has any.
-fn curve(run: &Run) -> Series {
-    let measured = || run.curve.iter().filter_map(|point| Some((point, point.accuracy?)));
-    let phase = measured().next_back().map(|(point, _)| point.phase.clone());
-    let points = measured()
-        .filter(|(point, _)| Some(&point.phase) == phase.as_ref())
-        .map(|(point, accuracy)| (point.step as f64, 100.0 * accuracy))
-        .collect();
-    Series { name: run.row.description.trim_start_matches("non-negative: ").to_owned(), points }
-}
-
 fn has_one_hidden_layer(row: &Row) -> bool {
     row.layers == 1 && row.shots.is_none()
 }
@@ -254,6 +248,7 @@ fn has_one_hidden_layer(row: &Row) -> bool {
 /// The rule that trained a row's hidden layer, short enough for a title.
 fn hidden_rule(row: &Row) -> String {
     let rule = match row.name.trim_start_matches("nn-") {
+        name if name.ends_with("-printed") => "Hebbian (Oja subspace) as printed",
         name if name.starts_with("hebbian") => "Hebbian (Oja subspace)",
         name if name.starts_with("kh") => "Krotov-Hopfield",
         name if name.starts_with("bp") => "backpropagation",

@@ -41,8 +41,7 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
     figures.extend(correlation(&report, name)?);
     figures.extend(by_step(&report, name)?);
     figures.extend(fixed(&report)?);
-    let mut files =
-        vec![(STEPS.into(), steps(&report).into_bytes()), (ENTROPIES.into(), entropies(&report).into_bytes())];
+    let mut files: Vec<_> = super::tables([(STEPS, steps(&report)), (ENTROPIES, entropies(&report))]).collect();
     if let Some(run) = longest(&report) {
         let sheets: Vec<Sheet> =
             run.steps.iter().map(|step| sheet(format!("step {}", step.meta_step), step, &report.geometry)).collect();

@@ -10,7 +10,7 @@ use neuropil::systems::organism::experiment::{self, AdditionRun, ImageRun, Optio
 use neuropil::systems::organism::{Between, Census, Config, Robustness, addition};
 use neuropil::{Context, Matrix};
 
-use super::{Arguments, NO_IMAGES, Reproduction};
+use super::{Arguments, NO_IMAGES, Reproduction, of_runs};
 use crate::failure::Failure;
 use crate::figures::{self, Banded, Figure, Kernels, Plot, Series};
 use crate::progress::Monitor;
@@ -46,7 +46,7 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
 
 /// The numbers behind the figures, and what organisms that classify are trained by with the first seed, as `neuropil train` takes it.
 fn files(report: &Report, arguments: &Arguments, scale: Scale) -> Vec<(Cow<'static, str>, Vec<u8>)> {
-    let mut files: Vec<_> = tables::tables(report).into_iter().map(|(name, text)| (name.into(), text)).collect();
+    let mut files = tables::tables(report);
     for between in [Between::Gelu, Between::Linear] {
         if let Some(run) = report.images.iter().find(|run| run.between == between) {
             let config = Config { activation: between, ..experiment::config(scale, run.seed) };
@@ -68,14 +68,6 @@ fn name(between: Between) -> &'static str {
 /// A class's share of the particles, in per cent.
 fn share(census: &Census, class: Class) -> f64 {
     100.0 * census.count(class) as f64 / census.counts.iter().sum::<usize>().max(1) as f64
-}
-
-/// Whose lines a figure shows.
-fn of_runs(seeds: &[u64]) -> String {
-    match seeds {
-        [seed] => format!("The run of seed {seed}."),
-        _ => format!("Means of {} runs, in bands from their least to their largest.", seeds.len()),
-    }
 }
 
 /// A point an epoch, or whatever else is numbered from 0.
@@ -123,7 +115,7 @@ fn additions(runs: &[AdditionRun]) -> Result<Vec<Option<Figure>>, Failure> {
     if runs.is_empty() {
         return Ok(Vec::new());
     }
-    let whose = of_runs(&runs.iter().map(|run| run.seed).collect::<Vec<_>>());
+    let whose = of_runs(runs.iter().map(|run| run.seed));
     let text = format!("Figure 2 of the paper: what the 18 particles are, by epoch. {whose}");
     let censuses: Vec<Vec<Census>> =
         runs.iter().map(|run| run.epochs.iter().map(|epoch| epoch.census).collect()).collect();
@@ -200,7 +192,7 @@ fn images(runs: &[&ImageRun], between: Between) -> Result<Vec<Option<Figure>>, F
         Between::Linear => ("linear", |[_, linear]| linear),
     };
     let title = |what: &str| format!("Images, {kind}: {what}");
-    let whose = of_runs(&runs.iter().map(|run| run.seed).collect::<Vec<_>>());
+    let whose = of_runs(runs.iter().map(|run| run.seed));
     let text = format!("Figure 9, {kind}: what the {} particles are, by epoch. {whose}", first.particles.len());
     let censuses: Vec<Vec<Census>> =
         runs.iter().map(|run| run.epochs.iter().map(|epoch| epoch.census).collect()).collect();
@@ -279,7 +271,8 @@ fn heat(
     };
     let caption = format!(
         "Figure 10, {kind}: per pixel, how many of its particles reproduce themselves, the sum of the weights that these stand for, and \
-         the mean of the test images; {runs}, each picture scaled by its largest magnitude (negative sums are blue)."
+         the mean of the test images; {runs}, each picture scaled by its largest magnitude, in colours as strong as the square root of that (negative sums \
+         are blue)."
     );
     let name = named(["images-pixels", "images-linear-pixels"]);
     Ok(figures::weight_kernels(&panels)?.map(|heat| Figure { name, caption, ..heat }))
@@ -405,7 +398,7 @@ mod tests {
 
         let tables = tables::tables(&report);
         let lines = |name: &str| {
-            let (_, contents) = tables.iter().find(|(of, _)| *of == name).unwrap();
+            let (_, contents) = tables.iter().find(|(of, _)| of == name).unwrap();
             let lines: Vec<String> = std::str::from_utf8(contents).unwrap().lines().map(str::to_owned).collect();
             let columns = lines[0].split('\t').count();
             assert!(lines.iter().all(|line| line.split('\t').count() == columns), "{name}: {lines:?}");

@@ -1,5 +1,7 @@
 //! The numbers behind the figures, of every run, as tables whose columns tabs separate.
 
+use std::borrow::Cow;
+
 use neuropil::kernels::particle::Class;
 use neuropil::systems::organism::experiment::{Particle, Report, TRAJECTORY};
 use neuropil::systems::organism::{Census, Robustness};
@@ -22,7 +24,7 @@ impl Table {
 }
 
 /// File names and contents; what was not run has no file.
-pub(super) fn tables(report: &Report) -> Vec<(&'static str, Vec<u8>)> {
+pub(super) fn tables(report: &Report) -> Vec<(Cow<'static, str>, Vec<u8>)> {
     let all = [
         ("epochs.tsv", epochs(report)),
         ("robustness.tsv", robustness(report)),
@@ -33,8 +35,7 @@ pub(super) fn tables(report: &Report) -> Vec<(&'static str, Vec<u8>)> {
         ("trajectories.tsv", trajectories(report)),
         ("components.tsv", components(report)),
     ];
-    let written = all.into_iter().filter(|(_, table)| table.0.lines().nth(1).is_some());
-    written.map(|(name, table)| (name, table.0.into_bytes())).collect()
+    super::super::tables(all.map(|(name, table)| (name, table.0))).collect()
 }
 
 /// Shares of the classes, in per cent, and losses: figures 2, 3, 6 and 9. What an experiment does not measure is empty.
