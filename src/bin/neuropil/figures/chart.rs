@@ -7,6 +7,7 @@ use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint};
 use plotters::coord::types::RangedCoordf64;
 use plotters::element::DashedPathElement;
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::{Drawing, FONT, Figure, PALETTE, render};
 use crate::failure::Failure;
@@ -63,8 +64,8 @@ impl Chart<'_> {
     /// Entries of the legend side by side, and pixels of each: as long as the longest name.
     fn columns(&self) -> (i32, i32) {
         let longest = self.shown.series.iter().map(|series| series.name.chars().count()).max().unwrap_or(0) as i32;
-        let width = 70 + 10 * longest;
-        ((SIZE.0 as i32 - 100) / width, width)
+        let width = 70 + 9 * longest;
+        (((SIZE.0 as i32 - 100) / width).max(1), width)
     }
 
     /// What stands in the legend, with its number.
@@ -74,7 +75,7 @@ impl Chart<'_> {
     }
 
     fn size(&self) -> (u32, u32) {
-        let rows = (self.named().count() as u32).div_ceil(self.columns().0.max(1) as u32);
+        let rows = (self.named().count() as u32).div_ceil(self.columns().0 as u32);
         (SIZE.0, SIZE.1 + rows * ROW as u32)
     }
 
@@ -106,8 +107,9 @@ impl Chart<'_> {
         area: &DrawingArea<B, Shift>,
     ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
         let (columns, width) = self.columns();
+        let beside = (FONT, 20).into_text_style(area).pos(Pos::new(HPos::Left, VPos::Center));
         for ((index, name), place) in self.named().zip(0..) {
-            let (x, y) = (100 + place % columns.max(1) * width, place / columns.max(1) * ROW + 4);
+            let (x, y) = (100 + place % columns * width, place / columns * ROW + 10);
             let line = [(x, y), (x + 40, y)];
             let colour = colour(index);
             match dashes(index) {
@@ -115,7 +117,7 @@ impl Chart<'_> {
                 None => area.draw(&PathElement::new(line, colour.stroke_width(4)))?,
                 Some((dash, gap)) => area.draw(&DashedPathElement::new(line, dash, gap, colour.stroke_width(4)))?,
             }
-            area.draw(&Text::new(name.to_owned(), (x + 50, y - 11), (FONT, 20)))?;
+            area.draw(&Text::new(name.to_owned(), (x + 50, y), beside.clone()))?;
         }
         Ok(())
     }

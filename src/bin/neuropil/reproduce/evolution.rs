@@ -200,13 +200,13 @@ fn convergence(report: &Report, images: &str) -> Result<Option<Figure>, Failure>
         })
         .collect();
     let plot = Plot {
-        title: &format!(
-            "Convergence of the allele distribution on {images}: {}, seed {}",
-            run.row.description, run.seed
-        ),
+        title: &format!("Convergence of the allele distribution on {images}"),
         x: "distance d",
         y: "share of genes further than d from 0 and 1",
-        caption: "Figure 2: how many allele frequencies are still far from 0 and 1.",
+        caption: &format!(
+            "Figure 2: how many allele frequencies are still far from 0 and 1: {}, seed {}.",
+            run.row.description, run.seed
+        ),
         logarithmic: [false, false],
     };
     figures::lines("allele-convergence", &plot, &series)

@@ -248,7 +248,7 @@ fn has_one_hidden_layer(row: &Row) -> bool {
 /// The rule that trained a row's hidden layer, short enough for a title.
 fn hidden_rule(row: &Row) -> String {
     let rule = match row.name.trim_start_matches("nn-") {
-        name if name.ends_with("-printed") => "Hebbian (Oja subspace) as printed",
+        name if name.ends_with("-printed") => "Hebbian as printed",
         name if name.starts_with("hebbian") => "Hebbian (Oja subspace)",
         name if name.starts_with("kh") => "Krotov-Hopfield",
         name if name.starts_with("bp") => "backpropagation",
