@@ -198,12 +198,16 @@ impl Drawing for Chart<'_> {
         }
         for (index, series) in self.shown.series.iter().enumerate() {
             if self.shown.marks {
-                chart.draw_series(series.points.iter().map(|&point| mark(index, point)))?;
+                chart.draw_series(
+                    series.points.iter().filter(|&&point| has_place(point)).map(|&point| mark(index, point)),
+                )?;
                 continue;
             }
-            let style = colour(index).stroke_width(if series.name.is_empty() { 2 } else { 3 });
+            // Lines without names are thin, and nobody has to tell them apart.
+            let (width, dashes) = if series.name.is_empty() { (2, None) } else { (3, dashes(index)) };
+            let style = colour(index).stroke_width(width);
             for piece in series.points.split(|&point| !has_place(point)) {
-                match (piece, dashes(index)) {
+                match (piece, dashes) {
                     ([], _) => (),
                     // A single point would leave no trace as a line.
                     (&[point], _) => {
