@@ -117,7 +117,7 @@ impl Chart<'_> {
                 None => area.draw(&PathElement::new(line, colour.stroke_width(4)))?,
                 Some((dash, gap)) => area.draw(&DashedPathElement::new(line, dash, gap, colour.stroke_width(4)))?,
             }
-            area.draw(&Text::new(name.to_owned(), (x + 50, y), beside.clone()))?;
+            area.draw(&Text::new(name.to_owned(), (x + 50, y + 2), beside.clone()))?;
         }
         Ok(())
     }

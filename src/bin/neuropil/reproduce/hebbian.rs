@@ -256,3 +256,23 @@ fn hidden_rule(row: &Row) -> String {
     };
     if row.non_negative { format!("{rule}, non-negative") } else { rule.to_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hidden_layers_that_learn_differently_have_names_of_their_own() {
+        for images in [Images::Embedded, Images::Mnist, Images::Cifar10] {
+            // What a row's name says of its hidden layer: all but the output, which the part behind the rule is, and that it is as printed.
+            let trained = |row: &Row| {
+                let rule = row.name.trim_start_matches("nn-").split('-').next();
+                (rule, row.non_negative, row.name.ends_with("-printed"))
+            };
+            let rows: Vec<&Row> = experiment::rows(images).iter().filter(|row| has_one_hidden_layer(row)).collect();
+            for (a, b) in rows.iter().flat_map(|a| rows.iter().map(move |b| (a, b))) {
+                assert_eq!(trained(a) == trained(b), hidden_rule(a) == hidden_rule(b), "{}, {}", a.name, b.name);
+            }
+        }
+    }
+}
