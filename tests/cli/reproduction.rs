@@ -220,6 +220,16 @@ fn a_hierarchy_is_trained_and_continued() {
         assert!(told.contains(part), "{part}: {told}");
     }
     assert!(!told.contains("zero hidden weights"), "{told}");
+    let described = ["train", "hierarchy", "--resume", text(&state), "--set", "embedded", "--json"];
+    let described: Value = serde_json::from_str(&run(&described, 0).0).unwrap();
+    let units = described["units"].as_array().unwrap();
+    assert_eq!((units.len(), described.get("zero_weights_percent")), (3, None));
+    for (number, unit) in units.iter().enumerate() {
+        let (entropy, field) = (unit["entropy_bits"].as_f64().unwrap(), unit["field"].as_str().unwrap());
+        assert!(told.contains(&format!("\nunit {number}: {entropy:.3} bits, sees {field}\n")), "{unit}: {told}");
+    }
+    let moves = described["accepted_moves"].as_array().unwrap().len();
+    assert!(told.contains(&format!("\naccepted moves: {moves} in 1 meta-steps\n")), "{moves}: {told}");
     let again = ["train", "hierarchy", "--resume", text(&state), "--set", "embedded"];
     let (again, _) = run(&again, 0);
     let after = |told: &str| told[told.find("accuracy: ").unwrap()..].to_owned();

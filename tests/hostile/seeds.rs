@@ -51,6 +51,41 @@ fn every_kernel_has_a_fuzz_target() {
     }
 }
 
+/// Whatever takes a context computes something, which a check has to see.
+#[test]
+fn every_kernel_is_verified() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/kernels");
+    let mut folders = vec![folder.clone()];
+    let (mut kernels, mut checks) = (Vec::new(), String::new());
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if path.is_dir() {
+                folders.extend((name != "tests").then_some(path));
+            } else if path.parent().unwrap().ends_with("verify") {
+                checks += &std::fs::read_to_string(path).unwrap();
+            } else if !["tests.rs", "reference.rs"].contains(&name) {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let functions = text.split("    pub fn ").flat_map(|part| part.split("\npub fn ")).skip(1);
+                for function in functions {
+                    let (head, _) = function.split_once(')').unwrap();
+                    let (name, arguments) = head.split_once('(').unwrap();
+                    if arguments.contains("context: &") {
+                        kernels.push(name.split('<').next().unwrap().to_owned());
+                    }
+                }
+            }
+        }
+    }
+    assert!(kernels.len() > 60 && checks.len() > 10_000, "{} kernels", kernels.len());
+    // It chooses how the same weights are kept.
+    for kernel in kernels.iter().filter(|kernel| *kernel != "planned_for") {
+        let called = [format!("{kernel}("), format!("::{kernel};"), format!("run: {kernel} "), format!("{kernel},")];
+        assert!(called.iter().any(|call| checks.contains(call)), "{kernel} is in no check");
+    }
+}
+
 fn write_seeds(folder: &Path) {
     let write = |target: &str, name: String, bytes: &[u8]| {
         std::fs::create_dir_all(folder.join(target)).unwrap();

@@ -423,8 +423,7 @@ fn report(
     let test = 100.0 * learner.accuracy(context, &data.test)?;
     let (images, took) = ([data.train.len(), data.test.len()], duration(seconds));
     if as_json {
-        let layered = learner.weights(0).is_some();
-        return output::json(&json!({
+        let mut described = json!({
             "system": learner.kind(),
             "images": name,
             "training_images": images[0],
@@ -432,8 +431,9 @@ fn report(
             "seconds": seconds,
             "training_accuracy_percent": train,
             "test_accuracy_percent": test,
-            "zero_weights_percent": layered.then(|| 100.0 * learner.zero_share()),
-        }));
+        });
+        described.as_object_mut().expect("as it was made").extend(details(learner));
+        return output::json(&described);
     }
     let [training, tested] = images;
     let mut text = format!("{} on {name}: {training} training images, {tested} test images, {took}\n", learner.kind());
@@ -451,6 +451,31 @@ fn report(
         Trained::Other(_) => (),
     }
     output::print(&text)
+}
+
+/// What else a network is described by.
+fn details(learner: &Trained) -> serde_json::Map<String, serde_json::Value> {
+    let details = match learner {
+        Trained::Hierarchy(network) => {
+            let units = network.fields().iter().enumerate().map(|(unit, field)| {
+                json!({ "entropy_bits": network.entropies().get(unit), "field": areas(field.rectangles()) })
+            });
+            let moves = network.moves().map(|made| {
+                let [before, after] = made.entropy;
+                let field = areas(made.field.rectangles());
+                json!({ "meta_step": made.step, "unit": made.unit, "field": field, "entropy_bits": { "before": before, "after": after } })
+            });
+            json!({ "units": units.collect::<Vec<_>>(), "accepted_moves": moves.collect::<Vec<_>>() })
+        }
+        Trained::Other(learner) if learner.weights(0).is_some() => json!({
+            "zero_weights_percent": 100.0 * learner.zero_share(),
+            "faint_weights_percent": 100.0 * learner.faint_share(SEEN as f32),
+            "faint_up_to_share_of_largest": SEEN,
+        }),
+        Trained::Other(_) => json!({}),
+    };
+    let serde_json::Value::Object(details) = details else { unreachable!("json! of braces") };
+    details
 }
 
 /// The learning curve as a table.

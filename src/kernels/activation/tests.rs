@@ -204,10 +204,27 @@ fn relu_is_the_larger_of_zero_and_the_value() {
             assert_eq!(got, expected, "{isa} {rows} x {cols}");
         }
     }
-    let mut y = Matrix::from_slice(&[f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0], 1, 4).unwrap();
-    relu(&mut context(Isa::best(), 1), y.view_mut());
-    assert!(y[(0, 0)].is_nan());
-    assert_eq!(y.as_slice()[1..], [f32::INFINITY, 0.0, 0.0]);
+    for isa in Isa::available() {
+        let mut y = Matrix::from_slice(&[f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -1e-45, 1e-45], 1, 5).unwrap();
+        relu(&mut context(isa, 1), y.view_mut());
+        assert!(y[(0, 0)].is_nan());
+        let bits: Vec<u32> = y.as_slice()[1..].iter().map(|y| y.to_bits()).collect();
+        assert_eq!(bits, [f32::INFINITY, 0.0, 0.0, 1e-45].map(f32::to_bits), "{isa}");
+    }
+}
+
+#[test]
+fn zeros_keep_their_sign() {
+    for isa in Isa::available() {
+        for activation in [relu, tanh] {
+            // In whole vectors, and in what is left.
+            let mut y = Matrix::from_fn(1, 21, |_, col| if col % 2 == 0 { -0.0 } else { 0.0 });
+            let before = y.clone();
+            activation(&mut context(isa, 1), y.view_mut());
+            let bits = |matrix: &Matrix| matrix.as_slice().iter().map(|y| y.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&y), bits(&before), "{isa}");
+        }
+    }
 }
 
 #[test]

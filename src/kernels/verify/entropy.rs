@@ -91,12 +91,20 @@ fn columns(case: &mut Case<'_>) {
         let counts = reference::counts(&column, range.unwrap_or_default(), bins);
         exact.extend(counts.into_iter().map(|count| count as f64));
     }
+    // Twice: by ranges and histograms, and both in one call.
+    for col in 0..cols {
+        let both = 2 + bins + 3;
+        exact.extend_from_within(col * both + 2..(col + 1) * both);
+    }
+    let x = case.lay(&x);
     case.compare(&exact, &vec![0.0; exact.len()], |context| {
         let ranges = column_ranges(context, x.view());
         let of = |range: &Option<Range>| Histogram::new(range.unwrap_or_default(), bins).expect("bins within bounds");
         let mut histograms: Vec<Histogram> = ranges.iter().map(of).collect();
         add_columns(context, x.view(), &mut histograms);
         let both = ranges.iter().zip(&histograms);
-        both.flat_map(|(range, histogram)| ends(*range).into_iter().chain(counts(histogram))).collect()
+        let at_once = Histogram::of_columns(context, x.view(), bins).expect("bins within bounds");
+        let both = both.flat_map(|(range, histogram)| ends(*range).into_iter().chain(counts(histogram)));
+        both.chain(at_once.iter().flat_map(counts)).collect()
     });
 }

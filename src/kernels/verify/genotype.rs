@@ -2,8 +2,8 @@
 
 use super::{Case, Check, Dim, gamma};
 use crate::kernels::genotype::{
-    AlleleFrequencies, GROUP, Graph, Population, Samples, WeightGeneration, allele_rewards, decode, evaluate,
-    evaluate_weights, expected_weights, forward, reference,
+    AlleleFrequencies, GROUP, Graph, Outcome, Population, Samples, WeightGeneration, allele_rewards, decode, evaluate,
+    evaluate_part, evaluate_weights, expected_weights, forward, reference,
 };
 use crate::{Context, Matrix};
 
@@ -42,6 +42,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check { kernel: "genotype::allele_rewards", dims: REWARDS, run: rewards },
     Check { kernel: "genotype::evaluate", dims: NETWORKS, run: evaluation },
     Check { kernel: "genotype::evaluate, converged", dims: NETWORKS, run: converged },
+    Check { kernel: "genotype::evaluate_part", dims: NETWORKS, run: in_parts },
     Check { kernel: "genotype::evaluate_weights", dims: NETWORKS, run: given },
     Check { kernel: "genotype::forward", dims: NETWORK, run: activities },
 ];
@@ -206,11 +207,7 @@ fn network(case: &mut Case<'_>, varying: f64, by_genes: bool) -> Network {
 }
 
 /// Compares what a function of context and samples returns with the exact outcome.
-fn compare(
-    case: &mut Case<'_>,
-    network: &Network,
-    outcome: impl Fn(&mut Context, &Samples) -> crate::kernels::genotype::Outcome,
-) {
+fn compare(case: &mut Case<'_>, network: &Network, outcome: impl Fn(&mut Context, &Samples) -> Outcome) {
     case.compare(&network.exact, &network.bound, |context| {
         let samples = Samples::new(context, &network.graph, network.images.view(), &network.labels);
         let outcome = outcome(context, &samples.expect("finite images"));
@@ -229,6 +226,21 @@ fn evaluation(case: &mut Case<'_>) {
 fn converged(case: &mut Case<'_>) {
     let network = network(case, 0.05, true);
     compare(case, &network, |context, samples| evaluate(context, &network.w, samples, &network.population));
+}
+
+fn in_parts(case: &mut Case<'_>) {
+    let network = network(case, 0.3, true);
+    let genotypes = network.population.genotypes();
+    compare(case, &network, |context, samples| {
+        let mut whole = Outcome { rewards: Vec::new(), losses: Vec::new(), correct: Vec::new() };
+        for part in [0..genotypes / 3, genotypes / 3..genotypes] {
+            let outcome = evaluate_part(context, &network.w, samples, &network.population, part);
+            whole.rewards.extend(outcome.rewards);
+            whole.losses.extend(outcome.losses);
+            whole.correct.extend(outcome.correct);
+        }
+        whole
+    });
 }
 
 fn given(case: &mut Case<'_>) {

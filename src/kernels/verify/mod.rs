@@ -461,7 +461,8 @@ fn worst_ratio(got: &[f32], reference: &[f64], bound: &[f64]) -> f64 {
             return 0.0;
         }
         let ratio = match (reference.is_finite(), bound.is_finite()) {
-            (true, true) => (got - reference).abs() / (bound + UNDERFLOW),
+            // What is exact underflows nowhere.
+            (true, true) => (got - reference).abs() / if bound > 0.0 { bound + UNDERFLOW } else { 0.0 },
             // Something on the way was not finite: whether that is left depends on the order of operations.
             (true, false) => 0.0,
             // Infinity less infinity may happen earlier or later, but not vanish; where nothing is rounded it happens when it does.

@@ -404,7 +404,9 @@ impl Report {
             }
         };
         add("self-replicating particles, %", Better::More, Some(100.0), &|run| 100.0 * run.last().census.share());
-        add("log10 of the mean absolute error", Better::Less, Some(-5.0), &|run| log10(run.last().absolute));
+        add("log10 of the mean absolute error, as a plain network", Better::Less, Some(-5.0), &|run| {
+            log10(run.last().absolute)
+        });
         add("log10 of the outputs' mean change on re-substitution", Better::Less, None, &|run| {
             log10(run.resubstitution.outputs)
         });

@@ -429,3 +429,25 @@ fn forward_agrees_with_the_reference() {
         }
     }
 }
+
+#[test]
+fn pixels_that_are_no_normal_numbers_count() {
+    // One pixel, one hidden unit, two classes: z = (0.4, -0.4) of a pixel of 1e-40, and nothing of a zero of either sign.
+    let graph = Graph::from_edges(1, 1, 2, &[(0, 0)]).unwrap();
+    let weights = [1e38, 40.0, -40.0].map(|weight| weight as f32);
+    for genotypes in [1, 20, 100] {
+        let weights = Matrix::from_fn(genotypes, 3, |_, link| weights[link]);
+        for mut context in contexts() {
+            for (pixel, z) in [(1e-40f32, 0.4f64), (0.0, 0.0), (-0.0, 0.0)] {
+                let samples =
+                    Samples::new(&mut context, &graph, Matrix::from_slice(&[pixel], 1, 1).unwrap().view(), &[1])
+                        .unwrap();
+                let outcome = evaluate_weights(&mut context, &samples, weights.view()).unwrap();
+                let want = (1.0 + (2.0 * z).exp()).ln();
+                for loss in outcome.losses {
+                    assert!((loss - want).abs() < 1e-5, "{genotypes} genotypes, {pixel:e}: {loss} for {want}");
+                }
+            }
+        }
+    }
+}
