@@ -262,8 +262,9 @@ fn product(
     }
     let depth = if a_transposed { a.rows() } else { a.cols() };
     let isa = context.isa();
-    // As much of b is read for one row as for eight.
-    let threads = context.threads().for_work(rows.max(FEW_ROWS).saturating_mul(cols).saturating_mul(depth));
+    // As much of b is read for one row as for eight, and few columns take a vector's time.
+    let work = rows.max(FEW_ROWS).saturating_mul(cols.max(LANES)).saturating_mul(depth);
+    let threads = context.threads().for_work(work);
     let stride = depth.next_multiple_of(LANES);
     let transposed_len = if a_transposed { rows * stride } else { 0 };
     if !b_transposed && depth > 0 && unpacked::wins(rows, depth, cols, registers(isa)) {

@@ -155,7 +155,7 @@ fn rewards(case: &mut Case<'_>) {
     let exact: Vec<f64> =
         reference::allele_rewards(&population, &values).into_iter().flat_map(|(f, f0)| [f, f0]).collect();
     // Sums in f64, which only become f32 to be compared.
-    let bound: Vec<f64> = exact.iter().map(|value| gamma(1.01) * value).collect();
+    let bound: Vec<f64> = exact.iter().map(|value| gamma(1.01) * value.abs()).collect();
     case.compare(&exact, &bound, |context| {
         let rewards = allele_rewards(context, &population, &values);
         let both = |gene| rewards.get(gene).map_or([f32::NAN; 2], |(f, f0)| [f as f32, f0 as f32]);
