@@ -101,6 +101,7 @@ pub mod kernels;
 pub mod matrix;
 pub mod parallel;
 pub mod random;
+mod shown;
 pub mod simd;
 #[cfg(feature = "systems")]
 pub mod systems;

@@ -18,6 +18,7 @@ use std::fmt;
 use std::ops::{Index, IndexMut, Range};
 
 use crate::error::{Error, Result};
+use crate::shown::Shown;
 use crate::simd::pages::{LARGE, prefer_large};
 use crate::simd::rows::{Rows, RowsMut, span};
 
@@ -377,26 +378,6 @@ impl fmt::Debug for MatRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} x {} ", self.rows(), self.cols())?;
         Shown { all: self.rows(), item: |row| Shown { all: self.cols(), item: move |col| self.row(row)[col] } }.fmt(f)
-    }
-}
-
-/// What is printed of a list that may be long, as of a [`Matrix`].
-pub(crate) fn shown<T: fmt::Debug + Copy>(values: &[T]) -> impl fmt::Debug {
-    Shown { all: values.len(), item: |at| values[at] }
-}
-
-/// A list of which the first few items are printed, and dots where there are more.
-struct Shown<F> {
-    all: usize,
-    item: F,
-}
-
-impl<T: fmt::Debug, F: Fn(usize) -> T> fmt::Debug for Shown<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const MOST: usize = 16;
-        let mut list = f.debug_list();
-        list.entries((0..self.all.min(MOST)).map(&self.item));
-        if self.all > MOST { list.finish_non_exhaustive() } else { list.finish() }
     }
 }
 

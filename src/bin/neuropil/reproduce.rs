@@ -1,24 +1,25 @@
 //! `neuropil reproduce`: the papers' experiments, their figures beside ours.
 
+mod beside;
+pub(crate) mod curves;
 mod evolution;
 mod hebbian;
 mod hierarchy;
 mod organism;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::fs::DirEntry;
-use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::{Args, ValueEnum};
-use neuropil::datasets::{self, Set, Split, storage};
+use neuropil::datasets::{self, Set, Split};
+use neuropil::systems::Outcome;
 use neuropil::systems::experiment::{Ending, Scale};
 use neuropil::systems::replace::prepare;
-use neuropil::systems::{CurvePoint, Outcome};
 use neuropil::{Context, Error};
 
+use self::beside::{suffix, suffixed};
 use crate::failure::Failure;
 use crate::figures::Figure;
 use crate::progress::{duration, note};
@@ -418,120 +419,9 @@ fn write(
     Ok(suffix)
 }
 
-/// What names of files have before their extension: what an unfinished run has, or one of fewer experiments or runs, of other images or other
-/// seeds, goes beside the results of a finished one, not over them; nor over those of another such run, of which there may be any number.
-fn suffix(folder: &Path, reproduction: &Reproduction, about: &Circumstances) -> String {
-    let covered = |suffix: &str| {
-        let file = |name| folder.join(name);
-        !has_more(&file(format!("results{suffix}.json")), &reproduction.outcomes)
-            && !is_of_others(&file(format!("report{suffix}.md")), about)
-    };
-    let kind = if !reproduction.ending.is_whole() {
-        "-partial"
-    } else if covered("") {
-        return String::new();
-    } else {
-        "-some"
-    };
-    let numbered = (2..).map(|number| format!("{kind}-{number}"));
-    std::iter::once(kind.to_owned()).chain(numbered).find(|suffix| covered(suffix)).expect("a number that is not taken")
-}
-
-/// Whether a report is of other images or seeds, which results do not tell, or is no report and not empty.
-fn is_of_others(report: &Path, about: &Circumstances) -> bool {
-    let Some(text) = written_before(report) else { return true };
-    if text.trim().is_empty() {
-        return false;
-    }
-    let lines = [report::images(about), report::seeds(about)];
-    lines.into_iter().any(|(start, rest)| {
-        let found = text.lines().find_map(|line| line.strip_prefix(start));
-        found.is_none_or(|found| found != NO_IMAGES && !found.ends_with(&rest))
-    })
-}
-
-/// The text of a file that an earlier run may have written, empty if there is none. None if it cannot be such a file: something else of
-/// that name is not to be lost.
-fn written_before(file: &Path) -> Option<String> {
-    const LONGEST: u64 = 1 << 20;
-    match storage::open_regular(file) {
-        Ok((open, length)) if length <= LONGEST => {
-            let mut text = String::new();
-            open.take(length).read_to_string(&mut text).ok().map(|_| text)
-        }
-        Err(Error::Io { cause, .. }) if cause.kind() == ErrorKind::NotFound => Some(String::new()),
-        _ => None,
-    }
-}
-
-/// Whether a file of results tells of an experiment that these do not, or of more runs of one.
-fn has_more(file: &Path, outcomes: &[Outcome]) -> bool {
-    let Some(text) = written_before(file) else { return true };
-    // Something else of that name is no results either, unless it is empty.
-    let Ok(former) = serde_json::from_str::<Vec<Former>>(&text) else { return !text.trim().is_empty() };
-    former.iter().any(|former| {
-        let same = |outcome: &&Outcome| outcome.experiment == former.experiment && outcome.quantity == former.quantity;
-        outcomes.iter().find(same).is_none_or(|outcome| outcome.runs.len() < former.runs.len())
-    })
-}
-
-/// What is compared of a result that was written before.
-#[derive(serde::Deserialize)]
-struct Former {
-    experiment: String,
-    quantity: String,
-    /// None is no number: JSON has no word for it.
-    runs: Vec<Option<f64>>,
-}
-
-/// Whose lines a figure shows, by their seeds.
-fn of_runs(seeds: impl Iterator<Item = u64>) -> String {
-    let seeds: BTreeSet<u64> = seeds.collect();
-    match seeds.first() {
-        Some(seed) if seeds.len() == 1 => format!("The run of seed {seed}."),
-        _ => format!("Means of {} runs, in bands from their least to their largest.", seeds.len()),
-    }
-}
-
-/// Test accuracies, in per cent, of the last phase that has any.
-fn accuracies(curve: &[CurvePoint]) -> Vec<(f64, f64)> {
-    let measured = || curve.iter().filter_map(|point| Some((point, point.accuracy?)));
-    let Some((last, _)) = measured().next_back() else { return Vec::new() };
-    let of_it = measured().filter(|(point, _)| point.phase == last.phase);
-    of_it.map(|(point, accuracy)| (point.step as f64, 100.0 * accuracy)).collect()
-}
-
-/// Columns of a table of learning curves.
-const CURVE: &str = "phase\tstep\tloss\ttest accuracy, %\n";
-
-/// The lines of a learning curve in such a table, behind this. Points of hidden layers, which have neither loss nor accuracy, are left out.
-fn curve_lines(start: &str, curve: &[CurvePoint]) -> String {
-    let optional = |value: Option<f64>, digits| value.map_or(String::new(), |value| format!("{value:.digits$}"));
-    let points = curve.iter().filter(|point| point.loss.is_some() || point.accuracy.is_some());
-    let line = |point: &CurvePoint| {
-        let (loss, accuracy) = (optional(point.loss, 6), optional(point.accuracy.map(|share| 100.0 * share), 2));
-        format!("{start}\t{}\t{}\t{loss}\t{accuracy}\n", point.phase, point.step)
-    };
-    points.map(line).collect()
-}
-
-/// Tables as files; one without a line below its head is none.
-fn tables(all: impl IntoIterator<Item = (&'static str, String)>) -> impl Iterator<Item = (Cow<'static, str>, Vec<u8>)> {
-    let written = all.into_iter().filter(|(_, text)| text.lines().nth(1).is_some());
-    written.map(|(name, text)| (name.into(), text.into_bytes()))
-}
-
 /// Where a row's configuration stands beside the report.
 fn configuration_file(row: &str) -> Cow<'static, str> {
     format!("configurations/{row}.toml").into()
-}
-
-/// A file's name with this before its extension.
-fn suffixed(name: &str, suffix: &str) -> String {
-    match name.rsplit_once('.') {
-        Some((stem, extension)) => format!("{stem}{suffix}.{extension}"),
-        None => format!("{name}{suffix}"),
-    }
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use serde_json::json;
 use crate::failure::Failure;
 use crate::progress::{Monitor, duration, note};
 use crate::reproduce::LARGEST_SEED;
+use crate::reproduce::curves::CURVE;
 use crate::source::{Machine, Source, quoted};
 use crate::{defaults, interrupt, output};
 
@@ -432,7 +433,7 @@ fn report(
             "training_accuracy_percent": train,
             "test_accuracy_percent": test,
         });
-        described.as_object_mut().expect("as it was made").extend(details(learner));
+        add_details(&mut described, learner);
         return output::json(&described);
     }
     let [training, tested] = images;
@@ -453,9 +454,9 @@ fn report(
     output::print(&text)
 }
 
-/// What else a network is described by.
-fn details(learner: &Trained) -> serde_json::Map<String, serde_json::Value> {
-    let details = match learner {
+/// Adds what else a network is described by.
+fn add_details(described: &mut serde_json::Value, learner: &Trained) {
+    match learner {
         Trained::Hierarchy(network) => {
             let units = network.fields().iter().enumerate().map(|(unit, field)| {
                 json!({ "entropy_bits": network.entropies().get(unit), "field": areas(field.rectangles()) })
@@ -465,22 +466,21 @@ fn details(learner: &Trained) -> serde_json::Map<String, serde_json::Value> {
                 let field = areas(made.field.rectangles());
                 json!({ "meta_step": made.step, "unit": made.unit, "field": field, "entropy_bits": { "before": before, "after": after } })
             });
-            json!({ "units": units.collect::<Vec<_>>(), "accepted_moves": moves.collect::<Vec<_>>() })
+            described["units"] = units.collect();
+            described["accepted_moves"] = moves.collect();
         }
-        Trained::Other(learner) if learner.weights(0).is_some() => json!({
-            "zero_weights_percent": 100.0 * learner.zero_share(),
-            "faint_weights_percent": 100.0 * learner.faint_share(SEEN as f32),
-            "faint_up_to_share_of_largest": SEEN,
-        }),
-        Trained::Other(_) => json!({}),
-    };
-    let serde_json::Value::Object(details) = details else { unreachable!("json! of braces") };
-    details
+        Trained::Other(learner) if learner.weights(0).is_some() => {
+            described["zero_weights_percent"] = json!(100.0 * learner.zero_share());
+            described["faint_weights_percent"] = json!(100.0 * learner.faint_share(SEEN as f32));
+            described["faint_up_to_share_of_largest"] = json!(SEEN);
+        }
+        Trained::Other(_) => (),
+    }
 }
 
 /// The learning curve as a table.
 fn curve(learner: &Trained) -> String {
-    let mut text = "phase\tstep\tloss\ttest accuracy, %\n".to_owned();
+    let mut text = CURVE.to_owned();
     let optional = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
     for point in learner.curve() {
         let accuracy = optional(point.accuracy.map(|share| 100.0 * share));

@@ -25,13 +25,14 @@
 
 pub mod reference;
 
+use std::fmt;
+
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::kernels::finite;
-use crate::matrix::shown;
 use crate::parallel;
+use crate::shown::shown;
 use crate::simd::{Kernel, LANES, Simd, dispatch};
-use std::fmt;
 
 /// Values a thread takes at once.
 const CHUNK: usize = 1 << 14;

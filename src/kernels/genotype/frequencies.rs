@@ -4,8 +4,8 @@ use std::fmt;
 
 use super::rewards::AlleleRewards;
 use crate::error::{Error, Result};
-use crate::matrix::shown;
 use crate::random::Stream;
+use crate::shown::shown;
 
 /// The frequency p(i) of allele 1 of every gene: finite, from 0 to 1, of one gene or more.
 ///

@@ -7,9 +7,9 @@ use rand_core::Rng;
 use super::frequencies::{AlleleFrequencies, check_genes};
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::matrix::shown;
 use crate::parallel::for_each;
 use crate::random::Stream;
+use crate::shown::shown;
 
 /// Genotypes of a word.
 pub const GROUP: usize = 64;

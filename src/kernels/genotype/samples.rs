@@ -1,14 +1,15 @@
 //! Images prepared for evaluation on a graph.
 
+use std::fmt;
+
 use super::evaluate::CHUNK;
 use super::graph::{BLOCK, Graph};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::matrix::MatRef;
-use crate::matrix::shown;
 use crate::parallel::for_each;
+use crate::shown::shown;
 use crate::simd::{Kernel, LANES, Simd, dispatch};
-use std::fmt;
 
 /// A number for each image of a tile: one line of a cache, not parts of two.
 #[derive(Clone, Copy)]

@@ -1,7 +1,8 @@
 //! The weight generation matrix: how genes make weights.
 
-use rand_core::Rng;
 use std::fmt;
+
+use rand_core::Rng;
 
 use super::decode::ByLength;
 use super::frequencies::{AlleleFrequencies, check_genes};

@@ -1,12 +1,14 @@
 //! Fixed patterns of entries, checked once, and sparse matrices: a pattern and its values.
 
-use rand_core::Rng;
 use std::fmt;
+
+use rand_core::Rng;
 
 use super::lists::{Kept, Lists, Summed, blocks};
 use crate::error::{Error, Result};
-use crate::matrix::{MatRef, Matrix, shown};
+use crate::matrix::{MatRef, Matrix};
 use crate::random::Stream;
+use crate::shown::shown;
 
 /// Which entries of a `rows` x `cols` matrix there are: compressed rows, the column indices of each sorted and unique.
 ///

@@ -267,10 +267,9 @@ impl Network {
             let mut accuracy = None;
             let marked = Journal::marks(&phase, done + 1);
             if marked {
-                accuracy = watched.as_ref().map(|(seen, labels)| {
-                    let plain = self.organism.extract();
-                    Network::share_correct(context, &plain, seen.view(), labels)
-                });
+                accuracy = watched
+                    .as_ref()
+                    .map(|(seen, labels)| Network::share_correct(context, self.plain(), seen.view(), labels));
             }
             let flow = self.journal.record(&phase, done + 1, loss, accuracy, observer);
             if marked {

@@ -6,7 +6,8 @@ use std::collections::HashSet;
 use neuropil::Context;
 use neuropil::systems::evolution::experiment::{self, Evolved, Finding, Learned, Options, ROWS, Report, Row, Run};
 
-use super::{Arguments, CURVE, NO_IMAGES, Reproduction, accuracies, curve_lines, of_runs};
+use super::curves::{CURVE, accuracies, curve_lines, of_runs, tables};
+use super::{Arguments, NO_IMAGES, Reproduction};
 use crate::failure::Failure;
 use crate::figures::{self, Banded, Figure, Plot, Series};
 use crate::progress::Monitor;
@@ -59,7 +60,7 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
 
 /// The figures' data, and what each row's networks are trained by with its first seed, as `neuropil train` takes it.
 fn files(report: &Report, arguments: &Arguments) -> Vec<(Cow<'static, str>, Vec<u8>)> {
-    let mut files: Vec<_> = super::tables([
+    let mut files: Vec<_> = tables([
         ("populations.tsv", curves(report)),
         ("alleles.tsv", alleles(report)),
         ("lifetimes.tsv", learned(report)),

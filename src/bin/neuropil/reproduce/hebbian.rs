@@ -6,7 +6,8 @@ use neuropil::Context;
 use neuropil::analysis::Family;
 use neuropil::systems::hebbian::experiment::{self, ATTACKS, EPSILONS, Images, Options, Report, Row, Run, SEEN};
 
-use super::{Arguments, CURVE, ImageSet, Reproduction, accuracies, curve_lines, of_runs};
+use super::curves::{CURVE, accuracies, curve_lines, of_runs, tables};
+use super::{Arguments, ImageSet, Reproduction};
 use crate::failure::Failure;
 use crate::figures::{self, Banded, Figure, Kernels, Plot, Series};
 use crate::progress::Monitor;
@@ -54,7 +55,7 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
 
 /// The figures' data, and each row's configuration with its first seed, as `neuropil train` takes it.
 fn files(report: &Report, arguments: &Arguments) -> Vec<(Cow<'static, str>, Vec<u8>)> {
-    let mut files: Vec<_> = super::tables([
+    let mut files: Vec<_> = tables([
         ("curves.tsv", curves_table(report)),
         ("attacks.tsv", attacks_table(report)),
         ("fits.tsv", fits_table(report)),

@@ -6,6 +6,7 @@ use neuropil::systems::experiment::Scale;
 use neuropil::systems::hierarchy::experiment::{self, Measured, Options, ROWS, Report, Row, Run};
 use neuropil::systems::hierarchy::{Geometry, Images};
 
+use super::curves::tables;
 use super::{Arguments, ImageSet, Reproduction};
 use crate::failure::Failure;
 use crate::figures::{self, Figure, Plot, Series, Sheet};
@@ -41,7 +42,7 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
     figures.extend(correlation(&report, name)?);
     figures.extend(by_step(&report, name)?);
     figures.extend(fixed(&report)?);
-    let mut files: Vec<_> = super::tables([(STEPS, steps(&report)), (ENTROPIES, entropies(&report))]).collect();
+    let mut files: Vec<_> = tables([(STEPS, steps(&report)), (ENTROPIES, entropies(&report))]).collect();
     if let Some(run) = longest(&report) {
         let sheets: Vec<Sheet> =
             run.steps.iter().map(|step| sheet(format!("step {}", step.meta_step), step, &report.geometry)).collect();

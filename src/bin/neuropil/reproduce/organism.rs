@@ -10,7 +10,8 @@ use neuropil::systems::organism::experiment::{self, AdditionRun, ImageRun, Optio
 use neuropil::systems::organism::{Between, Census, Config, Robustness, addition};
 use neuropil::{Context, Matrix};
 
-use super::{Arguments, NO_IMAGES, Reproduction, of_runs};
+use super::curves::of_runs;
+use super::{Arguments, NO_IMAGES, Reproduction};
 use crate::failure::Failure;
 use crate::figures::{self, Banded, Figure, Kernels, Plot, Series};
 use crate::progress::Monitor;

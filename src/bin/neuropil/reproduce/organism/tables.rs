@@ -35,7 +35,7 @@ pub(super) fn tables(report: &Report) -> Vec<(Cow<'static, str>, Vec<u8>)> {
         ("trajectories.tsv", trajectories(report)),
         ("components.tsv", components(report)),
     ];
-    super::super::tables(all.map(|(name, table)| (name, table.0))).collect()
+    super::super::curves::tables(all.map(|(name, table)| (name, table.0))).collect()
 }
 
 /// Shares of the classes, in per cent, and losses: figures 2, 3, 6 and 9. What an experiment does not measure is empty.
