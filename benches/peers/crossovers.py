@@ -26,13 +26,13 @@ def ratio(binary, one, other, order):
 
 
 def crossover(points):
-    """Where the ratio passes 1, of (density, ratio) pairs that come one by one."""
+    """Where the ratio passes 1, of (density, ratio) pairs that come one by one; none if it does not."""
     before = None
     for density, at in points:
         if at > 1:
             return density if before is None else before[0] + (density - before[0]) * (1 - before[1]) / (at - before[1])
         before = density, at
-    return before[0]
+    return None
 
 
 def main():
@@ -48,7 +48,8 @@ def main():
         cells = []
         for points in (lists, fields, sampled):
             try:
-                cells.append(f"{crossover(points):.2f}")
+                at = crossover(points)
+                cells.append("none" if at is None else f"{at:.2f}")
             except Failed as error:
                 cells.append(str(error))
         print(f"| {batch} | {' | '.join(cells)} |", flush=True)

@@ -2,6 +2,7 @@
 import datetime
 import json
 import statistics
+import sys
 from dataclasses import dataclass
 
 import plots
@@ -69,8 +70,7 @@ def sweep(binary, case, key, default, values, rounds, priority):
                 with Ours(binary, case.operation, case.shape | {key: value}, threads) as ours, priority(ours):
                     milliseconds[str(threads)].append(float(f"{statistics.median(ours.round() for _ in range(rounds)):.4g}"))
             except Failed as error:
-                print(f"failed: {error}")
-                milliseconds[str(threads)].append(None)
+                sys.exit(f"{case.title}, {key} {value}: failed: {error}")
     return {"key": key, "default": default, "values": values, "milliseconds": milliseconds}
 
 

@@ -1,16 +1,18 @@
-//! The configurations of all systems. What is accepted is written and read back the same.
+//! The configurations of all systems. What is accepted is written and read back the same, unless it is too long with every key.
 #![no_main]
 
 use neuropil::systems::baselines::{backprop, krotov_hopfield, softmax};
 use neuropil::systems::evolution::{self, dopaminergic};
-use neuropil::systems::{hebbian, hierarchy, organism};
+use neuropil::systems::{LONGEST_CONFIG, hebbian, hierarchy, organism};
 use neuropil_fuzz::frugal;
 
 macro_rules! round_trip {
     ($config:ty, $text:expr) => {
         if let Ok(config) = frugal($text.len(), || <$config>::from_toml($text, "fuzz")) {
             let written = config.to_toml();
-            assert_eq!(<$config>::from_toml(&written, "again").expect("what was written is read"), config);
+            if written.len() <= LONGEST_CONFIG {
+                assert_eq!(<$config>::from_toml(&written, "again").expect("what was written is read"), config);
+            }
         }
     };
 }

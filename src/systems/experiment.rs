@@ -1,6 +1,5 @@
 //! What all reproductions share: how much is trained, which rows and seeds, and independent runs side by side.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -10,7 +9,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::replace::replace;
+use super::replace::create;
 use super::{LONGEST_CONFIG, Learner, Observer, Progress, settings};
 use crate::context::Context;
 use crate::datasets::{Dataset, Split};
@@ -149,37 +148,42 @@ struct Digests {
     test: String,
 }
 
+impl Digests {
+    fn read(path: &Path) -> Result<Self> {
+        let text = settings::text(path, LONGEST_CONFIG as u64)?;
+        let wrong =
+            |found| Error::format(path.display().to_string(), 0, "the digests of the images that states are of", found);
+        settings::readable(&text, LONGEST_CONFIG).map_err(wrong)?;
+        toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))
+    }
+}
+
 /// Notes in the folder of states, under an experiment's name, on which images they are trained and measured, or checks that they are these:
 /// a state holds its learning curve, and results of one set of images beside those of another would be of neither.
 pub(crate) fn keep_to_images(states: Option<&Path>, name: &str, data: &Split) -> Result<()> {
     let Some(folder) = states else { return Ok(()) };
-    let path = folder.join("images.toml");
-    let wrong = |found: String| {
-        Error::format(path.display().to_string(), 0, "the digests of the images that states are of", found)
-    };
-    let mut known: BTreeMap<String, Digests> = match settings::text(&path, LONGEST_CONFIG as u64) {
-        Ok(text) => {
-            settings::readable(&text, LONGEST_CONFIG).map_err(wrong)?;
-            toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?
-        }
-        Err(Error::Io { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
-        Err(error) => return Err(error),
-    };
+    let path = folder.join(format!("{name}-images.toml"));
     let digest = |images: &Dataset| images.intact_digest().map(|digest| format!("{digest:016x}"));
     let these = Digests { train: digest(&data.train)?, test: digest(&data.test)? };
-    match known.insert(name.to_owned(), these.clone()) {
-        Some(those) if those == these => Ok(()),
-        Some(those) => {
-            let which = match those.train == these.train {
-                true => "other test images",
-                false => "others",
-            };
-            let expected =
-                format!("those that the states in {} are of; move the folder away or use the same", folder.display());
-            Err(Error::setting("images", expected, which))
+    let of_kind = |error: &Error, kind| matches!(error, Error::Io { cause, .. } if cause.kind() == kind);
+    let those = match Digests::read(&path) {
+        Err(error) if of_kind(&error, io::ErrorKind::NotFound) => {
+            let text = toml::to_string(&these).expect("two strings have a form in TOML");
+            match create(&path, text.as_bytes()) {
+                // Another process was faster.
+                Err(error) if of_kind(&error, io::ErrorKind::AlreadyExists) => Digests::read(&path)?,
+                created => return created,
+            }
         }
-        None => replace(&path, toml::to_string(&known).map_err(|error| wrong(error.to_string()))?.as_bytes()),
+        read => read?,
+    };
+    if those == these {
+        return Ok(());
     }
+    let which = if those.train == these.train { "other test images" } else { "others" };
+    let expected =
+        format!("those that the states in {} are of; move the folder away or use the same", folder.display());
+    Err(Error::setting("images", expected, which))
 }
 
 /// What is wrong with a state in the place of a run's.
@@ -236,8 +240,9 @@ pub(crate) fn side_by_side<R: Send>(
                         return;
                     }
                     let mut report = |progress: &Progress<'_>| {
-                        // A display is not the place to wait.
-                        if progress.step.is_multiple_of(8) || progress.step == progress.steps {
+                        // A display is not the place to wait. Accuracies are few.
+                        let told = progress.step.is_multiple_of(8) || progress.step == progress.steps;
+                        if told || progress.accuracy.is_some() {
                             let Progress { phase, step, steps, loss, accuracy, whole } = *progress;
                             let phase = phase.to_owned();
                             let _ = sender.send(News::Progress { task, phase, step, steps, loss, accuracy, whole });
@@ -363,9 +368,21 @@ mod tests {
         let error = keep("b", &Split { test: split.train.clone(), ..others.clone() }).unwrap_err().to_string();
         assert!(error.ends_with("found other test images"), "{error}");
         keep("b", &others).unwrap();
-        std::fs::write(folder.path().join("images.toml"), "a = 1").unwrap();
+        std::fs::write(folder.path().join("a-images.toml"), "a = 1").unwrap();
         let error = keep("a", &split).unwrap_err();
-        assert!(matches!(&error, Error::Format { origin, .. } if origin.contains("images.toml")), "{error}");
+        assert!(matches!(&error, Error::Format { origin, .. } if origin.contains("a-images.toml")), "{error}");
+    }
+
+    #[test]
+    fn of_many_who_begin_with_different_images_one_keeps_the_folder() {
+        use crate::datasets::embedded;
+        let (folder, split) = (tempfile::tempdir().unwrap(), embedded());
+        let (path, others) = (folder.path(), Split { train: split.test.clone(), test: split.test.clone() });
+        let outcomes = std::thread::scope(|scope| {
+            let keep = |images| scope.spawn(move || keep_to_images(Some(path), "a", images).is_ok());
+            [&split, &others, &split, &others].map(keep).map(|keeper| keeper.join().unwrap())
+        });
+        assert!(outcomes == [true, false, true, false] || outcomes == [false, true, false, true], "{outcomes:?}");
     }
 
     #[test]
@@ -382,12 +399,12 @@ mod tests {
     #[test]
     fn what_are_no_digests_is_an_error() {
         let (folder, whole) = (tempfile::tempdir().unwrap(), crate::datasets::embedded());
-        let path = folder.path().join("images.toml");
+        let path = folder.path().join("a-images.toml");
         let keep = |split: &Split| keep_to_images(Some(folder.path()), "a", split).unwrap_err().to_string();
         for (text, found) in [
             ("#".repeat(LONGEST_CONFIG + 1), "expected at most 6144 bytes, found 6145 bytes"),
             (format!("a = '{}'", ".".repeat(300)), "300 points and tables, more than 256"),
-            ("[a]\ntrain = '0'".to_owned(), "missing field"),
+            ("train = '0'".to_owned(), "missing field"),
         ] {
             std::fs::write(&path, text).unwrap();
             let error = keep(&whole);

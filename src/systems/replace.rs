@@ -2,8 +2,8 @@
 //! the directory flushed.
 //!
 //! Each writer has a temporary file of its own, `.NAME.NUMBER.tmp`, and holds a lock on it. What a killed process leaves is not locked, and goes
-//! when the next one writes to the same name. A symbolic link stays, and the file it leads to is replaced; what is there and no regular file (a
-//! directory, a pipe, a device) is refused.
+//! when the next one writes to the same name. A symbolic link stays, and the file it leads to is replaced, by one of the same permissions; what is
+//! there and no regular file (a directory, a pipe, a device) is refused.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -34,7 +34,8 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     replacement.finish()
 }
 
-/// Writes a file in one step under a name that nothing has: of several who do so at once, one succeeds.
+/// Writes a file in one step under a name that nothing has: of several who do so at once, one succeeds. Where files have one name only (FAT, some
+/// network file systems), it takes two: a process that is killed between them leaves an empty file of that name.
 ///
 /// # Errors
 /// As [`replace`], and [`Error::Io`] of [`ErrorKind::AlreadyExists`](io::ErrorKind::AlreadyExists) if something has that name.
@@ -111,11 +112,16 @@ impl Replacement {
         let directory = File::open(directory_of(&self.place)).ok();
         self.file.sync_all().map_err(|error| Error::io("flush", &self.path, error))?;
         if let Some(temporary) = &self.temporary {
+            // Whom a file was kept from does not get its successor.
+            #[cfg(unix)]
+            if let Ok(old) = fs::metadata(&self.place) {
+                self.file
+                    .set_permissions(old.permissions())
+                    .map_err(|error| Error::io("set the permissions of", &self.path, error))?;
+            }
             rename(temporary, &self.place).map_err(|error| Error::io("rename a file to", &self.path, error))?;
         }
         self.temporary = None;
-        // Whoever opens it now finds no writer.
-        let _ = self.file.unlock();
         // The rename itself must survive a power cut.
         #[cfg(unix)]
         if let Some(directory) = directory {
@@ -138,8 +144,11 @@ fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Where a file of this name lies: at the end of the symbolic links, if there are any. Nothing is there yet, or a regular file.
-fn place(path: &Path) -> Result<PathBuf> {
+/// Where a file of this name lies, or would: at the end of the symbolic links, if there are any.
+///
+/// # Errors
+/// As [`prepare`], of what can be said before anything is written.
+pub fn place(path: &Path) -> Result<PathBuf> {
     // `a/` and `a/.` have the name `a` too, but no file is written under them.
     let named = |name: &OsStr| path.as_os_str().as_encoded_bytes().ends_with(name.as_encoded_bytes());
     if !path.file_name().is_some_and(named) {
@@ -179,12 +188,13 @@ fn temporary(path: &Path, place: &Path) -> Result<(File, PathBuf)> {
         let mut name = prefix.clone();
         name.push(format!("{}-{}{SUFFIX}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
         let temporary = directory.join(name);
-        let file = match File::create_new(&temporary) {
+        // Some file systems share locks with readers of the file alone.
+        let file = match File::options().read(true).write(true).create_new(true).open(&temporary) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
             created => created.map_err(|error| Error::io("create", path, error))?,
         };
-        // Where there are no locks, nobody cleans up either.
-        let _ = file.lock();
+        // Where there are no locks, nobody cleans up either. Shared: it is held while the file gets its name, where others open it to read.
+        let _ = file.lock_shared();
         // Another process may have found the file in the moment before it was locked, and removed it.
         if temporary.exists() {
             return Ok((file, temporary));
@@ -233,6 +243,48 @@ mod tests {
         // To open it for writing would wait for a reader.
         replace(&folder.path().join("file"), b"new").unwrap();
         assert!(pipe.exists());
+    }
+
+    #[test]
+    fn who_opens_a_file_that_is_being_replaced_finds_a_whole_one() {
+        use crate::datasets::storage::{Bytes, MAP_FROM};
+        use std::sync::atomic::AtomicBool;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        // Mapped: whoever opens it asks for a lock.
+        let contents = |of: u8| vec![of; MAP_FROM as usize];
+        replace(&path, &contents(0)).unwrap();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for of in 1..40 {
+                    replace(&path, &contents(of)).unwrap();
+                }
+                done.store(true, Ordering::Relaxed);
+            });
+            let mut opened = 0;
+            while opened == 0 || !done.load(Ordering::Relaxed) {
+                let bytes = Bytes::open(&path).unwrap();
+                assert!(bytes.len() == MAP_FROM as usize && bytes.iter().all(|byte| *byte == bytes[0]));
+                opened += 1;
+            }
+        });
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_takes_a_files_place_keeps_its_permissions() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        replace(&path, b"first").unwrap();
+        for of in [0o600, 0o640, 0o664] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(of)).unwrap();
+            replace(&path, b"next").unwrap();
+            assert_eq!(mode(), of);
+        }
     }
 
     #[test]

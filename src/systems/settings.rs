@@ -31,7 +31,8 @@ macro_rules! toml_form {
                 Ok(config)
             }
 
-            /// Writes the configuration; [`from_toml`](Self::from_toml) reads it back.
+            /// Writes the configuration, with every key; [`from_toml`](Self::from_toml) reads it back, if it is no longer than a configuration may be
+            /// ([`LONGEST_CONFIG`]($crate::systems::LONGEST_CONFIG)).
             pub fn to_toml(&self) -> String {
                 // Numbers, strings, lists and tables are all a configuration holds, and TOML has each of them.
                 toml::to_string(self).expect("configurations are representable as TOML")

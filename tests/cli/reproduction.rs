@@ -132,7 +132,7 @@ fn interrupted_evolution_says_where_its_states_are() {
     let states = out.join("evolution/states");
     let words = format!("what was trained is saved in {}, and the same command goes on there", states.display());
     assert!(rest.contains(&words), "{rest}");
-    assert!(fs::read_dir(&states).unwrap().count() == 2 && states.join("images.toml").exists());
+    assert!(fs::read_dir(&states).unwrap().count() == 2 && states.join("evolution-images.toml").exists());
     assert!(!out.join("states").exists());
     assert!(printed.contains("softmax regression"), "{printed}");
 }
@@ -152,7 +152,7 @@ fn a_hierarchy_that_was_trained_is_not_trained_again() {
     assert!(trained && first[0].as_f64().unwrap() > 50.0, "{first:?}");
     let mut states: Vec<_> = fs::read_dir(out.join("states")).unwrap().map(|file| file.unwrap().file_name()).collect();
     states.sort();
-    assert_eq!(states, ["a2-seed-0.safetensors", "a2-seed-0.toml", "images.toml"]);
+    assert_eq!(states, ["a2-seed-0.safetensors", "a2-seed-0.toml", "hierarchy-images.toml"]);
     assert_eq!(once(), (first, false));
 }
 

@@ -176,7 +176,6 @@ fn interrupted(child: &mut Child, err: &mut impl BufRead, signals: &[&str]) -> S
     rest
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn outputs_are_not_written_over_what_the_same_command_has() {
     let folder = tempfile::tempdir().unwrap();
@@ -187,6 +186,14 @@ fn outputs_are_not_written_over_what_the_same_command_has() {
     fails(&[&begin[..], &["--save", text(&state), "--curve", text(&again)]].concat(), 2, &["--curve", "--save"]);
     fails(&[&begin[..], &["--curve", text(&config)]].concat(), 2, &["--curve", "--config"]);
     assert!(!state.exists());
+    #[cfg(unix)]
+    {
+        // A link to what is not there yet.
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("state", &link).unwrap();
+        fails(&[&begin[..], &["--save", text(&state), "--curve", text(&link)]].concat(), 2, &["--curve", "--save"]);
+        assert!(!state.exists());
+    }
     run(&[&begin[..], &["--save", text(&state)]].concat(), 0);
     let saved = fs::read(&state).unwrap();
     fails(&["train", "softmax", "--resume", text(&state), "--curve", text(&again)], 2, &["--curve", "--resume"]);
@@ -233,6 +240,7 @@ fn configurations_that_a_state_has_no_room_for_are_refused_before_training_and_o
     assert!(!state.exists());
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn what_others_put_there_meanwhile_stays() {
     let folder = tempfile::tempdir().unwrap();

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::failure::Failure;
 use crate::fetch;
-use crate::output::{create_directory, json, print, write_file};
+use crate::output::{create_directory, json, print, same, write_file};
 use crate::progress::note;
 
 /// The most bytes a list of digests may have: some seven hundred lines.
@@ -316,7 +316,6 @@ fn info(files: &[PathBuf], as_json: bool) -> Result<(), Failure> {
 
 fn subset(from: Option<&Path>, train: usize, test: usize, into: &Path) -> Result<(), Failure> {
     let source = datasets::locate(Set::Mnist, from)?;
-    let same = |a: &Path, b: &Path| matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b);
     if same(&source, into) {
         return Err(Failure::Message(format!("{}: --into is the folder of the full set", into.display())));
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use comfy_table::{CellAlignment, Table, presets};
 use neuropil::Error;
+use neuropil::systems::replace::place;
 pub(crate) use neuropil::systems::replace::replace as write_file;
 
 use crate::failure::Failure;
@@ -22,17 +23,18 @@ pub(crate) fn apart(written: (&str, Option<&Path>), others: &[(&str, Option<&Pat
     }
 }
 
-/// Whether two paths lead to one file, or will.
+/// Whether two paths lead to one file or folder, or will.
 pub(crate) fn same(one: &Path, other: &Path) -> bool {
     whole(one) == whole(other)
 }
 
-/// The one path of a file that is there or may come to be, links followed.
+/// The one path of a file that is there or may come to be, links followed, to nothing too.
 fn whole(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let place = place(path).unwrap_or_else(|_| path.to_owned());
+        let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-        path.file_name().map_or_else(|| path.to_owned(), |name| folder.join(name))
+        place.file_name().map_or_else(|| place.clone(), |name| folder.join(name))
     })
 }
 

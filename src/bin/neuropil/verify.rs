@@ -105,7 +105,8 @@ fn as_table(reports: &[Report]) -> String {
     let mut table = Table::new();
     table.set_header(["kernel", "shapes", "worst error / bound", "bits = scalar", ""]);
     for kernel in reports.chunk_by(|a, b| a.kernel == b.kernel) {
-        let worst = kernel.iter().map(|report| report.worst).fold(0.0, f64::max);
+        // A NaN stays.
+        let worst = kernel.iter().map(|report| report.worst).max_by(f64::total_cmp).unwrap_or(0.0);
         let differ: Vec<&str> = kernel.iter().filter(|report| !report.equals_scalar).map(|r| r.isa.name()).collect();
         let failed: Vec<String> = kernel
             .iter()

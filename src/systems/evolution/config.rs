@@ -186,7 +186,7 @@ impl Config {
             None => Ok(()),
         }
     }
-    /// What a white pixel is worth in a generation, from 0.
+    /// What a white pixel is worth in a generation, from 0. While it dawns, a power of the platform's library: other platforms may round it otherwise.
     pub fn brightness_at(&self, generation: u64) -> f64 {
         match &self.dawn {
             Some(dawn) if generation < dawn.generations => {

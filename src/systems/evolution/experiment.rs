@@ -36,7 +36,7 @@ pub struct Options {
     pub seed: u64,
     /// Names of the rows to run; empty for all.
     pub only: Vec<String>,
-    /// A folder where what learns saves itself, every few minutes and in the end, and from where it goes on, with the same images: its `images.toml` holds
+    /// A folder where what learns saves itself, every few minutes and in the end, and from where it goes on, with the same images: its `evolution-images.toml` holds
     /// their digests. None if absent.
     pub states: Option<PathBuf>,
 }

@@ -39,7 +39,7 @@ pub struct Options {
     /// Names of the rows to run; empty for all.
     pub only: Vec<String>,
     /// A folder where networks save themselves, every few minutes and once they are trained, and from where they go on, with the same images: its
-    /// `images.toml` holds their digests. None if absent.
+    /// `hebbian-images.toml` holds their digests. None if absent.
     pub states: Option<PathBuf>,
 }
 

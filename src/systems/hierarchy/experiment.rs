@@ -34,7 +34,7 @@ pub struct Options {
     pub every_move: bool,
     /// Meta-learning, if another than the recipe's, for all rows that have any; but for its rule, which is each row's own.
     pub meta: Option<Meta>,
-    /// A folder where each run saves itself, every few minutes and in the end, and from where it goes on, with the same images: its `images.toml` holds
+    /// A folder where each run saves itself, every few minutes and in the end, and from where it goes on, with the same images: its `hierarchy-images.toml` holds
     /// their digests. None if absent.
     pub states: Option<PathBuf>,
 }

@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::datasets::transforms::{Augmentation, centre_crop, grayscale};
-use crate::datasets::{Dataset, Shape};
+use crate::datasets::{Dataset, Scaling, Shape};
 use crate::error::Result;
 use crate::matrix::MatRef;
 use crate::parallel::for_each;
@@ -94,11 +94,11 @@ impl Prepared {
         &self.bytes[index as usize * self.stride..][..self.stride]
     }
 
-    /// Factor and summand that make the map's values of the bytes.
-    pub(crate) fn scaling(&self) -> [f32; 2] {
+    /// What makes the map's values of the bytes.
+    pub(crate) fn scaling(&self) -> Scaling {
         match self.kind {
-            Images::Mnist => [1.0 / 255.0, 0.0],
-            Images::Cifar10 => [2.0 / 255.0, -1.0],
+            Images::Mnist => Scaling::UNIT,
+            Images::Cifar10 => Scaling::SIGNED,
         }
     }
 

@@ -2,7 +2,8 @@
 //! a later one.
 //!
 //! Two files cannot be replaced in one step. The record is written first, and what it says of a network later than the saved one is left out
-//! when it is read: that network is trained and measured again, with the same bits.
+//! when it is read: that network is trained and measured again, with the same bits. A record of an earlier network than the saved one lacks what
+//! was measured since, and is refused.
 
 use std::path::{Path, PathBuf};
 
@@ -25,6 +26,9 @@ pub(super) struct Record {
     /// Seconds of the run, and those of them that training took.
     pub(super) seconds: f64,
     pub(super) learning: f64,
+    /// Base trainings, and epochs of all, that the network had behind it.
+    trainings: u64,
+    epochs: u64,
     #[serde(default)]
     steps: Vec<Step>,
 }
@@ -39,7 +43,7 @@ struct Step {
 
 impl Record {
     pub(super) fn new(every_move: bool) -> Self {
-        Record { every_move, seconds: 0.0, learning: 0.0, steps: Vec::new() }
+        Record { every_move, seconds: 0.0, learning: 0.0, trainings: 0, epochs: 0, steps: Vec::new() }
     }
 
     /// The record beside a network's state.
@@ -48,7 +52,8 @@ impl Record {
     }
 
     /// Saves record and network.
-    pub(super) fn save(&self, network: &Network, state: &Path) -> Result<()> {
+    pub(super) fn save(&mut self, network: &Network, state: &Path) -> Result<()> {
+        (self.trainings, self.epochs) = (network.trainings, network.epochs);
         let path = Record::path(state);
         let text = toml::to_string(self).map_err(|error| {
             Error::format(path.display().to_string(), 0, "a record that TOML can hold", error.to_string())
@@ -74,7 +79,8 @@ impl Record {
     /// Reads the record beside a network's state.
     ///
     /// # Errors
-    /// [`Error::Io`] if it cannot be read, [`Error::Format`] if it is none, longer than one of this network can be or of another network,
+    /// [`Error::Io`] if it cannot be read, [`Error::Format`] if it is none, longer than one of this network can be, of another network or of an
+    /// earlier one,
     /// [`Error::Setting`] if it is of another choice of what is measured than this one.
     pub(super) fn load(&self, network: &Network, state: &Path) -> Result<Self> {
         let path = Record::path(state);
@@ -85,6 +91,12 @@ impl Record {
         if read.every_move != self.every_move {
             let expected = format!("steps as in {}; move it away or use the same", path.display());
             return Err(Error::setting("measurements", expected, "others"));
+        }
+        let behind = [(read.trainings, network.trainings), (read.epochs, network.epochs)];
+        if behind.iter().any(|(record, network)| record < network) {
+            let Network { trainings, epochs, .. } = network;
+            let expected = format!("a record of {trainings} trainings and {epochs} epochs, as {} has", state.display());
+            return Err(wrong(&expected, format!("one of {} and {}", read.trainings, read.epochs)));
         }
         read.steps.retain(|step| step.trainings <= network.trainings);
         let (units, map) = (network.geometry.latents().len(), network.geometry.map());

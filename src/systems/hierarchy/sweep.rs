@@ -15,6 +15,7 @@
 use super::images::Prepared;
 use super::topology::Geometry;
 use super::units::{self, Unit};
+use crate::datasets::Scaling;
 use crate::kernels::activation::Dropout;
 use crate::kernels::activation::dropout::Masks;
 use crate::kernels::dense::blocked::{Epilogue, Panels, chunk_product, panel_vectors};
@@ -346,7 +347,7 @@ fn begin<S: Simd>(s: S, plan: &Plan, source: Source<'_>, map: &mut [Line], bytes
             images.augment(index, stream.item(place), out);
         }
     }
-    let [scale, offset] = images.scaling();
+    let Scaling { scale, offset } = images.scaling();
     let (scale, offset) = (s.splat(scale), s.splat(offset));
     let blank = [0u8; LANES];
     // Pixels follow each other over the runs of the image's rows.

@@ -16,6 +16,9 @@ pub struct Robustness {
     pub diverged: Vec<u32>,
 }
 
+/// Standard deviations of the noise.
+const NOISE: [f64; 10] = [1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9];
+
 /// Adds noise of `10^0 ... 10^-9` to the self-replicators among these particles and applies them to themselves `limit` times.
 pub fn robustness(
     context: &mut Context,
@@ -33,8 +36,7 @@ pub fn robustness(
         .collect();
     let mut noise = vec![0.0; particles.net().weights()];
     let mut levels = Vec::new();
-    for level in 0..10 {
-        let sigma = 10f64.powi(-level);
+    for (level, sigma) in NOISE.into_iter().enumerate() {
         let mut noisy = Particles::zeros(particles.net(), chosen.len());
         for (at, &particle) in chosen.iter().enumerate() {
             let stream = stream.item(level as u64).item(particle as u64);
