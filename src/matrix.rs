@@ -25,12 +25,18 @@ use crate::simd::rows::{Rows, RowsMut, span};
 /// Values in one cache line of 64 bytes: the alignment of owned matrices and scratch memory.
 pub(crate) const LINE: usize = 16;
 
+/// Values of a large page.
+const PAGE: usize = LARGE / size_of::<f32>();
+
+/// The most values of a buffer, so that it fits into the address space with what lies before its offset.
+const LONGEST_BUFFER: usize = isize::MAX as usize / size_of::<f32>() - PAGE;
+
 /// A zeroed buffer whose returned offset lies on a cache line; on large pages, from the start of one, if it is as long as one.
 pub(crate) fn aligned_buffer(len: usize) -> (Vec<f32>, usize) {
-    const PAGE: usize = LARGE / size_of::<f32>();
     let alignment = if len >= PAGE { PAGE } else { LINE };
     // What lies before the offset is never touched: it takes addresses, not memory.
-    let data = vec![0.0f32; len.checked_add(alignment - 1).expect("a buffer that fits in memory")];
+    assert!(len <= LONGEST_BUFFER, "a buffer of {len} values does not fit in memory");
+    let data = vec![0.0f32; len + alignment - 1];
     prefer_large(&data);
     // align_offset may decline to answer, by a huge number: any place will do then, as alignment is speed here, never correctness.
     let offset = data.as_ptr().align_offset(alignment * size_of::<f32>()) % alignment;
@@ -56,7 +62,8 @@ impl Matrix {
     #[track_caller]
     pub fn zeros(rows: usize, cols: usize) -> Self {
         // No closure: one would not know the caller's line.
-        let Some(len) = span(rows, cols, cols) else { panic!("a {rows} x {cols} matrix does not fit in memory") };
+        let len = span(rows, cols, cols).filter(|len| *len <= LONGEST_BUFFER);
+        let Some(len) = len else { panic!("a {rows} x {cols} matrix does not fit in memory") };
         let (data, offset) = aligned_buffer(len);
         Matrix { data, offset, rows, cols }
     }
@@ -300,7 +307,7 @@ impl<'a> MatRef<'a> {
     /// If the range is not within the rows.
     #[track_caller]
     pub fn rows_range(&self, range: Range<usize>) -> MatRef<'a> {
-        assert!(range.start <= range.end, "rows {range:?}");
+        assert!(range.start <= range.end, "rows {range:?} of a matrix of {}", self.rows());
         MatRef(self.0.block(range.start, range.len(), 0, self.cols()))
     }
 
@@ -310,7 +317,7 @@ impl<'a> MatRef<'a> {
     /// If the range is not within the columns.
     #[track_caller]
     pub fn columns(&self, range: Range<usize>) -> MatRef<'a> {
-        assert!(range.start <= range.end, "columns {range:?}");
+        assert!(range.start <= range.end, "columns {range:?} of a matrix of {}", self.cols());
         MatRef(self.0.block(0, self.rows(), range.start, range.len()))
     }
 

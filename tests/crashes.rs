@@ -43,7 +43,8 @@ const LEARNERS: [(&str, &str); 10] = [
     ("softmax", "output = { batch = 20, epochs = 8 }"),
     (
         "hebbian",
-        "layers = [60, 20]\nmode = 'joint'\nnon_negative = true\n[output.perturbation]\nbatch = 200\nsteps = 200",
+        "layers = [60, 20]\nmode = 'joint'\nnon_negative = true\n[output.perturbation]\nbatch = 200\nsteps = 200\n[hidden]\nrate = 5e-4\n
+         activation = { magnitude_zscore = { axis = 'sample', rescale = false } }",
     ),
     (
         "hierarchy",

@@ -160,9 +160,15 @@ fn so_does_one_beyond_counting_of_an_owned_matrix() {
 }
 
 #[test]
-#[should_panic(expected = "fits in memory")]
+#[should_panic(expected = "matrix does not fit in memory")]
 fn a_matrix_beyond_the_address_space_is_refused() {
     Matrix::zeros(1, usize::MAX);
+}
+
+#[test]
+#[should_panic(expected = "matrix does not fit in memory")]
+fn so_is_one_whose_bytes_are_beyond_it() {
+    Matrix::zeros(isize::MAX as usize / 4, 1);
 }
 
 #[test]

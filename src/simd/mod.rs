@@ -293,15 +293,16 @@ pub trait Kernel {
 /// If this CPU lacks the set: ask [`Isa::is_available`].
 // Not `#[inline]`: the bodies would be compiled once more for every codegen unit that has a call.
 pub fn dispatch<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
+    let lacks = || -> ! { panic!("dispatch: this CPU lacks the instruction set '{isa}'") };
     match isa {
         Isa::Scalar => kernel.run(scalar::Scalar),
         Isa::Portable => kernel.run(portable::Portable),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => avx2::Avx2::detect().expect("AVX2 and FMA").run(kernel),
+        Isa::Avx2 => avx2::Avx2::detect().unwrap_or_else(|| lacks()).run(kernel),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => avx512::Avx512::detect().expect("AVX-512").run(kernel),
+        Isa::Avx512 => avx512::Avx512::detect().unwrap_or_else(|| lacks()).run(kernel),
         #[cfg(target_arch = "aarch64")]
-        Isa::Neon => neon::Neon::detect().expect("NEON").run(kernel),
+        Isa::Neon => neon::Neon::detect().unwrap_or_else(|| lacks()).run(kernel),
         #[allow(unreachable_patterns, reason = "which sets exist depends on the architecture")]
         other => panic!("instruction set '{other}' does not exist on this architecture"),
     }

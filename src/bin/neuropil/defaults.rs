@@ -77,7 +77,9 @@ fn without_default(system: System) -> &'static [Lines] {
             ("", &["firing = 256 # so many of the most active units fire; all above zero if absent"]),
             (
                 "[output.rule.dopaminergic]",
-                &[r#"# in place of this table, in the one above: rule = "sign_sgd" or "adam", and a rate for it"#],
+                &[
+                    r#"# in place of this table, in the one above: rule = "sign_sgd" or "adam", whose own are then the keys left out there"#,
+                ],
             ),
         ],
         System::KrotovHopfield => &[

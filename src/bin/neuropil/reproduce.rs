@@ -203,7 +203,8 @@ struct Reproduction {
     title: &'static str,
     images: String,
     outcomes: Vec<Outcome>,
-    figures: Vec<Figure>,
+    /// Or why they could not be drawn: what the hours were for is written all the same.
+    figures: Result<Vec<Figure>, Failure>,
     /// Files beside the figures: name, within a folder or not, and contents.
     files: Vec<(Cow<'static, str>, Vec<u8>)>,
     /// Where the training departs from the paper.
@@ -318,7 +319,7 @@ fn reproduce(
         rest += &format!("; what was trained is saved in {}, and the same command goes on there", states.display());
     }
     match reproduction.ending {
-        Ending::Whole => (),
+        Ending::Whole => drop(reproduction.figures?),
         Ending::Interrupted => return Err(Failure::Interrupted(rest)),
         Ending::Failed(error) => {
             note(&rest);
@@ -400,7 +401,8 @@ fn write(
     // First what the hours were for: a disk may be full before the last figure.
     let json = report::json(&reproduction.outcomes)?;
     output::write_file(&folder.join(format!("results{suffix}.json")), json.as_bytes())?;
-    let mut text = report::markdown(&circumstances, &reproduction.outcomes, &reproduction.figures, &suffix);
+    let figures = reproduction.figures.as_deref().unwrap_or_default();
+    let mut text = report::markdown(&circumstances, &reproduction.outcomes, figures, &suffix);
     // Captions name files as they are in a finished run.
     for (name, _) in &reproduction.files {
         text = text.replace(&**name, &suffixed(name, &suffix));
@@ -411,7 +413,7 @@ fn write(
         path.parent().map_or(Ok(()), output::create_directory)?;
         output::write_file(&path, contents)?;
     }
-    for figure in &reproduction.figures {
+    for figure in figures {
         let path = |extension| folder.join(format!("{}{suffix}.{extension}", figure.name));
         output::write_file(&path("svg"), figure.svg.as_bytes())?;
         output::write_file(&path("png"), &figure.png)?;
@@ -438,6 +440,27 @@ mod tests {
     }
 
     #[test]
+    fn figures_that_cannot_be_drawn_cost_no_results() {
+        let folder = tempfile::tempdir().unwrap();
+        let line = Line::parse_from(["neuropil", "--quick"]);
+        let reproduction = Reproduction {
+            title: "Test",
+            images: "some".to_owned(),
+            outcomes: vec![Outcome::new("test", "a", "b", Better::More, None, vec![1.0], 0.0)],
+            figures: Err(Failure::Message("no ink".to_owned())),
+            files: vec![("plain".into(), vec![1])],
+            departures: &[],
+            finished: 1,
+            ending: Ending::Whole,
+        };
+        let context = Context::new().unwrap();
+        write(folder.path(), &line.arguments, System::Hebbian, &context, &reproduction, 1.0).unwrap();
+        for name in ["results.json", "report.md", "plain"] {
+            assert!(folder.path().join(name).metadata().unwrap().len() > 0, "{name}");
+        }
+    }
+
+    #[test]
     fn an_interrupted_or_smaller_run_writes_over_nothing_of_a_finished_one() {
         let folder = tempfile::tempdir().unwrap();
         let line = Line::parse_from(["neuropil", "--quick"]);
@@ -447,12 +470,12 @@ mod tests {
             title: "Test",
             images: "some".to_owned(),
             outcomes,
-            figures: vec![Figure {
+            figures: Ok(vec![Figure {
                 name: "figure",
                 caption: "See populations.tsv.".to_owned(),
                 svg: interrupted.to_string(),
                 png: interrupted.to_string().into_bytes(),
-            }],
+            }]),
             files: vec![("populations.tsv".into(), interrupted.to_string().into_bytes()), ("plain".into(), vec![1])],
             departures: &[],
             finished: 1,

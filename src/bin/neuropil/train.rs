@@ -261,6 +261,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if !finite || learner.receptive_fields().as_slice().iter().any(|weight| !weight.is_finite()) {
         return Err(Failure::Message("training diverged: there are weights that are NaN or infinite".to_owned()));
     }
+    let silent = (0..)
+        .map_while(|layer| learner.weights(layer))
+        .position(|weights| weights.rows() > 0 && weights.iter_rows().flatten().all(|weight| *weight == 0.0));
+    if let Some(layer) = silent {
+        let message = format!("training silenced hidden layer {}: all its weights are zero", layer + 1);
+        return Err(Failure::Message(message));
+    }
     // Weights of an output layer show in what it says.
     match learner.curve().last().and_then(|point| point.loss) {
         Some(loss) if !loss.is_finite() => Err(Failure::Message(format!("training diverged: the last loss is {loss}"))),

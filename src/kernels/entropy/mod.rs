@@ -306,8 +306,8 @@ impl Histogram {
         };
         // Of few values many bins have the same count: a logarithm for each count, not for each bin.
         let mut known = [f64::NAN; 64];
-        let terms =
-            self.counts().iter().filter(|&&count| count > 0).map(|&count| match known.get_mut(count as usize) {
+        let terms = self.counts().iter().filter(|&&count| count > 0).map(|&count| {
+            match usize::try_from(count).ok().and_then(|count| known.get_mut(count)) {
                 Some(known) => {
                     if known.is_nan() {
                         *known = term(count);
@@ -315,7 +315,8 @@ impl Histogram {
                     *known
                 }
                 None => term(count),
-            });
+            }
+        });
         // Subtracted from zero, so that one occupied bin gives +0.
         terms.fold(0.0, |sum, term| sum - term)
     }

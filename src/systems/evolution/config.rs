@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::output::{Learning, Rule};
 use crate::error::{Error, Result};
-use crate::systems::{Schedule, settings};
+use crate::systems::settings;
 
 /// A population that evolves, and how. Every key has a default, the paper's where it says, but for those of `dawn`, which have to be given
 /// with it; unknown keys are refused.
@@ -95,7 +95,8 @@ pub struct Dawn {
 pub struct Lifetime {
     /// The weights to begin with.
     pub start: Genotype,
-    /// The rule and its schedule.
+    /// The rule and its schedule; what is not given is as [`Learning::of_lifetime`] has it, for SignSGD if no rule is.
+    #[serde(deserialize_with = "Learning::read_of_lifetime")]
     pub output: Learning,
 }
 
@@ -115,10 +116,7 @@ pub enum Genotype {
 impl Default for Lifetime {
     /// SignSGD in batches of 50 over a few hundred steps; start and rate were chosen on held-out images.
     fn default() -> Self {
-        Lifetime {
-            start: Genotype::Rounded,
-            output: Learning { rule: Rule::SignSgd, rate: 0.04, schedule: Schedule::Linear, batch: 50, epochs: 10 },
-        }
+        Lifetime { start: Genotype::Rounded, output: Learning::of_lifetime(Rule::SignSgd) }
     }
 }
 

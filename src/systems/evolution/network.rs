@@ -95,7 +95,8 @@ impl Network {
     }
 
     /// The same population under a schedule that goes on longer, or learns something else in its lifetime: whatever does not change the
-    /// generations so far may differ. Where it ends with the present generation, the curves get their last points when it is trained.
+    /// generations so far may differ. Where it ends with the present generation, the curves get their last points when it is trained; the point
+    /// at which the former schedule ended stays in them.
     ///
     /// # Errors
     /// As [`Config::validate`], and if the configuration is of another population, or ends before the present generation.

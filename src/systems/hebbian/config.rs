@@ -37,6 +37,9 @@ pub struct Config {
     /// Whether the weights of the hidden layers, and weights and biases of an output layer that learns by weight perturbation, are kept
     /// at zero or above; chooses their initial weights too: uniform in [0.01, 0.1] if so, Gaussian with standard deviation 0.01 if
     /// not. An output layer that learns by backpropagation has a setting of its own.
+    ///
+    /// Hidden layers then need another `hidden.activation` than the default: through plain ReLU every unit fires at every sample, and one batch of rule (1)
+    /// takes all weights to zero, where they stay. The paper's is the z-score of magnitudes, with a `hidden.rate` of 5e-4, as in the example above.
     pub non_negative: bool,
     /// How the layers take turns.
     pub mode: Mode,

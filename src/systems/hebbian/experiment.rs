@@ -273,9 +273,10 @@ pub const DEPARTURES: &[&str] = &[
     "Zero weights: the paper counts some 90, 67 and 90 % and does not say from where on. Krotov and Hopfield's rule shrinks weights by factors, so that \
      most of its near-zero weights are not zero: of figure 3's threshold, 0.005 of the largest, the share is given too.",
     "Figure 3: distributions are fitted by maximum likelihood to the weights from 0.005 of the largest on, as truncated there; their distance is \
-     Kolmogorov's. The paper draws its fits, and gives neither method nor figures.",
+     Kolmogorov's. The exponential's exponent is free, stretched below 1 and compressed above: one fit stands for both. The paper draws its fits, and gives neither \
+     method nor figures.",
     "Figure 4: attacks see the whole network; of the test set every tenth image is attacked (quick: 100 images). Networks that learn from \
-     few images have the recipes of the quick run, with as many steps; which images, the seed says. The paper names neither subsets nor epochs. \
+     few images have the recipes of the quick run (so Krotov and Hopfield's 400 units, the others 2000), with as many steps; which images, the seed says. The paper names neither subsets nor epochs. \
      Where it has a range or a word in place of a figure, the table compares with a bound: from one image a class 45 for this rule and 20 for \
      Krotov and Hopfield's; 'stable' is 100 % of the accuracy kept, and counts as reached from 90 % on.",
     "Five layers learn for three epochs at 1.5e-4, ten for three at 4e-4 in the first layer and 0.7 times the rate of the layer below in each \

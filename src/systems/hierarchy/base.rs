@@ -240,12 +240,15 @@ impl Engine {
         for_each_with(threads, self.workspaces.iter_mut(), items, |workspace, piece| piece.learn(workspace, &step));
     }
 
-    /// The entropy of each unit's latents over the last epoch, in bits: this many equal bins from the least to the largest.
+    /// The entropy of each unit's latents over the last epoch, in bits: this many equal bins from the least to the largest. NaN if one of them is NaN
+    /// or infinite: what the others say is nothing to compare.
     pub(super) fn entropies(&self, context: &Context, bins: usize) -> Vec<f64> {
         let mut context = context.clone();
         let entropy = |latents: &Matrix| {
             let histogram = Histogram::of(&mut context, latents.view().columns(0..self.batch), bins);
-            histogram.expect("a validated number of bins").entropy_bits()
+            let histogram = histogram.expect("a validated number of bins");
+            let left_out = histogram.nan() + histogram.below() + histogram.above();
+            if left_out > 0 { f64::NAN } else { histogram.entropy_bits() }
         };
         self.latents.iter().map(entropy).collect()
     }

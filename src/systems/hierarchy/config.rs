@@ -152,8 +152,9 @@ pub enum Criterion {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rule {
-    /// One unit after the other is shifted to a random neighbour; the first whose entropy is above its entropy in the best
-    /// topology so far is taken, and ends the meta-step.
+    /// One unit after the other is shifted by one cell along one axis or both, to one of the places where it then can be, each as likely as the
+    /// others; the first whose entropy is above its entropy in the best
+    /// topology so far is taken, and ends the meta-step. A field that has no other place learns on where it is, which counts as no move.
     #[default]
     StochasticHillClimbing,
     /// All neighbours of one unit are tried (as many as `perturbations` allows); the best is taken if it raises the

@@ -80,7 +80,8 @@ pub const DEPARTURES: &[&str] = &[
      training images kept for it, without the test images (quick: for four, after twenty of the first training; and there are six meta-steps).",
     "A candidate is accepted if the moved unit's entropy is above that unit's entropy in the best topology so far, as it was when that was \
      accepted; the paper compares it with the candidate before, of whatever unit. Moves of others may have lowered it before: neither a unit's \
-     entropy nor the largest need rise over a run (criterion = \"unit_best\" compares with the highest that unit had). A shift at an edge goes inward.",
+     entropy nor the largest need rise over a run (criterion = \"unit_best\" compares with the highest that unit had).",
+    "A field is shifted to one of the distinct places that shifts of -1, 0 and 1 on each axis lead to, each as likely as the others, inward at an edge, and      never stays: two shifts drawn by themselves would leave it where it is in a ninth of the candidates, and a field in a corner go along the diagonal more often.",
     "Table 2's accuracy after meta-learning is that of the best topology as it was trained when it was accepted, under a read-out of its own.",
     "Local search and random search (section 2.2) are the rows local and random-search, trained only if they are named (--only): the paper \
      has no figures for them.",

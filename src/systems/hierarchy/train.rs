@@ -284,12 +284,15 @@ impl Network {
     fn accept(&mut self, unit: usize, situation: Situation) {
         let criterion = self.meta().map(|meta| meta.criterion).unwrap_or_default();
         let before = self.best.as_ref().map_or(0.0, |best| self.threshold(criterion, best, unit));
-        self.moves.push(&Move {
-            step: self.meta_steps,
-            unit,
-            field: situation.fields[unit].clone(),
-            entropy: [before, criterion.height(&situation.entropies, unit)],
-        });
+        // A field that spans the map, or was put where it was, has only learned on.
+        if self.best.as_ref().is_none_or(|best| best.fields[unit] != situation.fields[unit]) {
+            self.moves.push(&Move {
+                step: self.meta_steps,
+                unit,
+                field: situation.fields[unit].clone(),
+                entropy: [before, criterion.height(&situation.entropies, unit)],
+            });
+        }
         for (highest, entropy) in self.highest.iter_mut().zip(&situation.entropies) {
             *highest = highest.max(*entropy);
         }
@@ -365,8 +368,11 @@ impl Criterion {
     }
 }
 
-/// The median: the mean of the middle two for an even number. NaN for none.
+/// The median: the mean of the middle two for an even number. NaN for none, or if one is.
 fn median(values: &[f64]) -> f64 {
+    if values.iter().any(|value| value.is_nan()) {
+        return f64::NAN;
+    }
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     match sorted.len() {

@@ -34,7 +34,7 @@ pub struct Addition {
     pub self_replication: SelfReplication,
     /// Whether the momentum of self-replication outlives these steps.
     pub persistent: bool,
-    /// A particle reproduces itself if each weight is off by less than this.
+    /// A particle reproduces itself if each weight is off by less than this, and is zero if none is further from zero.
     pub epsilon: f32,
 }
 
@@ -133,12 +133,16 @@ impl Addition {
     /// Trains an organism; `watch` sees it before training and after every epoch.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a batch of zero or larger than the samples, rates, momenta or an epsilon out of range, or shapes that [`Net`](crate::kernels::particle::Net) or
+    /// [`Error::Setting`] for a batch of zero or larger than the samples, samples or activities of a batch that would not fit into memory, rates, momenta or an epsilon out of range, or shapes that [`Net`](crate::kernels::particle::Net) or
     /// [`Organism`] refuse.
     pub fn train(&self, context: &mut Context, watch: &mut dyn FnMut(&Organism, &Epoch)) -> Result<Added> {
         if self.batch == 0 || self.batch > self.samples {
             return Err(Error::setting("batch", format!("1 to {} samples", self.samples), self.batch));
         }
+        settings::within("samples", self.samples as u64, 1, u32::MAX.into())?;
+        settings::values("samples", "values of all samples", 2 * self.samples as u128)?;
+        let cells: u128 = self.hidden.iter().map(|cells| *cells as u128).sum();
+        settings::values("batch", "values of a batch", self.batch as u128 * (3 + cells))?;
         let (task, own) = (self.task, &self.self_replication);
         for (part, rate, momentum) in [("task", task.rate, task.momentum), ("self_replication", own.rate, own.momentum)]
         {

@@ -40,7 +40,7 @@ pub struct Config {
     pub batch: usize,
     /// Passes over the training images.
     pub epochs: u64,
-    /// A particle reproduces itself if each weight is off by less than this.
+    /// A particle reproduces itself if each weight is off by less than this, and is zero if none is further from zero.
     pub epsilon: f64,
     /// How the task is learned.
     pub task: Task,

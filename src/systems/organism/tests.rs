@@ -256,6 +256,9 @@ fn settings_of_the_addition_out_of_range_are_refused() {
         assert!(error.starts_with(&format!("{key}: ")), "{error}");
     };
     refuse("batch", |a| a.batch = 1001);
+    refuse("samples", |a| a.samples = 1 << 31);
+    refuse("samples", |a| a.samples = usize::MAX);
+    refuse("batch", |a| (a.samples, a.batch, a.hidden) = (1 << 20, 1 << 20, vec![1 << 16]));
     refuse("particle", |a| a.particle = vec![65]);
     refuse("task.rate", |a| a.task.rate = f32::NAN);
     refuse("task.momentum", |a| a.task.momentum = 1.5);

@@ -35,27 +35,30 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
         monitor.observe_one((stage.done, stage.all), &run, progress)
     })?;
     drop(monitor);
-    let name = images.unwrap_or_default();
-    let drawn = [
-        learning(&report, name)?,
-        by_genes(&report, "genes-10", "genes-digits-0-9", "digits 0-9", name)?,
-        by_genes(&report, "genes-5", "genes-digits-0-4", "digits 0-4", name)?,
-        convergence(&report, name)?,
-        lifetimes(&report, name)?,
-        output_layers(&report, "dnn-1000", "output-layers-1000", name)?,
-        output_layers(&report, "dnn-100000", "output-layers-100000", name)?,
-        linear(&report)?,
-    ];
     Ok(Reproduction {
         title: TITLE,
         images: told.unwrap_or_else(|| NO_IMAGES.to_owned()),
         outcomes: report.outcomes(),
-        figures: drawn.into_iter().flatten().collect(),
+        figures: draw(&report, images.unwrap_or_default()),
         files: files(&report, arguments),
         departures: experiment::DEPARTURES,
         finished: report.runs.len(),
         ending: report.ending,
     })
+}
+
+fn draw(report: &Report, images: &str) -> Result<Vec<Figure>, Failure> {
+    let drawn = [
+        learning(report, images)?,
+        by_genes(report, "genes-10", "genes-digits-0-9", "digits 0-9", images)?,
+        by_genes(report, "genes-5", "genes-digits-0-4", "digits 0-4", images)?,
+        convergence(report, images)?,
+        lifetimes(report, images)?,
+        output_layers(report, "dnn-1000", "output-layers-1000", images)?,
+        output_layers(report, "dnn-100000", "output-layers-100000", images)?,
+        linear(report)?,
+    ];
+    Ok(drawn.into_iter().flatten().collect())
 }
 
 /// The figures' data, and what each row's networks are trained by with its first seed, as `neuropil train` takes it.

@@ -45,7 +45,7 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
         title: TITLE,
         images: told,
         outcomes: report.outcomes(),
-        figures: draw(&report, images, [data.train.channels(), data.train.rows(), data.train.cols()])?,
+        figures: draw(&report, images, [data.train.channels(), data.train.rows(), data.train.cols()]),
         files: files(&report, arguments),
         departures: experiment::DEPARTURES,
         finished: report.runs.len(),

@@ -38,18 +38,11 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
         monitor.observe_one((stage.done, stage.all), &run, progress)
     })?;
     drop(monitor);
-    let mut figures = Vec::new();
-    figures.extend(correlation(&report, name)?);
-    figures.extend(by_step(&report, name)?);
-    figures.extend(fixed(&report)?);
     let mut files: Vec<_> = tables([(STEPS, steps(&report)), (ENTROPIES, entropies(&report))]).collect();
-    if let Some(run) = longest(&report) {
-        let sheets: Vec<Sheet> =
-            run.steps.iter().map(|step| sheet(format!("step {}", step.meta_step), step, &report.geometry)).collect();
-        figures.extend(unit_entropies(run)?);
-        figures.push(figures::feature_maps("topologies", topologies_caption(run), &sheets)?);
-        files.push((ANIMATION.into(), figures::animation(ANIMATION, &sheets)?));
-    }
+    let figures = draw(&report, name).map(|(figures, animation)| {
+        files.extend(animation.map(|animation| (ANIMATION.into(), animation)));
+        figures
+    });
     for row in ROWS {
         let written = |text: String| (super::configuration_file(row.name), text.into_bytes());
         files.extend(configuration(&report, row, arguments).map(written));
@@ -64,6 +57,18 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
         finished: report.runs.len(),
         ending: report.ending,
     })
+}
+
+/// The figures, and the one that moves.
+fn draw(report: &Report, images: &str) -> Result<(Vec<Figure>, Option<Vec<u8>>), Failure> {
+    let drawn = [correlation(report, images)?, by_step(report, images)?, fixed(report)?];
+    let mut drawn: Vec<Figure> = drawn.into_iter().flatten().collect();
+    let Some(run) = longest(report) else { return Ok((drawn, None)) };
+    let of_step = |step: &Measured| sheet(format!("step {}", step.meta_step), step, &report.geometry);
+    let sheets: Vec<Sheet> = run.steps.iter().map(of_step).collect();
+    drawn.extend(unit_entropies(run)?);
+    drawn.push(figures::feature_maps("topologies", topologies_caption(run), &sheets)?);
+    Ok((drawn, Some(figures::animation(ANIMATION, &sheets)?)))
 }
 
 const ANIMATION: &str = "topologies-animated.png";
@@ -106,8 +111,8 @@ fn correlation(report: &Report, images: &str) -> Result<Option<Figure>, Failure>
         }
     }
     let mut caption =
-        "Figure 5: every trained network, the largest entropy of its units' latents and its accuracy. The line is the \
-                       regression through all points"
+        "Figure 5: every trained network, the largest entropy of its units' latents and its accuracy (a run in which no move was accepted has one place \
+         before and after meta-learning). The line is the regression through all points"
             .to_owned();
     for (what, found) in report.correlations() {
         let (low, high) = found.confidence_95();

@@ -37,7 +37,7 @@ pub(super) fn run(context: &mut Context, arguments: &Arguments, only: &[String])
         title: TITLE,
         images: told.filter(|_| !report.images.is_empty()).unwrap_or_else(|| NO_IMAGES.to_owned()),
         outcomes: report.outcomes(),
-        figures: draw(&report)?,
+        figures: draw(&report),
         files: files(&report, arguments, scale),
         departures: experiment::DEPARTURES,
         finished: report.additions.len() + report.images.len(),
@@ -227,9 +227,10 @@ fn images(runs: &[&ImageRun], between: Between) -> Result<Vec<Option<Figure>>, F
     let name = named(["images-robustness", "images-linear-robustness"]);
     let robustness = figures::bands(name, &plot_of, &[], survival(&levels))?;
 
-    let text = format!("Figure 11, {kind}: where the particles of each class are: their number in each layer. {whose}");
+    let text =
+        format!("Figure 11, {kind}: where the particles of each class are: their share of each layer's. {whose}");
     let of = title("connectivity");
-    let plot_of = plot(&of, "layer", "particles", &text, [false, true]);
+    let plot_of = plot(&of, "layer", "particles, %", &text, [false, false]);
     let name = named(["images-connectivity", "images-linear-connectivity"]);
     let connectivity = figures::bands(name, &plot_of, &["from pixels", "between cells", "to outputs"], layers(runs))?;
 
@@ -237,10 +238,11 @@ fn images(runs: &[&ImageRun], between: Between) -> Result<Vec<Option<Figure>>, F
     Ok(drawn.into_iter().chain(trajectories(first, kind, named)?).collect())
 }
 
-/// Particles of each class that occurs, by layer.
+/// Of each layer's particles the share of each class that occurs, in per cent.
 fn layers(runs: &[&ImageRun]) -> Vec<Banded> {
     let count = |at: usize| {
-        let of = |run: &&ImageRun| numbered(run.connectivity.iter().map(|layer| layer[at] as f64));
+        let share = |layer: &[usize; 4]| 100.0 * layer[at] as f64 / layer.iter().sum::<usize>() as f64;
+        let of = |run: &&ImageRun| numbered(run.connectivity.iter().map(share));
         runs.iter().map(of).collect::<Vec<_>>()
     };
     let classes = Class::ALL.into_iter().enumerate().map(|(at, class)| (class, count(at)));

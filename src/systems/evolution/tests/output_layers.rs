@@ -16,6 +16,19 @@ fn taught(config: dopaminergic::Config, threads: usize) -> dopaminergic::Network
 }
 
 #[test]
+fn keys_that_are_left_out_are_those_of_the_rule() {
+    let lifetime = |text: &str| Config::from_toml(text, "here").unwrap().lifetime.unwrap();
+    assert_eq!(lifetime("[lifetime]\n"), Lifetime::default());
+    let five = Learning { epochs: 5, ..Lifetime::default().output };
+    assert_eq!(lifetime("[lifetime.output]\nepochs = 5"), Lifetime { output: five, ..Lifetime::default() });
+    assert_eq!(lifetime("[lifetime.output]\nrule = 'adam'").output, Learning::of_lifetime(Rule::Adam));
+    let output = |text: &str| dopaminergic::Config::from_toml(text, "here").unwrap().output;
+    assert_eq!(output(""), Learning::default());
+    assert_eq!(output("[output]\nrule = 'sign_sgd'\nbatch = 7"), Learning { batch: 7, ..Learning::of(Rule::SignSgd) });
+    assert!(Learning::of(Rule::Adam).rate < 0.1 && Learning::of_lifetime(Rule::SignSgd).rate < 0.1);
+}
+
+#[test]
 fn output_layers_learn_by_every_rule_but_those_that_cannot() {
     let learning = |rule, rate, batch| Learning { rule, rate, batch, epochs: 6, schedule: Schedule::Linear };
     let read = |reading| Rule::Dopaminergic { reading, loss: 0.75 };

@@ -97,8 +97,11 @@ fn a_unit_is_compared_with_its_best_where_that_is_asked_for() {
         let mut network = network(&Config { meta: Some(meta), ..config(Named::A2) });
         network.current.entropies = vec![2.0; 3];
         (network.best, network.highest) = (Some(network.current.clone()), vec![2.0; 3]);
-        let mut judge = |unit: u64, entropies: [f64; 3]| {
-            network.tried = unit;
+        let mut judge = |unit: usize, entropies: [f64; 3]| {
+            network.tried = unit as u64;
+            let best = network.best.clone().unwrap();
+            network.current.fields = best.fields.clone();
+            network.current.fields[unit] = neighbours(&best.fields[unit])[0].clone();
             network.current.entropies = entropies.to_vec();
             network.judge()
         };
@@ -111,6 +114,31 @@ fn a_unit_is_compared_with_its_best_where_that_is_asked_for() {
         let made: Vec<[f64; 2]> = network.moves().map(|made| made.entropy).collect();
         let last = if accepted { vec![[1.0, 1.5], [1.5, 2.5]] } else { vec![[2.0, 2.5]] };
         assert_eq!((made[0], &made[1..]), ([2.0, 3.0], &last[..]));
+    }
+}
+
+#[test]
+fn what_stays_where_it_was_is_no_move() {
+    let mut network = network(&Config { meta: Some(Meta::default()), ..config(Named::A2) });
+    network.current.entropies = vec![2.0; 3];
+    (network.best, network.highest) = (Some(network.current.clone()), vec![2.0; 3]);
+    network.current.entropies = vec![3.0; 3];
+    assert!(network.judge());
+    assert_eq!((network.moves().len(), network.entropies()), (0, &[3.0; 3][..]));
+}
+
+#[test]
+fn units_that_diverged_are_never_accepted() {
+    let data = embedded().train.subset(&(0..300).collect::<Vec<u32>>()).unwrap();
+    for criterion in [Criterion::Unit, Criterion::Median] {
+        let meta = Meta { steps: 2, perturbations: 2, epochs: Some(1), criterion, ..Meta::default() };
+        let base = Base { epochs: 1, batch: 60, rate: 1e30, ..Base::default() };
+        let mut network = network(&Config { base, meta: Some(meta), ..config(Named::Random) });
+        assert!(network.train(&mut context(Isa::best(), 1), &data, None, &mut go).unwrap().is_continue());
+        assert!(network.entropies().iter().all(|entropy| entropy.is_nan()), "{:?}", network.entropies());
+        assert_eq!(network.moves().len(), 0);
+        let bytes = network.to_bytes().unwrap();
+        assert_eq!(Network::parse(bytes.clone(), "memory").unwrap().to_bytes().unwrap(), bytes);
     }
 }
 
