@@ -57,6 +57,10 @@ impl Threads {
 
 /// Multiply-adds below which a second thread costs more (some ten microseconds to wake) than it brings.
 pub(crate) const WORTH_SHARING: usize = 10_000_000;
+/// What a value costs that is read, changed a little and written, in multiply-adds: it is bound by memory.
+pub(crate) const TOUCHED: usize = 16;
+/// Values of an item of such work, at least: rows are grouped until they have this many.
+pub(crate) const ITEM_VALUES: usize = 32_768;
 
 impl Threads {
     /// This many, however little work there is.

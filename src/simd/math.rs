@@ -33,7 +33,9 @@
 use super::Simd;
 
 /// 1.5 * 2^23: adding it to |x| < 2^22 leaves round(x), ties to even, in the low bits of the sum.
-const ROUND: f32 = 12_582_912.0;
+pub(crate) const ROUND: f32 = 12_582_912.0;
+/// ln 2 in two parts: the first has 9 bits, so that its product with an exponent is exact.
+const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
 
 /// `c[0] + x (c[1] + x (c[2] + ...))`, innermost first, every step fused.
 #[inline(always)]
@@ -55,8 +57,8 @@ pub fn exp<S: Simd>(s: S, x: S::F32) -> S::F32 {
     // x = n ln 2 + r with |r| <= ln(2)/2; ln 2 in two parts.
     let shifted = s.mul_add(x, s.splat(std::f32::consts::LOG2_E), s.splat(ROUND));
     let n = s.sub(shifted, s.splat(ROUND));
-    let r = s.neg_mul_add(n, s.splat(0.693_359_4), x);
-    let r = s.neg_mul_add(n, s.splat(-2.121_944_4e-4), r);
+    let r = s.neg_mul_add(n, s.splat(LN_2[0]), x);
+    let r = s.neg_mul_add(n, s.splat(LN_2[1]), r);
     // e^r = 1 + r + r^2 p(r)
     let p = polynomial(
         s,
@@ -118,9 +120,9 @@ fn ln_parts<S: Simd>(s: S, e: S::F32, f: S::F32) -> S::F32 {
     let square = s.mul(f, f);
     let p = polynomial(s, f, LN);
     // f^3 p - f^2 / 2 + e ln2_low, all small beside f + e ln2_high.
-    let tail = s.mul_add(e, s.splat(-2.121_944_4e-4), s.mul(square, s.mul_add(f, p, s.splat(-0.5))));
+    let tail = s.mul_add(e, s.splat(LN_2[1]), s.mul(square, s.mul_add(f, p, s.splat(-0.5))));
     // e * 0.693359375 is exact: 9 bits times 8.
-    s.mul_add(e, s.splat(0.693_359_4), s.add(f, tail))
+    s.mul_add(e, s.splat(LN_2[0]), s.add(f, tail))
 }
 
 /// `ln x`: minus infinity at both zeros, NaN below, infinity at infinity.

@@ -10,18 +10,14 @@
 
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::kernels::perturb::gaussian::Generators;
+use crate::kernels::perturb::gaussian::{Generators, PAIR};
 use crate::matrix::MatMut;
-use crate::parallel::for_each;
+use crate::parallel::{TOUCHED, for_each};
 use crate::random::Stream;
 use crate::simd::{Kernel, LANES, Simd, dispatch};
 
 /// Values that come from one seeding, at least. Part of the definition of the masks: changing it changes every one.
 const BLOCK: usize = 4096;
-/// Values whose masks are drawn together.
-const PAIR: usize = 2 * LANES;
-/// What a value costs, in multiply-adds.
-const COST: usize = 16;
 
 /// A share of values to drop, and what the others are multiplied by.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -81,7 +77,7 @@ pub fn relu_dropout(context: &mut Context, y: MatMut<'_>, dropout: Dropout, stre
         return;
     }
     let isa = context.isa();
-    let threads = context.threads().for_work(y.rows() * y.cols() * COST);
+    let threads = context.threads().for_work(y.rows() * y.cols() * TOUCHED);
     let rows = rows_per_block(y.cols());
     for_each(threads, y.row_blocks(rows).zip(0..), |(y, block)| {
         dispatch(isa, Pass { y, dropout, stream: stream.item(block) });

@@ -15,17 +15,12 @@ pub use zscore::{Axis, magnitude_zscore};
 use super::winners::Winners;
 use crate::context::Context;
 use crate::matrix::{MatMut, MatRef};
-use crate::parallel::for_each;
+use crate::parallel::{ITEM_VALUES, TOUCHED, for_each};
 use crate::simd::{Kernel, LANES, Simd, dispatch, math};
-
-/// Values a work item holds at least: rows are grouped until they have this many.
-const VALUES: usize = 32_768;
-/// What an element-wise pass costs per value, in multiply-adds: it is bound by memory.
-const COST: usize = 16;
 
 /// Rows per work item: a function of the shape only.
 fn rows_per_item(cols: usize) -> usize {
-    VALUES.div_ceil(cols.max(1))
+    ITEM_VALUES.div_ceil(cols.max(1))
 }
 
 /// `y = max(0, y)`. NaN stays NaN; zeros keep their sign. One read and one write of `y`.
@@ -178,7 +173,7 @@ fn map<F: Activation>(context: &mut Context, y: MatMut<'_>, activation: F) {
     if cols == 0 {
         return;
     }
-    let threads = context.threads().for_work(rows * cols * COST);
+    let threads = context.threads().for_work(rows * cols * TOUCHED);
     for_each(threads, y.row_blocks(rows_per_item(cols)), |y| dispatch(isa, Forward { y, activation }));
 }
 
@@ -216,7 +211,7 @@ fn backward<F: Activation>(name: &str, context: &mut Context, x: MatRef<'_>, gra
         return;
     }
     let isa = context.isa();
-    let threads = context.threads().for_work(x.rows() * x.cols() * COST);
+    let threads = context.threads().for_work(x.rows() * x.cols() * TOUCHED);
     let rows = rows_per_item(x.cols());
     for_each(threads, gradient.row_blocks(rows).enumerate(), |(index, gradient)| {
         let x = x.rows_range(index * rows..index * rows + gradient.rows());
@@ -298,7 +293,7 @@ pub fn k_winners(context: &mut Context, y: MatMut<'_>, k: usize) {
         return;
     }
     assert!(k >= 1 && k <= cols, "k_winners: {k} winners of {cols} columns");
-    let (isa, threads) = (context.isa(), context.threads().for_work(rows.saturating_mul(cols) * COST));
+    let (isa, threads) = (context.isa(), context.threads().for_work(rows.saturating_mul(cols) * TOUCHED));
     for_each(threads, y.row_blocks(rows_per_item(cols)), |y| dispatch(isa, KeepWinners { y, k }));
 }
 

@@ -1,9 +1,9 @@
 //! The magnitude-preserving z-score of the Hebbian networks: rectified, over samples, units or everything.
 
-use super::{COST, rows_per_item};
+use super::rows_per_item;
 use crate::context::Context;
 use crate::matrix::{MatMut, MatRef};
-use crate::parallel::{Threads, for_each};
+use crate::parallel::{TOUCHED, Threads, for_each};
 use crate::simd::{Isa, Kernel, LANES, Simd, dispatch};
 
 /// Rows summed in `f32` before their sums continue in `f64`.
@@ -55,7 +55,7 @@ pub fn magnitude_zscore(context: &mut Context, y: MatMut<'_>, axis: Axis, rescal
         return;
     }
     let isa = context.isa();
-    let threads = context.threads().for_work(rows * cols * COST);
+    let threads = context.threads().for_work(rows * cols * TOUCHED);
     match axis {
         Axis::Sample => for_each(threads, y.row_blocks(rows_per_item(cols)), |y| {
             dispatch(isa, Samples { y, rescale });

@@ -40,7 +40,7 @@ use few_rows::{FEW_ROWS, FewRows, FewRowsTransposed, SUMS};
 
 use crate::context::Context;
 use crate::matrix::{MatMut, MatRef, Matrix};
-use crate::parallel::{Threads, for_each, for_each_with};
+use crate::parallel::{ITEM_VALUES, TOUCHED, Threads, for_each, for_each_with};
 use crate::simd::{Isa, Kernel, LANES, Simd, dispatch, registers};
 use blocked::{
     Ahead, CHUNK, Epilogue, MAX_PANEL, Panels, chunk_product, pack_panel, packed_len, panel_vectors,
@@ -167,15 +167,10 @@ pub fn add_bias(context: &mut Context, y: MatMut<'_>, bias: &[f32]) {
     if cols == 0 {
         return;
     }
-    let (isa, threads) = (context.isa(), context.threads().for_work(rows.saturating_mul(cols) * ADDITION));
-    let block = BIASED.div_ceil(cols);
+    let (isa, threads) = (context.isa(), context.threads().for_work(rows.saturating_mul(cols) * TOUCHED));
+    let block = ITEM_VALUES.div_ceil(cols);
     for_each(threads, y.row_blocks(block), |y| dispatch(isa, AddBias { y, bias }));
 }
-
-/// What adding to a value costs, in multiply-adds: it is bound by memory.
-const ADDITION: usize = 16;
-/// Values of an item of parallel work, at least.
-const BIASED: usize = 32_768;
 
 struct AddBias<'a, 'b> {
     y: MatMut<'a>,

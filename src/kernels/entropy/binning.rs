@@ -16,10 +16,8 @@
 //! margin covers the two roundings of that sum.)
 
 use super::Range;
+use crate::simd::math::ROUND;
 use crate::simd::{LANES, Simd};
-
-/// 1.5 * 2^23: added to a small number, it rounds it to an integer that then stands in the low bits.
-pub(super) const INTEGER: f32 = 12_582_912.0;
 
 /// The constants of one range with `bins` bins.
 #[derive(Clone, Copy)]
@@ -59,7 +57,7 @@ pub(super) struct Binning<S: Simd> {
     low: S::F32,
     high: S::F32,
     scale: S::F32,
-    /// [`INTEGER`], and a number on top of it that is returned with the bins'.
+    /// [`ROUND`], and a number on top of it that is returned with the bins'.
     zero: S::F32,
     bins: usize,
 }
@@ -91,7 +89,7 @@ impl<S: Simd> Binning<S> {
     #[inline(always)]
     pub(super) fn splat(s: S, factors: Factors, bins: usize) -> Self {
         let Factors { low, high, scale } = factors;
-        Binning::new([low, high, scale, INTEGER].map(|value| s.splat(value)), bins)
+        Binning::new([low, high, scale, ROUND].map(|value| s.splat(value)), bins)
     }
 
     #[inline(always)]

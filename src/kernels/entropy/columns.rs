@@ -4,11 +4,12 @@
 //! and the constants of the ranges are laid out for that many. Columns go in groups whose 16-bit counters fit in half of the
 //! first-level cache.
 
-use super::binning::{Binning, Doubt, Factors, INTEGER};
+use super::binning::{Binning, Doubt, Factors};
 use super::{Buffers, COST, Histogram, whole_vectors};
 use crate::context::Context;
 use crate::matrix::MatRef;
 use crate::parallel::for_each_with;
+use crate::simd::math::ROUND;
 use crate::simd::{Kernel, LANES, Simd, dispatch};
 
 /// Counters of a group of columns that fit in half of the first-level cache.
@@ -43,7 +44,7 @@ struct Constants {
     low: [f32; LANES],
     high: [f32; LANES],
     scale: [f32; LANES],
-    /// Where the column's counters begin, on top of [`INTEGER`].
+    /// Where the column's counters begin, on top of [`ROUND`].
     zero: [f32; LANES],
 }
 
@@ -80,7 +81,7 @@ impl Layout {
                 low: std::array::from_fn(|lane| factors[column(lane)].low),
                 high: std::array::from_fn(|lane| factors[column(lane)].high),
                 scale: std::array::from_fn(|lane| factors[column(lane)].scale),
-                zero: std::array::from_fn(|lane| INTEGER + (column(lane) * places) as f32),
+                zero: std::array::from_fn(|lane| ROUND + (column(lane) * places) as f32),
             }
         };
         let period = (rows * factors.len()).div_ceil(LANES);

@@ -11,11 +11,12 @@
 //! ReLU, constant stretches), get sixteen counters. Which of the two came first does not matter, so that the table is a triangle; with
 //! counters of 16 bits, emptied before they can overflow, that of 100 bins takes 14 KB of the first-level cache.
 
-use super::binning::{Binning, Doubt, Factors, INTEGER};
+use super::binning::{Binning, Doubt, Factors};
 use super::{APART, Buffers, COST, Range, pieces};
 use crate::context::Context;
 use crate::matrix::MatRef;
 use crate::parallel::for_each_with;
+use crate::simd::math::ROUND;
 use crate::simd::{Kernel, LANES, Simd, dispatch};
 
 /// The most bins: their table and the values on their way still fit in a first-level cache of 48 KiB.
@@ -107,7 +108,7 @@ impl Kernel for Count<'_, '_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let first = triangle(self.bins + APART);
-        let diagonal: [f32; LANES] = std::array::from_fn(|lane| INTEGER + (first + lane) as f32);
+        let diagonal: [f32; LANES] = std::array::from_fn(|lane| ROUND + (first + lane) as f32);
         let indices = Indices { binning: Binning::splat(s, self.factors, self.bins), diagonal: s.load(&diagonal) };
         let table = self.table;
         for values in self.piece.iter_rows().flat_map(|row| row.chunks(2 * PAIRS)) {
@@ -197,10 +198,10 @@ impl<S: Simd> Indices<S> {
         at
     }
 
-    /// The entries of pairs of bins, given and returned on top of [`INTEGER`].
+    /// The entries of pairs of bins, given and returned on top of [`ROUND`].
     #[inline(always)]
     fn of_pair(&self, s: S, a: S::F32, b: S::F32) -> S::U32 {
-        let larger = s.sub(s.max(a, b), s.splat(INTEGER));
+        let larger = s.sub(s.max(a, b), s.splat(ROUND));
         let twice = s.mul_add(larger, larger, larger);
         let pair = s.mul_add(twice, s.splat(0.5), s.min(a, b));
         let same = s.mul_add(larger, s.splat(LANES as f32), self.diagonal);

@@ -3,11 +3,12 @@
 //! Lane i counts in the counters of number i mod 8, so that neighbours in one bin (the zeros of a ReLU) do not wait for each other's
 //! addition.
 
-use super::binning::{Binning, Doubt, Factors, INTEGER};
+use super::binning::{Binning, Doubt, Factors};
 use super::{APART, Buffers, COST, Range, pieces};
 use crate::context::Context;
 use crate::matrix::MatRef;
 use crate::parallel::for_each_with;
+use crate::simd::math::ROUND;
 use crate::simd::{Kernel, LANES, Simd, dispatch};
 
 /// Counters of a bin.
@@ -49,7 +50,7 @@ impl Kernel for Count<'_, '_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let part: [f32; LANES] = std::array::from_fn(|lane| INTEGER + (lane % PARTS) as f32);
+        let part: [f32; LANES] = std::array::from_fn(|lane| ROUND + (lane % PARTS) as f32);
         let indices = Indices { binning: Binning::splat(s, self.factors, self.bins), part: s.load(&part) };
         let parts = self.parts;
         for row in self.piece.iter_rows() {
@@ -76,7 +77,7 @@ impl Kernel for Count<'_, '_> {
     }
 }
 
-/// One more in each of these counters: the integers that were added to [`INTEGER`].
+/// One more in each of these counters: the integers that were added to [`ROUND`].
 #[inline(always)]
 fn count(parts: &mut [u32], indices: &[u32]) {
     for &at in indices {
@@ -120,9 +121,9 @@ impl<S: Simd> Indices<S> {
         at
     }
 
-    /// The counters of places, both on top of [`INTEGER`].
+    /// The counters of places, both on top of [`ROUND`].
     #[inline(always)]
     fn counters(&self, s: S, places: S::F32) -> S::U32 {
-        s.to_bits(s.mul_add(s.sub(places, s.splat(INTEGER)), s.splat(PARTS as f32), self.part))
+        s.to_bits(s.mul_add(s.sub(places, s.splat(ROUND)), s.splat(PARTS as f32), self.part))
     }
 }

@@ -18,7 +18,7 @@ use crate::context::Context;
 use crate::kernels::dense::blocked::CHUNK;
 use crate::kernels::winners::Winners;
 use crate::matrix::{MatMut, MatRef, Matrix};
-use crate::parallel::for_each;
+use crate::parallel::{TOUCHED, for_each};
 use crate::simd::{Kernel, LANES, Simd, dispatch};
 
 /// How units compete for a sample: which gates g they get. [`gates`] tells them, and [`winner_take_all`] learns by them.
@@ -52,9 +52,8 @@ impl Competition {
     }
 }
 
-/// What comparing an activity costs, and reading and writing a weight, in multiply-adds.
+/// What comparing an activity costs, in multiply-adds.
 const COMPARISON: usize = 4;
-const REWRITTEN: usize = 16;
 /// Units of an item of the sums along samples.
 const SUMMED: usize = 1024;
 
@@ -187,7 +186,7 @@ pub fn winner_take_all(
         Competition::Soft { temperature } => return soft(context, x, z, w, temperature, update),
     };
     let wins = Wins::new(context, z, k);
-    let work = x.cols().saturating_mul(wins.samples.len() + REWRITTEN * units);
+    let work = x.cols().saturating_mul(wins.samples.len() + TOUCHED * units);
     let (isa, threads) = (context.isa(), context.threads().for_work(work));
     let scale = update.scale(batch);
     for_each(threads, w.row_blocks(CHUNK).enumerate(), |(index, w)| {

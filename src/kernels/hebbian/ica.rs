@@ -7,12 +7,12 @@
 //! Where weights or the Gram matrix are not finite, the samples are gone through: what becomes of infinities depends on the order.
 
 use super::gram::all_finite;
-use super::residual::{TOUCHED, clamp_only};
+use super::residual::clamp_only;
 use super::{Reduction, Update};
 use crate::context::Context;
 use crate::kernels::dense::{Write, matmul, matmul_nt, matmul_tn};
 use crate::matrix::{MatMut, MatRef};
-use crate::parallel::for_each;
+use crate::parallel::{ITEM_VALUES, TOUCHED, for_each};
 use crate::simd::{Kernel, LANES, Simd, dispatch};
 
 /// Independent component analysis by the natural gradient: `w_ij += rate sum_b (w_ij - f_bj sum_k z_bk w_ik)`.
@@ -99,15 +99,12 @@ fn grow(context: &Context, w: MatMut<'_>, update: &Update, batch: usize, taken: 
     let (scale, non_negative) = (update.scale(batch), update.non_negative && taken.is_some());
     let isa = context.isa();
     let threads = context.threads().for_work(w.rows().saturating_mul(w.cols()).saturating_mul(TOUCHED));
-    let block = BLOCK.div_ceil(w.cols());
+    let block = ITEM_VALUES.div_ceil(w.cols());
     for_each(threads, w.row_blocks(block).enumerate(), |(index, w)| {
         let taken = taken.map(|taken| taken.rows_range(index * block..index * block + w.rows()));
         dispatch(isa, Grow { growth, scale, taken, non_negative, w });
     });
 }
-
-/// Values of an item of parallel work, at least.
-const BLOCK: usize = 32_768;
 
 struct Grow<'a, 'b> {
     growth: f32,

@@ -19,7 +19,7 @@ use crate::context::Context;
 use crate::kernels::dense::blocked::{CHUNK, Epilogue, Panels, chunk_product, packed_len, transpose_columns};
 use crate::kernels::dense::{BY_PANEL, ChunkProduct, by_panel, pack, panel_scratch, transpose};
 use crate::matrix::{MatMut, MatRef};
-use crate::parallel::{for_each, for_each_with};
+use crate::parallel::{TOUCHED, for_each, for_each_with};
 use crate::simd::{Kernel, LANES, Simd, dispatch};
 
 /// Oja's subspace rule: `w_ij += rate sum_b z_bj (x_bi - sum_k z_bk w_ik)`.
@@ -73,9 +73,6 @@ pub fn oja_excluding_self(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w
     update.check("oja_excluding_self");
     by_residual(context, x, z, w, update, Terms::Others);
 }
-
-/// What reading and writing a weight costs, in multiply-adds.
-pub(super) const TOUCHED: usize = 16;
 
 fn by_residual(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, mut w: MatMut<'_>, update: &Update, terms: Terms) {
     let (isa, batch, inputs, units) = (context.isa(), x.rows(), x.cols(), z.cols());

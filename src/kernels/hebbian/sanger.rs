@@ -14,13 +14,13 @@
 //!
 //! Every sum is one chain, over the units or over the samples, in order: so neither the instruction set nor the threads show in the bits.
 
-use super::residual::{TOUCHED, clamp_only};
+use super::residual::clamp_only;
 use super::{Terms, Update, gram, shapes_agree};
 use crate::context::Context;
 use crate::kernels::dense::PackPanel;
 use crate::kernels::dense::blocked::transpose_block;
 use crate::matrix::{MatMut, MatRef};
-use crate::parallel::{for_each, for_each_with};
+use crate::parallel::{TOUCHED, for_each, for_each_with};
 use crate::simd::{Kernel, LANES, Simd, dispatch};
 
 /// Sanger's rule (generalised Hebbian algorithm): `w_ij += rate sum_b z_bj (x_bi - sum_(k <= j) z_bk w_ik)`.

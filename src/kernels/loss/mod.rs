@@ -7,17 +7,15 @@ pub mod reference;
 use crate::context::Context;
 use crate::kernels::dense::blocked::{transpose_block, write_transposed};
 use crate::matrix::{MatMut, MatRef};
-use crate::parallel::for_each;
+use crate::parallel::{ITEM_VALUES, for_each};
 use crate::simd::{Kernel, LANES, Simd, dispatch, math};
 
-/// Values of a work item, at least.
-const VALUES: usize = 32_768;
 /// What a logit costs, in multiply-adds.
 const COST: usize = 32;
 
 /// Rows per work item, a function of the shape only: whole groups of those that share a logarithm.
 fn rows_per_item(cols: usize) -> usize {
-    VALUES.div_ceil(cols.max(1)).next_multiple_of(LANES)
+    ITEM_VALUES.div_ceil(cols.max(1)).next_multiple_of(LANES)
 }
 
 /// Softmax of every row, in place: `exp(l_j - max l) / sum_k exp(l_k - max l)`.

@@ -85,7 +85,9 @@ fn bits_are_the_same_on_every_set_and_any_number_of_threads() {
 
 #[test]
 fn items_have_whole_groups_of_rows_and_grow_with_their_width_no_further() {
-    for (cols, rows) in [(0, VALUES), (1, VALUES), (10, 3280), (128, 256), (2000, 32), (32_768, 16), (50_000, 16)] {
+    for (cols, rows) in
+        [(0, ITEM_VALUES), (1, ITEM_VALUES), (10, 3280), (128, 256), (2000, 32), (32_768, 16), (50_000, 16)]
+    {
         assert_eq!(rows_per_item(cols), rows, "{cols} columns");
     }
     // Rows in three items, which different threads take.

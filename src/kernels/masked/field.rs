@@ -19,7 +19,7 @@ use super::chains::{Connections, Panel, Runs};
 use super::few_samples::{FEW_SAMPLES, Samples, few_samples};
 use super::geometry::{Map, ReceptiveField};
 use super::sampled::{self, PANEL, by_vectors};
-use super::sparse::{load_all, panel_of, store_all, widest, with_workspaces, write_transposed};
+use super::sparse::{load_all, panel_of, store_all, widest, with_workspaces, write_outputs};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::kernels::dense::Write;
@@ -295,7 +295,7 @@ fn forward<S: Simd, const V: usize>(s: S, mut work: Forward<'_, '_, '_>) {
         let blocks = sums[..units.len().next_multiple_of(LANES)].as_chunks::<LANES>().0;
         for v in 0..V {
             for (part, sums) in blocks.iter().enumerate() {
-                write_transposed(s, sums, v, &mut work.y, first + part * LANES, work.write, false);
+                write_outputs(s, sums, v, &mut work.y, first + part * LANES, work.write, false);
             }
         }
     }
@@ -486,7 +486,7 @@ fn backward<S: Simd, const V: usize>(s: S, mut work: Backward<'_, '_, '_>) {
     }
     for v in 0..V {
         for (part, sums) in sums.as_chunks::<LANES>().0.iter().enumerate() {
-            write_transposed(s, sums, v, &mut work.x, part * LANES, work.write, false);
+            write_outputs(s, sums, v, &mut work.x, part * LANES, work.write, false);
         }
     }
 }
@@ -538,7 +538,6 @@ pub fn field_weight_gradient(
 }
 
 /// The gradient of a panel's samples, or what it adds.
-#[expect(clippy::too_many_arguments, reason = "one call's")]
 fn weight_gradient<const V: usize>(
     isa: Isa,
     threads: Threads,

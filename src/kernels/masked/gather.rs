@@ -5,13 +5,11 @@
 use super::geometry::{ReceptiveField, Run};
 use crate::context::Context;
 use crate::matrix::{MatMut, MatRef};
-use crate::parallel::for_each;
+use crate::parallel::{TOUCHED, for_each};
 use crate::simd::{Kernel, LANES, Simd, dispatch};
 
 /// Samples of an item of parallel work.
 const ROWS: usize = 64;
-/// What a value costs, in multiply-adds: it is bound by memory.
-const COST: usize = 16;
 
 /// Copies a field of every map: `out[b, k] = x[b, column of the field's value k]`, for x \[batch, map\] and out \[batch, field\].
 ///
@@ -33,7 +31,7 @@ const COST: usize = 16;
 #[track_caller]
 pub fn gather(context: &mut Context, x: MatRef<'_>, field: &ReceptiveField, out: MatMut<'_>) {
     shapes_agree("gather", (x.rows(), x.cols()), field, (out.rows(), out.cols()));
-    let threads = context.threads().for_work(x.rows().saturating_mul(field.len()).saturating_mul(COST));
+    let threads = context.threads().for_work(x.rows().saturating_mul(field.len()).saturating_mul(TOUCHED));
     let isa = context.isa();
     for_each(threads, out.row_blocks(ROWS).enumerate(), |(index, out)| {
         let x = x.rows_range(index * ROWS..index * ROWS + out.rows());
@@ -64,7 +62,7 @@ pub fn gather(context: &mut Context, x: MatRef<'_>, field: &ReceptiveField, out:
 #[track_caller]
 pub fn scatter_add(context: &mut Context, from: MatRef<'_>, field: &ReceptiveField, x: MatMut<'_>) {
     shapes_agree("scatter_add", (x.rows(), x.cols()), field, (from.rows(), from.cols()));
-    let threads = context.threads().for_work(from.rows().saturating_mul(field.len()).saturating_mul(COST));
+    let threads = context.threads().for_work(from.rows().saturating_mul(field.len()).saturating_mul(TOUCHED));
     let isa = context.isa();
     for_each(threads, x.row_blocks(ROWS).enumerate(), |(index, x)| {
         let from = from.rows_range(index * ROWS..index * ROWS + x.rows());

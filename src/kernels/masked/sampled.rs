@@ -128,7 +128,6 @@ fn one_sample(x: &[f32], z: &[f32], pattern: &Pattern, rows: Range<usize>, value
 }
 
 /// The product of a panel's samples, or what it adds.
-#[expect(clippy::too_many_arguments, reason = "one call's")]
 fn one_panel<const V: usize>(
     isa: Isa,
     threads: Threads,

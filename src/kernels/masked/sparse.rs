@@ -261,7 +261,7 @@ impl<const V: usize> Kernel for SamplesTimesLists<'_, '_, '_, V> {
             list_sums(panel, lists, last * outputs + first, last == 0, &mut sums[..count]);
             for v in 0..V {
                 for (part, sums) in sums.as_chunks::<LANES>().0.iter().enumerate() {
-                    write_transposed(s, sums, v, &mut y, first + part * LANES, write, past_caches);
+                    write_outputs(s, sums, v, &mut y, first + part * LANES, write, past_caches);
                 }
             }
         }
@@ -332,7 +332,7 @@ fn groups<S: Simd, const V: usize, const N: usize>(
 
 /// Writes vector `v` of the sums of 16 outputs, samples in lanes, to the columns from `col` of those samples' rows.
 #[inline(always)]
-pub(super) fn write_transposed<S: Simd, const V: usize>(
+pub(super) fn write_outputs<S: Simd, const V: usize>(
     s: S,
     sums: &[[[f32; LANES]; V]; LANES],
     v: usize,

@@ -10,11 +10,9 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::kernels::dense::{BY_PANEL, PackedMatrix, Write, matmul, matmul_nt, matmul_packed, matmul_tn};
 use crate::matrix::{MatMut, MatRef, Matrix};
-use crate::parallel::for_each;
+use crate::parallel::{TOUCHED, for_each};
 use crate::simd::Isa;
 
-/// What moving a value costs, in multiply-adds: it is bound by memory.
-const MOVED: usize = 16;
 /// Rows whose entries are picked from a whole gradient as one item of parallel work.
 const PICKED_ROWS: usize = 32;
 
@@ -366,7 +364,7 @@ impl MaskedWeights {
                     matmul_tn(context, x, y, all.view_mut(), Write::Replace);
                     let all = &*all;
                     for_each(
-                        threads.for_work(weights.saturating_mul(MOVED)),
+                        threads.for_work(weights.saturating_mul(TOUCHED)),
                         pattern.blocks(gradient, PICKED_ROWS),
                         |(rows, values)| {
                             let mut values = values.iter_mut();

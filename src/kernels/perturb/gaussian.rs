@@ -26,10 +26,10 @@ use crate::simd::{Kernel, LANES, Simd, dispatch, math};
 
 /// Values that come from one seeding. Part of the definition of the stream: changing it changes every value.
 pub(crate) const BLOCK: usize = 8192;
-/// Values drawn together.
+/// Values drawn together, or whose masks are, two vectors of them.
 pub(crate) const PAIR: usize = 2 * LANES;
 /// What a value costs, in multiply-adds.
-const COST: usize = 16;
+pub(super) const COST: usize = 16;
 
 /// Fills `out` with independent draws from N(0, sigma^2).
 ///

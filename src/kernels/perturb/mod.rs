@@ -31,7 +31,7 @@ use crate::kernels::dense::{add_bias, add_bias_here, skinny};
 use crate::kernels::finite;
 use crate::kernels::loss;
 use crate::matrix::{MatMut, MatRef, Matrix};
-use crate::parallel::for_each;
+use crate::parallel::{ITEM_VALUES, TOUCHED, for_each};
 use crate::random::Stream;
 use crate::simd::{Kernel, LANES, Simd, dispatch};
 
@@ -105,8 +105,8 @@ pub fn reward_update(context: &mut Context, noise: MatRef<'_>, gain: f32, w: Mat
         return;
     }
     let isa = context.isa();
-    let threads = context.threads().for_work(rows.saturating_mul(cols).saturating_mul(16));
-    let block = 32_768usize.div_ceil(cols);
+    let threads = context.threads().for_work(rows.saturating_mul(cols).saturating_mul(TOUCHED));
+    let block = ITEM_VALUES.div_ceil(cols);
     let items = w.row_blocks(block).enumerate();
     for_each(threads, items, |(index, w)| {
         let noise = noise.rows_range(index * block..index * block + w.rows());

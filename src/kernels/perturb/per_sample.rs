@@ -5,7 +5,7 @@
 //! inputs rounded up to 32: unit by unit, so that vectors of noise lie along the inputs, as z does, and each unit begins with a fresh pair.
 //! The same values come again for the update.
 
-use super::gaussian::{BLOCK, Normals, PAIR, check_sigma};
+use super::gaussian::{BLOCK, COST, Normals, PAIR, check_sigma};
 use super::same_shape;
 use crate::context::Context;
 use crate::matrix::{MatMut, MatRef};
@@ -17,8 +17,6 @@ use crate::simd::{Kernel, LANES, Simd, dispatch};
 const SAMPLES: usize = 16;
 /// Parts the batch is cut into for the update, whatever the number of threads; each has a sum of its own.
 pub(crate) const PARTS: usize = 16;
-/// What a noise value costs, in multiply-adds.
-const COST: usize = 16;
 
 /// The noise that [`perturbed_per_sample`] adds to the weights for one sample, into a matrix [inputs, outputs]: for checks and curiosity,
 /// as the kernels never store it.
