@@ -29,3 +29,9 @@ mod winners;
 fn finite(kernel: &str, name: &str, value: f32) {
     assert!(value.is_finite(), "{kernel}: {name} is {value}, not a finite number");
 }
+
+/// What tests compare where the bits are promised: of a NaN only that it is one, of a zero its sign too.
+#[cfg(test)]
+pub(crate) fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| if value.is_nan() { f32::NAN.to_bits() } else { value.to_bits() }).collect()
+}

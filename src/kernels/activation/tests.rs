@@ -1,4 +1,5 @@
 use super::*;
+use crate::kernels::bits;
 use crate::random::Stream;
 use crate::{Isa, Matrix, Threads};
 
@@ -18,10 +19,6 @@ fn meet(odd: [f32; 8], one: &mut Matrix, other: &mut Matrix) {
 
 fn context(isa: Isa, threads: usize) -> Context {
     Context::on(isa).unwrap().with_threads(Threads::always(threads).unwrap())
-}
-
-fn bits(values: &[f32]) -> Vec<u32> {
-    values.iter().map(|v| if v.is_nan() { f32::NAN.to_bits() } else { v.to_bits() }).collect()
 }
 
 const SHAPES: [(usize, usize); 13] = [
@@ -208,8 +205,7 @@ fn relu_is_the_larger_of_zero_and_the_value() {
         let mut y = Matrix::from_slice(&[f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -1e-45, 1e-45], 1, 5).unwrap();
         relu(&mut context(isa, 1), y.view_mut());
         assert!(y[(0, 0)].is_nan());
-        let bits: Vec<u32> = y.as_slice()[1..].iter().map(|y| y.to_bits()).collect();
-        assert_eq!(bits, [f32::INFINITY, 0.0, 0.0, 1e-45].map(f32::to_bits), "{isa}");
+        assert_eq!(bits(&y.as_slice()[1..]), [f32::INFINITY, 0.0, 0.0, 1e-45].map(f32::to_bits), "{isa}");
     }
 }
 
@@ -221,8 +217,7 @@ fn zeros_keep_their_sign() {
             let mut y = Matrix::from_fn(1, 21, |_, col| if col % 2 == 0 { -0.0 } else { 0.0 });
             let before = y.clone();
             activation(&mut context(isa, 1), y.view_mut());
-            let bits = |matrix: &Matrix| matrix.as_slice().iter().map(|y| y.to_bits()).collect::<Vec<_>>();
-            assert_eq!(bits(&y), bits(&before), "{isa}");
+            assert_eq!(bits(y.as_slice()), bits(before.as_slice()), "{isa}");
         }
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::kernels::bits;
 use crate::matrix::Matrix;
 use crate::random::Stream;
 
@@ -34,7 +35,7 @@ fn products_stay_within_their_bound_on_every_set_with_the_same_bits() {
         for write in [Write::Replace, Write::Add(0.5), Write::AddNonNegative(-0.25)] {
             let cases: [(&Matrix, &Matrix, Call); 3] = [(&a, &b, matmul), (&a, &bt, matmul_nt), (&at, &b, matmul_tn)];
             for (left, right, call) in cases {
-                let mut first: Option<Matrix> = None;
+                let mut first: Option<Vec<u32>> = None;
                 for isa in Isa::available() {
                     // Replace must not read what is there.
                     let mut c =
@@ -61,11 +62,8 @@ fn products_stay_within_their_bound_on_every_set_with_the_same_bits() {
                             "{isa} {m}x{n}x{k} {write:?}: {got} for {exact}, bound {bound}"
                         );
                     }
-                    let first = first.get_or_insert_with(|| c.clone());
-                    assert!(
-                        c.as_slice().iter().map(|v| v.to_bits()).eq(first.as_slice().iter().map(|v| v.to_bits())),
-                        "{isa} {m}x{n}x{k}"
-                    );
+                    let c = bits(c.as_slice());
+                    assert_eq!(&c, first.get_or_insert_with(|| c.clone()), "{isa} {m}x{n}x{k}");
                 }
             }
         }
@@ -83,7 +81,7 @@ fn threads_do_not_show() {
             matmul(&mut context, a.view(), b.view(), c.view_mut(), Write::Replace);
             let mut d = Matrix::zeros(depth, cols);
             matmul_tn(&mut context, a.view(), c.view(), d.view_mut(), Write::Replace);
-            d
+            bits(d.as_slice())
         };
         let one = run(1);
         for threads in [2, 3, 7] {
@@ -101,7 +99,7 @@ fn skinny_products_stay_within_their_bound_with_the_same_bits_on_every_set_and_a
         let (z, w) = (random(batch, inputs, "z"), random(inputs, outputs, "w"));
         let want = reference::product(batch, outputs, inputs, |i, k| z[(i, k)], |k, j| w[(k, j)]);
         let bound = 1.01 * (inputs as f64 / 16.0 + 6.0) * f64::from(f32::EPSILON) / 2.0;
-        let mut first: Option<Matrix> = None;
+        let mut first: Option<Vec<u32>> = None;
         for (isa, threads) in Isa::available().flat_map(|isa| [(isa, 1), (isa, 3)]) {
             let mut context = Context::on(isa).unwrap().with_threads(Threads::always(threads).unwrap());
             // Whatever scratch memory held before must not show.
@@ -116,6 +114,7 @@ fn skinny_products_stay_within_their_bound_with_the_same_bits_on_every_set_and_a
                     want.sums[at]
                 );
             }
+            let y = bits(y.as_slice());
             assert_eq!(
                 &y,
                 first.get_or_insert_with(|| y.clone()),
@@ -136,7 +135,11 @@ fn a_matrix_packed_once_gives_the_bits_of_one_that_is_not() {
             let mut got = want.clone();
             matmul(&mut context, a.view(), b.view(), want.view_mut(), Write::Add(0.5));
             matmul_packed(&mut context, a.view(), &packed, got.view_mut(), Write::Add(0.5));
-            assert_eq!(got, want, "{rows} x {depth} x {cols} on {isa}, {threads} threads");
+            assert_eq!(
+                bits(got.as_slice()),
+                bits(want.as_slice()),
+                "{rows} x {depth} x {cols} on {isa}, {threads} threads"
+            );
             let few = if registers(isa) >= 32 { 32 } else { 8 };
             assert_eq!(packed.fits(isa, rows), rows > few && cols >= 384);
             let others = Isa::available().filter(|&other| registers(other) != registers(isa));
@@ -185,8 +188,9 @@ fn a_few_rows_have_the_bits_that_they_have_among_many() {
                     matmul(&mut context, few, b.view(), plain.view_mut(), write);
                     matmul_nt(&mut context, few, wide.view(), nt.view_mut(), write);
                     matmul_tn(&mut context, few_tall, b.view(), tn.view_mut(), write);
-                    let want = want.view().rows_range(2..2 + rows).to_owned();
+                    let want = bits(want.view().rows_range(2..2 + rows).to_owned().as_slice());
                     for (name, got) in [("matmul", plain), ("matmul_nt", nt), ("matmul_tn", tn)] {
+                        let got = bits(got.as_slice());
                         assert_eq!(got, want, "{name} {rows} x {depth} x {cols}, {write:?}, {isa}, {threads} threads");
                     }
                 }

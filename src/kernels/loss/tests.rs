@@ -1,4 +1,5 @@
 use super::*;
+use crate::kernels::bits;
 use crate::random::Stream;
 use crate::{Isa, Matrix, Threads};
 
@@ -13,10 +14,6 @@ fn random(rows: usize, cols: usize, seed: u64) -> (Matrix, Vec<u8>) {
 
 fn context(isa: Isa, threads: usize) -> Context {
     Context::on(isa).unwrap().with_threads(Threads::always(threads).unwrap())
-}
-
-fn bits(values: &[f32]) -> Vec<u32> {
-    values.iter().map(|v| if v.is_nan() { f32::NAN.to_bits() } else { v.to_bits() }).collect()
 }
 
 const SHAPES: [(usize, usize); 11] =

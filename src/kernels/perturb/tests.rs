@@ -1,4 +1,5 @@
 use super::*;
+use crate::kernels::bits;
 use crate::kernels::dense::matmul_skinny;
 use crate::{Isa, Threads};
 
@@ -16,10 +17,6 @@ fn poisoned(rows: usize, cols: usize) -> Matrix {
 
 fn context(isa: Isa, threads: usize) -> Context {
     Context::on(isa).unwrap().with_threads(Threads::always(threads).unwrap())
-}
-
-fn bits(values: &[f32]) -> Vec<u32> {
-    values.iter().map(|v| if v.is_nan() { f32::NAN.to_bits() } else { v.to_bits() }).collect()
 }
 
 /// (batch, inputs, outputs) below, at and above the tiles, vectors and blocks.

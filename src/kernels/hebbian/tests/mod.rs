@@ -4,6 +4,7 @@ mod krotov_hopfield;
 use super::reference::{self, Tied, Updated};
 use super::*;
 use crate::context::Context;
+use crate::kernels::bits;
 use crate::kernels::dense::{Write, matmul};
 use crate::kernels::masked::SparseMatrix;
 use crate::matrix::Matrix;
@@ -79,12 +80,13 @@ fn rules_follow_their_formulas_with_the_same_bits_on_every_set() {
         for (name, rule, tied) in RULES {
             for update in updates() {
                 let want = reference::oja(x.view(), z.view(), w.view(), tied, &update);
-                let mut first: Option<Matrix> = None;
+                let mut first: Option<Vec<u32>> = None;
                 for isa in Isa::available() {
                     let mut got = w.clone();
                     rule(&mut Context::on(isa).unwrap(), x.view(), z.view(), got.view_mut(), &update);
                     let label = format!("{name} {isa} {batch}x{inputs}x{units} {update:?}");
                     assert_within(&label, &got, &want, batch + units + 48);
+                    let got = bits(got.as_slice());
                     assert_eq!(&got, first.get_or_insert_with(|| got.clone()), "{label}: bits differ");
                 }
             }
@@ -99,13 +101,14 @@ fn independent_components_follow_their_formula_with_the_same_bits_on_every_set_a
         let (z, f, w) = (random(batch, units, -0.5, 1), random(batch, units, -0.7, 2), random(inputs, units, -1.0, 3));
         for update in updates() {
             let want = reference::ica(z.view(), f.view(), w.view(), &update);
-            let mut first: Option<Matrix> = None;
+            let mut first: Option<Vec<u32>> = None;
             for (isa, threads) in Isa::available().flat_map(|isa| [(isa, 1), (isa, 3)]) {
                 let mut context = Context::on(isa).unwrap().with_threads(Threads::always(threads).unwrap());
                 let mut got = w.clone();
                 ica(&mut context, z.view(), f.view(), got.view_mut(), &update);
                 let label = format!("{isa} {batch}x{inputs}x{units} {update:?}");
                 assert_within(&label, &got, &want, batch + units + 48);
+                let got = bits(got.as_slice());
                 assert_eq!(&got, first.get_or_insert_with(|| got.clone()), "{label}: bits differ");
             }
         }
@@ -190,7 +193,7 @@ fn sparse_weights_follow_the_subspace_rule_with_the_same_bits_on_every_set() {
         let [x, z, w] = sparse_layer(batch, inputs, units, low);
         for update in updates() {
             let want = reference::oja(x.view(), z.view(), w.view(), Tied::All, &update);
-            let mut first: Option<Matrix> = None;
+            let mut first: Option<Vec<u32>> = None;
             let mut workspace = SparseWorkspace::default();
             for (isa, threads) in Isa::available().flat_map(|isa| [(isa, 1), (isa, 3)]) {
                 let mut context = Context::on(isa).unwrap().with_threads(Threads::always(threads).unwrap());
@@ -200,6 +203,7 @@ fn sparse_weights_follow_the_subspace_rule_with_the_same_bits_on_every_set() {
                 oja_subspace_sparse(&mut context, x, z, &sparse, got.view_mut(), &update, &mut workspace);
                 let label = format!("{isa} {batch}x{inputs}x{units} {low} {update:?}");
                 assert_within(&label, &got, &want, batch + units + 48);
+                let got = bits(got.as_slice());
                 assert_eq!(&got, first.get_or_insert_with(|| got.clone()), "{label}: bits differ");
             }
         }
@@ -255,7 +259,7 @@ fn many_samples_give_few_units_the_bits_that_they_have_beside_silent_ones() {
                 rule(&mut context, x.view(), z.view(), few.view_mut(), &update);
                 rule(&mut context, x.view(), wide_z.view(), many.view_mut(), &update);
                 for i in 0..inputs {
-                    let same = few.row(i).iter().zip(many.row(i)).all(|(few, many)| few.to_bits() == many.to_bits());
+                    let same = bits(few.row(i)) == bits(&many.row(i)[..units]);
                     assert!(same, "{name} {isa} {threads} threads {update:?}: row {i}");
                 }
             }
@@ -306,7 +310,7 @@ fn threads_do_not_show() {
     let run = |threads: usize, rule: &dyn Fn(&mut Context, MatMut<'_>)| {
         let mut got = w.clone();
         rule(&mut Context::new().unwrap().with_threads(Threads::always(threads).unwrap()), got.view_mut());
-        got
+        bits(got.as_slice())
     };
     let update = Update { rate: 0.1, reduction: Reduction::Mean, non_negative: true };
     let wta = |competition| {
@@ -331,7 +335,7 @@ fn threads_do_not_show() {
             for _ in 0..3 {
                 krotov_hopfield(&mut context, x.view(), got.view_mut(), &rule, 0.04);
             }
-            got
+            bits(got.as_slice())
         };
         assert_eq!(hopfield(threads), hopfield(1), "krotov_hopfield on {threads} threads");
     }

@@ -93,7 +93,7 @@ fn gathering_copies_and_scattering_adds_exactly_the_field() {
                 }
                 let mut got = x.clone();
                 scatter_add(&mut context, want.view(), &field, got.view_mut());
-                assert_eq!(bits(&got), bits(&back), "{context:?}");
+                assert_eq!(bits(got.as_slice()), bits(back.as_slice()), "{context:?}");
             }
         }
     }
@@ -169,7 +169,7 @@ fn field_layers_stay_within_their_bound_on_every_set_with_the_same_bits() {
                     assert_within(&sent, &old_x, &back, 2 * units, write);
                     field_weight_gradient(&mut context, x.view(), y.view(), &layer, slopes.as_mut_slice());
                     assert_within(&slopes, &slopes, &gradient, 12 + batch / 128, Write::Replace);
-                    let all = [bits(&got), bits(&sent), bits(&slopes)];
+                    let all = [bits(got.as_slice()), bits(sent.as_slice()), bits(slopes.as_slice())];
                     assert_eq!(first.get_or_insert_with(|| all.clone()), &all, "{context:?} batch {batch}");
                 }
             }
@@ -187,7 +187,7 @@ fn a_sample_has_its_bits_however_many_there_are_beside_it() {
             let mut y = Matrix::from_fn(batch, layer.units(), |b, u| old[(b, u)]);
             let (x, write) = (x.view().rows_range(0..batch), Write::Add(0.5));
             field_matmul(&mut context, x, &layer, weights.as_slice(), y.view_mut(), write);
-            bits(&y)
+            bits(y.as_slice())
         };
         for isa in Isa::available() {
             let many = of_first(Threads::ONE, isa, 40);

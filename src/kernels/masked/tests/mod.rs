@@ -6,6 +6,7 @@ mod weights;
 use super::*;
 use crate::Context;
 use crate::error::Error;
+use crate::kernels::bits;
 use crate::kernels::dense::Write;
 use crate::matrix::{MatMut, Matrix};
 use crate::parallel::Threads;
@@ -22,10 +23,6 @@ fn random(rows: usize, cols: usize, purpose: &str) -> Matrix {
 fn contexts() -> Vec<Context> {
     let several = [2, 3, 7].map(|n| Context::new().unwrap().with_threads(Threads::always(n).unwrap()));
     Isa::available().map(|isa| Context::on(isa).unwrap()).chain(several).collect()
-}
-
-fn bits(matrix: &Matrix) -> Vec<u32> {
-    matrix.as_slice().iter().map(|v| v.to_bits()).collect()
 }
 
 /// A matrix with NaN wherever the pattern has no entry: what is masked must not be read.

@@ -1,5 +1,6 @@
 use super::super::reference::{self, normal_distribution, xoshiro128_plus_plus};
 use super::*;
+use crate::kernels::bits;
 use crate::{Isa, Threads};
 
 fn context(isa: Isa, threads: usize) -> Context {
@@ -90,7 +91,6 @@ const PINNED: (u32, u32, u64) = (1_052_569_860, 3_180_860_992, 3_147_873_727_493
 fn sets_threads_and_lengths_never_show() {
     let stream = Stream::new(5, "same");
     let count = 80 * BLOCK + 77;
-    let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
     let expected = bits(&draw(Isa::Scalar, 1, stream, 0.5, count));
     for isa in Isa::available() {
         for threads in [1, 2, 3, 7] {
