@@ -193,13 +193,13 @@ impl Panels {
         (from + width * number as f64, width)
     }
 
-    /// Simpson's rule from `start` on, less exp(`scale`).
+    /// Simpson's rule from `start` on, divided by exp(`scale`).
     fn simpson(&self, start: f64, width: f64, scale: f64) -> f64 {
         let [a, b, c] = [0.0, 0.5, 1.0].map(|part| (self.integrand(start + part * width) - scale).exp());
         width / 6.0 * (a + 4.0 * b + c)
     }
 
-    /// The integral over each panel, less exp(largest).
+    /// The integral over each panel, divided by exp(`largest`).
     fn integrals(&self) -> impl Iterator<Item = f64> {
         (0..2 * PANELS).map(|panel| {
             let (start, width) = self.panel(panel);

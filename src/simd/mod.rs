@@ -171,6 +171,9 @@ pub trait Simd: Copy + Send + Sync + 'static + private::Sealed {
         self.from_bits(self.and(self.to_bits(a), self.splat_u32(0x7fff_ffff)))
     }
     /// Lane i is `from[i]`, zero beyond its end. `from` holds at most 16 values; if none, and at an address that is not mapped, this takes 100 ns.
+    ///
+    /// # Panics
+    /// If `from` holds more than 16 values.
     #[inline(always)]
     fn load_partial(self, from: &[f32]) -> Self::F32 {
         if let Ok(whole) = from.try_into() {
@@ -181,6 +184,9 @@ pub trait Simd: Copy + Send + Sync + 'static + private::Sealed {
         self.load(&lanes)
     }
     /// `to[i]` is lane i, for as many as `to` holds: at most 16.
+    ///
+    /// # Panics
+    /// If `to` holds more than 16 values.
     #[inline(always)]
     fn store_partial(self, value: Self::F32, to: &mut [f32]) {
         if let Ok(whole) = <&mut [f32; LANES]>::try_from(&mut *to) {

@@ -58,10 +58,11 @@ impl Dropout {
     }
 }
 
-/// `y = d max(0, y)`, where d is 0 with the dropout's probability and its scale otherwise, independently for every value.
+/// `y = d max(0, y)`, where d is 0 with the dropout's probability and its scale otherwise, independently for every value of y \[samples, units\].
 ///
 /// A value's mask depends on the stream, its row, its column and the number of columns, never on threads or instruction set. Kept
-/// values have one rounding. NaN stays NaN where it is kept. One read and one write of `y`.
+/// values have one rounding. What is dropped becomes zero, NaN and infinity included; where they are kept NaN stays NaN, plus infinity stays, and
+/// minus infinity becomes zero. One read and one write of `y`.
 ///
 /// ```
 /// use neuropil::{Context, Matrix, kernels::activation::{Dropout, relu_dropout}, random::Stream};

@@ -23,7 +23,8 @@ fn rows_per_item(cols: usize) -> usize {
     ITEM_VALUES.div_ceil(cols.max(1))
 }
 
-/// `y = max(0, y)`. NaN stays NaN; zeros keep their sign. One read and one write of `y`.
+/// `y = max(0, y)`, for y \[samples, units\]. NaN stays NaN, plus infinity stays, minus infinity becomes zero; zeros keep their sign. One read and
+/// one write of `y`.
 ///
 /// ```
 /// use neuropil::{Context, Matrix, kernels::activation};
@@ -245,7 +246,8 @@ impl<F: Activation> Kernel for Backward<'_, '_, F> {
 ///
 /// The whole part of `n` is raised by multiplication, a half by a square root, any other rest f by `exp(f ln y)`. The relative error
 /// is at most `(2n + 4 + 3 f |ln y|)` times 2^-24, while the result is a normal number: the logarithm and its product with f are rounded, and
-/// the exponential makes relative errors of absolute ones. NaN stays NaN. One read and one write of y.
+/// the exponential makes relative errors of absolute ones. NaN stays NaN, plus infinity stays, minus infinity becomes zero. One read and one write of
+/// y \[samples, units\].
 ///
 /// ```
 /// use neuropil::{Context, Matrix, kernels::activation};

@@ -53,7 +53,7 @@ pub(crate) struct Panels<'a> {
     pub(crate) cols: usize,
 }
 
-/// Vectors needed to pack a `depth` x `cols` matrix.
+/// Values of a packed `depth` x `cols` matrix, whose rows are whole vectors.
 pub(crate) fn packed_len(depth: usize, cols: usize) -> usize {
     depth * cols.next_multiple_of(LANES)
 }

@@ -71,7 +71,18 @@ impl Write {
 /// `p = a b` for `a` \[m, k\], `b` \[k, n\], `c` \[m, n\].
 ///
 /// For a few columns of b (some tens) and a hundred rows of a or more [`matmul_skinny`] is faster; for a b that is mostly zeros, the products of
-/// [`masked`](crate::kernels::masked).
+/// [`masked`](crate::kernels::masked). See [the module](self) for error, NaN, determinism and cost.
+///
+/// ```
+/// use neuropil::kernels::dense::{Write, matmul};
+/// use neuropil::{Context, Matrix};
+/// let a = Matrix::from_slice(&[1.0, 2.0, 3.0, 4.0], 2, 2)?;
+/// let b = Matrix::from_slice(&[1.0, 0.0, 10.0, 100.0], 2, 2)?;
+/// let mut c = Matrix::from_slice(&[1.0, 1.0, 1.0, 1.0], 2, 2)?;
+/// matmul(&mut Context::new()?, a.view(), b.view(), c.view_mut(), Write::Add(0.5));
+/// assert_eq!(c.as_slice(), &[11.5, 101.0, 22.5, 201.0]); // 1 and half of rows of a times columns of b
+/// # Ok::<(), neuropil::Error>(())
+/// ```
 ///
 /// # Panics
 /// If the shapes disagree.
@@ -81,7 +92,7 @@ pub fn matmul(context: &mut Context, a: MatRef<'_>, b: MatRef<'_>, c: MatMut<'_>
     product(context, a, false, b, false, c, write.epilogue());
 }
 
-/// `p = a b^T` for `a` \[m, k\], `b` \[n, k\], `c` \[m, n\].
+/// `p = a b^T` for `a` \[m, k\], `b` \[n, k\], `c` \[m, n\]. See [the module](self) for error, NaN, determinism and cost.
 ///
 /// ```
 /// use neuropil::kernels::dense::{Write, matmul_nt};
@@ -102,7 +113,7 @@ pub fn matmul_nt(context: &mut Context, a: MatRef<'_>, b: MatRef<'_>, c: MatMut<
     product(context, a, false, b, true, c, write.epilogue());
 }
 
-/// `p = a^T b` for `a` \[k, m\], `b` \[k, n\], `c` \[m, n\].
+/// `p = a^T b` for `a` \[k, m\], `b` \[k, n\], `c` \[m, n\]. See [the module](self) for error, NaN, determinism and cost.
 ///
 /// ```
 /// use neuropil::kernels::dense::{Write, matmul_tn};

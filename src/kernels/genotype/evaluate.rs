@@ -92,6 +92,22 @@ pub(super) const CHUNK: usize = 4;
 /// **Cost.** At most images x links multiply-adds for 16 genotypes; pixels that are zero and hidden units that are silent in all of a group's
 /// genotypes are skipped. For 1000 genotypes two fifths of the time are left at 95 % of genes fixed, a twelfth at 99 %.
 ///
+/// ```
+/// use neuropil::kernels::genotype::{Graph, Population, Samples, WeightGeneration, evaluate};
+/// use neuropil::{Context, Matrix};
+/// let mut context = Context::new()?;
+/// let graph = Graph::from_edges(2, 1, 2, &[(0, 0), (1, 0)])?;
+/// let images = Matrix::from_slice(&[1.0, 0.0, 0.0, 1.0], 2, 2)?;
+/// let samples = Samples::new(&mut context, &graph, images.view(), &[0, 1])?;
+/// // Two edges and two output links. With its gene the unit fires at the first pixel, for class 0; without it no link has a weight.
+/// let w = WeightGeneration::from_triples(4, 1, &[(0, 0, 1.0), (2, 0, 2.0), (3, 0, -2.0)])?;
+/// let population = Population::from_fn(2, 1, |genotype, _| genotype == 0)?;
+/// let outcome = evaluate(&mut context, &w, &samples, &population);
+/// assert!(outcome.rewards[0] > 0.2 && outcome.rewards[1] < 1e-6);
+/// assert!((outcome.losses[1] - 2f64.ln()).abs() < 1e-6); // no better than by chance
+/// # Ok::<(), neuropil::Error>(())
+/// ```
+///
 /// # Panics
 /// If W has not as many links as the samples' graph, or not as many genes as the population.
 #[track_caller]
@@ -160,6 +176,11 @@ pub fn evaluate_part(
 /// The same for weights that are given, \[genotypes, links\]: of one network, expected weights say, or of many.
 ///
 /// [`decode`](super::decode) writes \[links, genotypes\]: give its result as `weights.transposed().view()`, as its example does.
+///
+/// **Error.** That of [`evaluate`] where many genes vary, with no genes to a link: a logit is within `1.01 (d + h + 1) 2^-24 M`, M the largest sum
+/// |v| |w| |x| over the paths to a class. Sums that overflow are its extremes too. **Determinism.** The bits of a row depend on nothing but the row
+/// and the samples. **Cost.** At most images x links multiply-adds in lanes, 16 rows or, of few, 16 images at a time; weights are read once for
+/// every part of the samples that is an item of work, and once more to find one that is not finite.
 ///
 /// ```
 /// use neuropil::kernels::genotype::{Graph, Samples, evaluate_weights};
@@ -322,7 +343,8 @@ pub(super) fn loss_and_reward<S: Simd>(
 /// Activities of the hidden units \[images, hidden\] and logits \[images, classes\] of one network, whose weights are given link by link.
 ///
 /// For what needs more than an [`Outcome`]: to train the output layer, or to look at it. Errors of the two products are those of
-/// [`sparse_matmul_nt`] and [`matmul`]; NaN and infinities spread as the sums say.
+/// [`sparse_matmul_nt`] and [`matmul`]; NaN and infinities spread as the sums say. The same bits on every instruction set and for any number of
+/// threads, as theirs.
 ///
 /// **Cost.** images x links multiply-adds, and a copy of the edges and their weights at every call: 8 bytes an edge, 20 where there are many images.
 /// So hand it many at once.

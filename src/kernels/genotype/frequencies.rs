@@ -70,6 +70,20 @@ impl AlleleFrequencies {
     /// Computed in `f64`. A gene whose rewards are [`None`](AlleleRewards::get), as nobody or everybody carries its allele, keeps its
     /// frequency, and so does one at 0 or at 1: the rule cannot move it. Rounding never leaves 0 to 1. Nothing changes when there is an error.
     ///
+    /// Error: relative, at most `(7.1 k + 2.1)` times 2^-53, underflow apart, with k the larger of `(1 + e |f|) / (1 + e f)` and the same of f0: 1
+    /// where rewards are not negative. The same bits on every machine. Cost: some ten operations in `f64` a gene, on the calling thread.
+    ///
+    /// ```
+    /// use neuropil::Context;
+    /// use neuropil::kernels::genotype::{AlleleFrequencies, Population, allele_rewards};
+    /// let mut p = AlleleFrequencies::new(vec![0.25, 0.75])?;
+    /// // The second genotype has allele 1 of gene 0, and is better; both have that of gene 1.
+    /// let population = Population::from_fn(2, 2, |genotype, gene| gene == 1 || genotype == 1)?;
+    /// p.update(&allele_rewards(&mut Context::new()?, &population, &[0.0, 2.0]), 1.0)?;
+    /// assert_eq!(p.values(), [0.5, 0.75]); // 0.25 * 3 / (1 + 0.25 * 2)
+    /// # Ok::<(), neuropil::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Setting`] if `epsilon` is not within 0 and 1, the most theorem 1 ever allows (it asks for less where rewards are large), or, naming the gene, if a reward is not finite or so
     /// negative that `1 + e f` or `1 + e f0` is. [`Error::Length`] if there are rewards for another number of genes.

@@ -65,7 +65,7 @@ impl WeightGeneration {
     ///
     /// # Errors
     /// [`Error::Setting`], naming the entry, if one lies outside the matrix, stands twice, or is not finite; or naming the link, if its entries
-    /// are so large that a genotype's weight may not be finite, or for 2^31 links or genes. [`Error::Length`] for no genes.
+    /// are so large that a genotype's weight may not be finite, or for 2^31 links, genes or entries. [`Error::Length`] for no genes.
     pub fn from_triples(links: usize, genes: usize, triples: &[(u32, u32, f32)]) -> Result<Self> {
         check_shape(links, genes)?;
         for (at, &(link, gene, value)) in triples.iter().enumerate() {

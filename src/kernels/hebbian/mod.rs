@@ -24,7 +24,9 @@
 //! a soft one it makes NaN for all units. A rate that is NaN or infinite panics.
 //! **Scratch** comes from the [`Context`](crate::Context), for `ica` as it says, else: about `2 batch units` values; from 512 samples on
 //! `inputs batch` and a few panels, of fewer than 384 units z once more, where one product follows the other (`oja_subspace`,
-//! `oja_excluding_self`); where units are few, `units (inputs + units)` and a copy of z and a panel of x.
+//! `oja_excluding_self`); where units are few, `units (inputs + units)` and a copy of z and a panel of x. Beside it each call allocates a number a
+//! unit in `oja_per_unit` and `oja_excluding_self`, two gates a sample in `krotov_hopfield`, and in `winner_take_all` who has won what, or the gates
+//! of a soft competition, as it says.
 //!
 //! ```
 //! use neuropil::kernels::hebbian::{Reduction, Update, oja_subspace};

@@ -29,9 +29,21 @@ use crate::simd::{Kernel, LANES, Simd, dispatch};
 /// units, where that may be more of them, but in whole vectors. Error: that of two dense products in sequence, each as
 /// [`kernels::dense`](crate::kernels::dense) states it: with gamma = 2^-24, a new weight is within `1.01 (batch + units + 56) gamma` times
 /// `|w_ij| + |rate| sum_b |z_bj| (|x_bi| + sum_k |z_bk w_ik|)` of the exact one, rate divided by the batch for a mean.
-/// See [the module](super) for shapes, NaN, determinism, and an example.
+/// See [the module](super) for shapes, NaN and determinism; an empty batch only clamps.
 ///
 /// Faster where most weights are zero: [`oja_subspace_sparse`](super::oja_subspace_sparse), below a density of some 20 %.
+///
+/// ```
+/// use neuropil::kernels::hebbian::{Update, oja_subspace};
+/// use neuropil::{Context, Matrix};
+/// let (x, z) = (Matrix::from_slice(&[1.0], 1, 1)?, Matrix::from_slice(&[0.5, 1.0], 1, 2)?);
+/// let mut w = Matrix::from_slice(&[0.5, 0.25], 1, 2)?;
+/// let update = Update { rate: 1.0, ..Update::default() };
+/// oja_subspace(&mut Context::new()?, x.view(), z.view(), w.view_mut(), &update);
+/// // Both see what both leave, 1 - 0.5 * 0.5 - 1 * 0.25 = 0.5: 0.5 + 0.5 * 0.5, and 0.25 + 1 * 0.5.
+/// assert_eq!(w.as_slice(), &[0.75, 0.75]);
+/// # Ok::<(), neuropil::Error>(())
+/// ```
 ///
 /// # Panics
 /// If the shapes disagree, or the rate is not finite.

@@ -36,10 +36,15 @@ pub struct SparseWorkspace {
 /// Faster than `oja_subspace` below a density of some 20 %, which is where non-negative training leaves weights; legal for any. What is left
 /// out is what the clamp would undo, so an update without it gains only in the residuals.
 ///
+/// For x \[batch, inputs\], z \[batch, units\], w and sparse \[inputs, units\]. An empty batch changes nothing, but clamps all the same.
+///
 /// Cost: batch x non-zeros multiply-adds for the residuals, and at most batch inputs units for the update: inputs without a positive
 /// residual cost only batch x their non-zeros if `z >= 0` and the update clamps. Error: as of `oja_subspace`, of which the order of
 /// sums differs, so the bits do too; they are the same on every instruction set and for any number of threads. A NaN or an infinity
 /// that only meets weights of zero does not reach the residuals.
+///
+/// Memory: the workspace keeps batch x inputs residuals, and once more those of inputs without a positive one, with a number for each of their
+/// non-zeros; two numbers an input and the pattern of these non-zeros are allocated by each call.
 ///
 /// ```
 /// use neuropil::kernels::hebbian::{Reduction, SparseWorkspace, Update, oja_subspace_sparse};

@@ -15,7 +15,7 @@ use crate::simd::{Kernel, LANES, Simd, dispatch};
 impl SparseMatrix {
     /// The entries of a dense matrix that are not zero (NaN is not).
     ///
-    /// Cost: one reading of the matrix.
+    /// Cost: one reading of the matrix, on the calling thread.
     ///
     /// # Errors
     /// [`Error::Setting`] if rows, columns or entries are 2^31 or more.

@@ -15,8 +15,9 @@
 //! has a [`ReceptiveField`]: rectangles, kept as runs of neighbouring columns. Units that share a field [`gather`] it once and are then an
 //! ordinary dense layer; [`scatter_add`] returns their gradient to the map.
 //!
-//! **Masked values never matter.** Weights outside the mask are not stored. An input, NaN or infinite, reaches the units that see it only.
-//! What is there spreads as the sums say: nothing is skipped for being zero.
+//! **Masked values never matter.** Weights outside the mask are not stored; [`Strategy::Dense`] alone keeps a matrix \[inputs, units\] with zeros for
+//! them, and from 384 units on a packed copy of it. An input, NaN or infinite, reaches the units that see it only. What is there
+//! spreads as the sums say: nothing is skipped for being zero.
 //! **Error.** With gamma = 2^-24 and n the entries of an output, |p - exact| <= 1.01 n gamma sum |a b|; of gradients by the weights, over b
 //! samples, 1.01 (12 + b / 128) gamma sum |a b|: a lane's chain, the fold of 16 lanes, a sum over panels (1.01 b gamma sum |a b| where
 //! [`MaskedWeights::gradient`] takes the dense product). Adding to what is there rounds once more, or where [`MaskedWeights`] takes the

@@ -192,7 +192,7 @@ impl Particles {
     }
 
     /// Weights drawn uniformly from `+- sqrt(6 / (inputs + outputs))` of their layer (Glorot and Bengio, AISTATS 2010), those of
-    /// particle p from the stream's item p.
+    /// particle p from the stream's item p. Cost: a random number and two writes a weight, on the calling thread.
     ///
     /// # Panics
     /// As [`zeros`](Self::zeros).
@@ -214,7 +214,8 @@ impl Particles {
         particles
     }
 
-    /// The particles whose weights are the rows of a matrix \[particles, weights\]: layer by layer, unit by unit, input by input.
+    /// The particles whose weights are the rows of a matrix \[particles, weights\]: layer by layer, unit by unit, input by input. Cost: a read and a
+    /// write a weight, on the calling thread.
     ///
     /// # Errors
     /// [`Error::Length`] if the rows have not one value a weight.

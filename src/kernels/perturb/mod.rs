@@ -83,8 +83,8 @@ pub fn clean_and_perturbed(
 ///
 /// "On the support only": a weight that is zero (of either sign) stays as it is, so that what became sparse stays sparse. With
 /// `non_negative` the result is `max(0, .)`, of NaN it is NaN, of a zero that zero. One fused rounding a weight. The gain is a result, not a
-/// setting, so one that is NaN or infinite is no panic: NaN makes every non-zero weight NaN, so check the losses before. Traffic: w twice,
-/// noise once.
+/// setting, so one that is NaN or infinite is no panic: NaN makes every non-zero weight NaN, and infinity infinite (clamped, where that is
+/// minus infinity, zero), or NaN where the noise is zero or it meets the other infinity: so check the losses before. Traffic: w twice, noise once.
 ///
 /// ```
 /// use neuropil::{Context, Matrix, kernels::perturb};

@@ -177,7 +177,8 @@ fn at<S: Simd>(s: S, normals: Normals<S>, stream: Stream, position: usize, sigma
 /// The support is as in [`reward_update`](super::reward_update), and so is `non_negative`: zeros of either sign stay. The sum over the batch
 /// runs in 16 parts, each in the order of the samples, added in order: error
 /// `2^-24 ((batch/16 + 17) sum_b |gains[b] N_b| + |w + sum|)`, the last for the rounding of the new weight. A NaN gain reaches every non-zero
-/// weight; without gains nothing is added, but the clamp still holds afterwards. Cost: a draw and a multiply-add for each weight and sample.
+/// weight; an infinite one makes them infinite (clamped, where that is minus infinity, zero), or NaN where its noise is zero or two infinities meet.
+/// Without gains nothing is added, but the clamp still holds afterwards. Cost: a draw and a multiply-add for each weight and sample.
 /// Memory: a copy of w, its inputs rounded up to 32, for each part: of up to 16 gains there are as many, of more at most 16. The context keeps it.
 ///
 /// ```

@@ -19,10 +19,19 @@ const ROWS: usize = 48;
 /// Inputs of a block.
 const BLOCK: usize = 1024;
 
-/// `y = h w^T`: y [batch, units] of h [batch, inputs] and w [units, inputs]. See [the module](super) for an example, error, NaN, determinism
-/// and cost.
+/// `y = h w^T`: y [batch, units] of h [batch, inputs] and w [units, inputs]. See [the module](super) for error, NaN, determinism and cost.
 ///
 /// Scratch memory of a thread: 64 bytes for each unit and each of up to 48 samples.
+///
+/// ```
+/// use neuropil::{Context, Matrix, kernels::plasticity};
+/// let h = Matrix::from_slice(&[1.0, 0.0, 2.0], 1, 3)?;
+/// let w = Matrix::from_slice(&[1.0, 5.0, 1.0, -1.0, 0.0, 0.5], 2, 3)?;
+/// let mut y = Matrix::zeros(1, 2);
+/// plasticity::logits(&mut Context::new()?, h.view(), w.view(), y.view_mut());
+/// assert_eq!(y.as_slice(), &[3.0, 0.0]);
+/// # Ok::<(), neuropil::Error>(())
+/// ```
 ///
 /// # Panics
 /// If the shapes disagree.
