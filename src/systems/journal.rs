@@ -121,18 +121,27 @@ impl Journal {
     }
 
     /// Counts a step, extends the curve where it is due, and tells the observer.
+    ///
+    /// # Errors
+    /// Why the accuracy could not be had: the step that was taken counts all the same, and is not taken again.
     pub(crate) fn record(
         &mut self,
         phase: &Phase,
         done: u64,
         loss: Option<f64>,
-        accuracy: Option<f64>,
+        accuracy: Result<Option<f64>>,
         observer: &mut Observer<'_>,
-    ) -> ControlFlow<()> {
-        self.count(phase, done, (loss, accuracy), true, observer)
+    ) -> Result<ControlFlow<()>> {
+        let (accuracy, failed) = match accuracy {
+            Ok(accuracy) => (accuracy, None),
+            Err(error) => (None, Some(error)),
+        };
+        let flow = self.count(phase, done, (loss, accuracy), true, observer);
+        failed.map_or(Ok(flow), Err)
     }
 
     /// The same where only what ends with a point of the curve is kept, and the rest undone if the observer says `Break`.
+    /// Accuracies are always to be had there.
     pub(crate) fn record_of_epoch(
         &mut self,
         phase: &Phase,

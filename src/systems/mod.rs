@@ -156,7 +156,8 @@ pub trait Learner: Send + Sync + Debug {
     /// # Errors
     /// [`Error::Setting`] if the data have another image size or number of classes than this learner was made
     /// for, or other images than it began with, be they as many, or a class without images where batches are balanced.
-    /// [`Error::Format`] if the data lie in a file that was cut off since it was opened.
+    /// [`Error::Format`] if the data lie in a file that was cut off since it was opened. If it is the monitor's, the step after which it was to be
+    /// looked at counts, without an accuracy, and training can go on from there.
     fn train(
         &mut self,
         context: &mut Context,
@@ -575,6 +576,86 @@ mod tests {
         check!(backprop::Network, hidden);
         check!(krotov_hopfield::Network, krotov_hopfield);
         check!(softmax::Network, softmax);
+    }
+
+    #[test]
+    fn a_step_counts_even_if_the_monitor_can_no_longer_be_read() {
+        use crate::datasets::{Shape, tests::cut_off};
+        use crate::systems::baselines::{backprop, krotov_hopfield, softmax};
+        use crate::systems::evolution::{self, dopaminergic};
+        use crate::systems::hebbian;
+        let mut pixels = vec![0.0; 30 * 3072];
+        crate::random::Stream::new(5, "pixels").uniform(0.0, 256.0, &mut pixels);
+        let pixels: Vec<u8> = pixels.into_iter().map(|pixel| pixel as u8).collect();
+        let labels = (0..30).map(|image| image % 10).collect();
+        let data = Dataset::new(pixels, labels, Shape::new(3, 32, 32).unwrap(), 10).unwrap();
+        let (_folder, unreadable) = cut_off();
+        let read_out = read_out::Config { batch: 10, epochs: 2, ..Default::default() };
+        let noisy = hebbian::Perturbation { batch: 10, steps: 6, ..Default::default() };
+        let hebbian = |mode, output: hebbian::Output| -> Box<dyn Learner> {
+            let hidden = hebbian::Hidden { batch: 10, epochs: 1, ..Default::default() };
+            let config = hebbian::Config { layers: vec![6], mode, hidden, output, ..Default::default() };
+            Box::new(hebbian::Network::new(config, 3072, 10).unwrap())
+        };
+        let (by_noise, by_gradient) =
+            (hebbian::Output::Perturbation(noisy), hebbian::Output::Backpropagation(read_out.clone()));
+        let learning = evolution::Learning { batch: 10, epochs: 2, ..Default::default() };
+        let population = evolution::Config {
+            genes: 50,
+            hidden: 10,
+            edge_probability: 0.01,
+            population: 64,
+            images_per_class: 2,
+            generations: 6,
+            curve_generations: 3,
+            lifetime: Some(evolution::Lifetime { output: learning.clone(), ..Default::default() }),
+            ..Default::default()
+        };
+        let dopaminergic = dopaminergic::Config {
+            hidden: 10,
+            images_per_class: 2,
+            curve_epochs: 1,
+            output: learning,
+            ..Default::default()
+        };
+        let (layers, batch, epochs) = (vec![7], 10, 2);
+        let perceptron = backprop::Config { layers: layers.clone(), batch, epochs, ..Default::default() };
+        let two_stage =
+            krotov_hopfield::Config { layers, batch, epochs, output: read_out.clone(), ..Default::default() };
+        let regression = softmax::Config { output: read_out, ..Default::default() };
+        // As many points of each curve are looked at by the monitor.
+        let learners: [(&dyn Fn() -> Box<dyn Learner>, usize); 9] = [
+            (&|| hebbian(hebbian::Mode::LayerWise, by_noise.clone()), 2),
+            (&|| hebbian(hebbian::Mode::LayerWise, by_gradient.clone()), 2),
+            (&|| hebbian(hebbian::Mode::Joint, by_noise.clone()), 2),
+            (&|| hebbian(hebbian::Mode::Joint, by_gradient.clone()), 2),
+            (&|| Box::new(softmax::Network::new(regression.clone(), 3072, 10).unwrap()), 2),
+            (&|| Box::new(backprop::Network::new(perceptron.clone(), 3072, 10).unwrap()), 2),
+            (&|| Box::new(krotov_hopfield::Network::new(two_stage.clone(), 3072, 10).unwrap()), 2),
+            (&|| Box::new(dopaminergic::Network::new(dopaminergic.clone(), 3072, 10).unwrap()), 2),
+            (&|| Box::new(evolution::Network::new(population.clone(), 3072, 10).unwrap()), 4),
+        ];
+        let mut context = Context::new().unwrap();
+        for (new, looks) in learners {
+            let mut whole = new();
+            let mut train = |learner: &mut dyn Learner, monitor| {
+                learner.train(&mut context, &data, monitor, &mut |_| ControlFlow::Continue(()))
+            };
+            assert!(train(&mut *whole, None).unwrap().is_continue());
+            let kind = whole.kind();
+            let whole = whole.to_bytes().unwrap();
+            // It is there again after some looks, or never.
+            for failures in 1..=looks {
+                let mut learner = new();
+                for _ in 0..failures {
+                    let error = train(&mut *learner, Some(&unreadable)).unwrap_err().to_string();
+                    assert!(error.contains("cut off while in use"), "{kind}: {error}");
+                }
+                let monitor = (failures == looks).then_some(&unreadable);
+                assert!(train(&mut *learner, monitor).unwrap().is_continue(), "{kind}");
+                assert!(learner.finished() && learner.to_bytes().unwrap() == whole, "{kind}, {failures} failures");
+            }
+        }
     }
 
     #[test]

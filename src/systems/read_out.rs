@@ -249,7 +249,7 @@ impl Training<'_, '_> {
                 self.features
                     .accuracy(context, monitor, classes, |context, z, logits| read_out.logits(context, z, logits))
             });
-            if journal.record(self.phase, step + 1, Some(loss), monitor.transpose()?, observer).is_break() {
+            if journal.record(self.phase, step + 1, Some(loss), monitor.transpose(), observer)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }

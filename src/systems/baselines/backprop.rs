@@ -374,7 +374,7 @@ impl Learner for Network {
                     output.logits(context, top, logits);
                 })
             });
-            if journal.record(&phase, done + 1, Some(loss), accuracy.transpose()?, observer).is_break() {
+            if journal.record(&phase, done + 1, Some(loss), accuracy.transpose(), observer)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }

@@ -347,7 +347,7 @@ impl HiddenLayer<'_> {
             let rate = config.rate * config.schedule.factor(step, phase.steps);
             let (x, _) = inputs.batch(context, batches, step)?;
             krotov_hopfield(context, x, weights.view_mut(), &rule, rate as f32);
-            if journal.record(phase, step + 1, None, None, observer).is_break() {
+            if journal.record(phase, step + 1, None, Ok(None), observer)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }

@@ -100,24 +100,34 @@ impl Network {
             if Distances::due(generation) {
                 self.distances.push(Distances::of(generation, self.frequencies()));
             }
-            let marked = Journal::marks(phase, generation);
-            let expected = if marked { self.point(context, generation, monitor)? } else { None };
-            if self.journal.record(phase, generation, Some(loss), expected, observer).is_break() {
+            let mut expected = Ok(None);
+            if Journal::marks(phase, generation) {
+                let found = self.judged(context, monitor);
+                // The generation has passed, whether or not the monitor could be looked at.
+                self.point(generation, found.as_ref().copied().unwrap_or_default());
+                expected = found.map(|[expected, _]| expected);
+            }
+            if self.journal.record(phase, generation, Some(loss), expected, observer)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Adds a point to the curve of the population; the share of the monitor's images that the expected weights classify correctly.
-    fn point(&mut self, context: &mut Context, generation: u64, monitor: Option<&Dataset>) -> Result<Option<f64>> {
-        let (mut expected, mut rounded) = (None, None);
+    /// The shares of the monitor's images that the expected weights and the rounded genotype classify correctly.
+    fn judged(&self, context: &mut Context, monitor: Option<&Dataset>) -> Result<[Option<f64>; 2]> {
+        let mut found = [None; 2];
         if let Some(data) = monitor {
-            for (genotype, accuracy) in [(Genotype::Expected, &mut expected), (Genotype::Rounded, &mut rounded)] {
+            for (genotype, accuracy) in [Genotype::Expected, Genotype::Rounded].into_iter().zip(&mut found) {
                 let links = self.links(context, genotype);
                 *accuracy = Some(self.accuracy_of(context, &links, data)?);
             }
         }
+        Ok(found)
+    }
+
+    /// Adds a point to the curve of the population.
+    fn point(&mut self, generation: u64, [expected, rounded]: [Option<f64>; 2]) {
         let [rewards, hits, count] = std::mem::take(&mut self.running);
         self.points.push(Point {
             generation,
@@ -127,14 +137,14 @@ impl Network {
             expected,
             rounded,
         });
-        Ok(expected)
     }
 
     /// Ends both curves where a schedule was shortened to the generations there were, as its last generation would have.
     pub(super) fn settle(&mut self, context: &mut Context, phase: &Phase, monitor: Option<&Dataset>) -> Result<()> {
         if self.journal.step == phase.steps && !self.journal.finished && self.running[2] > 0.0 {
-            let expected = self.point(context, phase.steps, monitor)?;
-            self.journal.mark(phase, phase.steps, expected);
+            let found = self.judged(context, monitor)?;
+            self.point(phase.steps, found);
+            self.journal.mark(phase, phase.steps, found[0]);
         }
         Ok(())
     }

@@ -250,8 +250,8 @@ impl Training<'_> {
             };
             let rate = self.learning.rate * self.learning.schedule.factor(step, self.phase.steps);
             let loss = change(context, self.learning.rule, output, &mut space, window, rate, step + 1);
-            let accuracy = if Journal::marks(self.phase, step + 1) { monitor(context, output)? } else { None };
-            if journal.record(self.phase, step + 1, Some(loss), accuracy, observer).is_break() {
+            let accuracy = if Journal::marks(self.phase, step + 1) { monitor(context, output) } else { Ok(None) };
+            if journal.record(self.phase, step + 1, Some(loss), accuracy, observer)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }

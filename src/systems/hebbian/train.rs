@@ -124,7 +124,7 @@ fn hidden_layer(
         activate(context, activation, z.view_mut());
         let factor = config.hidden.schedule.factor(step, phase.steps);
         learn(context, config, index, factor, x, z.view(), weights);
-        if journal.record(phase, step + 1, None, None, session.observer).is_break() {
+        if journal.record(phase, step + 1, None, Ok(None), session.observer)?.is_break() {
             return Ok(ControlFlow::Break(()));
         }
     }
@@ -192,7 +192,7 @@ fn output_layer(
             let read = |context: &mut Context, z: MatRef<'_>, logits: MatMut<'_>| head.logits(context, z, logits);
             features.accuracy(context, monitor, head.bias.len(), read)
         });
-        if journal.record(phase, step + 1, Some(loss), accuracy.transpose()?, session.observer).is_break() {
+        if journal.record(phase, step + 1, Some(loss), accuracy.transpose(), session.observer)?.is_break() {
             return Ok(ControlFlow::Break(()));
         }
     }
@@ -252,7 +252,7 @@ fn joint(network: &mut Network, session: &mut Session<'_, '_>) -> Result<Control
                 output.logits(context, z.view(), logits);
             })
         });
-        if journal.record(&phase, step + 1, Some(loss), accuracy.transpose()?, session.observer).is_break() {
+        if journal.record(&phase, step + 1, Some(loss), accuracy.transpose(), session.observer)?.is_break() {
             return Ok(ControlFlow::Break(()));
         }
     }

@@ -271,7 +271,7 @@ impl Network {
                     .as_ref()
                     .map(|(seen, labels)| Network::share_correct(context, self.plain(), seen.view(), labels));
             }
-            let flow = self.journal.record(&phase, done + 1, loss, accuracy, observer);
+            let flow = self.journal.record(&phase, done + 1, loss, Ok(accuracy), observer)?;
             if marked {
                 let loss = self.journal.curve.last().and_then(|point| point.loss);
                 self.note(context, loss.unwrap_or(f64::NAN), accuracy.unwrap_or(f64::NAN));
