@@ -93,7 +93,11 @@ impl Network {
         let widths: Vec<usize> =
             [config.side * config.side].into_iter().chain(config.hidden.iter().copied()).chain([classes]).collect();
         let gelu = config.activation == Between::Gelu;
-        let organism = Organism::new(&config.net()?, &widths, gelu, Stream::new(config.seed, "particles"))?;
+        let mut organism = Organism::new(&config.net()?, &widths, gelu, Stream::new(config.seed, "particles"))?;
+        if config.self_replication.persistent {
+            // There from the beginning, as it is in a file.
+            organism.self_velocity = Some(Particles::zeros(organism.particles.net(), organism.particles.len()));
+        }
         Ok(Network {
             config,
             journal: Journal::default(),
@@ -126,8 +130,8 @@ impl Network {
         };
         network.organism.particles = particles("particles")?;
         network.organism.velocity = particles("task_velocity")?;
-        if network.config.self_replication.persistent {
-            network.organism.self_velocity = Some(particles("self_velocity")?);
+        if let Some(velocity) = &mut network.organism.self_velocity {
+            *velocity = particles("self_velocity")?;
         }
         let points = reader.doubles_of("epochs", 7)?;
         network.epochs = points.as_chunks::<7>().0.to_vec();
@@ -346,9 +350,7 @@ impl Learner for Network {
         let mut writer = Writer::new(KIND, &self.config.to_toml(), self.inputs, self.classes(), &self.journal);
         writer.matrix("particles", &self.organism.particles.to_rows());
         writer.matrix("task_velocity", &self.organism.velocity.to_rows());
-        if self.config.self_replication.persistent {
-            let (net, count) = (self.organism.particles.net(), self.organism.particles.len());
-            let velocity = self.organism.self_velocity.clone().unwrap_or_else(|| Particles::zeros(net, count));
+        if let Some(velocity) = &self.organism.self_velocity {
             writer.matrix("self_velocity", &velocity.to_rows());
         }
         writer.doubles("epochs", &[self.epochs.len(), 7], self.epochs.as_flattened());

@@ -4,7 +4,7 @@ use super::*;
 use crate::context::Context;
 use crate::datasets::{Dataset, Scaling, Shape, embedded};
 use crate::error::Error;
-use crate::kernels::particle::{Activation, Class, Net, SelfReplication, reference};
+use crate::kernels::particle::{Activation, Class, Net, Particles, SelfReplication, reference};
 use crate::matrix::Matrix;
 use crate::parallel::Threads;
 use crate::random::Stream;
@@ -157,6 +157,18 @@ fn training_resumes_bit_for_bit_on_any_threads() {
 }
 
 #[test]
+fn an_organism_that_was_saved_before_its_first_step_equals_itself() {
+    for persistent in [false, true] {
+        let mut config = config();
+        config.self_replication.persistent = persistent;
+        let network = Network::new(config, 784, 10).unwrap();
+        let read = Network::parse(network.to_bytes().unwrap(), "state").unwrap();
+        assert!(read == network && read.organism == network.organism, "persistent: {persistent}");
+        assert_eq!(network.organism.self_velocity.is_some(), persistent);
+    }
+}
+
+#[test]
 fn answers_are_those_of_the_particles_as_they_are() {
     let data = embedded();
     let mut network = Network::new(config(), 784, 10).unwrap();
@@ -245,6 +257,32 @@ fn only_self_replicators_are_tested_for_robustness() {
             .iter()
             .all(|l| l.fixpoint.is_empty())
     );
+}
+
+#[test]
+fn the_step_at_which_a_particle_diverges_is_told() {
+    // Of these weights, each step squares the first and leaves the others at zero. The first overflows once it is 2^128 or more.
+    let net = Net::new(&[], Activation::Linear).unwrap();
+    let rows = [1.5f32, 1.25, 1.125, 1.0, 0.9, 2.0].map(|first| [first, 0.0, 0.0, 0.0, 0.0]);
+    let particles = Particles::from_rows(&net, Matrix::from_slice(rows.as_flattened(), 6, 5).unwrap().view()).unwrap();
+    // Fixpoints are those off by less than 0.8: 1.5, 1.25, 1.125 and 1.266, 1, 0.9 and 0.81. Then 0.9 is as good as zero; 2 is none.
+    for (limit, fixpoint, diverged) in
+        [(20, [1, 1, 2, 20, 2], [8, 9, 10, 20, 20]), (9, [1, 1, 2, 9, 2], [8, 9, 9, 9, 9])]
+    {
+        let found = robustness(&mut context(), &particles, 0.8, limit, Stream::new(1, "robustness"));
+        let sigmas: Vec<f64> = found.iter().map(|level| level.noise).collect();
+        assert_eq!(sigmas, [1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9]);
+        for level in &found {
+            let steps = || level.fixpoint.iter().zip(&level.diverged);
+            assert!(steps().all(|(fixpoint, diverged)| fixpoint <= diverged && *diverged <= limit), "{level:?}");
+        }
+        // Noise too small to be seen in the first weight.
+        for level in &found[8..] {
+            assert_eq!((&level.fixpoint[..], &level.diverged[..]), (&fixpoint[..], &diverged[..]), "{}", level.noise);
+        }
+        // Noise as large as the particles ends all of them sooner or later, and some before their first step.
+        assert!(found[0].fixpoint.contains(&0), "{:?}", found[0]);
+    }
 }
 
 #[test]
