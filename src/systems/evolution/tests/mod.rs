@@ -11,6 +11,7 @@ use super::dopaminergic;
 use super::experiment::{Options, reproduce};
 use super::*;
 use crate::context::Context;
+use crate::datasets::batches::{Batches, Order};
 use crate::datasets::{Dataset, Scaling, Shape, embedded};
 use crate::error::Error;
 use crate::kernels::genotype::{

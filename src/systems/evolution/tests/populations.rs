@@ -230,6 +230,85 @@ fn brightness_rises_by_equal_factors_and_stays() {
     assert_eq!((config.brightness_at(10), config.brightness_at(u64::MAX)), (1.0, 1.0));
 }
 
+/// The allele frequencies after as many generations as this tells images and brightness for, step by step.
+fn evolved(network: &Network, sample: &Dataset, judged: &[(Vec<u32>, f64)]) -> Vec<f64> {
+    let (config, mut context) = (network.config(), context());
+    let mut frequencies = network.frequencies().clone();
+    for (number, (indices, brightness)) in judged.iter().enumerate() {
+        let mut images = Matrix::zeros(indices.len(), sample.pixels());
+        let scaling = Scaling { scale: *brightness as f32 / 255.0, offset: 0.0 };
+        sample.gather(&mut context, indices, scaling, images.view_mut()).unwrap();
+        let labels: Vec<u8> = indices.iter().map(|&image| sample.labels()[image as usize]).collect();
+        let samples = Samples::new(&mut context, network.graph(), images.view(), &labels).unwrap();
+        let stream = Stream::new(config.seed, "evolution population").item(number as u64);
+        let genotypes = 0..config.population as u64;
+        let population = Population::sample(&mut context, &frequencies, stream, genotypes).unwrap();
+        let outcome = evaluate(&mut context, network.weight_generation(), &samples, &population);
+        let rewards = allele_rewards(&mut context, &population, &outcome.rewards);
+        frequencies.update(&rewards, config.epsilon).unwrap();
+    }
+    frequencies.values().to_vec()
+}
+
+#[test]
+fn generations_are_judged_on_the_images_and_at_the_brightness_that_are_configured() {
+    let data = seen::first_classes(&embedded().train, 3).unwrap();
+    let dawn = Some(Dawn { brightness: 0.0125, generations: 2 });
+    let (bright, dawning) = ([0.05; 7], [0.0125, 0.025, 0.05, 0.05, 0.05, 0.05, 0.05]);
+    let (balanced, one) = (JudgedOn::AllClasses, JudgedOn::OneClass);
+    let mut all = Vec::new();
+    for (batch, judged_on, dawn, brightness) in [
+        (Some(6), balanced, None, bright),
+        (Some(6), one, None, bright),
+        (Some(6), balanced, dawn.clone(), dawning),
+        (Some(6), one, dawn.clone(), dawning),
+        (None, balanced, None, bright),
+        (None, balanced, dawn, dawning),
+    ] {
+        let what = format!("{batch:?} {judged_on:?} {dawn:?}");
+        let config = Config {
+            genes: 200,
+            hidden: 20,
+            images_per_class: 10,
+            batch,
+            judged_on,
+            dawn,
+            lifetime: None,
+            ..small(brightness.len() as u64)
+        };
+        let mut network = Network::new(config.clone(), data.pixels(), 3).unwrap();
+        let sample = output::sample(&data, Some(10), config.seed).unwrap();
+        let labels = sample.labels();
+        let stream = Stream::new(config.seed, "evolution batches");
+        let of_class = |class: u8| -> Vec<u32> { (0..30).filter(|&image| labels[image as usize] == class).collect() };
+        let mut mixed = Batches::new(labels, 3, None, 6, Order::ClassBalanced, stream).unwrap();
+        let mut of_one: Vec<Batches> = (0..3)
+            .map(|class| {
+                let stream = stream.item(class.into());
+                Batches::new(labels, 3, Some(&of_class(class)), 6, Order::Shuffled, stream).unwrap()
+            })
+            .collect();
+        let judged: Vec<(Vec<u32>, f64)> = (0..)
+            .zip(brightness)
+            .map(|(generation, brightness)| {
+                let images = match (batch, judged_on) {
+                    (None, _) => (0..30).collect(),
+                    (_, JudgedOn::AllClasses) => mixed.indices(generation).to_vec(),
+                    // Class after class, each through its own images in turn.
+                    (_, JudgedOn::OneClass) => of_one[generation as usize % 3].indices(generation / 3).to_vec(),
+                };
+                (images, brightness)
+            })
+            .collect();
+        let expected = evolved(&network, &sample, &judged);
+        let mut go = |_: &Progress<'_>| ControlFlow::Continue(());
+        assert!(network.train(&mut context(), &data, None, &mut go).unwrap().is_continue());
+        assert_eq!(network.frequencies().values(), expected, "{what}");
+        assert!(!all.contains(&expected), "{what} makes a difference");
+        all.push(expected);
+    }
+}
+
 #[test]
 fn lemma_1_holds_for_the_rewards_of_networks() {
     // Seven genes: all 128 genotypes, weighted by their chances, are the population.
