@@ -300,7 +300,7 @@ impl Network {
     }
 
     /// The next candidate becomes the one in training.
-    fn propose(&mut self) -> Result<()> {
+    pub(super) fn propose(&mut self) -> Result<()> {
         let (Some(meta), Some(best)) = (self.meta(), &self.best) else { return Ok(()) };
         let unit = self.unit_in_question();
         let stream = Stream::new(self.config.seed, "hierarchy candidates").item(self.meta_steps);
@@ -409,11 +409,11 @@ impl Latents {
 
 /// What a read-out learns from.
 pub(super) struct Task<'a> {
-    config: &'a ReadOut,
-    train: Samples<'a>,
+    pub(super) config: &'a ReadOut,
+    pub(super) train: Samples<'a>,
     pub(super) validation: Samples<'a>,
-    monitor: Option<Samples<'a>>,
-    stream: Stream,
+    pub(super) monitor: Option<Samples<'a>>,
+    pub(super) stream: Stream,
 }
 
 impl Reading {

@@ -2,6 +2,8 @@
 
 mod colour;
 mod learning;
+mod meta;
+mod read_outs;
 mod states;
 mod topology;
 
