@@ -174,11 +174,28 @@ mod tests {
         }
     }
 
+    /// What the caller does in its items, so that there is something left for a helper: waits until one has set the flag.
+    fn wait_for_a_helper(helped: &AtomicBool) {
+        let began = Instant::now();
+        while !helped.load(Ordering::SeqCst) {
+            assert!(began.elapsed() < Duration::from_secs(60), "no other thread takes an item");
+            std::thread::yield_now();
+        }
+    }
+
     #[test]
     fn each_thread_has_its_own_workspace() {
-        let mut counts = [0usize; 3];
-        for_each_with(Threads::new(3).unwrap(), counts.iter_mut(), 0..100, |count, _| **count += 1);
-        assert_eq!(counts.iter().sum::<usize>(), 100);
+        let (mut seen, helped) = ([const { Vec::new() }; 2], AtomicBool::new(false));
+        let caller = std::thread::current().id();
+        for_each_with(Threads::new(2).unwrap(), seen.iter_mut(), 0..100, |seen, _| {
+            let thread = std::thread::current().id();
+            seen.push(thread);
+            if thread == caller { wait_for_a_helper(&helped) } else { helped.store(true, Ordering::SeqCst) }
+        });
+        let [own, others] = seen;
+        assert_eq!(own.len() + others.len(), 100);
+        assert!(!own.is_empty() && own.iter().all(|thread| *thread == caller));
+        assert!(!others.is_empty() && others.iter().all(|thread| *thread == others[0] && *thread != caller));
     }
 
     #[test]
@@ -225,10 +242,17 @@ mod tests {
 
     #[test]
     fn a_panic_in_another_thread_reaches_the_caller() {
+        let (caller, helped) = (std::thread::current().id(), AtomicBool::new(false));
         let caught = std::panic::catch_unwind(|| {
-            for_each(Threads::new(2).unwrap(), 0..100, |item| assert!(item != 99, "the last of the second part"));
+            for_each(Threads::new(2).unwrap(), 0..100, |_| {
+                if std::thread::current().id() == caller {
+                    return wait_for_a_helper(&helped);
+                }
+                helped.store(true, Ordering::SeqCst);
+                panic!("in another thread");
+            });
         });
-        assert!(caught.is_err());
+        assert_eq!(caught.unwrap_err().downcast_ref(), Some(&"in another thread"));
         for_each(Threads::new(2).unwrap(), 0..100, |_| ());
     }
 
