@@ -219,12 +219,14 @@ fn choose(labels: &[u8], classes: usize, n: usize, stream: Option<Stream>) -> Re
     }
     let all = u32::try_from(labels.len()).map_err(|_| Error::setting("images", "at most 32 bits", labels.len()))?;
     let mut groups = by_class(labels, classes, &(0..all).collect::<Vec<_>>())?;
+    // The smallest says how many there can be.
+    if let Some((class, least)) = groups.iter().map(Vec::len).enumerate().min_by_key(|(_, count)| *count)
+        && least < n
+    {
+        return Err(Error::setting("images of each class", format!("at most the {least} of class {class}"), n));
+    }
     let mut chosen = Vec::new();
     for (class, group) in groups.iter_mut().enumerate() {
-        if group.len() < n {
-            let expected = format!("at most the {} of class {class}", group.len());
-            return Err(Error::setting("images of each class", expected, n));
-        }
         if let Some(stream) = stream {
             stream.item(class as u64).shuffle(group);
         }
@@ -357,6 +359,9 @@ mod tests {
     fn more_than_a_class_has_is_refused() {
         let error = per_class(&labels(), 10, 8, Stream::new(1, "x")).unwrap_err().to_string();
         assert_eq!(error, "images of each class: expected at most the 7 of class 0, found 8");
+        // Of several classes that are too small, the smallest.
+        let error = first_per_class(&[0, 0, 1, 2, 2], 3, 4).unwrap_err().to_string();
+        assert_eq!(error, "images of each class: expected at most the 1 of class 1, found 4");
         assert!(per_class(&labels(), 10, 0, Stream::new(1, "x")).is_err());
         assert!(per_class(&labels(), 9, 1, Stream::new(1, "x")).is_err(), "label 9 of 9 classes");
         assert!(per_class(&[], 0, 1, Stream::new(1, "x")).is_err());

@@ -36,6 +36,15 @@ fn a_colour_set_is_cut_with_its_channels_and_never_over_its_source() {
     assert_eq!((split.train.len(), split.test.len(), split.train.channels()), (10, 20, 3));
     assert_eq!(split.train.image(9), &pixels[9 * 24..10 * 24]);
     let before = fs::read(&images).unwrap();
+    // More than there are: by its option, and the folder.
+    for (train, test, option) in [("3", "1", "--train"), ("2", "3", "--test")] {
+        let words =
+            format!("{option}, images of each class in {}: expected at most the 2 of class 0, found 3", text(&full));
+        let into = folder.path().join("more");
+        let more = ["data", "subset", "--train", train, "--test", test, "--from", text(&full), "--into", text(&into)];
+        fails(&more, 1, &[&words]);
+        assert!(!into.exists());
+    }
     let (_, err) = expect(subset(&folder.path().join("small/../full")), 1);
     assert!(err.contains("--into is the folder of the full set"), "{err}");
     let (_, err) = expect(subset(&small), 1);
@@ -130,16 +139,17 @@ fn what_has_arrived_outlives_answers_that_are_no_archive() {
     use std::net::TcpListener;
 
     let page = "<html>Please log in</html>";
-    let login = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{page}", page.len());
+    let kind = "Content-Type: text/html\r\n";
+    let login = format!("HTTP/1.1 200 OK\r\n{kind}Content-Length: {}\r\nConnection: close\r\n\r\n{page}", page.len());
     let endless = "HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\nConnection: close\r\n\r\n\u{1f}".to_owned();
     let nothing = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_owned();
     let mut archive = GzEncoder::new(Vec::new(), flate2::Compression::default());
     archive.write_all(&idx::encode(&[100], &[3; 100]).unwrap()).unwrap();
     let part = &archive.finish().unwrap()[..20];
     for (answer, words) in [
-        (login, "sent something other than the archive"),
+        (login, "other than the archive: 26 bytes of type text/html that begin with [3c 68 74 6d 6c 3e 50 6c]"),
         (endless, "1000000000000 bytes or more"),
-        (nothing, "sent something other than the archive"),
+        (nothing, "sent something other than the archive: 0 bytes that begin with []"),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let kept = folder.path().join("mnist/.train-images-idx3-ubyte.gz.part");
@@ -161,6 +171,7 @@ fn what_has_arrived_outlives_answers_that_are_no_archive() {
         }
         let (_, err) = expect(command.output().unwrap(), 1);
         assert!(err.contains(words) && err.contains("20 bytes of it are kept"), "{err}");
+        assert_eq!(err.matches(words).count(), 1, "of one mirror once: {err}");
         assert_eq!(fs::read(&kept).unwrap(), part);
     }
 }

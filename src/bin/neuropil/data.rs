@@ -270,8 +270,7 @@ impl Survey {
             Err(error) if looks_like_idx => Err(error),
             Err(_) => {
                 let expected = format!("an IDX file, or CIFAR-10 records of {record} bytes");
-                let beginning: Vec<_> = self.head.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-                let found = format!("{} bytes that begin with [{}]", self.bytes, beginning.join(" "));
+                let found = format!("{} bytes that begin with {}", self.bytes, beginning(&self.head));
                 Err(Error::format(origin, 0, expected, found))
             }
         }
@@ -326,12 +325,18 @@ fn subset(from: Option<&Path>, train: usize, test: usize, into: &Path) -> Result
         return Err(Failure::Message(format!("{} {message}", existing.display())));
     }
     let full = datasets::mnist(&source)?;
-    let choose = |set: &Dataset, n| -> Result<Dataset, Error> {
-        let mut indices = batches::first_per_class(set.labels(), set.classes(), n)?;
+    let choose = |option, set: &Dataset, n| -> Result<Dataset, Error> {
+        let chosen = batches::first_per_class(set.labels(), set.classes(), n).map_err(|error| match error {
+            Error::Setting { name, expected, found } => {
+                Error::setting(format!("{option}, {name} in {}", source.display()), expected, found)
+            }
+            other => other,
+        });
+        let mut indices = chosen?;
         indices.sort_unstable();
         set.subset(&indices)
     };
-    let small = Split { train: choose(&full.train, train)?, test: choose(&full.test, test)? };
+    let small = Split { train: choose("--train", &full.train, train)?, test: choose("--test", &full.test, test)? };
     create_directory(into)?;
     let [train_images, train_labels, test_images, test_labels] = datasets::MNIST_FILES;
     for (set, images, labels) in [(&small.train, train_images, train_labels), (&small.test, test_images, test_labels)] {
@@ -344,6 +349,12 @@ fn subset(from: Option<&Path>, train: usize, test: usize, into: &Path) -> Result
         write_file(&into.join(labels), &idx::encode(&[set.len()], set.labels())?)?;
     }
     print(&format!("{}: {} training and {} test images\n", into.display(), small.train.len(), small.test.len()))
+}
+
+/// The first bytes of something unknown: `[3c 68 74 6d 6c 3e 50 6c]`.
+pub(crate) fn beginning(bytes: &[u8]) -> String {
+    let first: Vec<_> = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("[{}]", first.join(" "))
 }
 
 /// `cee9...`.

@@ -243,7 +243,10 @@ fn fetch_archive(agent: &ureq::Agent, archive: &Archive<'_>, folder: &Path, mirr
             Ok(()) => return Ok(remove_part(part, &path)?),
             Err(Trouble::Here(error)) => return Err(error.into()),
             Err(trouble) => {
-                say(&format!("{url}: {trouble}"));
+                // Of one alone the error that follows says it.
+                if mirrors.len() > 1 {
+                    say(&format!("{url}: {trouble}"));
+                }
                 troubles.push(format!("\n  {url}: {trouble}"));
             }
         }

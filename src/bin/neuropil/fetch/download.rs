@@ -8,9 +8,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use neuropil::Error;
 use neuropil::datasets::gz;
 use ureq::http::StatusCode;
-use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
+use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
 
 use super::{Archive, Trouble, length, say};
+use crate::data::beginning;
 
 /// What a download brought.
 pub(super) enum Arrived {
@@ -52,6 +53,7 @@ pub(super) fn download(
     let promised = header(CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
     let limit = archive.limit();
     let too_much = |bytes: u64| format!("{bytes} bytes or more, where {limit} are the most it can have");
+    let kind = header(CONTENT_TYPE).map_or(String::new(), |kind| format!(" of type {kind}"));
     // What the archive has in all, if the server says it.
     let total = promised.map(|promised| if whole { promised } else { promised.saturating_add(have) });
     if let Some(total) = total.filter(|&total| total > limit) {
@@ -61,16 +63,19 @@ pub(super) fn download(
     // One byte above the limit is read, and shows that there are more.
     let most = if whole { limit + 1 } else { (limit + 1).saturating_sub(have) };
     let mut body = response.into_body().into_with_config().limit(u64::MAX).reader().take(most);
-    let mut beginning = Vec::new();
+    let mut first = Vec::new();
     if whole {
-        let read = body.by_ref().take(2).read_to_end(&mut beginning);
+        let read = body.by_ref().take(2).read_to_end(&mut first);
         read.map_err(|error| Trouble::Mirror(format!("broke off at once: {error}")))?;
-        if !gz::is_gzip(&beginning) {
-            // A page that asks for a password, say.
-            return Err(Trouble::Mirror("sent something other than the archive".to_owned()));
+        if !gz::is_gzip(&first) {
+            // A page that asks for a password, say. What breaks off now has shown enough.
+            let _ = body.by_ref().take(6).read_to_end(&mut first);
+            let count = promised.map_or(String::new(), |promised| format!("{promised} "));
+            let sent = format!("{count}bytes{kind} that begin with {}", beginning(&first));
+            return Err(Trouble::Mirror(format!("sent something other than the archive: {sent}")));
         }
     }
-    let mut body = beginning.as_slice().chain(body);
+    let mut body = first.as_slice().chain(body);
     if whole {
         // What is here stays, as nobody knows yet how much there will be instead. Whether it fits together is seen in the end.
         let passed = io::copy(&mut body.by_ref().take(have), &mut io::sink());
