@@ -297,6 +297,34 @@ impl Writer {
     }
 }
 
+/// Checks that a file begins as safetensors files do, and is as long as it says; what cannot be told is left to those who read it.
+fn check_whole(bytes: &[u8]) -> std::result::Result<(), String> {
+    const LENGTH: usize = size_of::<u64>();
+    if bytes.is_empty() {
+        return Err("an empty file".to_owned());
+    }
+    if bytes.get(LENGTH) != Some(&b'{') {
+        let beginning: Vec<_> = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        return Err(format!("another format: {} bytes that begin with [{}]", bytes.len(), beginning.join(" ")));
+    }
+    let list = bytes.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
+    let data = LENGTH as u64 + list.min(u64::MAX - LENGTH as u64);
+    let cut_off = |least: &str, all: u64| format!("one that was cut off to {} bytes of {least}{all}", bytes.len());
+    let Some(list) = usize::try_from(data).ok().and_then(|data| bytes.get(LENGTH..data)) else {
+        return Err(cut_off("at least ", data));
+    };
+    // As the list writes it: `"data_offsets":[0,16]`.
+    let ends = std::str::from_utf8(list).unwrap_or_default();
+    let ends = ends.split(r#""data_offsets":["#).skip(1).filter_map(|rest| {
+        let (_, end) = rest.split(']').next()?.split_once(',')?;
+        end.parse::<u64>().ok()
+    });
+    match ends.max().map(|end| data.saturating_add(end)) {
+        Some(all) if all > bytes.len() as u64 => Err(cut_off("", all)),
+        _ => Ok(()),
+    }
+}
+
 /// Checks that the list of tensors is not so long that reading it takes much more memory than the tensors do; what is no list is left to
 /// those who know what should be one.
 fn check_list(bytes: &[u8]) -> std::result::Result<(), TooLong> {
@@ -338,6 +366,7 @@ impl Reader {
 
     pub(crate) fn new(bytes: Bytes, origin: String) -> Result<Self> {
         let broken = |expected: &str, found: String| Error::format(origin.clone(), 0, expected, found);
+        check_whole(&bytes).map_err(|found| broken("a safetensors file", found))?;
         check_list(&bytes).map_err(|TooLong { length, longest }| {
             broken("a safetensors file", format!("a list of tensors of {length} bytes, above {longest}"))
         })?;

@@ -84,21 +84,33 @@ pub(crate) fn parse<C: DeserializeOwned>(text: &str, origin: &str, most: usize) 
         let line = text.get(..offset).map_or(1, |before| before.matches('\n').count() + 1);
         // The line itself names the key, which the message often does not.
         let content: String = text.lines().nth(line - 1).unwrap_or_default().trim().chars().take(100).collect();
-        let found = format!("{} on line {line}, '{content}'", plain(error.message()));
-        Error::format(origin, offset as u64, "a configuration", found)
+        let place = format!("on line {line}, '{content}'");
+        // What is said of a choice among names is what was expected, and not what was found.
+        if let Some(names) = error.message().strip_prefix("neither one of ") {
+            let value = error.span().and_then(|span| text.get(span)?.lines().next()).unwrap_or_default();
+            let value: String = value.chars().take(100).collect();
+            let expected = format!("one of {}", names.replacen(" nor ", ", or ", 1));
+            return Error::format(origin, offset as u64, expected, format!("{value} {place}"));
+        }
+        Error::format(origin, offset as u64, "a configuration", format!("{} {place}", plain(error.message())))
     })
 }
 
 /// What a message means to those who do not know how configurations are read.
 fn plain(message: &str) -> String {
-    /// What serde and toml say of choices that hold values.
-    const CHOICES: [(&str, &str); 4] = [
+    /// What serde and toml say of choices that hold values, and of numbers.
+    const SAID: [(&str, &str); 9] = [
         ("wanted exactly 1 element, found 0 elements", "an empty table where one key is expected, the choice"),
         ("wanted exactly 1 element, more than 1 element", "a table of several keys where one is expected, the choice"),
         ("unit variant, expected newtype variant", "a name alone, expected a table of the name and its value"),
         ("unit variant, expected struct variant", "a name alone, expected a table of the name and a table of its keys"),
+        ("expected u64", "expected an integer of 0 or more"),
+        ("expected usize", "expected an integer of 0 or more"),
+        ("expected u32", "expected an integer from 0 to 4294967295"),
+        ("expected f64", "expected a number"),
+        ("expected f32", "expected a number"),
     ];
-    let message = CHOICES.iter().fold(message.to_owned(), |message, (said, meant)| message.replace(said, meant));
+    let message = SAID.iter().fold(message.to_owned(), |message, (said, meant)| message.replace(said, meant));
     // What follows is the name of a type.
     match message.split_once("expected struct ") {
         Some((before, _)) => format!("{before}expected a table"),

@@ -221,8 +221,8 @@ mod tests {
                 let create =
                     |value: &str| system.create(&whole.replacen(line, &format!("{key} = {value}"), 1), "o", 784, 10);
                 let said = create("\"lairs\"").err().unwrap().to_string();
-                let names: Vec<&str> = match said.split_once("neither one of ") {
-                    Some((_, listed)) => listed.split(" nor ").next().unwrap().split(", ").collect(),
+                let names: Vec<&str> = match said.split_once(", or a list") {
+                    Some((listed, _)) => listed.split_once("expected one of ").unwrap().1.split(", ").collect(),
                     None => said.split('`').skip(3).step_by(2).collect(),
                 };
                 assert!(names.len() > 1, "{system:?}, {line}: {said}");

@@ -90,6 +90,13 @@ fn every_truncation_is_refused() {
     for length in 0..bytes.len() {
         assert!(answer(&bytes[..length]).is_err(), "the first {length} of {} bytes", bytes.len());
     }
+    refused(&[], "an empty file");
+    refused(&bytes[..7], "another format: 7 bytes that begin with [");
+    refused(b"seed = 3\nlayers = [5]\n", "another format: 22 bytes that begin with [73 65 65 64 20 3d 20 33]");
+    let list = 8 + u64::from_le_bytes(*bytes.first_chunk().unwrap());
+    refused(&bytes[..100], &format!("cut off to 100 bytes of at least {list}"));
+    let most = bytes.len() - 1;
+    refused(&bytes[..most], &format!("cut off to {most} bytes of {}", bytes.len()));
     let mut long = bytes.clone();
     long.push(0);
     assert!(answer(&long).is_err(), "a byte too many");

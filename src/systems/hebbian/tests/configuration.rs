@@ -68,7 +68,9 @@ fn configurations_out_of_range_say_key_range_and_value() {
         ("[output.perturbation]\nbatch = 'many'", "line 2, 'batch"),
         ("[hidden]\nrule = 'backprop'", "backprop"),
         ("layers = [", "test.toml"),
-        ("seed = -1", "seed"),
+        ("seed = -1", "invalid value: integer `-1`, expected an integer of 0 or more on line 1, 'seed"),
+        ("layers = ['wide']", "invalid type: string \"wide\", expected an integer of 0 or more on line 1"),
+        ("hidden.rate = 'fast'", "invalid type: string \"fast\", expected a number on line 1"),
         ("output = 'perturbation'", "expected a table 'backpropagation' or 'perturbation' on line 1"),
         ("[output]", "found neither output.backpropagation nor output.perturbation on line 1"),
         (

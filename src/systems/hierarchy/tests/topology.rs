@@ -205,7 +205,7 @@ fn what_is_no_topology_is_told_what_is_one() {
     for wrong in ["'a9'", "3", "[[[0, 20, 0]]]"] {
         let error = Config::from_toml(&format!("units = 3\ntopology = {wrong}"), "test.toml").unwrap_err().to_string();
         let words = format!(
-            "found neither one of {permitted} nor a list, for each unit, of areas [row, row_end, col, col_end]"
+            "expected one of {permitted}, or a list, for each unit, of areas [row, row_end, col, col_end], found {wrong} on"
         );
         assert!(error.contains(&words) && error.contains("on line 2"), "{error}");
     }
