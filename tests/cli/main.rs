@@ -82,6 +82,13 @@ fn wrong_usage_is_told_apart_from_failure() {
     // Configurations hold seeds up to 2^63 - 1; what is beyond would be another seed.
     fails(&["reproduce", "--quick", "--seed", "9223372036854775808"], 2, &["--seed", "9223372036854775807"]);
     fails(&["reproduce", "--quick", "--seed", "9223372036854775807", "--runs", "2"], 2, &["--seed", "2 runs"]);
+    for command in [&["reproduce", "--quick"][..], &["train", "softmax", "--config", "x"], &["verify"]] {
+        let most = if command[0] == "verify" { u64::MAX } else { i64::MAX as u64 };
+        let range = format!("expected an integer from 0 to {most}");
+        for seed in ["-1", "many", "18446744073709551616"] {
+            fails(&[command, &["--seed", seed]].concat(), 2, &["--seed", seed, &range]);
+        }
+    }
     fails(&["completions", "elvish-but-wrong"], 2, &["bash", "zsh"]);
 }
 
@@ -111,6 +118,17 @@ fn info_tells_what_was_found_and_chosen() {
     // Nowhere to download to, unless it is said.
     let (out, _) = expect(neuropil(&["info"]).env_remove("HOME").env_remove("LOCALAPPDATA").output().unwrap(), 0);
     assert!(out.contains("`neuropil data fetch mnist --into DIR` downloads it"), "{out}");
+    assert!(out.contains("\ndata folder: none\n"), "{out}");
+    // Where it looked, and who said so.
+    let of = |arguments: &[&str]| expect(neuropil(arguments).env("NEUROPIL_DATA", "/no/data").output().unwrap(), 0).0;
+    assert!(of(&["info"]).contains("\ndata folder: /no/data (named by NEUROPIL_DATA)\n"), "{}", of(&["info"]));
+    let told: Value = serde_json::from_str(&of(&["info", "--json"])).unwrap();
+    assert_eq!((&told["data_folder"], &told["data_folder_named_by"]), (&"/no/data".into(), &"NEUROPIL_DATA".into()));
+    if cfg!(not(windows)) {
+        let folder = Path::new("/nonexistent/.cache/neuropil");
+        assert_eq!((&info["data_folder"], &info["data_folder_named_by"]), (&text(folder).into(), &Value::Null));
+        assert!(run(&["info"], 0).0.contains("\ndata folder: /nonexistent/.cache/neuropil (in the user's cache)\n"));
+    }
 }
 
 /// Folders may have names that are no text.
@@ -173,10 +191,26 @@ fn verify_reports_every_kernel_on_every_set() {
 /// A reader that goes away is no failure and no panic.
 #[test]
 fn output_may_close_early() {
-    for arguments in [&["completions", "bash"][..], &["info", "--json"], &["verify", "--shapes", "1"]] {
+    for arguments in [
+        &["completions", "bash"][..],
+        &["info", "--json"],
+        &["verify", "--shapes", "1"],
+        &["train", "--help"],
+        &["--version"],
+    ] {
         let mut child = neuropil(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
         let (_, err) = expect(child.wait_with_output().unwrap(), 0);
         assert!(!err.contains("panicked"), "{err}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_cannot_be_written_is_a_failure() {
+    for arguments in [&["--help"][..], &["train", "--help"], &["--version"], &["info"]] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let (_, err) = expect(neuropil(arguments).stdout(full).output().unwrap(), 1);
+        assert!(err.starts_with("error: cannot write to standard output: "), "{arguments:?}: {err}");
     }
 }

@@ -21,6 +21,8 @@ fn a_reproduction_writes_report_results_and_figures() {
     assert_eq!(result["runs"].as_array().unwrap().len(), 1);
     let report = fs::read_to_string(out.join("report.md")).unwrap();
     assert!(report.contains("softmax regression") && report.contains("2000 to train"), "{report}");
+    // Less than the paper's by intent, which is said elsewhere.
+    assert!(report.contains("This is the quick reproduction") && !report.contains("not the whole of"), "{report}");
     for figure in report.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
         assert!(out.join(figure).exists(), "{figure}");
     }
@@ -146,9 +148,15 @@ fn a_hierarchy_that_was_trained_is_not_trained_again() {
         let (printed, err) = run(&only, 0);
         let results: Value = serde_json::from_str(&printed).unwrap();
         let figures: Vec<Value> = results.as_array().unwrap().iter().map(|result| result["ours"].clone()).collect();
+        assert!(err.starts_with("2000 + 1000 images are not the whole of MNIST"), "before training: {err}");
         (figures, err.contains("a2 seed 0"))
     };
     let (first, trained) = once();
+    // The digits inside the program are a part of MNIST.
+    let report = fs::read_to_string(out.join("report.md")).unwrap();
+    let words =
+        "**2000 + 1000 images are not the whole of MNIST, 60000 + 10000 images: figures of them are not those of";
+    assert!(report.lines().nth(2).unwrap().contains(words), "{report}");
     assert!(trained && first[0].as_f64().unwrap() > 50.0, "{first:?}");
     let mut states: Vec<_> = fs::read_dir(out.join("states")).unwrap().map(|file| file.unwrap().file_name()).collect();
     states.sort();
@@ -265,7 +273,11 @@ fn an_organism_is_reproduced_trained_and_continued() {
         assert_eq!(fs::read_to_string(out.join(file)).unwrap().lines().count(), 1 + 2 * lines, "{file}");
     }
     assert!(!out.join("pixels.tsv").exists(), "no images");
-    assert!(fs::read_to_string(out.join("report.md")).unwrap().contains("- images: none\n"));
+    let report = fs::read_to_string(out.join("report.md")).unwrap();
+    assert!(report.contains("- images: none\n") && report.contains("Ours is the mean over the runs"), "{report}");
+    for words in ["on the test images", "measured on", "This is the quick reproduction"] {
+        assert!(!report.contains(words), "addition is trained as in full, and sees none: {words}");
+    }
     fails(&["reproduce", "organism", "--quick", "--only", "a3", "--out", text(&out)], 2, &["a3", "images-linear"]);
     fails(&["reproduce", "organism", "--set", "cifar10", "--out", text(&out)], 2, &["MNIST alone"]);
 
@@ -324,6 +336,10 @@ fn every_system_has_a_folder_of_its_own_unless_it_is_given_one() {
         (&["--only", "theory,softmax", "--out", "ours"], &["ours/evolution", "ours/hebbian"]),
     ] {
         reproduce(arguments);
+        let theory = folder.path().join(reports[0]).join("report.md");
+        let said = fs::read_to_string(theory).unwrap();
+        assert!(said.contains("the linear target evolves for 100,000 generations"), "{said}");
+        assert!(!said.contains("on the test images, after") && !said.contains("200 training images a class"), "{said}");
         for report in reports {
             assert!(folder.path().join(report).join("report.md").exists(), "{arguments:?}: {report}");
             assert!(!folder.path().join(report).join("report-some.md").exists(), "{arguments:?}: {report}");

@@ -8,6 +8,8 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use assert_cmd::cargo::cargo_bin;
 use neuropil::datasets::{MNIST_FILES, idx};
 
+#[cfg(target_os = "linux")]
+use super::expect;
 use super::{fails, neuropil, run, text};
 
 /// A network that trains long enough to be interrupted: a second or so.
@@ -64,7 +66,8 @@ fn states_resume_and_damaged_ones_are_refused() {
     let points = fs::read_to_string(&curve).unwrap();
     let last: Vec<&str> = points.lines().last().unwrap().split('\t').collect();
     assert_eq!((last[0], last.len(), points.lines().count()), ("output", 4, 3), "a point an epoch");
-    assert!((last[3].parse::<f64>().unwrap() - test).abs() < 1e-9, "{points}");
+    assert_eq!(last[3].parse::<f64>().unwrap(), test, "{points}");
+    assert!(points.lines().skip(1).all(|line| line.rsplit('\t').next().unwrap().len() <= "90.1".len()), "{points}");
     let (again, _) = run(&["train", "softmax", "--resume", text(&state)], 0);
     let accuracies = |out: &str| out.lines().find(|line| line.starts_with("accuracy")).map(str::to_owned);
     assert_eq!(accuracies(&again), accuracies(&out));
@@ -100,9 +103,16 @@ fn states_resume_and_damaged_ones_are_refused() {
     let mut flipped = saved.clone();
     let middle = flipped.len() / 2;
     flipped[middle] ^= 1;
-    for bytes in [&flipped[..], &saved[..saved.len() - 1], &saved[..7], b"", b"not a state at all"] {
+    let cut = format!("found one that was cut off to {} bytes of {}", saved.len() - 1, saved.len());
+    for (bytes, words) in [
+        (&flipped[..], "the file is damaged"),
+        (&saved[..saved.len() - 1], &cut),
+        (&saved[..7], "found another format: 7 bytes that begin with ["),
+        (b"", "found an empty file"),
+        (b"not a state at all", "found another format: 18 bytes that begin with [6e 6f 74 20 61 20 73 74]"),
+    ] {
         fs::write(&damaged, bytes).unwrap();
-        fails(&["train", "softmax", "--resume", text(&damaged)], 1, &["error: ", "damaged"]);
+        fails(&["train", "softmax", "--resume", text(&damaged)], 1, &["error: ", text(&damaged), words]);
     }
     fails(&["train", "softmax", "--resume", text(&folder.path().join("none"))], 1, &["none", "cannot"]);
 }
@@ -199,6 +209,46 @@ fn outputs_are_not_written_over_what_the_same_command_has() {
     fails(&["train", "softmax", "--resume", text(&state), "--curve", text(&again)], 2, &["--curve", "--resume"]);
     fails(&["test", text(&state), "--predictions", text(&again)], 2, &["--predictions", "STATE"]);
     assert!(fs::read(&state).unwrap() == saved && fs::read(&config).unwrap().len() == 20);
+}
+
+/// A file that replaces the one behind an output of the process would take its place, and what the process goes on to print would be lost.
+#[cfg(target_os = "linux")]
+#[test]
+fn files_that_take_the_output_are_not_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, state, taken) =
+        (folder.path().join("softmax.toml"), folder.path().join("state"), folder.path().join("taken"));
+    fs::write(&config, "[output]\nepochs = 1\n").unwrap();
+    run(&["train", "softmax", "--config", text(&config), "--save", text(&state)], 0);
+    let begin = ["train", "softmax", "--config", text(&config), "--curve"];
+    let test = ["test", text(&state), "--predictions"];
+    let redirected = |arguments: &[&str], path: &str, to: &str| {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("exec \"$0\" \"$@\" {to}")]).arg(cargo_bin!("neuropil"));
+        command.args(arguments).arg(path).current_dir(&folder).stdin(Stdio::null()).output().unwrap()
+    };
+    for (arguments, path, to) in [
+        (&begin[..], "/dev/stdout", ">taken"),
+        (&begin, text(&taken), ">>taken"),
+        (&test, "/dev/fd/1", ">taken"),
+        (&test, "taken", ">taken"),
+    ] {
+        let (_, err) = expect(redirected(arguments, path, to), 2);
+        let words = format!("error: {path}: expected another file than the one that standard output goes to\n");
+        assert_eq!(err, words);
+    }
+    assert_eq!(redirected(&test, "/dev/stderr", "2>taken").status.code(), Some(2));
+    let err = fs::read_to_string(&taken).unwrap();
+    assert!(err.contains("/dev/stderr: expected another file than the one that standard error goes to"), "{err}");
+    // What is printed into a pipe or a device has no file that could be replaced.
+    for (path, to) in [("/dev/stdout", ""), ("/dev/stdout", ">/dev/null"), ("/dev/null", "")] {
+        let (_, err) = expect(redirected(&test, path, to), 1);
+        assert_eq!(err, format!("error: {path}: cannot replace: it is not a regular file\n"));
+    }
+    // Another file is written beside.
+    expect(redirected(&test, "predictions", ">taken"), 0);
+    assert!(fs::read_to_string(&taken).unwrap().contains("accuracy: "));
+    assert!(fs::read_to_string(folder.path().join("predictions")).unwrap().starts_with("image\t"));
 }
 
 #[test]
@@ -394,5 +444,38 @@ fn configurations_are_checked_before_anything_is_trained() {
             1,
             &["socket", "not a regular file"],
         );
+    }
+}
+
+#[test]
+fn populations_are_told_of_in_every_way_they_are_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, state) = (folder.path().join("e.toml"), folder.path().join("e.safetensors"));
+    let small = "genes = 100\nhidden = 30\npopulation = 64\nbatch = 20\ngenerations = 20\n";
+    let lifetime = "[lifetime]\nstart = \"rounded\"\n[lifetime.output]\nrule = \"sign_sgd\"\nrate = 0.04\n\
+                    schedule = \"linear\"\nbatch = 50\nepochs = 1\n";
+    for (text_of_it, lived) in [(small.to_owned(), false), (format!("{small}{lifetime}"), true)] {
+        fs::write(&config, text_of_it).unwrap();
+        let (printed, _) = run(&["train", "evolution", "--config", text(&config), "--save", text(&state)], 0);
+        let (told, _) = run(&["train", "evolution", "--resume", text(&state), "--json"], 0);
+        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+        let tests = &told["test_accuracies_percent"];
+        for (key, words) in [
+            ("sampled_genotypes", "\ntest accuracy of sampled genotypes, their mean: "),
+            ("rounded_genotype", "\nof the rounded genotype: "),
+            ("expected_weights", "\nof the expected weights W p: "),
+            ("after_lifetime", "\nafter the lifetime: "),
+        ] {
+            let figure = tests[key].as_f64();
+            let line = figure.map(|percent| format!("{words}{percent:.2} %\n"));
+            assert!(line.is_none_or(|line| printed.contains(&line)), "{key}: {tests} {printed}");
+            assert_eq!(
+                (figure.is_some(), printed.contains(words)),
+                (lived || key != "after_lifetime", figure.is_some())
+            );
+        }
+        let last = if lived { "after_lifetime" } else { "expected_weights" };
+        assert_eq!(told["test_accuracy_percent"], tests[last], "{told}");
+        fs::remove_file(&state).unwrap();
     }
 }

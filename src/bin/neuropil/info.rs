@@ -26,6 +26,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let sets: Vec<&str> = Isa::available().map(Isa::name).collect();
     let data: Vec<(Set, Option<PathBuf>)> =
         Set::ALL.iter().copied().map(|set| (set, datasets::locate(set, None).ok())).collect();
+    let data_folder = datasets::data_folder();
+    let named = std::env::var_os("NEUROPIL_DATA").is_some_and(|name| !name.is_empty());
     if arguments.json {
         // JSON is Unicode, which the name of a folder need not be.
         let folder = |folder: &Option<PathBuf>| folder.as_ref().map(|folder| folder.display().to_string());
@@ -36,6 +38,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             "instruction_sets": sets,
             "instruction_set": chosen.name(),
             "threads": threads,
+            "data_folder": folder(&data_folder),
+            "data_folder_named_by": named.then_some("NEUROPIL_DATA"),
             "data": data.iter().map(|(set, at)| (set.name().to_owned(), json!(folder(at)))).collect::<serde_json::Map<_, _>>(),
         }));
     }
@@ -50,8 +54,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         target(),
         sets.join(", "),
     );
+    text += &match &data_folder {
+        Some(folder) if named => format!("data folder: {} (named by NEUROPIL_DATA)\n", folder.display()),
+        Some(folder) => format!("data folder: {} (in the user's cache)\n", folder.display()),
+        None => "data folder: none\n".to_owned(),
+    };
     // Without a data folder it has to be said where to put it, and where it is.
-    let (into, found) = match datasets::data_folder() {
+    let (into, found) = match data_folder {
         Some(_) => ("", ""),
         None => (" --into DIR", ", NEUROPIL_DATA=DIR has it found"),
     };

@@ -1,13 +1,12 @@
 //! What the command writes: standard output that may close early, and files that are never half written.
 
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use comfy_table::{CellAlignment, Table, presets};
 use neuropil::Error;
-use neuropil::systems::replace::place;
-pub(crate) use neuropil::systems::replace::replace as write_file;
+use neuropil::systems::replace::{self, place};
 
 use crate::failure::Failure;
 
@@ -38,13 +37,65 @@ fn whole(path: &Path) -> PathBuf {
     })
 }
 
+/// Finds out, before any work is done, whether a file can be written under this name.
+pub(crate) fn prepare(path: &Path) -> Result<(), Failure> {
+    replaceable(path)?;
+    Ok(replace::prepare(path)?)
+}
+
+/// Writes a file in one step.
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    replaceable(path)?;
+    Ok(replace::replace(path, bytes)?)
+}
+
+/// Refuses what can be reached by this path and not be replaced: links in `/dev` and `/proc` lead to what has no name of its own, and to the file
+/// behind an output of this process, which would go on writing to one that has lost its name.
+fn replaceable(path: &Path) -> Result<(), Failure> {
+    let Ok(found) = path.metadata() else { return Ok(()) };
+    if !found.is_file() && !found.is_dir() {
+        let reason = io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
+        return Err(Error::io("replace", path, reason).into());
+    }
+    match own_output(&found) {
+        Some(output) => {
+            Err(Failure::Usage(format!("{}: expected another file than the one that {output} goes to", path.display())))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The output of this process that goes to this file.
+#[cfg(unix)]
+fn own_output(file: &Metadata) -> Option<&'static str> {
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::MetadataExt;
+
+    let (out, err) = (io::stdout(), io::stderr());
+    let leads_there = |output: &dyn AsFd| {
+        let held = output.as_fd().try_clone_to_owned().and_then(|held| fs::File::from(held).metadata());
+        held.is_ok_and(|held| (held.dev(), held.ino()) == (file.dev(), file.ino()))
+    };
+    let outputs: [(&str, &dyn AsFd); 2] = [("standard output", &out), ("standard error", &err)];
+    outputs.into_iter().find_map(|(name, output)| leads_there(output).then_some(name))
+}
+
+#[cfg(not(unix))]
+fn own_output(_file: &Metadata) -> Option<&'static str> {
+    None
+}
+
 /// Writes a text to standard output.
 ///
 /// A reader that went away (`neuropil info | head -1`) is no failure: the rest is dropped, and the files and exit code of the
 /// command do not depend on it. Any other refusal, a full disk say, is.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    printed(io::stdout().write_all(text.as_bytes()))
+}
+
+/// The same of what others wrote there; `written` is how that went.
+pub(crate) fn printed(written: io::Result<()>) -> Result<(), Failure> {
+    match written.and_then(|()| io::stdout().flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::Message(format!("cannot write to standard output: {error}")))
         }
@@ -66,6 +117,18 @@ pub(crate) fn table(mut table: Table, right: impl IntoIterator<Item = usize>) ->
         }
     }
     table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+/// A share in per cent, to nine decimals: 0.119 is 11.9 and not 11.899999999999999.
+pub(crate) fn percent(share: f64) -> f64 {
+    decimals(100.0 * share)
+}
+
+/// A number to nine decimals.
+pub(crate) fn decimals(value: f64) -> f64 {
+    let rounded = (value * 1e9).round() / 1e9;
+    // So large that it has no decimals.
+    if rounded.is_finite() { rounded } else { value }
 }
 
 /// Prints a value as indented JSON.

@@ -8,6 +8,7 @@ use crate::failure::Failure;
 use crate::figures::Figure;
 use crate::output;
 use crate::progress::duration;
+use crate::reproduce::NO_IMAGES;
 
 /// Under what circumstances the results came about.
 pub(crate) struct Circumstances {
@@ -75,7 +76,16 @@ pub(crate) fn table(outcomes: &[Outcome]) -> String {
 
 /// `results.json`: a list of outcomes.
 pub(crate) fn json(outcomes: &[Outcome]) -> Result<String, Failure> {
-    let text = serde_json::to_string_pretty(outcomes);
+    let rounded = |outcome: &Outcome| {
+        let mut outcome = outcome.clone();
+        // Shares that were multiplied by 100; other quantities may be small.
+        if outcome.quantity.ends_with('%') {
+            let Outcome { ours, spread, runs, .. } = &mut outcome;
+            [ours, spread].into_iter().chain(runs).for_each(|value| *value = output::decimals(*value));
+        }
+        outcome
+    };
+    let text = serde_json::to_string_pretty(&outcomes.iter().map(rounded).collect::<Vec<_>>());
     text.map(|text| text + "\n").map_err(|error| Failure::Message(format!("cannot write the results as JSON: {error}")))
 }
 
@@ -134,7 +144,9 @@ pub(crate) fn markdown(about: &Circumstances, outcomes: &[Outcome], figures: &[F
     let threads = if about.threads == 1 { "1 thread".to_owned() } else { format!("{} threads", about.threads) };
     text += &format!("- {} in all, {} with {threads}{cpu}\n", duration(about.seconds), about.isa);
     text += &format!("- neuropil {}\n\n", env!("CARGO_PKG_VERSION"));
-    text += "Accuracies are on the test images, after the last step of a schedule fixed beforehand. ";
+    if about.images != NO_IMAGES {
+        text += "Accuracies are on the test images, after the last step of a schedule fixed beforehand. ";
+    }
     text += "Times are from where a run began, or went on after an interruption (a hierarchy's from its beginning). ";
     text += if about.runs > 1 {
         "Ours is the mean over the runs ± the sample standard deviation, or a median ± half the range between the quartiles.\n\n"
@@ -323,5 +335,15 @@ mod tests {
             assert!(results[1].get(key).is_some(), "{key}");
         }
         assert_eq!(results[0]["paper"], serde_json::Value::Null);
+        let of = |quantity| outcome("e", quantity, Better::Nearer, None, &[100.0 * 0.119, 4e-13]);
+        let text = json(&[of("zero hidden weights, %"), of("loss")]).unwrap();
+        assert!(text.contains("11.9,\n") && text.contains("11.899999999999999,\n") && text.contains("4e-13"), "{text}");
+    }
+
+    #[test]
+    fn a_report_of_no_images_does_not_talk_of_them() {
+        let told = |images: &str| markdown(&Circumstances { images: images.to_owned(), ..about() }, &[], &[], "");
+        assert!(told("MNIST").contains("Accuracies are on the test images"));
+        assert!(!told(NO_IMAGES).contains("test images"));
     }
 }

@@ -16,7 +16,6 @@ use clap::{Args, ValueEnum};
 use neuropil::datasets::{self, Set, Split};
 use neuropil::systems::Outcome;
 use neuropil::systems::experiment::{Ending, Scale};
-use neuropil::systems::replace::prepare;
 use neuropil::{Context, Error};
 
 use self::beside::{suffix, suffixed};
@@ -24,7 +23,7 @@ use crate::failure::Failure;
 use crate::figures::Figure;
 use crate::progress::{duration, note};
 use crate::report::{self, Circumstances};
-use crate::source::{Machine, folder_as_typed};
+use crate::source::{LARGEST_SEED, Machine, folder_as_typed, seed};
 use crate::{info, interrupt, output};
 
 /// A learning system of the papers.
@@ -52,9 +51,12 @@ impl System {
         }
     }
 
-    /// What is less in its quick reproduction than in the paper's experiments.
-    fn quick(self) -> &'static str {
-        match self {
+    /// What is less in its quick reproduction than in the paper's experiments, with those that look at images or without.
+    fn quick(self, images: bool) -> Option<&'static str> {
+        Some(match self {
+            // Addition is trained as in full.
+            System::Organism if !images => return None,
+            System::Evolution if !images => "the linear target evolves for 100,000 generations, in full for a million",
             System::Hebbian | System::Hierarchy => {
                 "the networks saw 2000 training images and are measured on 1000, where the paper's saw 60,000 and were \
                  measured on 10,000"
@@ -67,7 +69,7 @@ impl System {
                 "the networks saw 200 training images a class, as the paper's did, but are smaller, are trained for less \
                  long and are measured on 1000 images, where the paper's were measured on 10,000"
             }
-        }
+        })
     }
 
     /// Whether its paper has figures for these images.
@@ -125,7 +127,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     runs: u32,
     /// The first run's seed, 0 to 2^63 - 1; each further run has the next
-    #[arg(long, value_name = "S", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=LARGEST_SEED))]
+    #[arg(long, value_name = "S", default_value_t = 0, allow_negative_numbers = true, value_parser = seed)]
     seed: u64,
     #[command(flatten)]
     machine: Machine,
@@ -152,10 +154,14 @@ impl Arguments {
     fn images(&self) -> Result<(Split, &'static str), Failure> {
         let (set, name) = match self.set {
             _ if self.quick => return Ok((datasets::embedded(), "the MNIST digits inside the program")),
-            ImageSet::Mnist => (Set::Mnist, "MNIST"),
-            ImageSet::Cifar10 => (Set::Cifar10, "CIFAR-10"),
+            ImageSet::Mnist => (Set::Mnist, MNIST),
+            ImageSet::Cifar10 => (Set::Cifar10, CIFAR10),
         };
-        Ok((datasets::open(set, self.data.as_deref())?, name))
+        let data = datasets::open(set, self.data.as_deref())?;
+        if let Some(other) = not_whole(name, &data) {
+            note(&other);
+        }
+        Ok((data, name))
     }
 
     /// The digits of a paper that has figures for no other images: how much is trained, the images, and their name, which is none where they need
@@ -174,7 +180,8 @@ impl Arguments {
         let Split { train, test } = data;
         [train, test].iter().try_for_each(|images| images.check_intact())?;
         let digests = format!("digests {:016x}, {:016x}", train.digest(), test.digest());
-        Ok(format!("{name}: {} {to_train}, {} to test ({digests})", train.len(), test.len()))
+        let warning = not_whole(name, data).map_or(String::new(), |other| format!(". **{other}**"));
+        Ok(format!("{name}: {} {to_train}, {} to test ({digests}){warning}", train.len(), test.len()))
     }
 
     /// The command that trains one network as these experiments do, by a file that this stands in.
@@ -214,14 +221,33 @@ struct Reproduction {
     ending: Ending,
 }
 
+/// Names of the papers' images.
+const MNIST: &str = "MNIST";
+const CIFAR10: &str = "CIFAR-10";
+
+/// What is said of images that are not as many as the papers' set of this name has.
+fn not_whole(name: &str, data: &Split) -> Option<String> {
+    let whole = match name {
+        MNIST => [60_000, 10_000],
+        CIFAR10 => [50_000, 10_000],
+        _ => return None,
+    };
+    let found = [data.train.len(), data.test.len()];
+    let counts = |[train, test]: [usize; 2]| format!("{train} + {test} images");
+    (found != whole).then(|| {
+        format!(
+            "{} are not the whole of {name}, {}: figures of them are not those of the paper's setting",
+            counts(found),
+            counts(whole)
+        )
+    })
+}
+
 /// What a report says of the images if its experiments look at none.
-const NO_IMAGES: &str = "none";
+pub(crate) const NO_IMAGES: &str = "none";
 
 /// The folder of what was trained, within that of a system's report.
 const STATES: &str = "states";
-
-/// The largest seed that a configuration can have: TOML's integers end there.
-pub(crate) const LARGEST_SEED: u64 = i64::MAX as u64;
 
 /// A name, without the space that people put behind commas.
 fn trimmed(name: &str) -> Result<String, std::convert::Infallible> {
@@ -253,7 +279,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     for (system, _) in &systems {
         let folder = own(*system).folder;
         output::create_directory(&folder)?;
-        ["report.md", "results.json"].iter().try_for_each(|name| prepare(&folder.join(name)))?;
+        ["report.md", "results.json"].iter().try_for_each(|name| output::prepare(&folder.join(name)))?;
     }
     interrupt::listen()?;
     let mut outcomes = Vec::new();
@@ -383,7 +409,7 @@ fn write(
     let circumstances = Circumstances {
         title: reproduction.title,
         departures: reproduction.departures,
-        quick: arguments.quick.then(|| system.quick()),
+        quick: system.quick(reproduction.images != NO_IMAGES).filter(|_| arguments.quick),
         unfinished: match &reproduction.ending {
             Ending::Whole => None,
             Ending::Interrupted => Some("Interrupted".to_owned()),

@@ -63,8 +63,17 @@ pub(crate) fn folder_as_typed(folder: Option<&Path>) -> String {
     folder.map_or(String::new(), |folder| format!(" --data {}", quoted(folder)))
 }
 
-/// A path as a shell takes it.
+/// A path as a shell takes it. One that is no text, with its bytes as bash and zsh take them.
 pub(crate) fn quoted(path: &Path) -> String {
+    #[cfg(unix)]
+    if path.to_str().is_none() {
+        use std::os::unix::ffi::OsStrExt;
+        let escaped = |&byte: &u8| match byte {
+            b'\'' | b'\\' | 0..b' ' | 0x7f.. => format!("\\x{byte:02x}"),
+            plain => char::from(plain).to_string(),
+        };
+        return format!("$'{}'", path.as_os_str().as_bytes().iter().map(escaped).collect::<String>());
+    }
     let text = path.display().to_string();
     let plain = |c: char| c.is_alphanumeric() || "/._-+,:=@%".contains(c);
     match !text.is_empty() && text.chars().all(plain) {
@@ -106,6 +115,20 @@ fn threads(text: &str) -> Result<Threads, String> {
     Threads::new(count).map_err(|error| error.to_string())
 }
 
+/// The largest seed that a configuration can have: TOML's integers end there.
+pub(crate) const LARGEST_SEED: u64 = i64::MAX as u64;
+
+/// A seed that a configuration can have.
+pub(crate) fn seed(text: &str) -> Result<u64, String> {
+    integer(text, LARGEST_SEED)
+}
+
+/// An integer from 0 up to this one.
+pub(crate) fn integer(text: &str, most: u64) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| *number <= most);
+    number.ok_or_else(|| format!("expected an integer from 0 to {most}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,5 +140,14 @@ mod tests {
         assert_eq!(quoted("my state"), "'my state'");
         assert_eq!(quoted("it's; $HOME"), r"'it'\''s; $HOME'");
         assert_eq!(quoted("~/a"), "'~/a'");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn bytes_that_are_no_text_are_quoted_as_bytes() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt;
+        let path = Path::new(OsStr::from_bytes(b"/tmp/\xffa b'\\\xc3\xa4\n"));
+        assert_eq!(quoted(path), r"$'/tmp/\xffa b\x27\x5c\xc3\xa4\x0a'");
     }
 }

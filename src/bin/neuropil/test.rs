@@ -47,6 +47,7 @@ pub(crate) struct Arguments {
 /// Classifies, and prints the accuracy and which classes were taken for which.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     output::apart(("--predictions", arguments.predictions.as_deref()), &[("STATE", Some(&arguments.state))])?;
+    arguments.predictions.as_deref().map_or(Ok(()), output::prepare)?;
     let mut context = arguments.machine.context()?;
     let learner = checkpoint::load(&arguments.state)?;
     let (name, data) = arguments.source.open()?;
@@ -58,7 +59,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         note("its training is not finished");
     }
     let wrong = |error| at_odds(&arguments.state, name, error);
-    let accuracy = 100.0 * learner.accuracy(&mut context, images).map_err(wrong)?;
+    let accuracy = output::percent(learner.accuracy(&mut context, images).map_err(wrong)?);
     // A population that learned fewer classes is measured on those.
     let known: Vec<u32> =
         (0..images.len() as u32).filter(|&at| usize::from(images.labels()[at as usize]) < learner.classes()).collect();

@@ -17,10 +17,10 @@ use neuropil::{Context, Error};
 use serde_json::json;
 
 use crate::failure::Failure;
+use crate::output::percent;
 use crate::progress::{Monitor, duration, note};
-use crate::reproduce::LARGEST_SEED;
 use crate::reproduce::curves::CURVE;
-use crate::source::{Machine, Source, quoted};
+use crate::source::{Machine, Source, quoted, seed};
 use crate::{defaults, interrupt, output};
 
 /// A kind of network.
@@ -66,14 +66,15 @@ impl System {
                 let config = hierarchy::Config::from_toml(text, origin)?;
                 return Ok(Trained::Hierarchy(Box::new(hierarchy::Network::new(config, inputs, classes)?)));
             }
+            System::Evolution => {
+                let config = evolution::Config::from_toml(text, origin)?;
+                return Ok(Trained::Evolution(Box::new(evolution::Network::new(config, inputs, classes)?)));
+            }
             System::Hebbian => {
                 Box::new(hebbian::Network::new(hebbian::Config::from_toml(text, origin)?, inputs, classes)?)
             }
             System::Organism => {
                 Box::new(organism::Network::new(organism::Config::from_toml(text, origin)?, inputs, classes)?)
-            }
-            System::Evolution => {
-                Box::new(evolution::Network::new(evolution::Config::from_toml(text, origin)?, inputs, classes)?)
             }
             System::Dopaminergic => {
                 Box::new(dopaminergic::Network::new(dopaminergic::Config::from_toml(text, origin)?, inputs, classes)?)
@@ -93,9 +94,10 @@ impl System {
     }
 }
 
-/// A network; one of which more is told than of others as what it is.
+/// A network; those of which more is told than of others as what they are.
 pub(crate) enum Trained {
     Hierarchy(Box<hierarchy::Network>),
+    Evolution(Box<evolution::Network>),
     Other(Box<dyn Learner>),
 }
 
@@ -105,6 +107,7 @@ impl Deref for Trained {
     fn deref(&self) -> &Self::Target {
         match self {
             Trained::Hierarchy(network) => &**network,
+            Trained::Evolution(network) => &**network,
             Trained::Other(learner) => &**learner,
         }
     }
@@ -114,6 +117,7 @@ impl DerefMut for Trained {
     fn deref_mut(&mut self) -> &mut Self::Target {
         match self {
             Trained::Hierarchy(network) => &mut **network,
+            Trained::Evolution(network) => &mut **network,
             Trained::Other(learner) => &mut **learner,
         }
     }
@@ -135,7 +139,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The seed, in place of the configuration's: 0 to 2^63 - 1
-    #[arg(long, value_name = "S", conflicts_with_all = ["resume", "print_config"], value_parser = clap::value_parser!(u64).range(0..=LARGEST_SEED))]
+    #[arg(long, value_name = "S", conflicts_with_all = ["resume", "print_config"], allow_negative_numbers = true, value_parser = seed)]
     seed: Option<u64>,
     /// Where to save the trained state, or the state at Ctrl-C [default: the FILE of --resume]
     #[arg(long, value_name = "FILE", conflicts_with = "print_config")]
@@ -198,7 +202,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     // What is finished is only measured: its file stays as it is, unless another is asked for.
     let save = arguments.save.as_ref().or(arguments.resume.as_ref().filter(|_| !learner.finished()));
     // Found out before training, not after.
-    save.iter().chain(&arguments.curve.as_ref()).try_for_each(|path| checkpoint::prepare(path))?;
+    save.iter().chain(&arguments.curve.as_ref()).try_for_each(|path| output::prepare(path))?;
     if save.is_some() && !checkpoint::has_room(&*learner) {
         let config = arguments.config.as_ref().map_or(String::new(), |path| format!("{}: ", path.display()));
         let expected =
@@ -391,12 +395,18 @@ fn resume(system: System, path: &Path) -> Result<Trained, Failure> {
             found = learner.kind(),
         )));
     }
-    if let System::Hierarchy = system {
-        // Read again, now that it is known to be one.
-        drop(learner);
-        return Ok(Trained::Hierarchy(Box::new(hierarchy::Network::load(path)?)));
-    }
-    Ok(Trained::Other(learner))
+    // Read again, now that it is known to be one.
+    Ok(match system {
+        System::Hierarchy => {
+            drop(learner);
+            Trained::Hierarchy(Box::new(hierarchy::Network::load(path)?))
+        }
+        System::Evolution => {
+            drop(learner);
+            Trained::Evolution(Box::new(evolution::Network::load(path)?))
+        }
+        _ => Trained::Other(learner),
+    })
 }
 
 /// A configuration that was read already, with this seed: as it stands, but for a line.
@@ -427,8 +437,13 @@ fn report(
     seconds: f64,
     as_json: bool,
 ) -> Result<(), Failure> {
-    let train = 100.0 * learner.accuracy(context, &data.train)?;
-    let test = 100.0 * learner.accuracy(context, &data.test)?;
+    let train = percent(learner.accuracy(context, &data.train)?);
+    let test = percent(learner.accuracy(context, &data.test)?);
+    // Looked at in more ways than one.
+    let genotypes = match learner {
+        Trained::Evolution(network) => Some(network.accuracies(context, &data.test)?),
+        _ => None,
+    };
     let (images, took) = ([data.train.len(), data.test.len()], duration(seconds));
     if as_json {
         let mut described = json!({
@@ -441,6 +456,14 @@ fn report(
             "test_accuracy_percent": test,
         });
         add_details(&mut described, learner);
+        if let Some(found) = genotypes {
+            described["test_accuracies_percent"] = json!({
+                "sampled_genotypes": percent(found.sampled),
+                "rounded_genotype": percent(found.rounded),
+                "expected_weights": percent(found.expected),
+                "after_lifetime": found.lifetime.map(percent),
+            });
+        }
         return output::json(&described);
     }
     let [training, tested] = images;
@@ -456,7 +479,13 @@ fn report(
                 100.0 * learner.faint_share(SEEN as f32)
             );
         }
-        Trained::Other(_) => (),
+        Trained::Evolution(_) | Trained::Other(_) => (),
+    }
+    if let Some(found) = genotypes {
+        let [sampled, rounded, expected] = [found.sampled, found.rounded, found.expected].map(percent);
+        text += &format!("test accuracy of sampled genotypes, their mean: {sampled:.2} %\n");
+        text += &format!("of the rounded genotype: {rounded:.2} %\nof the expected weights W p: {expected:.2} %\n");
+        text += &found.lifetime.map_or(String::new(), |share| format!("after the lifetime: {:.2} %\n", percent(share)));
     }
     output::print(&text)
 }
@@ -477,11 +506,11 @@ fn add_details(described: &mut serde_json::Value, learner: &Trained) {
             described["accepted_moves"] = moves.collect();
         }
         Trained::Other(learner) if learner.weights(0).is_some() => {
-            described["zero_weights_percent"] = json!(100.0 * learner.zero_share());
-            described["faint_weights_percent"] = json!(100.0 * learner.faint_share(SEEN as f32));
+            described["zero_weights_percent"] = json!(percent(learner.zero_share()));
+            described["faint_weights_percent"] = json!(percent(learner.faint_share(SEEN as f32)));
             described["faint_up_to_share_of_largest"] = json!(SEEN);
         }
-        Trained::Other(_) => (),
+        Trained::Evolution(_) | Trained::Other(_) => (),
     }
 }
 
@@ -490,7 +519,7 @@ fn curve(learner: &Trained) -> String {
     let mut text = CURVE.to_owned();
     let optional = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
     for point in learner.curve() {
-        let accuracy = optional(point.accuracy.map(|share| 100.0 * share));
+        let accuracy = optional(point.accuracy.map(percent));
         text += &format!("{}\t{}\t{}\t{accuracy}\n", point.phase, point.step, optional(point.loss));
     }
     text

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::failure::Failure;
 use crate::output;
-use crate::source::quoted;
+use crate::source::{integer, quoted};
 
 /// Arguments of `neuropil verify`.
 #[derive(Args)]
@@ -25,8 +25,8 @@ pub(crate) struct Arguments {
     /// Only this kernel, as the table has it, on the shapes and values that it has among all; may be given several times
     #[arg(long, value_name = "KERNEL")]
     only: Vec<String>,
-    /// Seed of the shapes and values
-    #[arg(long, default_value_t = 0)]
+    /// Seed of the shapes and values, 0 to 2^64 - 1
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_parser = |text: &str| integer(text, u64::MAX))]
     seed: u64,
     /// Print JSON
     #[arg(long)]
