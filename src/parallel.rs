@@ -75,8 +75,10 @@ impl Threads {
         Threads { count, ..self }
     }
 
-    /// These threads if the work is worth sharing, one otherwise.
-    pub(crate) fn for_work(self, multiply_adds: usize) -> Self {
+    /// These threads if the work, multiply-adds in factors, is worth sharing, one otherwise.
+    pub(crate) fn for_work<const N: usize>(self, factors: [usize; N]) -> Self {
+        // Where addresses are short the product may be longer.
+        let multiply_adds = factors.into_iter().fold(1, usize::saturating_mul);
         if multiply_adds < WORTH_SHARING && !self.always { Threads::ONE } else { self }
     }
 }

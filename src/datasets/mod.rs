@@ -431,7 +431,7 @@ impl Dataset {
         const BLOCK: usize = 64;
         self.check_intact()?;
         // Moving a value costs about what four multiply-adds do.
-        let threads = context.threads().for_work(4 * indices.len() * self.pixels());
+        let threads = context.threads().for_work([4, indices.len(), self.pixels()]);
         let workspace = || (context.clone().with_threads(Threads::ONE), Vec::new());
         let workspaces = std::iter::repeat_with(workspace).take(threads.get());
         let blocks = out.row_blocks(BLOCK).zip(indices.chunks(BLOCK)).enumerate();

@@ -23,7 +23,7 @@ pub(crate) struct Conditioning {
 
 impl Conditioning {
     pub(crate) fn apply(&self, context: &Context, features: MatMut<'_>) {
-        let threads = context.threads().for_work(features.rows() * features.cols() * 4);
+        let threads = context.threads().for_work([features.rows(), features.cols(), 4]);
         parallel::for_each(threads, features.row_blocks(16), |mut rows| {
             for row in 0..rows.rows() {
                 let values = rows.row_mut(row).iter_mut().zip(self.shift.iter().zip(&self.gain));
@@ -206,7 +206,7 @@ impl<'a> Frozen<'a> {
         shaped(&mut batch, indices.len(), self.width);
         match &self.cached {
             Some(features) => {
-                let threads = context.threads().for_work(indices.len() * self.width * 8);
+                let threads = context.threads().for_work([indices.len(), self.width, 8]);
                 let rows = batch.view_mut().row_blocks(16).zip(indices.chunks(16));
                 parallel::for_each(threads, rows, |(mut out, indices)| {
                     for (row, &index) in indices.iter().enumerate() {

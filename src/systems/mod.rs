@@ -623,8 +623,9 @@ mod tests {
         let two_stage =
             krotov_hopfield::Config { layers, batch, epochs, output: read_out.clone(), ..Default::default() };
         let regression = softmax::Config { output: read_out, ..Default::default() };
+        type New<'a> = &'a dyn Fn() -> Box<dyn Learner>;
         // As many points of each curve are looked at by the monitor.
-        let learners: [(&dyn Fn() -> Box<dyn Learner>, usize); 9] = [
+        let learners: [(New<'_>, usize); 9] = [
             (&|| hebbian(hebbian::Mode::LayerWise, by_noise.clone()), 2),
             (&|| hebbian(hebbian::Mode::LayerWise, by_gradient.clone()), 2),
             (&|| hebbian(hebbian::Mode::Joint, by_noise.clone()), 2),

@@ -78,7 +78,7 @@ pub fn relu_dropout(context: &mut Context, y: MatMut<'_>, dropout: Dropout, stre
         return;
     }
     let isa = context.isa();
-    let threads = context.threads().for_work(y.rows() * y.cols() * TOUCHED);
+    let threads = context.threads().for_work([y.rows(), y.cols(), TOUCHED]);
     let rows = rows_per_block(y.cols());
     for_each(threads, y.row_blocks(rows).zip(0..), |(y, block)| {
         dispatch(isa, Pass { y, dropout, stream: stream.item(block) });

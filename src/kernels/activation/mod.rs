@@ -174,7 +174,7 @@ fn map<F: Activation>(context: &mut Context, y: MatMut<'_>, activation: F) {
     if cols == 0 {
         return;
     }
-    let threads = context.threads().for_work(rows * cols * TOUCHED);
+    let threads = context.threads().for_work([rows, cols, TOUCHED]);
     for_each(threads, y.row_blocks(rows_per_item(cols)), |y| dispatch(isa, Forward { y, activation }));
 }
 
@@ -212,7 +212,7 @@ fn backward<F: Activation>(name: &str, context: &mut Context, x: MatRef<'_>, gra
         return;
     }
     let isa = context.isa();
-    let threads = context.threads().for_work(x.rows() * x.cols() * TOUCHED);
+    let threads = context.threads().for_work([x.rows(), x.cols(), TOUCHED]);
     let rows = rows_per_item(x.cols());
     for_each(threads, gradient.row_blocks(rows).enumerate(), |(index, gradient)| {
         let x = x.rows_range(index * rows..index * rows + gradient.rows());
@@ -295,7 +295,7 @@ pub fn k_winners(context: &mut Context, y: MatMut<'_>, k: usize) {
         return;
     }
     assert!(k >= 1 && k <= cols, "k_winners: {k} winners of {cols} columns");
-    let (isa, threads) = (context.isa(), context.threads().for_work(rows.saturating_mul(cols) * TOUCHED));
+    let (isa, threads) = (context.isa(), context.threads().for_work([rows, cols, TOUCHED]));
     for_each(threads, y.row_blocks(rows_per_item(cols)), |y| dispatch(isa, KeepWinners { y, k }));
 }
 

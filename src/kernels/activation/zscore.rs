@@ -57,7 +57,7 @@ pub fn magnitude_zscore(context: &mut Context, y: MatMut<'_>, axis: Axis, rescal
         return;
     }
     let isa = context.isa();
-    let threads = context.threads().for_work(rows * cols * TOUCHED);
+    let threads = context.threads().for_work([rows, cols, TOUCHED]);
     match axis {
         Axis::Sample => for_each(threads, y.row_blocks(rows_per_item(cols)), |y| {
             dispatch(isa, Samples { y, rescale });

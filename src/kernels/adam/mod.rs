@@ -188,7 +188,7 @@ impl Adam {
             floor: if step.non_negative { 0.0 } else { f32::NEG_INFINITY },
         };
         let isa = context.isa();
-        let threads = context.threads().for_work(parameters.len().saturating_mul(parallel::TOUCHED));
+        let threads = context.threads().for_work([parameters.len(), parallel::TOUCHED]);
         let chunks = parameters
             .chunks_mut(CHUNK)
             .zip(gradient.chunks(CHUNK))

@@ -178,7 +178,7 @@ pub fn add_bias(context: &mut Context, y: MatMut<'_>, bias: &[f32]) {
     if cols == 0 {
         return;
     }
-    let (isa, threads) = (context.isa(), context.threads().for_work(rows.saturating_mul(cols) * TOUCHED));
+    let (isa, threads) = (context.isa(), context.threads().for_work([rows, cols, TOUCHED]));
     let block = ITEM_VALUES.div_ceil(cols);
     for_each(threads, y.row_blocks(block), |y| dispatch(isa, AddBias { y, bias }));
 }
@@ -224,7 +224,7 @@ pub(crate) fn matmul_tn_rows(
     write: Write,
 ) {
     let (isa, depth) = (context.isa(), a.rows());
-    let threads = context.threads().for_work(selected.len().saturating_mul(c.cols()).saturating_mul(depth));
+    let threads = context.threads().for_work([selected.len(), c.cols(), depth]);
     let transposed_len = a.cols() * depth.next_multiple_of(LANES);
     let [transposed, packed] = context.scratch([transposed_len, panel_scratch(depth, threads)]);
     let a = transpose(isa, threads, a, transposed);
@@ -269,8 +269,7 @@ fn product(
     let depth = if a_transposed { a.rows() } else { a.cols() };
     let isa = context.isa();
     // As much of b is read for one row as for eight, and few columns take a vector's time.
-    let work = rows.max(FEW_ROWS).saturating_mul(cols.max(LANES)).saturating_mul(depth);
-    let threads = context.threads().for_work(work);
+    let threads = context.threads().for_work([rows.max(FEW_ROWS), cols.max(LANES), depth]);
     let stride = depth.next_multiple_of(LANES);
     let transposed_len = if a_transposed { rows * stride } else { 0 };
     if !b_transposed && depth > 0 && unpacked::wins(rows, depth, cols, registers(isa)) {
@@ -374,7 +373,7 @@ impl PackedMatrix {
 /// [`matmul`] with the same bits, for shapes that were checked.
 pub(crate) fn matmul_packed(context: &mut Context, a: MatRef<'_>, b: &PackedMatrix, c: MatMut<'_>, write: Write) {
     let (isa, depth) = (context.isa(), b.depth);
-    let threads = context.threads().for_work(a.rows().saturating_mul(depth).saturating_mul(b.cols));
+    let threads = context.threads().for_work([a.rows(), depth, b.cols]);
     let lines = b.lines.as_slice().as_chunks::<LANES>().0;
     for_each(threads, panel_columns(c, b.registers), |(first, c)| {
         let width = c.cols().div_ceil(LANES);

@@ -105,7 +105,7 @@ pub(crate) fn products_then<'c, T: Send>(
     }
     let (isa, threads) = (context.isa(), context.threads());
     let columns = if noise.is_some() { 2 * outputs } else { outputs };
-    let threads = threads.for_work(batch.saturating_mul(inputs).saturating_mul(columns));
+    let threads = threads.for_work([batch, inputs, columns]);
     let (vectors, width) = (inputs.div_ceil(LANES), panel_width(isa));
     let [weights] = context.scratch([columns.div_ceil(width) * vectors * width * LANES]);
     // Zeros behind the last input and the last column.

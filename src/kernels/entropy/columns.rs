@@ -120,7 +120,7 @@ fn add_group(context: &mut Context, x: MatRef<'_>, histograms: &mut [Histogram])
     let (places, bins) = (histograms[0].counts.len(), histograms[0].bins());
     let together = if x.as_contiguous().is_some() { whole_vectors(cols) } else { 1 };
     let layout = &Layout::new(histograms, together);
-    let threads = context.threads().for_work(rows * cols * COST);
+    let threads = context.threads().for_work([rows, cols, COST]);
     let counters = context.counters(threads.get() * ENTRIES).as_chunks_mut().0;
     let mut tables: Vec<Table<'_>> = counters.iter_mut().map(|counters| Table::new(counters, cols * places)).collect();
     // Counts are whole numbers: how the rows are cut shows nowhere.

@@ -31,7 +31,7 @@ fn join(a: [f32; 2], b: [f32; 2]) -> [f32; 2] {
 
 pub(super) fn whole(context: &mut Context, x: MatRef<'_>) -> Option<Range> {
     let pass = |finite_only| {
-        let threads = context.threads().for_work(x.rows() * x.cols() * COST / 2);
+        let threads = context.threads().for_work([x.rows(), x.cols(), COST / 2]);
         let mut extremes = vec![NOTHING; pieces(x, VALUES).count()];
         for_each(threads, pieces(x, VALUES).zip(&mut extremes), |(piece, extreme)| {
             *extreme = dispatch(context.isa(), Extremes { piece, finite_only });
@@ -134,7 +134,7 @@ pub(super) fn item_of_columns(cols: usize) -> (usize, usize) {
 
 fn column_extremes(context: &mut Context, x: MatRef<'_>, finite_only: bool) -> Vec<[f32; 2]> {
     let (rows, cols) = (x.rows(), x.cols());
-    let threads = context.threads().for_work(rows * cols * COST / 2);
+    let threads = context.threads().for_work([rows, cols, COST / 2]);
     let (width, step) = item_of_columns(cols);
     let strips = cols.div_ceil(width);
     let blocks = rows.div_ceil(step);

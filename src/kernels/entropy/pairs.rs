@@ -82,7 +82,7 @@ pub(super) fn add(context: &mut Context, x: MatRef<'_>, range: Range, counts: &m
     let isa = context.isa();
     let bins = counts.len() - APART;
     let factors = Factors::new(range, bins);
-    let threads = context.threads().for_work(x.rows() * x.cols() * COST);
+    let threads = context.threads().for_work([x.rows(), x.cols(), COST]);
     let mut tables: Vec<Table> = (0..threads.get()).map(|_| Table::new(counts.len())).collect();
     for_each_with(threads, &mut tables, pieces(x, 2 * PAIRS), |table, piece| {
         dispatch(isa, Count { piece, factors, bins, table });

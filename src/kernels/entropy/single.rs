@@ -21,7 +21,7 @@ const VALUES: usize = 1 << 17;
 pub(super) fn add(context: &mut Context, x: MatRef<'_>, range: Range, counts: &mut [u64]) {
     let isa = context.isa();
     let bins = counts.len() - APART;
-    let threads = context.threads().for_work(x.rows() * x.cols() * COST);
+    let threads = context.threads().for_work([x.rows(), x.cols(), COST]);
     // A counter holds 2^32 values, far more than fit in a work item; they are emptied after each.
     let mut workspaces = vec![(vec![0; counts.len() * PARTS], vec![0; counts.len()]); threads.get()];
     for_each_with(threads, &mut workspaces, pieces(x, VALUES), |(parts, counts), piece| {

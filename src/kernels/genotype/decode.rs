@@ -112,7 +112,7 @@ pub fn decode(
         population.genotypes()
     );
     let (isa, first) = (context.isa(), genotypes.start / GROUP);
-    let threads = context.threads().for_work(w.entries().saturating_mul(genotypes.len()));
+    let threads = context.threads().for_work([w.entries(), genotypes.len()]);
     let ByLength { rows, matrix } = w.by_length();
     // Whole cache lines, or they are better collected in the caches.
     let past_caches = out.rows().saturating_mul(out.cols()) >= PAST_CACHES && out.stride().is_multiple_of(LANES);

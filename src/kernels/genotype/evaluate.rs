@@ -263,7 +263,7 @@ fn in_pieces<const G: usize>(
 ) -> Outcome {
     let (groups, chunks) = (genotypes.div_ceil(G), samples.images().div_ceil(CHUNK * LANES));
     let work = samples.graph().links().saturating_mul(samples.images()) / 4;
-    let threads = context.threads().for_work(work.saturating_mul(genotypes) / LANES);
+    let threads = context.threads().for_work([work.saturating_mul(genotypes) / LANES]);
     // Samples of an item: as many as the second-level cache likes, fewer where the threads would wait for each other. The sums are those
     // of chunks in any case.
     let pieces = if threads.get() == 1 { 1 } else { (2 * threads.get()).div_ceil(groups.max(1)) };
@@ -293,7 +293,7 @@ pub(super) fn by_differences(
     let (isa, finite) = (context.isa(), AtomicBool::new(true));
     let (groups, chunks) = (genotypes.div_ceil(GROUP), samples.images().div_ceil(CHUNK * LANES));
     let work = samples.graph().links().saturating_mul(samples.images()) / 32;
-    let threads = context.threads().for_work(work.saturating_mul(genotypes) / LANES);
+    let threads = context.threads().for_work([work.saturating_mul(genotypes) / LANES]);
     let zero = Sums { rewards: [0.0; GROUP], losses: [0.0; GROUP], correct: [0; GROUP] };
     let mut sums = vec![zero; chunks * groups];
     let workspaces: Vec<_> = (0..threads.get()).map(|_| difference::Work::new(differences)).collect();

@@ -67,7 +67,7 @@ impl Population {
         let count = usize::try_from(genotypes.end.saturating_sub(genotypes.start)).unwrap_or(usize::MAX);
         let mut population = Population::zeros(count, frequencies.genes())?;
         let limits: Vec<u64> = frequencies.values().iter().map(|&p| (p * 4_294_967_296.0).round() as u64).collect();
-        let threads = context.threads().for_work(count.saturating_mul(limits.len()).saturating_mul(DRAW));
+        let threads = context.threads().for_work([count, limits.len(), DRAW]);
         // The highest bit is set where the draw is below: the difference borrows. The first genotype's ends lowest.
         let below = |draw: u64, limit: u64| draw.wrapping_sub(limit) & 1 << 63;
         for_each(threads, population.words.chunks_mut(frequencies.genes()).enumerate(), |(group, words)| {

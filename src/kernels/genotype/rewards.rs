@@ -79,7 +79,7 @@ pub fn allele_rewards(context: &mut Context, population: &Population, rewards: &
         AlleleRewards { genotypes, present: vec![0.0; genes], absent: vec![0.0; genes], carriers: vec![0; genes] };
     let items = result.present.chunks_mut(GENES).zip(result.absent.chunks_mut(GENES));
     let items = items.zip(result.carriers.chunks_mut(GENES)).enumerate();
-    let threads = context.threads().for_work(genotypes.saturating_mul(genes));
+    let threads = context.threads().for_work([genotypes, genes]);
     for_each(threads, items, |(block, ((present, absent), carriers))| {
         for group in 0..population.groups() {
             let here = GROUP.min(genotypes - group * GROUP);

@@ -83,7 +83,7 @@ impl Samples {
         }
         let (isa, all, inputs) = (context.isa(), graph.all_blocks(), graph.inputs());
         let mut active = vec![0; labels.len().div_ceil(CHUNK * LANES) * all * QUADS];
-        let threads = context.threads().for_work(graph.edges().saturating_mul(labels.len()) / 8);
+        let threads = context.threads().for_work([graph.edges().saturating_mul(labels.len()) / 8]);
         let chunks = active.chunks_mut((all * QUADS).max(1)).zip(pixels.chunks(CHUNK * inputs));
         for_each(threads, chunks, |(words, pixels)| {
             for (block, words) in words.chunks_mut(QUADS).enumerate() {

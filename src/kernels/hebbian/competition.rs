@@ -102,7 +102,7 @@ pub fn gates(context: &mut Context, z: MatRef<'_>, competition: Competition, gat
         Competition::Top(k) => k,
         Competition::Soft { temperature } => return soft_gates(context, z, temperature, gates),
     };
-    let (isa, threads) = (context.isa(), context.threads().for_work(z.rows().saturating_mul(z.cols()) * COMPARISON));
+    let (isa, threads) = (context.isa(), context.threads().for_work([z.rows(), z.cols(), COMPARISON]));
     for_each(threads, gates.row_blocks(CHUNK).enumerate(), |(index, gates)| {
         let first = index * CHUNK;
         dispatch(isa, HardGates { z: z.rows_range(first..first + gates.rows()), k, gates });
@@ -160,7 +160,7 @@ impl Kernel for HardGates<'_, '_> {
 ///
 /// # Panics
 /// If the shapes disagree, or the rate is not finite; where there is a unit, if k is zero or more than the units, or the temperature not a
-/// positive normal number. An empty batch excuses none of it.
+/// positive normal number. An empty batch excuses none of it. If there are more than 2^32 - 1 winners in all.
 #[track_caller]
 pub fn winner_take_all(
     context: &mut Context,
@@ -186,8 +186,8 @@ pub fn winner_take_all(
         Competition::Soft { temperature } => return soft(context, x, z, w, temperature, update),
     };
     let wins = Wins::new(context, z, k);
-    let work = x.cols().saturating_mul(wins.samples.len() + TOUCHED * units);
-    let (isa, threads) = (context.isa(), context.threads().for_work(work));
+    let touched = wins.samples.len().saturating_add(TOUCHED.saturating_mul(units));
+    let (isa, threads) = (context.isa(), context.threads().for_work([x.cols(), touched]));
     let scale = update.scale(batch);
     for_each(threads, w.row_blocks(CHUNK).enumerate(), |(index, w)| {
         let x = x.columns(index * CHUNK..index * CHUNK + w.rows());
@@ -217,16 +217,17 @@ struct Wins {
 }
 
 impl Wins {
+    #[track_caller]
     fn new(context: &Context, z: MatRef<'_>, k: usize) -> Self {
         let units = z.cols();
-        let threads = context.threads().for_work(z.rows().saturating_mul(units) * COMPARISON);
+        let threads = context.threads().for_work([z.rows(), units, COMPARISON]);
         let (isa, mut blocks) = (context.isa(), vec![Vec::new(); z.rows().div_ceil(CHUNK)]);
         for_each(threads, blocks.iter_mut().enumerate(), |(index, wins)| {
             let rows = index * CHUNK..z.rows().min((index + 1) * CHUNK);
             dispatch(isa, FindWins { z, rows, k, wins });
         });
         let count = blocks.iter().map(Vec::len).sum::<usize>();
-        assert!(count <= u32::MAX as usize, "winner_take_all: {count} wins, more than 2^32 - 1");
+        assert!(u32::try_from(count).is_ok(), "winner_take_all: {count} wins, more than 2^32 - 1");
         let (mut offsets, mut decay) = (vec![0u32; units + 2], vec![0.0f32; units]);
         // Counted two places on: the sums are the next free place of each unit one place on, and its first once all are placed.
         for &(b, unit) in blocks.iter().flatten() {
@@ -339,7 +340,7 @@ fn rows_of(part: usize, height: usize) -> Range<usize> {
 
 fn soft_gates(context: &Context, z: MatRef<'_>, temperature: f32, gates: MatMut<'_>) {
     let isa = context.isa();
-    let threads = context.threads().for_work(z.rows() * z.cols() * 16);
+    let threads = context.threads().for_work([z.rows(), z.cols(), 16]);
     for_each(threads, gates.row_blocks(CHUNK).enumerate(), |(index, gates)| {
         dispatch(isa, SoftGates { z, first: index * CHUNK, gates, inverse: 1.0 / temperature });
     });
@@ -350,7 +351,7 @@ fn soft(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatMut<'_>, temp
     let mut gates = Matrix::zeros(batch, units);
     soft_gates(context, z, temperature, gates.view_mut());
     let mut decay = vec![0.0; units];
-    let (isa, threads) = (context.isa(), context.threads().for_work(batch.saturating_mul(units) * COMPARISON));
+    let (isa, threads) = (context.isa(), context.threads().for_work([batch, units, COMPARISON]));
     for_each(threads, decay.chunks_mut(SUMMED).enumerate(), |(index, decay)| {
         let units = index * SUMMED..index * SUMMED + decay.len();
         dispatch(isa, SoftDecay { z: z.columns(units.clone()), gates: gates.view().columns(units), decay });

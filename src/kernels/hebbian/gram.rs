@@ -47,7 +47,7 @@ pub(super) fn by_gram(
     if !all_finite(isa, w.as_ref()) {
         return false;
     }
-    let threads = context.threads().for_work(units.saturating_mul(units).saturating_mul(inputs));
+    let threads = context.threads().for_work([units, units, inputs]);
     let scale = update.scale(batch);
     let (before, width) = (inputs.next_multiple_of(LANES), units.next_multiple_of(LANES));
     context.with_product(units, before + width, |context, products| {

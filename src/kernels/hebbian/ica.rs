@@ -98,7 +98,7 @@ fn grow(context: &Context, w: MatMut<'_>, update: &Update, batch: usize, taken: 
     };
     let (scale, non_negative) = (update.scale(batch), update.non_negative && taken.is_some());
     let isa = context.isa();
-    let threads = context.threads().for_work(w.rows().saturating_mul(w.cols()).saturating_mul(TOUCHED));
+    let threads = context.threads().for_work([w.rows(), w.cols(), TOUCHED]);
     let block = ITEM_VALUES.div_ceil(w.cols());
     for_each(threads, w.row_blocks(block).enumerate(), |(index, w)| {
         let taken = taken.map(|taken| taken.rows_range(index * block..index * block + w.rows()));

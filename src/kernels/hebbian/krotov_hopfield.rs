@@ -109,7 +109,7 @@ pub fn krotov_hopfield(
         return 0.0;
     }
     let isa = context.isa();
-    let threads = context.threads().for_work(batch * inputs * units);
+    let threads = context.threads().for_work([batch, inputs, units]);
     let stride = batch.next_multiple_of(LANES);
     let powers = if rule.p == 2 { 0 } else { CHUNK * inputs };
     let [panels, q, powered] = context.scratch([packed_len(inputs, batch), units * stride, powers * threads.get()]);
@@ -150,7 +150,7 @@ fn clamp_others(context: &Context, changed: &[&[Gate]], w: MatMut<'_>) {
     if w.cols() == 0 {
         return;
     }
-    let (isa, threads) = (context.isa(), context.threads().for_work(w.rows() * w.cols() * CLAMP_COST));
+    let (isa, threads) = (context.isa(), context.threads().for_work([w.rows(), w.cols(), CLAMP_COST]));
     for_each(threads, w.row_blocks(CHUNK).enumerate(), |(index, w)| {
         dispatch(isa, ClampOthers { changed, first: index * CHUNK, w });
     });

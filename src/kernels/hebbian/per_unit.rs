@@ -66,7 +66,7 @@ pub(super) fn inputs_times_gates(
     if batch == 0 || inputs == 0 || units == 0 {
         return clamp_only(w, update);
     }
-    let threads = context.threads().for_work(batch * inputs * units);
+    let threads = context.threads().for_work([batch, inputs, units]);
     if turned_sums_win(batch, units) {
         let (scale, non_negative) = (update.scale(batch), update.non_negative);
         return context.with_product(units, inputs, |context, sums| {

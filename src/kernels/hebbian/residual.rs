@@ -104,13 +104,13 @@ fn by_residual(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, mut w: MatMu
         Epilogue { scale: Some(update.scale(batch)), diagonal: squares.as_deref(), non_negative: update.non_negative };
     if batch <= FEW {
         // Reading and writing w is the cost, whatever the batch.
-        let threads = context.threads().for_work(TOUCHED.saturating_mul(inputs).saturating_mul(units));
+        let threads = context.threads().for_work([TOUCHED, inputs, units]);
         for_each(threads, w.row_blocks(CHUNK).enumerate(), |(index, w)| {
             dispatch(isa, FewRows { x, z, first: index * CHUNK, w, epilogue });
         });
         return;
     }
-    let threads = context.threads().for_work(2 * batch * inputs * units);
+    let threads = context.threads().for_work([2, batch, inputs, units]);
     if batch <= SEVERAL {
         let len = several::scratch_len(batch);
         let [z_plain, sums] = context.scratch([packed_len(batch, units), len * threads.get()]);

@@ -61,8 +61,7 @@ pub fn sanger(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, mut w: MatMut
     {
         return;
     }
-    let work = TOUCHED.max(batch.saturating_mul(2)).saturating_mul(inputs).saturating_mul(units);
-    let threads = context.threads().for_work(work);
+    let threads = context.threads().for_work([TOUCHED.max(batch.saturating_mul(2)), inputs, units]);
     let [z_packed, left] = context.scratch([units.next_multiple_of(LANES) * batch, batch * LANES * threads.get()]);
     // The samples' activities of 16 units each, zeros behind the last unit.
     let z_packed = z_packed.as_chunks_mut::<LANES>().0;

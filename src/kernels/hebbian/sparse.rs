@@ -93,7 +93,7 @@ pub fn oja_subspace_sparse(
 
     let scale = update.scale(batch);
     let write = if update.non_negative { Write::AddNonNegative(scale) } else { Write::Add(scale) };
-    let (isa, threads) = (context.isa(), context.threads().for_work(32 * batch * units));
+    let (isa, threads) = (context.isa(), context.threads().for_work([32, batch, units]));
     let mut falling = vec![0.0; inputs];
     if update.non_negative && scale >= 0.0 && all_activities(isa, threads, z) {
         dispatch(isa, Falling { residual, falling: &mut falling });

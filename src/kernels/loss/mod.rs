@@ -37,7 +37,7 @@ pub fn softmax(context: &mut Context, logits: MatMut<'_>) {
         return;
     }
     let isa = context.isa();
-    let threads = context.threads().for_work(logits.rows() * logits.cols() * COST);
+    let threads = context.threads().for_work([logits.rows(), logits.cols(), COST]);
     let rows = rows_per_item(logits.cols());
     for_each(threads, logits.row_blocks(rows), |logits| dispatch(isa, Softmax(logits)));
 }
@@ -239,7 +239,7 @@ pub fn softmax_cross_entropy(
     if rows == 0 {
         return 0.0;
     }
-    let (isa, threads) = (context.isa(), context.threads().for_work(rows * cols * COST));
+    let (isa, threads) = (context.isa(), context.threads().for_work([rows, cols, COST]));
     let losses = match losses {
         Some(losses) => losses,
         None => {

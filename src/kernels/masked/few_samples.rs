@@ -45,7 +45,7 @@ pub(super) fn few_samples(
     write: Write,
 ) {
     let (isa, count) = (context.isa(), if samples == Samples::Rows { from.rows() } else { from.cols() });
-    let threads = context.threads().for_work(layer.entries().saturating_mul(ENTRY));
+    let threads = context.threads().for_work([layer.entries(), ENTRY]);
     let width = if count == 1 { 1 } else { count.next_power_of_two().max(4) };
     let [scratch] = context.scratch([layer.inputs().next_multiple_of(LANES) * width + LANES]);
     let inputs = match from.as_contiguous() {

@@ -222,7 +222,7 @@ pub fn field_matmul(
         let all = Band { layer, weights, first_row: 0, end_row: layer.map.rows };
         return few_samples(context, all, Samples::Rows, x, y, write);
     }
-    let threads = context.threads().for_work(batch.saturating_mul(weights.len()));
+    let threads = context.threads().for_work([batch, weights.len()]);
     let widest = widest(if registers(isa) >= 32 { 8 } else { 4 }, x.cols(), batch, threads);
     let each = packed_len(x.cols() + UNITS, widest * LANES);
     let [packed] = context.scratch([each * threads.get()]);
@@ -418,7 +418,7 @@ pub fn field_matmul_nt(
     if batch == 0 {
         return;
     }
-    let threads = context.threads().for_work(batch.saturating_mul(weights.len()));
+    let threads = context.threads().for_work([batch, weights.len()]);
     // Half as wide as forwards: each multiply-add stores here.
     let widest = widest(4, x.cols() + y.cols(), batch, threads);
     let each = packed_len(x.cols() + LANES + y.cols(), widest * LANES);
@@ -527,7 +527,7 @@ pub fn field_weight_gradient(
         return gradient.fill(0.0);
     }
     // Threads meet after every panel, so it is a panel's work that must be worth it.
-    let threads = context.threads().for_work(sampled::work(batch).saturating_mul(gradient.len()));
+    let threads = context.threads().for_work([sampled::work(batch), gradient.len()]);
     let panel = sampled::panel_of(batch);
     let [inputs, outputs] = context.scratch([panel * x.cols(), panel * y.cols()]);
     for first in (0..batch).step_by(PANEL) {

@@ -31,7 +31,7 @@ const ROWS: usize = 64;
 #[track_caller]
 pub fn gather(context: &mut Context, x: MatRef<'_>, field: &ReceptiveField, out: MatMut<'_>) {
     shapes_agree("gather", (x.rows(), x.cols()), field, (out.rows(), out.cols()));
-    let threads = context.threads().for_work(x.rows().saturating_mul(field.len()).saturating_mul(TOUCHED));
+    let threads = context.threads().for_work([x.rows(), field.len(), TOUCHED]);
     let isa = context.isa();
     for_each(threads, out.row_blocks(ROWS).enumerate(), |(index, out)| {
         let x = x.rows_range(index * ROWS..index * ROWS + out.rows());
@@ -62,7 +62,7 @@ pub fn gather(context: &mut Context, x: MatRef<'_>, field: &ReceptiveField, out:
 #[track_caller]
 pub fn scatter_add(context: &mut Context, from: MatRef<'_>, field: &ReceptiveField, x: MatMut<'_>) {
     shapes_agree("scatter_add", (x.rows(), x.cols()), field, (from.rows(), from.cols()));
-    let threads = context.threads().for_work(from.rows().saturating_mul(field.len()).saturating_mul(TOUCHED));
+    let threads = context.threads().for_work([from.rows(), field.len(), TOUCHED]);
     let isa = context.isa();
     for_each(threads, x.row_blocks(ROWS).enumerate(), |(index, x)| {
         let from = from.rows_range(index * ROWS..index * ROWS + x.rows());

@@ -102,7 +102,7 @@ pub fn sampled_product(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, patt
         return values.fill(0.0);
     }
     // Threads meet after every panel, and for its packing, so it is a panel's work that must be worth it.
-    let threads = context.threads().for_work(work(batch).saturating_mul(values.len()));
+    let threads = context.threads().for_work([work(batch), values.len()]);
     if batch == 1 {
         return for_each(threads, pattern.blocks(values, ROWS), |(rows, values)| {
             one_sample(x.row(0), z.row(0), pattern, rows, values);

@@ -144,7 +144,7 @@ pub fn sparse_times_dense(context: &mut Context, a: &SparseMatrix, b: MatRef<'_>
     if cols <= FEW_SAMPLES {
         return few_samples(context, lists, Samples::Columns, b, c, write);
     }
-    let threads = context.threads().for_work(lists.indices.len().saturating_mul(cols));
+    let threads = context.threads().for_work([lists.indices.len(), cols]);
     let widest = widest(WIDEST, lists.inputs, cols, threads);
     let [packed] = context.scratch([packed_len(lists.inputs, widest * LANES) * threads.get()]);
     with_workspaces(threads, packed, c.column_blocks_by(panel_of(widest)), |packed, (first, c)| {
@@ -168,7 +168,7 @@ fn samples_times_lists(
     if batch <= FEW_SAMPLES {
         return few_samples(context, w.lists(summed, false), Samples::Rows, x, y, write);
     }
-    let threads = context.threads().for_work(w.values().len().saturating_mul(batch));
+    let threads = context.threads().for_work([w.values().len(), batch]);
     let widest = widest(WIDEST, x.cols(), batch, threads);
     let lists = w.lists(summed, widest == WIDEST);
     let panel = packed_len(lists.inputs, widest * LANES);

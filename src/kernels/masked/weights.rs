@@ -364,7 +364,7 @@ impl MaskedWeights {
                     matmul_tn(context, x, y, all.view_mut(), Write::Replace);
                     let all = &*all;
                     for_each(
-                        threads.for_work(weights.saturating_mul(TOUCHED)),
+                        threads.for_work([weights, TOUCHED]),
                         pattern.blocks(gradient, PICKED_ROWS),
                         |(rows, values)| {
                             let mut values = values.iter_mut();

@@ -72,8 +72,7 @@ const COST: usize = 8;
 
 /// The threads for so many multiply-adds a particle.
 fn threads_for(context: &Context, particles: &Particles, each: usize) -> Threads {
-    let work = particles.blocks().saturating_mul(LANES * COST);
-    context.threads().for_work(work.saturating_mul(each))
+    context.threads().for_work([particles.blocks(), LANES * COST, each])
 }
 
 /// Scratch of each thread: what one evaluation of the net needs, and `extra` vectors.

@@ -59,7 +59,7 @@ pub(super) const COST: usize = 16;
 pub fn gaussian(context: &mut Context, stream: Stream, sigma: f32, out: &mut [f32]) {
     check_sigma("gaussian", sigma);
     let isa = context.isa();
-    let threads = context.threads().for_work(out.len().saturating_mul(COST));
+    let threads = context.threads().for_work([out.len(), COST]);
     for_each(threads, out.chunks_mut(BLOCK).zip(0..), |(out, block)| {
         dispatch(isa, Fill { stream: stream.item(block), sigma, out });
     });

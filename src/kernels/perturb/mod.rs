@@ -105,7 +105,7 @@ pub fn reward_update(context: &mut Context, noise: MatRef<'_>, gain: f32, w: Mat
         return;
     }
     let isa = context.isa();
-    let threads = context.threads().for_work(rows.saturating_mul(cols).saturating_mul(TOUCHED));
+    let threads = context.threads().for_work([rows, cols, TOUCHED]);
     let block = ITEM_VALUES.div_ceil(cols);
     let items = w.row_blocks(block).enumerate();
     for_each(threads, items, |(index, w)| {

@@ -97,8 +97,8 @@ pub fn perturbed_per_sample(
         return;
     }
     let isa = context.isa();
-    let work = z.rows().saturating_mul(z.cols()).saturating_mul(clean.cols()).saturating_mul(COST);
-    for_each(context.threads().for_work(work), perturbed.row_blocks(SAMPLES).enumerate(), |(block, perturbed)| {
+    let threads = context.threads().for_work([z.rows(), z.cols(), clean.cols(), COST]);
+    for_each(threads, perturbed.row_blocks(SAMPLES).enumerate(), |(block, perturbed)| {
         let first = block * SAMPLES;
         dispatch(isa, Outputs { z, clean, stream, sigma, perturbed, first });
     });
@@ -211,7 +211,7 @@ pub fn reward_update_per_sample(
     let (isa, threads) = (context.isa(), context.threads());
     let stride = inputs.next_multiple_of(PAIR);
     let len = stride * outputs;
-    let threads = threads.for_work(len.saturating_mul(gains.len()).saturating_mul(COST));
+    let threads = threads.for_work([len, gains.len(), COST]);
     let part = gains.len().div_ceil(PARTS).max(1);
     let parts = gains.len().div_ceil(part).max(1);
     let [sums] = context.scratch([parts * len]);

@@ -33,7 +33,7 @@ pub fn to_f32(context: &mut Context, bytes: &[u8], scale: f32, offset: f32, out:
     assert!(bytes.len() == out.len(), "to_f32: {} bytes for {} numbers", bytes.len(), out.len());
     let isa = context.isa();
     let stream = out.len() >= STREAM && out.as_ptr().addr().is_multiple_of(64);
-    let threads = context.threads().for_work(out.len() * 8);
+    let threads = context.threads().for_work([out.len(), 8]);
     for_each(threads, bytes.chunks(BYTES).zip(out.chunks_mut(BYTES)), |(bytes, out)| {
         dispatch(isa, ToF32 { bytes, scale, offset, out, stream });
     });

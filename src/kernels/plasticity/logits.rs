@@ -51,7 +51,7 @@ pub fn logits(context: &mut Context, h: MatRef<'_>, w: MatRef<'_>, y: MatMut<'_>
         return;
     }
     let isa = context.isa();
-    let threads = context.threads().for_work(h.rows().saturating_mul(h.cols()).saturating_mul(w.rows()));
+    let threads = context.threads().for_work([h.rows(), h.cols(), w.rows()]);
     let sums = ROWS.min(h.rows()) * w.rows() * LANES;
     let [scratch] = context.scratch([sums * threads.get()]);
     for_each_with(threads, scratch.chunks_mut(sums), y.row_blocks(ROWS).enumerate(), |sums, (block, y)| {

@@ -41,7 +41,7 @@ pub(super) fn update(context: &mut Context, h: MatRef<'_>, d: MatRef<'_>, w: Mat
         return;
     }
     let isa = context.isa();
-    let threads = context.threads().for_work(batch.saturating_mul(inputs).saturating_mul(units.len()));
+    let threads = context.threads().for_work([batch, inputs, units.len()]);
     let mut rest = Some(w);
     let items = (0..inputs.div_ceil(CHUNK)).map(|chunk| {
         let w = rest.take().expect("split once for each chunk");

@@ -128,7 +128,7 @@ const SMALLEST_DEVIATION: f64 = 1e-8;
 
 /// z-score over each row, before the ReLU; the standard deviations go to `deviations`.
 fn zscore(context: &Context, y: MatMut<'_>, deviations: &mut [f32]) {
-    let threads = context.threads().for_work(y.rows() * y.cols() * 8);
+    let threads = context.threads().for_work([y.rows(), y.cols(), 8]);
     parallel::for_each(threads, y.row_blocks(4).zip(deviations.chunks_mut(4)), |(mut rows, deviations)| {
         for (row, deviation) in (0..rows.rows()).zip(deviations) {
             let row = rows.row_mut(row);
@@ -145,7 +145,7 @@ fn zscore(context: &Context, y: MatMut<'_>, deviations: &mut [f32]) {
 
 /// Turns dE/dz, in place, into dE/dy; `s` holds the scores (or the sums, for plain ReLU).
 fn backward(context: &Context, activation: Activation, s: MatRef<'_>, deviations: &[f32], gradient: MatMut<'_>) {
-    let threads = context.threads().for_work(s.rows() * s.cols() * 8);
+    let threads = context.threads().for_work([s.rows(), s.cols(), 8]);
     let blocks = gradient.row_blocks(4).enumerate();
     parallel::for_each(threads, blocks, |(block, mut rows)| {
         for row in 0..rows.rows() {

@@ -145,7 +145,7 @@ impl Hidden {
         dense::matmul(context, images, self.weights(), h.view_mut(), Write::Replace);
         activation::relu(context, h.view_mut());
         if let Some(count) = self.firing {
-            let threads = context.threads().for_work(h.rows() * h.cols() * 16);
+            let threads = context.threads().for_work([h.rows(), h.cols(), 16]);
             parallel::for_each(threads, h.view_mut().row_blocks(1), |mut row| strongest(row.row_mut(0), count));
         }
         h

@@ -85,7 +85,7 @@ fn backward(context: &mut Context, activation: Activation, y: MatRef<'_>, gradie
         Activation::Relu => return relu_gradient(context, y, gradient),
         Activation::MagnitudeZscore { rescale, .. } => rescale,
     };
-    let threads = context.threads().for_work(y.rows() * y.cols() * 8);
+    let threads = context.threads().for_work([y.rows(), y.cols(), 8]);
     parallel::for_each(threads, gradient.row_blocks(4).enumerate(), |(block, mut rows)| {
         for row in 0..rows.rows() {
             magnitude_zscore_backward(y.row(block * 4 + row), rows.row_mut(row), rescale);

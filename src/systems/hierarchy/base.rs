@@ -122,7 +122,7 @@ impl Engine {
         reshape(&mut self.latents, lens().map(|_| (count as usize * plan.hidden, padded)));
         reshape(&mut self.transposed, lens().map(|len| (len, plan.hidden)));
         self.losses.resize(plan.seats.len() * chunks, 0.0);
-        let threads = context.threads().for_work(plan.work()[0] * base.batch);
+        let threads = context.threads().for_work([plan.work()[0], base.batch]);
         if self
             .workspaces
             .first()
@@ -323,7 +323,7 @@ pub(super) fn latents(
     // Encoders alone: the decoders' transposes are not looked at.
     let nothing = Matrix::zeros(0, 0);
     let weights: Vec<Weights<'_>> = units.iter().map(|unit| Weights { unit, transposed: &nothing }).collect();
-    let threads = context.threads().for_work(plan.work()[1] * indices.len());
+    let threads = context.threads().for_work([plan.work()[1], indices.len()]);
     let mut workspaces: Vec<Workspace> = Vec::new();
     workspaces.resize_with(threads.get(), || Workspace::new(context, plan));
     let maps = maps.map(|maps| maps.row_blocks(SAMPLES)).into_iter().flatten().map(Some);

@@ -73,7 +73,7 @@ fn image_shape(inputs: usize) -> Result<Shape> {
 
 /// Images \[n, inputs\] resized to \[n, side^2\].
 pub(super) fn resize(context: &Context, images: MatRef<'_>, shape: Shape, side: usize, out: MatMut<'_>) {
-    let threads = context.threads().for_work(images.rows() * side * side * 16);
+    let threads = context.threads().for_work([images.rows(), side, side, 16]);
     for_each(threads, out.row_blocks(IMAGES).enumerate(), |(block, mut out)| {
         for row in 0..out.rows() {
             resize_bilinear(images.row(block * IMAGES + row), shape, side, side, out.row_mut(row));
