@@ -64,6 +64,7 @@ fn the_median_of_all_units_is_what_counts_where_that_is_asked_for() {
     let of = |best: &[f64], candidates: &[(&[f64], bool)]| -> Vec<[f64; 2]> {
         let mut network = after_first_training(meta.clone(), Named::Random, best);
         for &(entropies, accepted) in candidates {
+            network.propose().unwrap();
             network.current.entropies = entropies.to_vec();
             assert_eq!(network.judge(), accepted, "{entropies:?} after {best:?}");
         }
