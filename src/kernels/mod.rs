@@ -23,6 +23,7 @@ pub mod pixels;
 pub mod plasticity;
 pub mod verify;
 mod winners;
+mod xoshiro;
 
 /// Refuses a setting that is NaN or infinite: it would make all that a kernel learns so, without a word.
 #[track_caller]

@@ -10,7 +10,7 @@
 
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::kernels::perturb::gaussian::{Generators, PAIR};
+use crate::kernels::xoshiro::{Generators, PAIR};
 use crate::matrix::MatMut;
 use crate::parallel::{TOUCHED, for_each};
 use crate::random::Stream;

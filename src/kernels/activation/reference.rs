@@ -1,8 +1,8 @@
 //! The formulas as they are written, in `f64`.
 
 use super::{Axis, Dropout, dropout};
-use crate::kernels::perturb::gaussian::seeds;
 use crate::kernels::perturb::reference::{normal_distribution, xoshiro128_plus_plus};
+use crate::kernels::xoshiro::seeds;
 use crate::random::Stream;
 use crate::simd::LANES;
 

@@ -144,7 +144,8 @@ impl Population {
     /// If there is no such genotype or gene.
     #[track_caller]
     pub fn allele(&self, genotype: usize, gene: usize) -> bool {
-        assert!(genotype < self.genotypes, "genotype {genotype} of {}", self.genotypes);
+        assert!(genotype < self.genotypes, "population: genotype {genotype} of {}", self.genotypes);
+        assert!(gene < self.genes, "population: gene {gene} of {}", self.genes);
         self.group(genotype / GROUP)[gene] >> (genotype % GROUP) & 1 == 1
     }
 

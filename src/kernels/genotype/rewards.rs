@@ -33,7 +33,7 @@ impl AlleleRewards {
     /// If there is no such gene.
     #[track_caller]
     pub fn get(&self, gene: usize) -> Option<(f64, f64)> {
-        let both = (1..self.genotypes).contains(&(self.carriers[gene] as usize));
+        let both = (1..self.genotypes).contains(&self.carriers(gene));
         both.then(|| (self.present[gene], self.absent[gene]))
     }
 
@@ -43,6 +43,7 @@ impl AlleleRewards {
     /// If there is no such gene.
     #[track_caller]
     pub fn carriers(&self, gene: usize) -> usize {
+        assert!(gene < self.genes(), "rewards of alleles: gene {gene} of {}", self.genes());
         self.carriers[gene] as usize
     }
 }

@@ -128,6 +128,7 @@ impl WeightGeneration {
     /// If there is no such link.
     #[track_caller]
     pub fn link(&self, link: usize) -> (&[u32], &[f32]) {
+        assert!(link < self.links(), "weights of genotypes: link {link} of {}", self.links());
         let range = self.matrix.pattern().range(link);
         (&self.matrix.pattern().indices()[range.clone()], &self.matrix.values()[range])
     }

@@ -19,7 +19,7 @@ use crate::context::Context;
 use crate::kernels::dense::blocked::{CHUNK, Epilogue, Panels, chunk_product, packed_len, transpose_columns};
 use crate::kernels::dense::{BY_PANEL, ChunkProduct, by_panel, pack, panel_scratch, transpose};
 use crate::matrix::{MatMut, MatRef};
-use crate::parallel::{TOUCHED, for_each, for_each_with};
+use crate::parallel::{TOUCHED, Threads, for_each, for_each_with};
 use crate::simd::{Kernel, LANES, Simd, dispatch};
 
 /// Oja's subspace rule: `w_ij += rate sum_b z_bj (x_bi - sum_k z_bk w_ik)`.
@@ -103,43 +103,43 @@ fn by_residual(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, mut w: MatMu
     let epilogue =
         Epilogue { scale: Some(update.scale(batch)), diagonal: squares.as_deref(), non_negative: update.non_negative };
     if batch <= FEW {
-        // Reading and writing w is the cost, whatever the batch.
-        let threads = context.threads().for_work([TOUCHED, inputs, units]);
-        for_each(threads, w.row_blocks(CHUNK).enumerate(), |(index, w)| {
-            dispatch(isa, FewRows { x, z, first: index * CHUNK, w, epilogue });
-        });
-        return;
+        of_few(context, x, z, w, epilogue);
+    } else if batch <= SEVERAL {
+        of_several(context, x, z, w, epilogue);
+    } else if batch < MANY {
+        by_chunks(context, x, z, w, epilogue);
+    } else {
+        by_products(context, x, z, w, epilogue);
     }
-    let threads = context.threads().for_work([2, batch, inputs, units]);
-    if batch <= SEVERAL {
-        let len = several::scratch_len(batch);
-        let [z_plain, sums] = context.scratch([packed_len(batch, units), len * threads.get()]);
-        let panels = pack(isa, threads, z, false, batch, units, z_plain);
-        for_each_with(threads, sums.chunks_mut(len), w.row_blocks(CHUNK).enumerate(), |scratch, (index, w)| {
-            dispatch(isa, SeveralRows { x, z, panels, first: index * CHUNK, w, epilogue, scratch });
-        });
-        return;
-    }
-    let stride = batch.next_multiple_of(LANES);
-    if batch >= MANY {
-        let by_rows = units < BY_PANEL;
-        let second = if by_rows { packed_len(batch, units) } else { panel_scratch(batch, threads) };
-        let [residual, packed] = context.scratch([inputs * stride, panel_scratch(units, threads).max(second)]);
-        transpose(isa, threads, x, residual);
-        let mut residual = MatMut::with_stride(residual, inputs, batch, stride).expect("scratch for the residuals");
-        by_panel(isa, threads, w.as_ref(), z, true, residual.reborrow(), Epilogue::add(-1.0), None, packed);
-        let residual = residual.as_ref();
-        if !by_rows {
-            return by_panel(isa, threads, residual, z, false, w, epilogue, None, packed);
-        }
-        // As a dense product of so few columns: there would be fewer panels of units than threads.
-        let panels = pack(isa, threads, z, false, batch, units, packed);
-        for_each(threads, w.row_blocks(CHUNK).enumerate(), |(index, w)| {
-            dispatch(isa, ChunkProduct { a: residual, first: index * CHUNK, panels, c: w, epilogue });
-        });
-        return;
-    }
-    let chunk = if batch < 64 { CHUNK } else { 2 * CHUNK };
+}
+
+/// Rows of w, each read and written once: that is the cost, whatever the batch.
+fn of_few(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatMut<'_>, epilogue: Epilogue<'_>) {
+    let (isa, threads) = (context.isa(), context.threads().for_work([TOUCHED, x.cols(), z.cols()]));
+    for_each(threads, w.row_blocks(CHUNK).enumerate(), |(index, w)| {
+        dispatch(isa, FewRows { x, z, first: index * CHUNK, w, epilogue });
+    });
+}
+
+/// The threads for two products.
+fn threads_for(context: &Context, x: MatRef<'_>, z: MatRef<'_>) -> Threads {
+    context.threads().for_work([2, x.rows(), x.cols(), z.cols()])
+}
+
+fn of_several(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatMut<'_>, epilogue: Epilogue<'_>) {
+    let (isa, threads, batch, units) = (context.isa(), threads_for(context, x, z), x.rows(), z.cols());
+    let len = several::scratch_len(batch);
+    let [z_plain, sums] = context.scratch([packed_len(batch, units), len * threads.get()]);
+    let panels = pack(isa, threads, z, false, batch, units, z_plain);
+    for_each_with(threads, sums.chunks_mut(len), w.row_blocks(CHUNK).enumerate(), |scratch, (index, w)| {
+        dispatch(isa, SeveralRows { x, z, panels, first: index * CHUNK, w, epilogue, scratch });
+    });
+}
+
+/// The residuals of a chunk of rows of w at a time, and what they change of these.
+fn by_chunks(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatMut<'_>, epilogue: Epilogue<'_>) {
+    let (isa, threads, batch, units) = (context.isa(), threads_for(context, x, z), x.rows(), z.cols());
+    let (stride, chunk) = (batch.next_multiple_of(LANES), if batch < 64 { CHUNK } else { 2 * CHUNK });
     let [z_transposed, z_plain, residuals] =
         context.scratch([packed_len(units, batch), packed_len(batch, units), chunk * stride * threads.get()]);
     let z_transposed = pack(isa, threads, z, true, units, batch, z_transposed);
@@ -152,6 +152,27 @@ fn by_residual(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, mut w: MatMu
             dispatch(isa, ResidualChunk { x, z_transposed, z_plain, first: index * chunk, scratch, w, epilogue });
         },
     );
+}
+
+/// All residuals, and then what they change: two products in sequence.
+fn by_products(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatMut<'_>, epilogue: Epilogue<'_>) {
+    let (isa, threads) = (context.isa(), threads_for(context, x, z));
+    let (batch, inputs, units) = (x.rows(), x.cols(), z.cols());
+    let (stride, by_rows) = (batch.next_multiple_of(LANES), units < BY_PANEL);
+    let second = if by_rows { packed_len(batch, units) } else { panel_scratch(batch, threads) };
+    let [residual, packed] = context.scratch([inputs * stride, panel_scratch(units, threads).max(second)]);
+    transpose(isa, threads, x, residual);
+    let mut residual = MatMut::with_stride(residual, inputs, batch, stride).expect("scratch for the residuals");
+    by_panel(isa, threads, w.as_ref(), z, true, residual.reborrow(), Epilogue::add(-1.0), None, packed);
+    let residual = residual.as_ref();
+    if !by_rows {
+        return by_panel(isa, threads, residual, z, false, w, epilogue, None, packed);
+    }
+    // As a dense product of so few columns: there would be fewer panels of units than threads.
+    let panels = pack(isa, threads, z, false, batch, units, packed);
+    for_each(threads, w.row_blocks(CHUNK).enumerate(), |(index, w)| {
+        dispatch(isa, ChunkProduct { a: residual, first: index * CHUNK, panels, c: w, epilogue });
+    });
 }
 
 /// Batches from which two products in sequence win over one visit to each row: the packed z no longer fits the caches.

@@ -141,6 +141,7 @@ impl FieldLayer {
     /// If there is no such unit.
     #[track_caller]
     pub fn range(&self, unit: usize) -> std::ops::Range<usize> {
+        assert!(unit < self.units(), "field layer: unit {unit} of {}", self.units());
         self.offsets[unit]..self.offsets[unit + 1]
     }
 

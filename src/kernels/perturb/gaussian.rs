@@ -13,21 +13,15 @@
 //! 1. and 2. Box and Muller (Ann. Math. Stat. 29, 1958) emit `sqrt(-2 ln u) (cos t, sin t)` with t uniform on the circle. By symmetry
 //!    t need only run over a quarter of it if both signs are drawn apart; turning that quarter to lie around zero leaves
 //!    `cos(phi + pi/4) = (cos phi - sin phi) / sqrt 2`, whose root cancels that in the radius. Nothing is left to select by quadrant.
-//!
-//! The generator is xoshiro128++ (Blackman & Vigna, "Scrambled linear pseudorandom number generators", ACM TOMS 47(4), 2021), which
-//! needs only additions, shifts, rotations and exclusive ors of 32 bits, so that it runs in lanes on every instruction set.
-
-use rand_core::Rng;
 
 use crate::context::Context;
+use crate::kernels::xoshiro::{Generators, PAIR};
 use crate::parallel::for_each;
 use crate::random::Stream;
 use crate::simd::{Kernel, LANES, Simd, dispatch, math};
 
 /// Values that come from one seeding. Part of the definition of the stream: changing it changes every value.
 pub(crate) const BLOCK: usize = 8192;
-/// Values drawn together, or whose masks are, two vectors of them.
-pub(crate) const PAIR: usize = 2 * LANES;
 /// What a value costs, in multiply-adds.
 pub(super) const COST: usize = 16;
 
@@ -105,51 +99,6 @@ pub(crate) struct Normals<S: Simd> {
     sigma: S::F32,
 }
 
-/// Sixteen xoshiro128++ generators side by side.
-#[derive(Clone, Copy)]
-pub(crate) struct Generators<S: Simd> {
-    simd: S,
-    state: [S::U32; 4],
-}
-
-/// Sixteen states. All-zero ones, which would stay zero, have probability 2^-124.
-pub(crate) fn seeds(stream: Stream) -> [[u32; LANES]; 4] {
-    let mut generator = stream.generator();
-    std::array::from_fn(|_| {
-        let mut lanes = [0; LANES];
-        for two in lanes.chunks_exact_mut(2) {
-            let bits = generator.next_u64();
-            (two[0], two[1]) = (bits as u32, (bits >> 32) as u32);
-        }
-        lanes
-    })
-}
-
-impl<S: Simd> Generators<S> {
-    #[inline(always)]
-    pub(crate) fn seeded(simd: S, stream: Stream) -> Self {
-        Self::from_states(simd, &seeds(stream))
-    }
-
-    #[inline(always)]
-    fn from_states(simd: S, seeds: &[[u32; LANES]; 4]) -> Self {
-        let state =
-            [simd.load_u32(&seeds[0]), simd.load_u32(&seeds[1]), simd.load_u32(&seeds[2]), simd.load_u32(&seeds[3])];
-        Generators { simd, state }
-    }
-
-    /// One step in every lane.
-    #[inline(always)]
-    pub(crate) fn bits(&mut self) -> S::U32 {
-        let s = self.simd;
-        let [a, b, c, d] = self.state;
-        let result = s.add_u32(s.rotate_left::<7, 25>(s.add_u32(a, d)), a);
-        let (c, d, t) = (s.xor(c, a), s.xor(d, b), s.shl::<9>(b));
-        self.state = [s.xor(a, d), s.xor(b, c), s.xor(c, t), s.rotate_left::<11, 21>(d)];
-        result
-    }
-}
-
 impl<S: Simd> Normals<S> {
     #[inline(always)]
     pub(crate) fn seeded(simd: S, stream: Stream, sigma: f32) -> Self {
@@ -159,7 +108,7 @@ impl<S: Simd> Normals<S> {
     /// The next two vectors.
     #[inline(always)]
     pub(crate) fn pair(&mut self) -> (S::F32, S::F32) {
-        let s = self.generators.simd;
+        let s = self.generators.simd();
         let (a, b) = (self.generators.bits(), self.generators.bits());
         let u = s.mul_add(s.from_i32(s.shr::<1>(a)), s.splat(1.0 / 2_147_483_648.0), s.splat(1.0 / 4_294_967_296.0));
         // u = 1 gives ln 1 = 0; abs takes its sign off.

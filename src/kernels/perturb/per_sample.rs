@@ -5,9 +5,10 @@
 //! inputs rounded up to 32: unit by unit, so that vectors of noise lie along the inputs, as z does, and each unit begins with a fresh pair.
 //! The same values come again for the update.
 
-use super::gaussian::{BLOCK, COST, Normals, PAIR, check_sigma};
+use super::gaussian::{BLOCK, COST, Normals, check_sigma};
 use super::same_shape;
 use crate::context::Context;
+use crate::kernels::xoshiro::PAIR;
 use crate::matrix::{MatMut, MatRef};
 use crate::parallel::for_each;
 use crate::random::Stream;

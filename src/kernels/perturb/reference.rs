@@ -1,11 +1,14 @@
 //! The formulas as they are written, in `f64`.
 
-use super::gaussian::{BLOCK, PAIR, seeds};
+use super::gaussian::BLOCK;
 use super::{Draws, WeightPerturbation};
 use crate::kernels::loss::reference::{cross_entropy, cross_entropy_bound};
+use crate::kernels::xoshiro::{PAIR, seeds};
 use crate::matrix::{MatRef, Matrix};
 use crate::random::Stream;
 use crate::simd::LANES;
+
+pub use crate::kernels::xoshiro::xoshiro128_plus_plus;
 
 /// `z w` of row-major z [batch, inputs] and w [inputs, outputs].
 pub fn product(z: &[f32], w: &[f64], batch: usize, inputs: usize, outputs: usize) -> Vec<f64> {
@@ -145,19 +148,6 @@ pub fn weight_perturbation(
         }
     }
     Step { clean, perturbed, weights }
-}
-
-/// xoshiro128++ as its authors print it: the next output, and the state moved on.
-pub fn xoshiro128_plus_plus(s: &mut [u32; 4]) -> u32 {
-    let result = s[0].wrapping_add(s[3]).rotate_left(7).wrapping_add(s[0]);
-    let t = s[1] << 9;
-    s[2] ^= s[0];
-    s[3] ^= s[1];
-    s[1] ^= s[2];
-    s[0] ^= s[3];
-    s[2] ^= t;
-    s[3] = s[3].rotate_left(11);
-    result
 }
 
 /// The first `count` values of [`gaussian`](super::gaussian) by the printed recurrence and the transform of Box and Muller, and how far the

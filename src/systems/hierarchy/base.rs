@@ -4,8 +4,9 @@ use std::ops::ControlFlow;
 
 use super::config::Base;
 use super::images::Prepared;
+use super::layer::Layer;
 use super::sweep::{Activity, Encode, Learn, Plan, SAMPLES, Source, Traces, Weights};
-use super::units::{Layer, Unit};
+use super::units::Unit;
 use crate::context::Context;
 use crate::datasets::batches::Batches;
 use crate::kernels::activation::Dropout;
@@ -276,8 +277,7 @@ impl Piece<'_> {
         bias_gradient.resize(self.bias.rows(), 0.0);
         dispatch(context.isa(), RowSums { matrix: self.bias, sums: bias_gradient });
         let layer = self.layer;
-        layer.moments.update(context, step, gradient.as_slice(), layer.weights.as_mut_slice());
-        layer.bias_moments.update(context, step, bias_gradient, &mut layer.bias);
+        layer.update(context, step, gradient, bias_gradient);
         if let Some(transposed) = self.transposed {
             transpose_into(context, layer.weights.view(), transposed.view_mut());
         }

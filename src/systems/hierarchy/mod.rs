@@ -34,6 +34,7 @@ mod base;
 pub mod config;
 pub mod experiment;
 mod images;
+mod layer;
 mod moves;
 mod network;
 mod read_out;

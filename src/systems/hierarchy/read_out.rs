@@ -6,9 +6,10 @@
 //! Without hidden units r = z: the multinomial logistic regression of the paper.
 
 use super::config::ReadOut as Config;
+use super::layer::Layer;
 use crate::context::Context;
 use crate::kernels::activation::{relu, relu_gradient};
-use crate::kernels::adam::{Adam, Step};
+use crate::kernels::adam::Step;
 use crate::kernels::dense::{Write, add_bias, matmul, matmul_nt, matmul_tn};
 use crate::kernels::loss;
 use crate::matrix::{MatMut, MatRef, Matrix};
@@ -18,24 +19,14 @@ use crate::systems::read_out::column_sums;
 /// Samples evaluated at once.
 const BLOCK: usize = 1000;
 
-/// Weights `[inputs, outputs]`, a bias, and Adam's moments of both.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Layer {
-    pub(crate) weights: Matrix,
-    pub(crate) bias: Vec<f32>,
-    pub(crate) moments: Adam,
-    pub(crate) bias_moments: Adam,
-}
-
 impl Layer {
-    /// Uniform within one over the root of the inputs, as PyTorch's linear layers.
-    fn new(inputs: usize, outputs: usize, stream: Stream) -> Self {
+    /// Weights `[inputs, outputs]` and a bias, uniform within one over the root of the inputs, as PyTorch's linear layers.
+    fn drawn(inputs: usize, outputs: usize, stream: Stream) -> Self {
         let bound = 1.0 / (inputs as f32).sqrt();
-        let mut weights = Matrix::zeros(inputs, outputs);
+        let (mut weights, mut bias) = (Matrix::zeros(inputs, outputs), vec![0.0; outputs]);
         stream.item(0).uniform(-bound, bound, weights.as_mut_slice());
-        let mut bias = vec![0.0; outputs];
         stream.item(1).uniform(-bound, bound, &mut bias);
-        Layer { weights, bias, moments: Adam::new(inputs * outputs), bias_moments: Adam::new(outputs) }
+        Layer::new(weights, bias)
     }
 
     fn sums(&self, context: &mut Context, x: MatRef<'_>, mut y: MatMut<'_>) {
@@ -46,8 +37,7 @@ impl Layer {
     fn learn(&mut self, context: &mut Context, x: MatRef<'_>, gradient: MatRef<'_>, step: &Step) {
         let mut by_weights = Matrix::zeros(self.weights.rows(), self.weights.cols());
         matmul_tn(context, x, gradient, by_weights.view_mut(), Write::Replace);
-        self.moments.update(context, step, by_weights.as_slice(), self.weights.as_mut_slice());
-        self.bias_moments.update(context, step, &column_sums(gradient), &mut self.bias);
+        self.update(context, step, &by_weights, &column_sums(gradient));
     }
 }
 
@@ -68,8 +58,10 @@ pub(super) struct Samples<'a> {
 impl Classifier {
     pub(super) fn new(config: &Config, inputs: usize, classes: usize, stream: Stream) -> Self {
         let layers = match *Classifier::shapes(config, inputs, classes) {
-            [[inputs, outputs]] => vec![Layer::new(inputs, outputs, stream.item(1))],
-            ref shapes => shapes.iter().zip(0..).map(|(&[from, to], k)| Layer::new(from, to, stream.item(k))).collect(),
+            [[inputs, outputs]] => vec![Layer::drawn(inputs, outputs, stream.item(1))],
+            ref shapes => {
+                shapes.iter().zip(0..).map(|(&[from, to], k)| Layer::drawn(from, to, stream.item(k))).collect()
+            }
         };
         Classifier { layers }
     }

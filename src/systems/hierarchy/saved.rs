@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::config::{Config, Form, ReadOut, Rule};
+use super::layer::Layer;
 use super::moves::{MOVE, Moves};
 use super::network::{KIND, Network, Reading, Situation};
 use super::read_out::Classifier;
@@ -20,12 +21,7 @@ impl Situation {
             let areas: Vec<f64> = field.rectangles().iter().flat_map(topology::area).map(|n| n as f64).collect();
             writer.doubles(&format!("{name}.{k}.field"), &[areas.len() / 4, 4], &areas);
             for (part, layer) in [("encoder", &unit.encoder), ("decoder", &unit.decoder)] {
-                let name = format!("{name}.{k}.{part}");
-                let shape = [layer.weights.rows(), layer.weights.cols()];
-                writer.matrix(&format!("{name}.weights"), &layer.weights);
-                writer.values(&format!("{name}.bias"), &[layer.bias.len()], &layer.bias);
-                writer.adam(&format!("{name}.weights"), &shape, &layer.moments);
-                writer.adam(&format!("{name}.bias"), &[layer.bias.len()], &layer.bias_moments);
+                layer.write(&format!("{name}.{k}.{part}"), writer);
             }
             if let Some(store) = &unit.store {
                 writer.matrix(&format!("{name}.{k}.map.encoder"), &store.encoder);
@@ -60,20 +56,13 @@ impl Situation {
                 }
             };
             for (part, biases) in [("encoder", hidden), ("decoder", inputs)] {
-                reader.expect_moments(&format!("{name}.{k}.{part}.weights"), &[hidden, inputs])?;
-                reader.expect_moments(&format!("{name}.{k}.{part}.bias"), &[biases])?;
+                Layer::expect(&format!("{name}.{k}.{part}"), [hidden, inputs], biases, reader)?;
             }
             let field = ReceptiveField::new(network.geometry.map(), &rectangles)?;
             let mut unit = Unit::zeros(inputs, hidden);
             unit.store = (form == Form::Masked).then(|| Store::zeros(hidden, cells));
             for (part, layer) in [("encoder", &mut unit.encoder), ("decoder", &mut unit.decoder)] {
-                let name = format!("{name}.{k}.{part}");
-                let shape = [layer.weights.rows(), layer.weights.cols()];
-                let biases = layer.bias.len();
-                reader.matrix(&format!("{name}.weights"), &mut layer.weights)?;
-                reader.values(&format!("{name}.bias"), &[biases], &mut layer.bias)?;
-                reader.adam(&format!("{name}.weights"), &shape, &mut layer.moments)?;
-                reader.adam(&format!("{name}.bias"), &[biases], &mut layer.bias_moments)?;
+                layer.read(&format!("{name}.{k}.{part}"), reader)?;
             }
             if let Some(store) = &mut unit.store {
                 reader.matrix(&format!("{name}.{k}.map.encoder"), &mut store.encoder)?;
@@ -107,32 +96,21 @@ const EXACT: f64 = (1u64 << 53) as f64;
 impl Classifier {
     fn write(&self, name: &str, writer: &mut Writer) {
         for (index, layer) in self.layers.iter().enumerate() {
-            let name = format!("{name}.{index}");
-            let shape = [layer.weights.rows(), layer.weights.cols()];
-            writer.matrix(&format!("{name}.weights"), &layer.weights);
-            writer.values(&format!("{name}.bias"), &shape[1..], &layer.bias);
-            writer.adam(&format!("{name}.weights"), &shape, &layer.moments);
-            writer.adam(&format!("{name}.bias"), &shape[1..], &layer.bias_moments);
+            layer.write(&format!("{name}.{index}"), writer);
         }
     }
 
     /// Checks that a classifier of these layers is there.
     fn expect(shapes: &[[usize; 2]], name: &str, reader: &mut Reader) -> Result<()> {
         for (index, shape) in shapes.iter().enumerate() {
-            reader.expect_moments(&format!("{name}.{index}.weights"), shape)?;
-            reader.expect_moments(&format!("{name}.{index}.bias"), &shape[1..])?;
+            Layer::expect(&format!("{name}.{index}"), *shape, shape[1], reader)?;
         }
         Ok(())
     }
 
     fn read(mut self, name: &str, reader: &mut Reader) -> Result<Self> {
         for (index, layer) in self.layers.iter_mut().enumerate() {
-            let name = format!("{name}.{index}");
-            let shape = [layer.weights.rows(), layer.weights.cols()];
-            reader.matrix(&format!("{name}.weights"), &mut layer.weights)?;
-            reader.values(&format!("{name}.bias"), &shape[1..], &mut layer.bias)?;
-            reader.adam(&format!("{name}.weights"), &shape, &mut layer.moments)?;
-            reader.adam(&format!("{name}.bias"), &shape[1..], &mut layer.bias_moments)?;
+            layer.read(&format!("{name}.{index}"), reader)?;
         }
         Ok(self)
     }

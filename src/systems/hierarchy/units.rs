@@ -8,35 +8,10 @@
 //! cell of the map: they are gathered when the field comes to rest and put back when it moves on.
 
 use super::config::Form;
-use crate::kernels::adam::Adam;
+use super::layer::Layer;
 use crate::kernels::masked::{ReceptiveField, Run};
 use crate::matrix::Matrix;
 use crate::random::Stream;
-
-/// A weight matrix `[hidden, inputs]`, a bias, and Adam's moments of both.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Layer {
-    pub(crate) weights: Matrix,
-    pub(crate) bias: Vec<f32>,
-    pub(crate) moments: Adam,
-    pub(crate) bias_moments: Adam,
-}
-
-impl Layer {
-    fn new(hidden: usize, inputs: usize, biases: usize) -> Self {
-        Layer {
-            weights: Matrix::zeros(hidden, inputs),
-            bias: vec![0.0; biases],
-            moments: Adam::new(hidden * inputs),
-            bias_moments: Adam::new(biases),
-        }
-    }
-
-    fn forget_moments(&mut self) {
-        self.moments = Adam::new(self.weights.as_slice().len());
-        self.bias_moments = Adam::new(self.bias.len());
-    }
-}
 
 /// What base learning changes of a unit.
 #[derive(Clone, Debug, PartialEq)]
@@ -125,7 +100,8 @@ impl Initial {
 impl Unit {
     /// A unit of zeros, without weights for the whole map.
     pub(crate) fn zeros(inputs: usize, hidden: usize) -> Self {
-        Unit { encoder: Layer::new(hidden, inputs, hidden), decoder: Layer::new(hidden, inputs, inputs), store: None }
+        let layer = |biases| Layer::new(Matrix::zeros(hidden, inputs), vec![0.0; biases]);
+        Unit { encoder: layer(hidden), decoder: layer(inputs), store: None }
     }
 
     /// A unit at this field, with initial weights: those of a cell are the same wherever the field lies, in both forms.
