@@ -176,10 +176,10 @@ mod tests {
         }
     }
 
-    /// What the caller does in its items, so that there is something left for a helper: waits until one has set the flag.
-    fn wait_for_a_helper(helped: &AtomicBool) {
+    /// What a thread does in its items, so that there is something left for the other: waits until that has set its flag.
+    fn wait_for_the_other(flag: &AtomicBool) {
         let began = Instant::now();
-        while !helped.load(Ordering::SeqCst) {
+        while !flag.load(Ordering::SeqCst) {
             assert!(began.elapsed() < Duration::from_secs(60), "no other thread takes an item");
             std::thread::yield_now();
         }
@@ -187,12 +187,14 @@ mod tests {
 
     #[test]
     fn each_thread_has_its_own_workspace() {
-        let (mut seen, helped) = ([const { Vec::new() }; 2], AtomicBool::new(false));
+        let (mut seen, flags) = ([const { Vec::new() }; 2], [const { AtomicBool::new(false) }; 2]);
         let caller = std::thread::current().id();
         for_each_with(Threads::new(2).unwrap(), seen.iter_mut(), 0..100, |seen, _| {
             let thread = std::thread::current().id();
             seen.push(thread);
-            if thread == caller { wait_for_a_helper(&helped) } else { helped.store(true, Ordering::SeqCst) }
+            let helper = usize::from(thread != caller);
+            flags[helper].store(true, Ordering::SeqCst);
+            wait_for_the_other(&flags[1 - helper]);
         });
         let [own, others] = seen;
         assert_eq!(own.len() + others.len(), 100);
@@ -248,7 +250,7 @@ mod tests {
         let caught = std::panic::catch_unwind(|| {
             for_each(Threads::new(2).unwrap(), 0..100, |_| {
                 if std::thread::current().id() == caller {
-                    return wait_for_a_helper(&helped);
+                    return wait_for_the_other(&helped);
                 }
                 helped.store(true, Ordering::SeqCst);
                 panic!("in another thread");
