@@ -1,4 +1,5 @@
 use super::*;
+use crate::simd::pages::LARGE;
 
 #[test]
 fn owned_matrices_start_on_a_cache_line_and_stay_there_when_cloned() {

@@ -164,7 +164,8 @@ pub fn place(path: &Path) -> Result<PathBuf> {
         }
     }
     let refused = |kind, why: &str| Err(Error::io("replace", path, io::Error::new(kind, why.to_owned())));
-    match fs::metadata(&place) {
+    // Of the path itself: links in `/proc` lead to pipes too, whose names no path has.
+    match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(place),
         Err(error) => Err(Error::io("replace", path, error)),
         Ok(found) if found.is_file() => Ok(place),

@@ -49,14 +49,10 @@ pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     Ok(replace::replace(path, bytes)?)
 }
 
-/// Refuses what can be reached by this path and not be replaced: links in `/dev` and `/proc` lead to what has no name of its own, and to the file
-/// behind an output of this process, which would go on writing to one that has lost its name.
+/// Refuses the file behind an output of this process, which links in `/dev` and `/proc` lead to: it would go on writing to one that has lost its name.
 fn replaceable(path: &Path) -> Result<(), Failure> {
-    let Ok(found) = path.metadata() else { return Ok(()) };
-    if !found.is_file() && !found.is_dir() {
-        let reason = io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
-        return Err(Error::io("replace", path, reason).into());
-    }
+    // What is no file is refused by those who would replace it.
+    let Some(found) = path.metadata().ok().filter(Metadata::is_file) else { return Ok(()) };
     match own_output(&found) {
         Some(output) => {
             Err(Failure::Usage(format!("{}: expected another file than the one that {output} goes to", path.display())))
