@@ -155,13 +155,14 @@ fn plain_tn(a: &Matrix, b: &Matrix, c: &mut Matrix) {
 /// The reference makes the first rows only. At a tenth of the large shape scalar code is bearable, too.
 fn transposed(criterion: &mut Criterion) {
     const FEW: usize = 4;
-    for (m, k, n) in [(256, 784, 2000), (24, 784, 2000)] {
+    for (m, k, n) in [(256, 784, 2000), (24, 784, 2000), (1, 784, 2000), (64, 2000, 10)] {
         let mut group = group(criterion, &format!("dense transposed {m}x{k}x{n}"));
         group.throughput(Throughput::Elements((m * k * n) as u64));
         let (a, b) = (uniform(m, k, 0.1, 1.0, "a"), uniform(k, n, -1.0, 1.0, "b"));
         let (at, bt, c) = (a.transposed(), b.transposed(), Matrix::zeros(m, n));
-        let exact = || reference::product(FEW, n, k, |i, k| a[(i, k)], |k, j| b[(k, j)]).sums;
-        Beside::reference(&mut group, "nt", &format!("reference, rows: {FEW}"), 1e-4, exact)
+        let few = m.min(FEW);
+        let exact = || reference::product(few, n, k, |i, k| a[(i, k)], |k, j| b[(k, j)]).sums;
+        Beside::reference(&mut group, "nt", &format!("reference, rows: {few}"), 1e-4, exact)
             .timed("plain loop", &c, |c| plain_nt(&a, &bt, c))
             .ours(m * k * n, &c, |context, c| matmul_nt(context, a.view(), bt.view(), c.view_mut(), Write::Replace))
             .named("tn")

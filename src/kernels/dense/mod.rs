@@ -9,12 +9,15 @@
 //!
 //! **Error.** With u = 2^-24, g(n) = n u / (1 - n u) and k terms, |p - exact| <= g(k) sum_k |a b|: each output is a chain of fused
 //! multiply-adds over blocks of 256 terms, blocks added in order. Where a product is added, every block is added to c by itself, so that
-//! with t = k / 256, rounded up, a new c is within `g(k + 2 t) |s| sum_k |a b| + g(2 t) (|c| + |old c|)` of the exact c.
-//! **Determinism.** That order depends on neither threads nor instruction set, so neither do the bits.
+//! with t = k / 256, rounded up, a new c is within `g(k + 2 t) |s| sum_k |a b| + g(2 t) (|c| + |old c|)` of the exact c. By dot products, as under
+//! cost, each output is 16 chains, of every sixteenth term, added in a tree, and t is 1: within the same bounds.
+//! **Determinism.** That order depends on the shape, but on neither threads nor instruction set, so neither do the bits.
 //! **NaN and infinity** spread as in the sums above; nothing is skipped for being zero.
 //! **Cost.** m n k multiply-adds. Few rows read `b` where it lies: with AVX-512 up to 64, or 24 to 32 where columns behind the last sixteen are a
 //! large part of all; on other sets up to 32 with less than 192 columns, and 8 with more; up to 8 where `b` is transposed (4 if it has fewer than
-//! 64 rows). For more it is copied once into panels. `matmul_tn` first copies `a`, transposed, into the
+//! 64 rows). For more it is copied once into panels. `matmul_nt` of up to 16 rows, or 12 columns and more rows, or 1024 outputs is computed by dot
+//! products of rows as they lie, where k is at least 64, and 32 times the lesser of rows and columns, and the factor with more rows has at most
+//! 2^22 values (or is multiplied with one row); `matmul` so too, of up to 4 columns and 16 rows or more, once b is transposed. `matmul_tn` first copies `a`, transposed, into the
 //! context's scratch memory; where c is at least twice as tall as wide, up to 16 columns, or 256 and half of k, b and c instead.
 //!
 //! ```
@@ -29,6 +32,7 @@
 //! ```
 
 pub(crate) mod blocked;
+pub(crate) mod dots;
 mod few_rows;
 pub mod reference;
 pub(crate) mod skinny;
@@ -36,6 +40,7 @@ mod unpacked;
 
 pub use skinny::matmul_skinny;
 
+use dots::Dots;
 use few_rows::{FEW_ROWS, FewRows, FewRowsTransposed, SUMS};
 
 use crate::context::Context;
@@ -89,6 +94,9 @@ impl Write {
 #[track_caller]
 pub fn matmul(context: &mut Context, a: MatRef<'_>, b: MatRef<'_>, c: MatMut<'_>, write: Write) {
     shapes_agree("matmul", a, b, (a.rows(), a.cols()), (b.rows(), b.cols()), (c.rows(), c.cols()));
+    if dots::transposed_wins(c.rows(), a.cols(), c.cols()) {
+        return by_transpose(context, (b, true), (a, true), c, write);
+    }
     product(context, a, false, b, false, c, write.epilogue());
 }
 
@@ -110,6 +118,9 @@ pub fn matmul(context: &mut Context, a: MatRef<'_>, b: MatRef<'_>, c: MatMut<'_>
 #[track_caller]
 pub fn matmul_nt(context: &mut Context, a: MatRef<'_>, b: MatRef<'_>, c: MatMut<'_>, write: Write) {
     shapes_agree("matmul_nt", a, b, (a.rows(), a.cols()), (b.cols(), b.rows()), (c.rows(), c.cols()));
+    if dots::transpose_wins(c.rows(), a.cols(), c.cols()) {
+        return by_transpose(context, (b, false), (a, true), c, write);
+    }
     product(context, a, false, b, true, c, write.epilogue());
 }
 
@@ -132,7 +143,7 @@ pub fn matmul_nt(context: &mut Context, a: MatRef<'_>, b: MatRef<'_>, c: MatMut<
 pub fn matmul_tn(context: &mut Context, a: MatRef<'_>, b: MatRef<'_>, c: MatMut<'_>, write: Write) {
     shapes_agree("matmul_tn", a, b, (a.cols(), a.rows()), (b.rows(), b.cols()), (c.rows(), c.cols()));
     if narrow(a.rows(), c.rows(), c.cols()) {
-        return by_transpose(context, a, b, c, write);
+        return by_transpose(context, (b, true), (a, false), c, write);
     }
     product(context, a, true, b, false, c, write.epilogue());
 }
@@ -143,14 +154,14 @@ fn narrow(depth: usize, rows: usize, cols: usize) -> bool {
     rows >= 2 * cols && (cols <= LANES || (cols <= 256 && 2 * cols <= depth))
 }
 
-/// [`matmul_tn`] with the same bits, as the factors of a product may change places.
-fn by_transpose(context: &mut Context, a: MatRef<'_>, b: MatRef<'_>, c: MatMut<'_>, write: Write) {
+/// `c^T` as a product of these factors, either by its transpose if so marked: the same bits, as the factors of a product may change places.
+fn by_transpose(context: &mut Context, a: (MatRef<'_>, bool), b: (MatRef<'_>, bool), c: MatMut<'_>, write: Write) {
     let isa = context.isa();
     context.with_product(c.cols(), c.rows(), |context, transposed| {
         if write != Write::Replace {
             dispatch(isa, Transpose { from: c.as_ref(), to: transposed.view_mut() });
         }
-        product(context, b, true, a, false, transposed.view_mut(), write.epilogue());
+        product(context, a.0, a.1, b.0, b.1, transposed.view_mut(), write.epilogue());
         dispatch(isa, Transpose { from: transposed.view(), to: c });
     });
 }
@@ -225,7 +236,7 @@ pub(crate) fn matmul_tn_rows(
 ) {
     let (isa, depth) = (context.isa(), a.rows());
     let threads = context.threads().for_work([selected.len(), c.cols(), depth]);
-    let transposed_len = a.cols() * depth.next_multiple_of(LANES);
+    let transposed_len = a.cols() * transposed_stride(depth);
     let [transposed, packed] = context.scratch([transposed_len, panel_scratch(depth, threads)]);
     let a = transpose(isa, threads, a, transposed);
     by_panel(isa, threads, a, b, false, c, write.epilogue(), Some(selected), packed);
@@ -270,12 +281,21 @@ fn product(
     let isa = context.isa();
     // As much of b is read for one row as for eight, and few columns take a vector's time.
     let threads = context.threads().for_work([rows.max(FEW_ROWS), cols.max(LANES), depth]);
-    let stride = depth.next_multiple_of(LANES);
-    let transposed_len = if a_transposed { rows * stride } else { 0 };
+    let transposed_len = if a_transposed { rows * transposed_stride(depth) } else { 0 };
     if !b_transposed && depth > 0 && unpacked::wins(rows, depth, cols, registers(isa)) {
         let [transposed] = context.scratch([transposed_len]);
         let a = if a_transposed { transpose(isa, threads, a, transposed) } else { a };
         return unpacked::product(isa, threads, a, b, c, epilogue);
+    }
+    if b_transposed && dots::wins(rows, depth, cols) {
+        let [transposed] = context.scratch([transposed_len]);
+        let a = if a_transposed { transpose(isa, threads, a, transposed) } else { a };
+        // As many pieces for each thread.
+        let width = cols.div_ceil(2 * threads.get()).next_multiple_of(LANES);
+        for_each(threads, c.column_blocks_by(|_| width), |(first, c)| {
+            dispatch(isa, Dots { a, b: b.rows_range(first..first + c.cols()), c, epilogue });
+        });
+        return;
     }
     if few_rows::wins(rows, cols) && depth > 0 {
         let [transposed, sums] = context.scratch([transposed_len, SUMS * LANES * threads.get()]);
@@ -404,16 +424,29 @@ impl Kernel for PackedProduct<'_, '_> {
     }
 }
 
-/// The transpose of `a` in scratch memory.
-pub(crate) fn transpose<'s>(isa: Isa, threads: Threads, a: MatRef<'_>, scratch: &'s mut [f32]) -> MatRef<'s> {
+/// Between the rows of a [`transpose`], whole vectors; of few columns as they come, or each would be a cache line.
+fn transposed_stride(depth: usize) -> usize {
+    if depth < LANES { depth } else { depth.next_multiple_of(LANES) }
+}
+
+/// The transpose of `a` in scratch memory, if it takes any.
+fn transpose<'s>(isa: Isa, threads: Threads, a: MatRef<'s>, scratch: &'s mut [f32]) -> MatRef<'s> {
     let (rows, depth) = (a.cols(), a.rows());
-    let stride = depth.next_multiple_of(LANES);
+    if depth == 1 {
+        return MatRef::with_stride(a.row(0), rows, depth, 1).expect("a row as a column");
+    }
+    let stride = transposed_stride(depth);
     let to = MatMut::with_stride(&mut *scratch, rows, depth, stride).expect("scratch memory for the transpose");
+    transpose_into(isa, threads, a, to);
+    MatRef::with_stride(scratch, rows, depth, stride).expect("scratch memory for the transpose")
+}
+
+/// Writes the transpose of `a`.
+pub(crate) fn transpose_into(isa: Isa, threads: Threads, a: MatRef<'_>, to: MatMut<'_>) {
     for_each(threads, to.row_blocks(CHUNK).enumerate(), |(index, to)| {
         let from = a.columns(index * CHUNK..index * CHUNK + to.rows());
         dispatch(isa, Transpose { from, to });
     });
-    MatRef::with_stride(scratch, rows, depth, stride).expect("scratch memory for the transpose")
 }
 
 /// Writes the transpose of one matrix into another.

@@ -189,10 +189,60 @@ fn a_few_rows_have_the_bits_that_they_have_among_many() {
                     matmul_nt(&mut context, few, wide.view(), nt.view_mut(), write);
                     matmul_tn(&mut context, few_tall, b.view(), tn.view_mut(), write);
                     let want = bits(want.view().rows_range(2..2 + rows).to_owned().as_slice());
+                    let dots = dots::wins(rows, depth, cols) || dots::transpose_wins(rows, depth, cols);
                     for (name, got) in [("matmul", plain), ("matmul_nt", nt), ("matmul_tn", tn)] {
-                        let got = bits(got.as_slice());
-                        assert_eq!(got, want, "{name} {rows} x {depth} x {cols}, {write:?}, {isa}, {threads} threads");
+                        let (got, label) =
+                            (bits(got.as_slice()), format!("{name} {rows} x {depth} x {cols}, {write:?}"));
+                        assert_eq!(got == want, !(dots && name == "matmul_nt"), "{label}, {isa}, {threads} threads");
                     }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn dot_products_are_sixteen_chains_added_in_a_tree() {
+    // Every number of rows and columns of a tile and of a group; k of whole vectors, with a rest, and of more than the first-level cache holds.
+    let mut shapes =
+        vec![(1, 64, 33), (2, 65, 100), (33, 96, 3), (1, 1100, 40), (16, 513, 40), (40, 2070, 12), (25, 1024, 40)];
+    shapes.extend((1..=16).map(|few| (few, 512, 20)).chain((1..=12).map(|few| (20, 512 + few, few))));
+    for (rows, depth, cols) in shapes {
+        assert!(dots::wins(rows, depth, cols) || dots::transpose_wins(rows, depth, cols), "{rows} x {depth} x {cols}");
+        let (a, b, old) = (random(rows, depth, "a"), random(cols, depth, "b"), random(rows, cols, "c"));
+        let sum = |row: usize, col: usize| {
+            let mut lanes = [0.0f32; LANES];
+            for k in 0..depth {
+                lanes[k % LANES] = a[(row, k)].mul_add(b[(col, k)], lanes[k % LANES]);
+            }
+            for half in [8, 4, 2, 1] {
+                for lane in 0..half {
+                    lanes[lane] += lanes[lane + half];
+                }
+            }
+            lanes[0]
+        };
+        for write in [Write::Replace, Write::Add(0.5), Write::AddNonNegative(-0.25)] {
+            let want = Matrix::from_fn(rows, cols, |row, col| match write {
+                Write::Replace => sum(row, col),
+                Write::Add(scale) => scale.mul_add(sum(row, col), old[(row, col)]),
+                Write::AddNonNegative(scale) => scale.mul_add(sum(row, col), old[(row, col)]).max(0.0),
+            });
+            for (isa, threads) in Isa::available().flat_map(|isa| [(isa, 1), (isa, 3)]) {
+                let mut context = Context::on(isa).unwrap().with_threads(Threads::always(threads).unwrap());
+                let mut got =
+                    if write == Write::Replace { Matrix::from_fn(rows, cols, |_, _| f32::NAN) } else { old.clone() };
+                let start = got.clone();
+                matmul_nt(&mut context, a.view(), b.view(), got.view_mut(), write);
+                let label = format!("{rows} x {depth} x {cols}, {write:?}, {isa}, {threads} threads");
+                assert_eq!(bits(got.as_slice()), bits(want.as_slice()), "{label}");
+                let (transposed, mut plain) = (b.transposed(), start);
+                matmul(&mut context, a.view(), transposed.view(), plain.view_mut(), write);
+                let same = bits(plain.as_slice()) == bits(want.as_slice());
+                assert_eq!(same, dots::transposed_wins(rows, depth, cols), "matmul, {label}");
+                if write == Write::Replace {
+                    matmul_skinny(&mut context, a.view(), transposed.view(), got.view_mut());
+                    assert_eq!(bits(got.as_slice()), bits(want.as_slice()), "matmul_skinny, {label}");
                 }
             }
         }
@@ -317,6 +367,37 @@ fn which_products_read_a_matrix_as_it_lies_is_as_documented() {
     }
     for (rows, registers, loses) in [(24, 32, false), (25, 32, true), (8, 16, false), (9, 16, true)] {
         assert_eq!(unpacked::loses_to_packed(rows, registers), loses, "{rows} rows, {registers} registers");
+    }
+    // By dot products: a k that is long for so many rows or columns, and a factor that caches hold.
+    for (rows, depth, cols, rows_win, columns_win) in [
+        (1, 63, 9, false, false),
+        (1, 64, 1, true, false),
+        (1, 1 << 12, 1 << 11, true, false),
+        (2, 64, 1, true, true),
+        (3, 95, 9, false, false),
+        (3, 96, 2, true, true),
+        (16, 512, 2000, true, false),
+        (17, 544, 2000, false, false),
+        (17, 544, 60, true, false),
+        (18, 544, 60, false, false),
+        (2000, 384, 12, false, true),
+        (2000, 383, 12, false, false),
+        (2000, 784, 13, false, false),
+        (60, 784, 13, false, true),
+        (32, 1024, 32, true, false),
+        (2, 1 << 11, 1 << 11, true, false),
+        (2, 1 << 11, (1 << 11) + 1, false, false),
+        (1 << 11, 1 << 11, 10, false, true),
+        (1 << 11, (1 << 11) + 1, 10, false, false),
+        (1 << 12, 1 << 12, 1, false, true),
+    ] {
+        let label = format!("{rows} x {depth} x {cols}");
+        assert_eq!(dots::wins(rows, depth, cols), rows_win, "{label}");
+        assert_eq!(dots::transpose_wins(rows, depth, cols), columns_win, "{label}");
+    }
+    for (rows, depth, cols, wins) in [(16, 128, 4, true), (15, 128, 4, false), (16, 127, 4, false), (16, 200, 5, false)]
+    {
+        assert_eq!(dots::transposed_wins(rows, depth, cols), wins, "{rows} x {depth} x {cols}");
     }
     for (rows, cols, wins) in [(4, 63, true), (5, 63, false), (5, 64, true), (8, 64, true), (9, 64, false)] {
         assert_eq!(few_rows::wins(rows, cols), wins, "{rows} x {cols}");

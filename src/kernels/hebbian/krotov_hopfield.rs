@@ -7,11 +7,13 @@
 //! w      += rate d / max |d|                                             and then max(0, .), if the rule says so
 //! ```
 //! Only two rows of d a sample differ from zero, so the product is nearly all the cost. Weights are \[units, inputs\]: what
-//! changes is rows. The product takes w as it lies and packs the (few) samples; the competition runs with samples across lanes.
+//! changes is rows. The product takes w as it lies and packs the samples, or of very few is made of dot products; the competition runs with samples
+//! across lanes.
 
 use crate::context::Context;
 use crate::kernels::dense::blocked::{CHUNK, Epilogue, Panels, chunk_product, packed_len};
-use crate::kernels::dense::pack;
+use crate::kernels::dense::dots::{self, Dots};
+use crate::kernels::dense::{Transpose, pack};
 use crate::kernels::finite;
 use crate::matrix::{MatMut, MatRef};
 use crate::parallel::{for_each, for_each_with};
@@ -19,6 +21,8 @@ use crate::simd::{Kernel, LANES, Simd, dispatch};
 
 /// The largest k.
 pub const MAX_RANK: usize = 16;
+/// Samples of which activities are dot products, if there are no more.
+const FEW: usize = 8;
 /// The largest p: a power of a weight costs so many multiplications, and long before that all but the largest weights underflow.
 pub const MAX_P: u32 = 64;
 
@@ -112,16 +116,29 @@ pub fn krotov_hopfield(
     let threads = context.threads().for_work([batch, inputs, units]);
     let stride = batch.next_multiple_of(LANES);
     let powers = if rule.p == 2 { 0 } else { CHUNK * inputs };
-    let [panels, q, powered] = context.scratch([packed_len(inputs, batch), units * stride, powers * threads.get()]);
-    let panels = pack(isa, threads, x, true, inputs, batch, panels);
+    let few = batch <= FEW && dots::wins(batch, inputs, units);
+    let (packed, by_sample) = if few { (0, batch * units) } else { (packed_len(inputs, batch), 0) };
+    let [panels, q, by_sample, powered] = context.scratch([packed, units * stride, by_sample, powers * threads.get()]);
     // Whole vectors; what stands behind the last sample is no activity.
     let mut q = MatMut::new(q, units, stride).expect("scratch for the activities");
     let workspaces =
         powered.chunks_mut(powers.max(1)).chain(std::iter::repeat_with(|| &mut [][..])).take(threads.get());
-    let shared = w.as_ref();
-    for_each_with(threads, workspaces, q.reborrow().row_blocks(CHUNK).enumerate(), |powered, (index, q)| {
-        dispatch(isa, Activities { w: shared, first: index * CHUNK, p: rule.p, powered, panels, q });
-    });
+    let (p, shared) = (rule.p, w.as_ref());
+    if few {
+        let mut by_sample = MatMut::new(by_sample, batch, units).expect("scratch for the activities");
+        let blocks = by_sample.reborrow().column_blocks_by(|_| CHUNK);
+        for_each_with(threads, workspaces, blocks, |powered, (first, q)| {
+            let w = shared.rows_range(first..first + q.cols());
+            dispatch(isa, Activities { w, p, powered, product: Product::Dots(x), q });
+        });
+        dispatch(isa, Transpose { from: by_sample.as_ref(), to: q.reborrow().columns(0..batch) });
+    } else {
+        let panels = pack(isa, threads, x, true, inputs, batch, panels);
+        for_each_with(threads, workspaces, q.reborrow().row_blocks(CHUNK).enumerate(), |powered, (index, q)| {
+            let w = shared.rows_range(index * CHUNK..index * CHUNK + q.rows());
+            dispatch(isa, Activities { w, p, powered, product: Product::Panels(panels), q });
+        });
+    }
     let mut gates = dispatch(isa, Compete { q: q.as_ref(), batch, k: rule.k, delta: rule.delta });
     // By unit, samples in order within it: the order of the sums below.
     gates.sort_unstable_by_key(|gate| (gate.unit, gate.sample));
@@ -168,37 +185,55 @@ struct Gate {
     activity: f32,
 }
 
+/// The activities of some units.
 struct Activities<'a, 'b, 'c> {
     w: MatRef<'a>,
-    first: usize,
     p: u32,
     powered: &'b mut [f32],
-    panels: Panels<'a>,
+    product: Product<'a>,
     q: MatMut<'c>,
+}
+
+/// What weights are multiplied with.
+#[derive(Clone, Copy)]
+enum Product<'a> {
+    /// The samples in panels, for q \[units, samples\].
+    Panels(Panels<'a>),
+    /// The samples as they lie, for q \[samples, units\].
+    Dots(MatRef<'a>),
 }
 
 impl Kernel for Activities<'_, '_, '_> {
     type Output = ();
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
-        let w = self.w.rows_range(self.first..self.first + self.q.rows());
-        if self.p == 2 {
-            return chunk_product(s, w, self.panels, &mut self.q, Epilogue::REPLACE);
+    fn run<S: Simd>(self, s: S) {
+        let Activities { w, p, powered, product, q } = self;
+        if p == 2 {
+            return product.with(s, w, q);
         }
         let inputs = w.cols();
-        for (w, to) in w.iter_rows().zip(self.powered.chunks_mut(inputs)) {
+        for (w, to) in w.iter_rows().zip(powered.chunks_mut(inputs)) {
             for (w, to) in w.chunks(LANES).zip(to.chunks_mut(LANES)) {
                 let w = s.load_partial(w);
                 let size = s.abs(w);
                 let mut power = w;
-                for _ in 2..self.p {
+                for _ in 2..p {
                     power = s.mul(power, size);
                 }
                 s.store_partial(power, to);
             }
         }
-        let powered = MatRef::with_stride(self.powered, w.rows(), inputs, inputs).expect("scratch for the powers");
-        chunk_product(s, powered, self.panels, &mut self.q, Epilogue::REPLACE);
+        product.with(s, MatRef::with_stride(powered, w.rows(), inputs, inputs).expect("scratch for the powers"), q);
+    }
+}
+
+impl Product<'_> {
+    #[inline(always)]
+    fn with<S: Simd>(self, s: S, w: MatRef<'_>, mut q: MatMut<'_>) {
+        match self {
+            Product::Panels(panels) => chunk_product(s, w, panels, &mut q, Epilogue::REPLACE),
+            Product::Dots(x) => Dots { a: x, b: w, c: q, epilogue: Epilogue::REPLACE }.run(s),
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use super::several::{self, SEVERAL, SeveralRows};
 use super::{Terms, Update, gram, shapes_agree};
 use crate::context::Context;
 use crate::kernels::dense::blocked::{CHUNK, Epilogue, Panels, chunk_product, packed_len, transpose_columns};
-use crate::kernels::dense::{BY_PANEL, ChunkProduct, by_panel, pack, panel_scratch, transpose};
+use crate::kernels::dense::{BY_PANEL, ChunkProduct, by_panel, pack, panel_scratch, transpose_into};
 use crate::matrix::{MatMut, MatRef};
 use crate::parallel::{TOUCHED, Threads, for_each, for_each_with};
 use crate::simd::{Kernel, LANES, Simd, dispatch};
@@ -161,8 +161,8 @@ fn by_products(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatMut<'_
     let (stride, by_rows) = (batch.next_multiple_of(LANES), units < BY_PANEL);
     let second = if by_rows { packed_len(batch, units) } else { panel_scratch(batch, threads) };
     let [residual, packed] = context.scratch([inputs * stride, panel_scratch(units, threads).max(second)]);
-    transpose(isa, threads, x, residual);
     let mut residual = MatMut::with_stride(residual, inputs, batch, stride).expect("scratch for the residuals");
+    transpose_into(isa, threads, x, residual.reborrow());
     by_panel(isa, threads, w.as_ref(), z, true, residual.reborrow(), Epilogue::add(-1.0), None, packed);
     let residual = residual.as_ref();
     if !by_rows {

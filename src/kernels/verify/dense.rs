@@ -7,12 +7,17 @@ use crate::{Context, MatMut, MatRef};
 const DIMS: &[Dim] =
     &[Dim { name: "m", min: 0, max: 150 }, Dim { name: "n", min: 0, max: 400 }, Dim { name: "k", min: 0, max: 600 }];
 
+/// Or few columns: by dot products, if k is long.
+const FEW: &[Dim] =
+    &[Dim { name: "m", min: 0, max: 18 }, Dim { name: "n", min: 0, max: 200 }, Dim { name: "k", min: 0, max: 2200 }];
+
 const SKINNY: &[Dim] =
     &[Dim { name: "m", min: 0, max: 150 }, Dim { name: "n", min: 0, max: 40 }, Dim { name: "k", min: 0, max: 2100 }];
 
 pub(super) const CHECKS: &[Check] = &[
     Check { kernel: "dense::matmul", dims: DIMS, run: |case| product(case, dense::matmul, false, false) },
     Check { kernel: "dense::matmul_nt", dims: DIMS, run: |case| product(case, dense::matmul_nt, false, true) },
+    Check { kernel: "dense::matmul_nt, few rows", dims: FEW, run: |case| product(case, dense::matmul_nt, false, true) },
     Check { kernel: "dense::matmul_tn", dims: DIMS, run: |case| product(case, dense::matmul_tn, true, false) },
     Check { kernel: "dense::matmul_skinny", dims: SKINNY, run: skinny },
     Check { kernel: "dense::add_bias", dims: BIASED, run: bias },

@@ -37,6 +37,13 @@ const RANKED: &[Dim] = &[
     Dim { name: "units", min: 7, max: 140 },
 ];
 
+/// By dot products, if there are many inputs.
+const FEW_RANKED: &[Dim] = &[
+    Dim { name: "batch", min: 0, max: 9 },
+    Dim { name: "inputs", min: 0, max: 400 },
+    Dim { name: "units", min: 7, max: 140 },
+];
+
 const COMPETING: &[Dim] = &[Dim { name: "batch", min: 0, max: 120 }, Dim { name: "units", min: 0, max: 300 }];
 
 pub(super) const CHECKS: &[Check] = &[
@@ -76,6 +83,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check { kernel: "hebbian::ica, few units", dims: FEW_UNITS, run: independent },
     Check { kernel: "hebbian::winner_take_all", dims: DIMS, run: competitions },
     Check { kernel: "hebbian::krotov_hopfield", dims: RANKED, run: ranks },
+    Check { kernel: "hebbian::krotov_hopfield, few samples", dims: FEW_RANKED, run: ranks },
 ];
 
 const UPDATES: [Update; 2] = [

@@ -25,7 +25,9 @@ fn a_push_without_bounds_is_refused() {
 #[test]
 fn krotov_hopfield_follows_its_formula_with_the_same_bits_on_every_set() {
     let mut compared = 0;
-    for (batch, inputs, units) in [(1, 1, 2), (3, 20, 7), (16, 57, 58), (17, 100, 113), (100, 33, 60)] {
+    for (batch, inputs, units) in
+        [(1, 1, 2), (3, 20, 7), (16, 57, 58), (17, 100, 113), (100, 33, 60), (1, 70, 99), (8, 300, 47), (9, 300, 20)]
+    {
         for (p, k, delta, non_negative) in
             [(2, 2, 0.4, false), (3, 7, 0.4, false), (5, 3, 0.1, false), (2, 2, 0.4, true), (3, 7, 0.4, true)]
         {
@@ -61,7 +63,7 @@ fn krotov_hopfield_follows_its_formula_with_the_same_bits_on_every_set() {
             }
         }
     }
-    assert!(compared >= 14, "only {compared} cases were far enough from a tie");
+    assert!(compared >= 26, "only {compared} cases were far enough from a tie");
 }
 
 #[test]
