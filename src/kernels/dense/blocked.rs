@@ -373,6 +373,19 @@ fn tile<S: Simd, const MR: usize, const NV: usize>(
         }
         return;
     }
+    if let (true, Some(diagonal), Some(scale)) = (whole, epilogue.diagonal, epilogue.scale) {
+        let lowest = s.splat(if epilogue.non_negative { 0.0 } else { f32::NEG_INFINITY });
+        let (diagonal, scale) = (&diagonal[place.col..][..NV * LANES].as_chunks::<LANES>().0[..NV], s.splat(scale));
+        for i in 0..MR {
+            let to = whole_vectors::<NV>(c, place.nth(place.row + i), place.col);
+            for v in 0..NV {
+                let old = s.load(&to[v]);
+                let sum = s.mul_add(s.load(&diagonal[v]), old, acc[i][v]);
+                s.store(s.max(lowest, s.mul_add(scale, sum, old)), &mut to[v]);
+            }
+        }
+        return;
+    }
     // The sums leave the registers here, in loops that unroll: the loops below need not, and would keep them in memory throughout.
     let mut sums = [[[0.0; LANES]; NV]; MR];
     for i in 0..MR {

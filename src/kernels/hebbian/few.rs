@@ -1,7 +1,7 @@
-//! Oja's rules for a handful of samples: legal for batches up to [`FEW`], where reading and writing w is all the cost.
+//! Updates by a handful of samples: legal for batches up to [`FEW`], where reading and writing w is all the cost.
 //!
-//! For each two rows of w: dot products with the samples' z along the units, then the update, while the rows are in L1. Two share what is
-//! loaded of z; where registers are few, each row is by itself.
+//! For each two rows of w: for residuals dot products with the samples' z along the units, then the update, while the rows are in L1. Two share
+//! what is loaded of z; where registers are few, each row is by itself.
 
 use crate::kernels::dense::blocked::Epilogue;
 use crate::matrix::{MatMut, MatRef};
@@ -15,12 +15,23 @@ const PARTS: usize = 8;
 /// Vectors of w that are updated at a time.
 const UNROLLED: usize = 4;
 
+/// `w += scale (r^T z + diagonal o w)` for the rows of w from `first` on.
 pub(super) struct FewRows<'a, 'b> {
     pub(super) x: MatRef<'a>,
     pub(super) z: MatRef<'a>,
     pub(super) first: usize,
     pub(super) w: MatMut<'b>,
     pub(super) epilogue: Epilogue<'a>,
+    pub(super) from: From,
+}
+
+/// What r is, which z is multiplied with.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum From {
+    /// x
+    Inputs,
+    /// x - z w^T
+    Residuals,
 }
 
 impl Kernel for FewRows<'_, '_> {
@@ -40,16 +51,16 @@ impl Kernel for FewRows<'_, '_> {
 impl FewRows<'_, '_> {
     #[inline(always)]
     fn batch<S: Simd, const BATCH: usize>(self, s: S) {
-        let FewRows { x, z, first, w: mut rest, epilogue } = self;
+        let FewRows { x, z, first, w: mut rest, epilogue, from } = self;
         let mut row = first;
         while rest.rows() > 0 {
             let count = if S::REGISTERS >= 32 && rest.rows() > 1 { 2 } else { 1 };
             let (rows, below) = rest.split_rows(count);
             let x = |i: usize, b: usize| x.row(b)[row + i];
             if count == 2 {
-                visit::<S, 2, BATCH>(s, x, z, rows, below.as_ref(), epilogue);
+                visit::<S, 2, BATCH>(s, x, z, rows, below.as_ref(), epilogue, from);
             } else {
-                visit::<S, 1, BATCH>(s, x, z, rows, below.as_ref(), epilogue);
+                visit::<S, 1, BATCH>(s, x, z, rows, below.as_ref(), epilogue, from);
             }
             (rest, row) = (below, row + count);
         }
@@ -65,21 +76,32 @@ fn visit<S: Simd, const ROWS: usize, const BATCH: usize>(
     rows: MatMut<'_>,
     below: MatRef<'_>,
     epilogue: Epilogue<'_>,
+    from: From,
 ) {
     let cols = rows.cols();
-    let mut residual = [[0.0; BATCH]; ROWS];
+    let mut factors = [[0.0; BATCH]; ROWS];
     for b in 0..BATCH {
-        let w = std::array::from_fn(|i| &rows.row(i)[..cols]);
-        let dots = dots::<S, ROWS>(s, w, &z.row(b)[..cols]);
         for i in 0..ROWS {
-            residual[i][b] = x(i, b) - dots[i];
+            factors[i][b] = x(i, b);
+        }
+        if from == From::Residuals {
+            let w = std::array::from_fn(|i| &rows.row(i)[..cols]);
+            let dots = dots::<S, ROWS>(s, w, &z.row(b)[..cols]);
+            for i in 0..ROWS {
+                factors[i][b] -= dots[i];
+            }
         }
     }
-    let next = std::array::from_fn(|i| if i < below.rows() { below.row(i) } else { &[] });
+    // Without dot products to wait for, the hardware is early enough.
+    let asks = from == From::Residuals;
+    let next = std::array::from_fn(|i| if asks && i < below.rows() { below.row(i) } else { &[] });
     let mut blocks = rows.row_blocks(1);
     let mut rows: [MatMut<'_>; ROWS] = std::array::from_fn(|_| blocks.next().expect("as many rows"));
     let w = rows.each_mut().map(|row| row.row_mut(0));
-    update(s, w, next, z, residual, epilogue);
+    match epilogue.diagonal {
+        Some(diagonal) => update::<S, ROWS, BATCH, true>(s, w, next, z, factors, diagonal, epilogue),
+        None => update::<S, ROWS, BATCH, false>(s, w, next, z, factors, &[], epilogue),
+    }
 }
 
 /// Vector v goes to accumulator v mod 8; accumulators are then folded in halves, and the lanes after them.
@@ -129,13 +151,15 @@ fn dots<S: Simd, const ROWS: usize>(s: S, a: [&[f32]; ROWS], b: &[f32]) -> [f32;
     dots
 }
 
+/// `w += scale (sum_b factor_b z_b + diagonal o w)`, for so many rows of w at a time; those after them are asked for.
 #[inline(always)]
-fn update<S: Simd, const ROWS: usize, const BATCH: usize>(
+fn update<S: Simd, const ROWS: usize, const BATCH: usize, const DIAGONAL: bool>(
     s: S,
     w: [&mut [f32]; ROWS],
     next: [&[f32]; ROWS],
     z: MatRef<'_>,
-    residual: [[f32; BATCH]; ROWS],
+    factors: [[f32; BATCH]; ROWS],
+    diagonal: &[f32],
     epilogue: Epilogue<'_>,
 ) {
     let count = w[0].len() / LANES;
@@ -155,13 +179,15 @@ fn update<S: Simd, const ROWS: usize, const BATCH: usize>(
     let mut r = [[s.zero(); BATCH]; ROWS];
     for i in 0..ROWS {
         for b in 0..BATCH {
-            r[i][b] = s.splat(residual[i][b]);
+            r[i][b] = s.splat(factors[i][b]);
         }
     }
     let rate = s.splat(epilogue.scale.expect("a rate"));
     // The maximum with minus infinity is the value itself: no branch in the loops.
     let lowest = s.splat(if epilogue.non_negative { 0.0 } else { f32::NEG_INFINITY });
-    let unrolled = if epilogue.diagonal.is_none() { count / UNROLLED * UNROLLED } else { 0 };
+    let (diagonals, diagonal_rest) = diagonal.as_chunks::<LANES>();
+    let diagonals = &diagonals[..if DIAGONAL { count } else { 0 }];
+    let unrolled = count / UNROLLED * UNROLLED;
     // A dot product alone would wait for the next rows; of several samples, only the first does.
     let asked = if BATCH == 1 && ahead[ROWS - 1].len() == count { unrolled } else { 0 };
     let mut block = 0;
@@ -183,6 +209,9 @@ fn update<S: Simd, const ROWS: usize, const BATCH: usize>(
             }
             for i in 0..ROWS {
                 let old = s.load(&vectors[i][v]);
+                if DIAGONAL {
+                    sums[i] = s.mul_add(s.load(&diagonals[v]), old, sums[i]);
+                }
                 s.store(s.max(lowest, s.mul_add(rate, sums[i], old)), &mut vectors[i][v]);
             }
         }
@@ -192,16 +221,16 @@ fn update<S: Simd, const ROWS: usize, const BATCH: usize>(
         for v in unrolled..count {
             let old = s.load(&vectors[i][v]);
             let mut sum = step(s, r[i], |b| s.load(&z_vectors[b][v]));
-            if let Some(diagonal) = epilogue.diagonal {
-                sum = s.mul_add(s.load_partial(&diagonal[v * LANES..][..LANES]), old, sum);
+            if DIAGONAL {
+                sum = s.mul_add(s.load(&diagonals[v]), old, sum);
             }
             s.store(s.max(lowest, s.mul_add(rate, sum, old)), &mut vectors[i][v]);
         }
         if !rests[i].is_empty() {
             let old = s.load_partial(rests[i]);
             let mut sum = step(s, r[i], |b| s.load_partial(z_rest[b]));
-            if let Some(diagonal) = epilogue.diagonal {
-                sum = s.mul_add(s.load_partial(&diagonal[count * LANES..]), old, sum);
+            if DIAGONAL {
+                sum = s.mul_add(s.load_partial(diagonal_rest), old, sum);
             }
             s.store_partial(s.max(lowest, s.mul_add(rate, sum, old)), rests[i]);
         }

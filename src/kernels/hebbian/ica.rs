@@ -1,12 +1,13 @@
 //! Independent component analysis by the natural gradient: two dense products by the samples, or where units are few by a Gram matrix.
 //!
 //! ```text
-//! r = Z W^T                w += rate (batch w)        w -= rate r^T F             2 batch inputs units multiply-adds
-//! g = Z^T F, d = W g       w += rate (batch w - d)                                (batch + inputs) units^2
+//! r = Z W^T                w -= rate (r^T F - batch w)       2 batch inputs units multiply-adds
+//! g = Z^T F, d = W g       w += rate (batch w - d)           (batch + inputs) units^2
 //! ```
 //! Where weights or the Gram matrix are not finite, the samples are gone through: what becomes of infinities depends on the order.
 
 use super::gram::all_finite;
+use super::per_unit::inputs_times_gates;
 use super::residual::clamp_only;
 use super::{Reduction, Update};
 use crate::context::Context;
@@ -22,7 +23,7 @@ use crate::simd::{Kernel, LANES, Simd, dispatch};
 /// `dW = W (I - Z^T phi(Z))`, of Amari, Cichocki and Yang, Advances in Neural Information Processing Systems 8, 1996; it is FastHebb's ICA.
 /// As many units as inputs tell all sources apart; inputs are centred beforehand.
 ///
-/// Cost: 2 batch inputs units multiply-adds, or (batch + inputs) units^2 where these are fewer; w is read twice and written twice. Scratch: batch
+/// Cost: 2 batch inputs units multiply-adds, or (batch + inputs) units^2 where these are fewer; w is read twice and written once or twice. Scratch: batch
 /// inputs values, or units (inputs + units), and what the products take. Error: with gamma = 2^-24, a new weight is within
 /// `1.01 (batch + units + 56) gamma` times `|w_ij| + |rate| sum_b (|w_ij| + |f_bj| sum_k |z_bk w_ik|)` of the exact one, rate divided by
 /// the batch for a mean. See [the module](super) for NaN and determinism. An empty batch only clamps.
@@ -60,10 +61,9 @@ pub fn ica(context: &mut Context, z: MatRef<'_>, f: MatRef<'_>, mut w: MatMut<'_
     }
     context.with_product(batch, inputs, |context, left| {
         matmul_nt(context, z, w.as_ref(), left.view_mut(), Write::Replace);
-        grow(context, w.reborrow(), update, batch, None);
-        let scale = -update.scale(batch);
-        let write = if update.non_negative { Write::AddNonNegative(scale) } else { Write::Add(scale) };
-        matmul_tn(context, left.view(), f, w, write);
+        // Less rate (r^T F - batch w): growth in the pass of what is taken.
+        let (growth, update) = (vec![-(batch as f32); units], Update { rate: -update.rate, ..*update });
+        inputs_times_gates(context, left.view(), f, &growth, w, &update);
     });
 }
 
@@ -85,23 +85,23 @@ fn by_gram(context: &mut Context, z: MatRef<'_>, f: MatRef<'_>, w: MatMut<'_>, u
             return false;
         }
         matmul(context, w.as_ref(), gram.as_ref(), taken.reborrow(), Write::Replace);
-        grow(context, w, update, batch, Some(taken.as_ref()));
+        grow(context, w, update, batch, taken.as_ref());
         true
     })
 }
 
-/// `w += rate batch w`, rate divided by the batch for a mean; and if all that is taken is known, less the rate times it, clamped.
-fn grow(context: &Context, w: MatMut<'_>, update: &Update, batch: usize, taken: Option<MatRef<'_>>) {
+/// `w += rate (batch w - taken)`, rate divided by the batch for a mean, clamped.
+fn grow(context: &Context, w: MatMut<'_>, update: &Update, batch: usize, taken: MatRef<'_>) {
     let growth = match update.reduction {
         Reduction::Mean => update.rate,
         Reduction::Sum => update.rate * batch as f32,
     };
-    let (scale, non_negative) = (update.scale(batch), update.non_negative && taken.is_some());
+    let (scale, non_negative) = (update.scale(batch), update.non_negative);
     let isa = context.isa();
     let threads = context.threads().for_work([w.rows(), w.cols(), TOUCHED]);
     let block = ITEM_VALUES.div_ceil(w.cols());
     for_each(threads, w.row_blocks(block).enumerate(), |(index, w)| {
-        let taken = taken.map(|taken| taken.rows_range(index * block..index * block + w.rows()));
+        let taken = taken.rows_range(index * block..index * block + w.rows());
         dispatch(isa, Grow { growth, scale, taken, non_negative, w });
     });
 }
@@ -109,7 +109,7 @@ fn grow(context: &Context, w: MatMut<'_>, update: &Update, batch: usize, taken: 
 struct Grow<'a, 'b> {
     growth: f32,
     scale: f32,
-    taken: Option<MatRef<'a>>,
+    taken: MatRef<'a>,
     non_negative: bool,
     w: MatMut<'b>,
 }
@@ -126,11 +126,8 @@ impl Kernel for Grow<'_, '_> {
         for row in 0..w.rows() {
             for (v, w) in w.row_mut(row).chunks_mut(LANES).enumerate() {
                 let old = s.load_partial(w);
-                let mut new = s.mul_add(growth, old, old);
-                if let Some(taken) = taken {
-                    let taken = s.load_partial(&taken.row(row)[v * LANES..][..w.len()]);
-                    new = s.neg_mul_add(scale, taken, new);
-                }
+                let taken = s.load_partial(&taken.row(row)[v * LANES..][..w.len()]);
+                let new = s.neg_mul_add(scale, taken, s.mul_add(growth, old, old));
                 s.store_partial(s.max(lowest, new), w);
             }
         }

@@ -3,8 +3,9 @@
 //! ```text
 //! w += scale (X^T G + decay o w)
 //! ```
-//! By chunks of rows of w, for which it is x that is turned; or by `t = G^T X`, of which it is t: batch inputs units multiply-adds both.
+//! Of few samples row by row of w; else by chunks of rows of w, for which it is x that is turned, or by `t = G^T X`, of which it is t: batch inputs units multiply-adds both.
 
+use super::few::{FEW, FewRows, From};
 use super::residual::clamp_only;
 use super::{Update, column_sums, shapes_agree};
 use crate::context::Context;
@@ -13,7 +14,7 @@ use crate::kernels::dense::blocked::{
 };
 use crate::kernels::dense::{Write, matmul_tn, pack};
 use crate::matrix::{MatMut, MatRef};
-use crate::parallel::{for_each, for_each_with};
+use crate::parallel::{TOUCHED, for_each, for_each_with};
 use crate::simd::{Kernel, LANES, Simd, dispatch};
 
 /// Oja's rule for single units, which do not compete: `w_ij += rate sum_b z_bj (x_bi - z_bj w_ij)`.
@@ -66,6 +67,15 @@ pub(super) fn inputs_times_gates(
     if batch == 0 || inputs == 0 || units == 0 {
         return clamp_only(w, update);
     }
+    let epilogue =
+        Epilogue { scale: Some(update.scale(batch)), diagonal: Some(decay), non_negative: update.non_negative };
+    if batch <= FEW && units > batch * FEWEST_UNITS {
+        // Rows of w, each read and written once: that is the cost, whatever the batch.
+        let threads = context.threads().for_work([TOUCHED, inputs, units]);
+        return for_each(threads, w.row_blocks(CHUNK).enumerate(), |(index, w)| {
+            dispatch(isa, FewRows { x, z: g, first: index * CHUNK, w, epilogue, from: From::Inputs });
+        });
+    }
     let threads = context.threads().for_work([batch, inputs, units]);
     if turned_sums_win(batch, units) {
         let (scale, non_negative) = (update.scale(batch), update.non_negative);
@@ -79,8 +89,6 @@ pub(super) fn inputs_times_gates(
         });
     }
     let stride = batch.next_multiple_of(LANES);
-    let epilogue =
-        Epilogue { scale: Some(update.scale(batch)), diagonal: Some(decay), non_negative: update.non_negative };
     let [panels, chunks] = context.scratch([packed_len(batch, units), CHUNK * stride * threads.get()]);
     let panels = pack(isa, threads, g, false, batch, units, panels);
     for_each_with(
@@ -113,8 +121,11 @@ impl Kernel for GatedChunk<'_, '_, '_> {
 
 /// Whether the sums are better turned than the inputs: measured at 100 to 10,000 inputs, 1 to 1000 samples, 1 to 2000 units.
 fn turned_sums_win(batch: usize, units: usize) -> bool {
-    units <= batch.clamp(24, 100)
+    units <= batch.clamp(FEWEST_UNITS, 100)
 }
+
+/// Units that sums are turned for, whatever the batch.
+const FEWEST_UNITS: usize = 24;
 
 /// `w += scale (sums^T + decay o w)`, some rows of it.
 struct TurnedSums<'a, 'b> {

@@ -8,12 +8,12 @@
 //! 2 batch inputs units multiply-adds, against batch units (units + inputs) + inputs units^2 for X^T Z - W (Z^T Z): 6.3 G
 //! against 14.3 G at 784 inputs, 2000 units, batch 2000. The chunk and its residuals stay in L2 between the two products; z is
 //! packed twice, once transposed, and shared by all chunks. Batches of up to [`FEW`](super::few::FEW) samples are bound by the
-//! reading of w and go to [`few`](super::few), those of up to [`SEVERAL`](super::several::SEVERAL) to [`several`](super::several). From 512 samples on, the packed z leaves the caches, and the two products run one
+//! reading of w and go to [`few`](super::few), those of somewhat more and many units to [`several`](super::several). From 512 samples on, the packed z leaves the caches, and the two products run one
 //! after the other over all rows.
 
-use super::few::{FEW, FewRows};
+use super::few::{FEW, FewRows, From};
 use super::per_unit::SquareSums;
-use super::several::{self, SEVERAL, SeveralRows};
+use super::several::{self, SeveralRows};
 use super::{Terms, Update, gram, shapes_agree};
 use crate::context::Context;
 use crate::kernels::dense::blocked::{CHUNK, Epilogue, Panels, chunk_product, packed_len, transpose_columns};
@@ -104,7 +104,7 @@ fn by_residual(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, mut w: MatMu
         Epilogue { scale: Some(update.scale(batch)), diagonal: squares.as_deref(), non_negative: update.non_negative };
     if batch <= FEW {
         of_few(context, x, z, w, epilogue);
-    } else if batch <= SEVERAL {
+    } else if several::wins(batch, units) {
         of_several(context, x, z, w, epilogue);
     } else if batch < MANY {
         by_chunks(context, x, z, w, epilogue);
@@ -117,7 +117,7 @@ fn by_residual(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, mut w: MatMu
 fn of_few(context: &mut Context, x: MatRef<'_>, z: MatRef<'_>, w: MatMut<'_>, epilogue: Epilogue<'_>) {
     let (isa, threads) = (context.isa(), context.threads().for_work([TOUCHED, x.cols(), z.cols()]));
     for_each(threads, w.row_blocks(CHUNK).enumerate(), |(index, w)| {
-        dispatch(isa, FewRows { x, z, first: index * CHUNK, w, epilogue });
+        dispatch(isa, FewRows { x, z, first: index * CHUNK, w, epilogue, from: From::Residuals });
     });
 }
 

@@ -1,4 +1,4 @@
-//! Oja's rules for a small batch: legal for up to [`SEVERAL`] samples, and wins from 5, where reading w stops being all the cost.
+//! Oja's rules for a small batch: legal for up to [`SEVERAL`] samples, and wins from 5 with many units, where reading w stops being all the cost.
 //!
 //! ```text
 //! for each chunk of rows of w
@@ -16,7 +16,12 @@ use crate::matrix::{MatMut, MatRef};
 use crate::simd::{Kernel, LANES, Simd};
 
 /// The largest batch that goes this way.
-pub(super) const SEVERAL: usize = 24;
+const SEVERAL: usize = 10;
+
+/// Whether a batch that is not [few](super::few) goes this way: the fewer units there are, the more a sum's fold costs.
+pub(super) fn wins(batch: usize, units: usize) -> bool {
+    batch <= SEVERAL && units >= 50 * batch
+}
 
 /// Vectors of units in a block.
 const BLOCK: usize = 32;

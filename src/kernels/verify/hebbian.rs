@@ -23,6 +23,13 @@ const MANY: &[Dim] = &[
     Dim { name: "units", min: 1, max: BY_PANEL + 16 },
 ];
 
+/// Several samples, and units that are many beside them.
+const SEVERAL: &[Dim] = &[
+    Dim { name: "batch", min: 5, max: 10 },
+    Dim { name: "inputs", min: 0, max: 60 },
+    Dim { name: "units", min: 240, max: 1050 },
+];
+
 /// So few units that Gram matrices, or sums that are turned, are faster.
 const FEW_UNITS: &[Dim] = &[
     Dim { name: "batch", min: 16, max: 600 },
@@ -58,6 +65,16 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         kernel: "hebbian::oja_excluding_self, many samples",
         dims: MANY,
+        run: |case| oja(case, oja_excluding_self, Tied::Others),
+    },
+    Check {
+        kernel: "hebbian::oja_subspace, several samples",
+        dims: SEVERAL,
+        run: |case| oja(case, oja_subspace, Tied::All),
+    },
+    Check {
+        kernel: "hebbian::oja_excluding_self, several samples",
+        dims: SEVERAL,
         run: |case| oja(case, oja_excluding_self, Tied::Others),
     },
     Check {

@@ -19,7 +19,7 @@ fn random(rows: usize, cols: usize, low: f32, item: u64) -> Matrix {
 }
 
 /// (batch, inputs, units) at, below and above few samples, lanes, blocks, chunks and depth.
-const SHAPES: [(usize, usize, usize); 22] = [
+const SHAPES: [(usize, usize, usize); 24] = [
     (1, 1, 1),
     (1, 57, 130),
     (2, 8, 16),
@@ -38,6 +38,9 @@ const SHAPES: [(usize, usize, usize); 22] = [
     (257, 9, 20),
     (300, 4, 3),
     (513, 21, 70),
+    // Several samples and many units.
+    (5, 9, 250),
+    (10, 5, 530),
     // Of few units: by Gram matrices.
     (40, 50, 13),
     (100, 67, 24),
