@@ -83,12 +83,16 @@ ROWS = [
     Row("Sanger's rule", "sanger", {"batch": 1}, [Bar(1)], {"L3": 2 * 4 * WEIGHTS}, label="784 x 2000, batch 1", summary=True),
     Row("Sanger's rule", "sanger", {"batch": 256}, [Bar(1)], {"multiply_adds": 2 * 256 * WEIGHTS}, label="784 x 2000, batch 256"),
     Row("Oja's subspace rule", "oja", {"batch": 256, "k": 16}, [Bar(1)], {"multiply_adds": 256 * 784 * 16 + 16 * 16 * (256 + 784)}, label="784 x 16, batch 256"),
+    Row("Oja's subspace rule", "oja", {"batch": 16, "k": 100}, [Bar(1)], {"multiply_adds": 2 * 16 * 784 * 100}, label="784 x 100, batch 16"),
     Row("Sanger's rule", "sanger", {"batch": 256, "k": 16}, [Bar(1)], {"multiply_adds": 256 * 784 * 16 + 16 * 16 * (256 + 392)}, label="784 x 16, batch 256"),
     Row("Oja's rule of single units", "oja_per_unit", {}, [Bar(1)], {"multiply_adds": 64 * WEIGHTS, "L3": 2 * 4 * WEIGHTS}, label="784 x 2000, batch 64"),
+    Row("Oja's rule of single units", "oja_per_unit", {"batch": 1}, [Bar(1)], {"L3": 2 * 4 * WEIGHTS}, label="784 x 2000, batch 1"),
     Row("Oja's rule of single units", "oja_per_unit", {"batch": 256, "k": 16}, [Bar(1)], {"multiply_adds": 256 * 784 * 16}, label="784 x 16, batch 256"),
     Row("independent components", "ica", {}, [Bar(1)], {"multiply_adds": 2 * 64 * WEIGHTS}, label="784 x 2000, batch 64"),
+    Row("independent components", "ica", {"batch": 1}, [Bar(1)], {"L3": 3 * 4 * WEIGHTS}, label="784 x 2000, batch 1"),
     Row("independent components", "ica", {"batch": 1000, "k": 64}, [Bar(1)], {"multiply_adds": 64 * 64 * (1000 + 784)}, label="784 x 64, batch 1000"),
     Row("Krotov-Hopfield step", "krotov", {}, [Bar(3, 4.5, "NumPy"), Bar(1)], {"multiply_adds": 100 * WEIGHTS}, label="784 x 2000, batch 100", summary=True),
+    Row("Krotov-Hopfield step", "krotov", {"batch": 1}, [Bar(1)], {"L3": 4 * WEIGHTS}, label="784 x 2000, one sample"),
     *(
         Row("winner-take-all", "winner_take_all", {"batch": batch, "winners": winners}, [Bar(1)], {"L3": bytes}, label=f"784 x 2000, batch {batch}, {label}", summary=(batch, winners) == (64, 1))
         for batch, winners, label, bytes in ((64, 1, "one winner", 2 * 4 * 784 * 64 + 4 * 64 * 2000), (2000, 10, "ten winners", 2 * 4 * WEIGHTS + 4 * 2000 * 2784))
@@ -104,6 +108,7 @@ ROWS = [
     Row("dense product", "dense", {"m": 1}, [Bar(1)], {"L3": 4 * WEIGHTS}, label="1 x 784 x 2000", summary=True),
     Row("dense product", "dense", {"m": 8}, [Bar(1)], {"multiply_adds": 8 * WEIGHTS, "L3": 4 * WEIGHTS}, label="8 x 784 x 2000"),
     Row("dense product", "dense", {"m": 32}, [Bar(1)], {"multiply_adds": 32 * WEIGHTS, "L3": 4 * WEIGHTS}, label="32 x 784 x 2000"),
+    Row("dense product", "dense", {"m": 2000, "n": 1}, [], {"L3": 4 * 784 * 2000}, label="2000 x 784 x 1"),
     Row("dense product", "dense_nt", {"m": 1}, [], {"L3": 4 * WEIGHTS}, label="1 x 784 x 2000, transposed"),
     Row("dense product", "dense_nt", {"m": 8}, [Bar(1)], {"multiply_adds": 8 * WEIGHTS, "L3": 4 * WEIGHTS}, label="8 x 784 x 2000, transposed"),
     Row("dense product", "dense_nt", {"m": 64, "k": 2000, "n": 10}, [Bar(1)], {"multiply_adds": 64 * 2000 * 10, "L2": 4 * 2000 * (64 + 10)}, label="64 x 2000 x 10, transposed"),

@@ -75,7 +75,7 @@ impl Write {
 
 /// `p = a b` for `a` \[m, k\], `b` \[k, n\], `c` \[m, n\].
 ///
-/// For a few columns of b (some tens) and a hundred rows of a or more [`matmul_skinny`] is faster; for a b that is mostly zeros, the products of
+/// For a few columns of b (ten or so) and a hundred rows of a or more [`matmul_skinny`] is faster with AVX2; for a b that is mostly zeros, the products of
 /// [`masked`](crate::kernels::masked). See [the module](self) for error, NaN, determinism and cost.
 ///
 /// ```
