@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use neuropil::kernels::dense::{Write, matmul, matmul_nt, matmul_skinny, matmul_tn};
+use neuropil::kernels::dense::{Write, matmul, matmul_nt, matmul_tn};
 use neuropil::kernels::hebbian::{self, Competition, KrotovHopfield, Reduction, Update};
 use neuropil::kernels::perturb::{self, Draws, WeightPerturbation, Workspace};
 use neuropil::kernels::{activation, pixels};
@@ -23,12 +23,6 @@ pub fn dense(inputs: &Inputs, mut context: Context) -> Prepared {
     let (m, k, n) = (inputs.get("m", 256), inputs.get("k", 784), inputs.get("n", 2000));
     let (a, b) = (inputs.uniform("a", m, k, -1.0, 1.0), inputs.uniform("b", k, n, -1.0, 1.0));
     into_matrix(Matrix::zeros(m, n), move |c| matmul(&mut context, a.view(), b.view(), c.view_mut(), Write::Replace))
-}
-
-pub fn dense_skinny(inputs: &Inputs, mut context: Context) -> Prepared {
-    let (m, k, n) = (inputs.get("m", 2000), inputs.get("k", 2000), inputs.get("n", 10));
-    let (a, b) = (inputs.uniform("a", m, k, -1.0, 1.0), inputs.uniform("b", k, n, -1.0, 1.0));
-    into_matrix(Matrix::zeros(m, n), move |c| matmul_skinny(&mut context, a.view(), b.view(), c.view_mut()))
 }
 
 pub fn dense_nt(inputs: &Inputs, mut context: Context) -> Prepared {

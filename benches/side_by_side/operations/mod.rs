@@ -49,7 +49,6 @@ fn into_matrix(output: Matrix, call: impl FnMut(&mut Matrix) + 'static) -> Prepa
 pub const QUICK: &[(&str, &str)] = &[
     ("dense", "m=8 k=20 n=30"),
     ("dense_nt", "m=8 k=20 n=30"),
-    ("dense_skinny", "m=8 k=20 n=10"),
     ("dense_tn", "m=30 k=20 n=8"),
     ("oja", "batch=5 n=20 k=30"),
     ("sanger", "batch=5 n=20 k=60"),
@@ -89,7 +88,6 @@ pub fn prepare(operation: &str, inputs: &Inputs, context: Context) -> Option<Pre
     Some(match operation {
         "dense" => layers::dense(inputs, context),
         "dense_nt" => layers::dense_nt(inputs, context),
-        "dense_skinny" => layers::dense_skinny(inputs, context),
         "dense_tn" => layers::dense_tn(inputs, context),
         "oja" => layers::update(inputs, context, neuropil::kernels::hebbian::oja_subspace),
         "sanger" => layers::update(inputs, context, neuropil::kernels::hebbian::sanger),

@@ -17,8 +17,8 @@
 //! large part of all; on other sets up to 32 with less than 192 columns, and 8 with more; up to 8 where `b` is transposed (4 if it has fewer than
 //! 64 rows). For more it is copied once into panels. `matmul_nt` of up to 16 rows, or 12 columns and more rows, or 1024 outputs is computed by dot
 //! products of rows as they lie, where k is at least 64, and 32 times the lesser of rows and columns, and the factor with more rows has at most
-//! 2^22 values (or is multiplied with one row); `matmul` so too, of up to 4 columns and 16 rows or more, once b is transposed. `matmul_tn` first copies `a`, transposed, into the
-//! context's scratch memory; where c is at least twice as tall as wide, up to 16 columns, or 256 and half of k, b and c instead.
+//! 2^22 values (or is multiplied with one row); `matmul` so too, of up to 4 columns and 16 rows or more, once b is
+//! transposed. `matmul_tn` first copies `a`, transposed, into the context's scratch memory; where c is at least twice as tall as wide, up to 16 columns, or 256 and half of k, b and c instead.
 //!
 //! ```
 //! use neuropil::kernels::dense::{Write, matmul};

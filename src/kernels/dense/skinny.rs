@@ -42,8 +42,8 @@ fn panel_width(isa: Isa) -> usize {
 /// `y = z w` for few outputs. z [batch, inputs], w [inputs, outputs], y [batch, outputs]; what y held is not read.
 ///
 /// The sums that [`perturb`](crate::kernels::perturb) makes of clean outputs, with the same bits, which are seldom those of
-/// [`matmul`](super::matmul). Right for any shape. Its vectors lie along the inputs, so that ten outputs waste no lanes: with AVX2 0.83 of `matmul`'s time for 2000 x 784 x
-/// 10; with AVX-512, whose `matmul` puts samples in the lanes there, no less.
+/// [`matmul`](super::matmul). Right for any shape. Its vectors lie along the inputs, so that ten outputs waste no lanes: with AVX2
+/// 0.83 of `matmul`'s time for 2000 x 784 x 10; with AVX-512, whose `matmul` puts samples in the lanes there, no less.
 ///
 /// Error: `|got - exact| <= (n/16 + 6) 2^-24 sum |z| |w|` for n inputs. NaN and infinities pass into the outputs they reach. The same bits
 /// on every instruction set and for any number of threads. Cost: batch inputs outputs multiply-adds; z is read once, w copied.

@@ -26,7 +26,7 @@ use crate::simd::{Kernel, LANES, Simd, dispatch};
 /// Cost: 2 batch inputs units multiply-adds, or (batch + inputs) units^2 where these are fewer; w is read twice and written once or twice. Scratch: batch
 /// inputs values, or units (inputs + units), and what the products take. Error: with gamma = 2^-24, a new weight is within
 /// `1.01 (batch + units + 56) gamma` times `|w_ij| + |rate| sum_b (|w_ij| + |f_bj| sum_k |z_bk w_ik|)` of the exact one, rate divided by
-/// the batch for a mean. See [the module](super) for NaN and determinism. An empty batch only clamps.
+/// the batch for a mean; batch times a weight is taken in `f32`, and infinite beyond 3.4e38. See [the module](super) for NaN and determinism. An empty batch only clamps.
 ///
 /// ```
 /// use neuropil::kernels::hebbian::{Update, ica};

@@ -21,10 +21,10 @@ use crate::simd::{Kernel, LANES, Simd, dispatch};
 
 /// The largest k.
 pub const MAX_RANK: usize = 16;
-/// Samples of which activities are dot products, if there are no more.
-const FEW: usize = 8;
 /// The largest p: a power of a weight costs so many multiplications, and long before that all but the largest weights underflow.
 pub const MAX_P: u32 = 64;
+/// Samples of which activities are dot products, if there are no more.
+const FEW: usize = 8;
 
 /// What the rule leaves open.
 #[derive(Clone, Copy, Debug, PartialEq)]

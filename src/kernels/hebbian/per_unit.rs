@@ -3,7 +3,8 @@
 //! ```text
 //! w += scale (X^T G + decay o w)
 //! ```
-//! Of few samples row by row of w; else by chunks of rows of w, for which it is x that is turned, or by `t = G^T X`, of which it is t: batch inputs units multiply-adds both.
+//! Of few samples row by row of w; else by chunks of rows of w, for which it is x that is turned, or by
+//! `t = G^T X`, of which it is t: batch inputs units multiply-adds all.
 
 use super::few::{FEW, FewRows, From};
 use super::residual::clamp_only;
@@ -124,7 +125,7 @@ fn turned_sums_win(batch: usize, units: usize) -> bool {
     units <= batch.clamp(FEWEST_UNITS, 100)
 }
 
-/// Units that sums are turned for, whatever the batch.
+/// Units that sums are turned for, whatever the batch; of few samples rows of w win from as many for each.
 const FEWEST_UNITS: usize = 24;
 
 /// `w += scale (sums^T + decay o w)`, some rows of it.
